@@ -1,0 +1,248 @@
+"""Invertible activation functions of the units (paper section 7).
+
+Owns f, its derivatives, its inverse, and the two differences that carry a shift through a unit
+without cancellation. Does not own weights or layers.
+
+All functions are elementwise on arrays of any shape. A *scaled* difference is
+
+    difference(h, d, s)         = (f(h + s d) - f(h)) / s
+    inverse_difference(y, d, s) = (f^-1(y + s d) - f^-1(y)) / s
+
+for a positive float s of any size, also one that has underflowed to 0: there the difference is its
+limit, the derivative times d. Subtracting the two values would lose every digit of a small shift.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import array_api_compat
+
+from circuit.arrays import Array, any_true, largest, namespace, smallest_normal
+from circuit.errors import CircuitError, TargetOutOfRange
+
+Elementwise = Callable[[Array], Array]
+ScaledDifference = Callable[[Array, Array, float], Array]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An invertible, strictly increasing activation function.
+
+    Attributes
+    ----------
+    value, slope, curvature
+        f, f', f'' as functions of the pre-activation h. At a kink the slope is that of the left.
+    inverse
+        f^-1 as a function of the rate y. Raises `TargetOutOfRange` outside the range of f.
+    difference, inverse_difference
+        The scaled differences of the module's docstring.
+    stays
+        Which samples, `(..., batch)`, surely keep all their units on their linear piece when h goes
+        to h + s d, so that the difference is slope times d.
+    largest_slope, smallest_slope
+        Supremum and infimum of f'.
+    largest_curvature
+        Supremum of |f''| away from kinks.
+    piecewise_linear
+        Whether f'' is zero wherever it exists.
+    """
+
+    name: str
+    value: Elementwise
+    slope: Elementwise
+    curvature: Elementwise
+    inverse: Elementwise
+    difference: ScaledDifference
+    inverse_difference: ScaledDifference
+    stays: Callable[[Array, Array, float], Array]
+    largest_slope: float
+    smallest_slope: float
+    largest_curvature: float
+    piecewise_linear: bool
+
+
+def linear() -> Activation:
+    """f(h) = h."""
+    return Activation(
+        name="linear",
+        value=lambda h: h,
+        slope=lambda h: namespace(h).ones_like(h),
+        curvature=lambda h: namespace(h).zeros_like(h),
+        inverse=lambda y: y,
+        difference=lambda h, d, s: d,
+        inverse_difference=lambda y, d, s: d,
+        stays=lambda h, d, s: _all_samples(h, True),
+        largest_slope=1.0,
+        smallest_slope=1.0,
+        largest_curvature=0.0,
+        piecewise_linear=True,
+    )
+
+
+def leaky_relu(slope: float = 0.1) -> Activation:
+    """f(h) = h for h > 0 and `slope` * h below (paper section 7; 0.1 as in the public code).
+
+    Raises `CircuitError` unless 0 < slope < 1.
+    """
+    if not 0 < slope < 1:
+        raise CircuitError(f"leaky-ReLU slope {slope} is not between 0 and 1; use for example 0.1")
+
+    def value(h: Array) -> Array:
+        return namespace(h).maximum(h, h * slope)
+
+    def derivative(h: Array) -> Array:
+        xp = namespace(h)
+        return xp.maximum(xp.astype(h > 0, h.dtype), slope)
+
+    def inverse(y: Array) -> Array:
+        return namespace(y).minimum(y, y / slope)
+
+    # f is positively homogeneous, so f(h + s d) - f(h) = s (f(h/s + d) - f(h/s)). Written as
+    # slope * d plus the part of d that lies above the kink, no two terms have opposite signs.
+    def difference(h: Array, d: Array, s: float) -> Array:
+        xp = namespace(h)
+        h = h / _clamped(s, h)
+        above = xp.maximum(d + xp.minimum(h, 0.0), -xp.maximum(h, 0.0))
+        return slope * d + (1 - slope) * above
+
+    def inverse_difference(y: Array, d: Array, s: float) -> Array:
+        xp = namespace(y)
+        y = y / _clamped(s, y)
+        below = xp.minimum(d + xp.maximum(y, 0.0), -xp.minimum(y, 0.0))
+        return d + (1 / slope - 1) * below
+
+    return Activation(
+        name="leaky_relu",
+        value=value,
+        slope=derivative,
+        curvature=lambda h: namespace(h).zeros_like(h),
+        inverse=inverse,
+        difference=difference,
+        inverse_difference=inverse_difference,
+        stays=lambda h, d, s: namespace(h).min(h * (h + s * d), axis=-1) > 0,
+        largest_slope=1.0,
+        smallest_slope=slope,
+        largest_curvature=0.0,
+        piecewise_linear=True,
+    )
+
+
+def asinh() -> Activation:
+    """f(h) = asinh(h): smooth, unbounded, with slope 1 at the origin."""
+
+    def slope(h: Array) -> Array:
+        return 1 / namespace(h).hypot(h, namespace(h).ones_like(h))
+
+    def difference(h: Array, d: Array, s: float) -> Array:
+        xp = namespace(h)
+        s = _clamped(s, h)
+        a, b = h, h + s * d
+        root_a, root_b = xp.sqrt(1 + a * a), xp.sqrt(1 + b * b)
+        # asinh(b) - asinh(a) = asinh(b root_a - a root_b); where a and b have one sign the
+        # argument is (b^2 - a^2) / (b root_a + a root_b), which does not cancel
+        same_sign = a * b > 0
+        denominator = xp.where(same_sign, b * root_a + a * root_b, xp.ones_like(h))
+        sine = xp.where(same_sign, s * d * (a + b) / denominator, b * root_a - a * root_b)
+        return xp.asinh(sine) / s
+
+    def inverse_difference(y: Array, d: Array, s: float) -> Array:
+        xp = namespace(y)
+        s = _clamped(s, y)
+        return 2 * xp.cosh(y + s * d / 2) * (xp.sinh(s * d / 2) / s)
+
+    return Activation(
+        name="asinh",
+        value=lambda h: namespace(h).asinh(h),
+        slope=slope,
+        curvature=lambda h: -h * slope(h) ** 3,
+        inverse=lambda y: namespace(y).sinh(y),
+        difference=difference,
+        inverse_difference=inverse_difference,
+        stays=lambda h, d, s: _all_samples(h, False),
+        largest_slope=1.0,
+        smallest_slope=0.0,
+        largest_curvature=2 / (3 * math.sqrt(3)),
+        piecewise_linear=False,
+    )
+
+
+def tanh() -> Activation:
+    """f(h) = tanh(h): smooth, with rates inside (-1, 1); targets outside have no inverse."""
+
+    def slope(h: Array) -> Array:
+        xp = namespace(h)
+        decay = xp.exp(-2 * xp.abs(h))  # 1 - tanh^2 would cancel for large |h|
+        return 4 * decay / (1 + decay) ** 2
+
+    def difference(h: Array, d: Array, s: float) -> Array:
+        # sinh(x) / (cosh(h + x) cosh(h)) with the exponentials taken out, so that none overflows
+        xp = namespace(h)
+        s = _clamped(s, h)
+        x = xp.abs(s * d)
+        a, b = xp.abs(h), xp.abs(h + s * d)
+        size = -2 * xp.expm1(-2 * x) / s * xp.exp(x - a - b)
+        return xp.sign(d) * size / ((1 + xp.exp(-2 * a)) * (1 + xp.exp(-2 * b)))
+
+    def inverse(y: Array) -> Array:
+        _require_inside_unit_interval(y)
+        return namespace(y).atanh(y)
+
+    def inverse_difference(y: Array, d: Array, s: float) -> Array:
+        xp = namespace(y)
+        s = _clamped(s, y)
+        moved = y + s * d
+        _require_inside_unit_interval(moved)
+        return xp.atanh(s * d / (1 - y * moved)) / s
+
+    return Activation(
+        name="tanh",
+        value=lambda h: namespace(h).tanh(h),
+        slope=slope,
+        curvature=lambda h: -2 * namespace(h).tanh(h) * slope(h),
+        inverse=inverse,
+        difference=difference,
+        inverse_difference=inverse_difference,
+        stays=lambda h, d, s: _all_samples(h, False),
+        largest_slope=1.0,
+        smallest_slope=0.0,
+        largest_curvature=4 / (3 * math.sqrt(3)),
+        piecewise_linear=False,
+    )
+
+
+ACTIVATIONS: dict[str, Callable[[], Activation]] = {
+    "linear": linear,
+    "leaky_relu": leaky_relu,
+    "asinh": asinh,
+    "tanh": tanh,
+}
+
+
+def activation(name: str) -> Activation:
+    """The activation function called `name`, with its default parameters."""
+    if name not in ACTIVATIONS:
+        raise CircuitError(f"activation {name!r} is unknown; choose from {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]()
+
+
+def _all_samples(h: Array, answer: bool) -> Array:
+    xp = namespace(h)
+    return xp.full(h.shape[:-1], answer, dtype=xp.bool, device=array_api_compat.device(h))
+
+
+def _clamped(scale: float, array: Array) -> float:
+    """`scale`, or the size below which a difference equals its limit to rounding if larger."""
+    return max(scale, math.sqrt(smallest_normal(array)))
+
+
+def _require_inside_unit_interval(y: Array) -> None:
+    size = namespace(y).abs(y)
+    if any_true(~(size < 1)):
+        raise TargetOutOfRange(
+            f"tanh has no inverse at a rate of size {largest(size):.6g}, which is not inside "
+            "(-1, 1); use smaller targets or weaker feedback, or an activation without bounds "
+            "(asinh, leaky_relu)"
+        )

@@ -1,0 +1,151 @@
+"""The array API: which library an array belongs to, and the few questions asked of every array.
+
+Owns the meeting with array-api-compat. Everything else in `circuit` calls functions of the
+namespace that `namespace` returns, so that the same code runs on NumPy arrays and on PyTorch
+tensors, on a CPU or a GPU.
+
+Shapes: activities are `(..., batch, units)`, weights `(..., n_post, n_pre)`. Leading axes, where
+there are any, are a stack of networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import array_api_compat
+import numpy as np
+from scipy.linalg.blas import dgemm, sgemm
+
+from circuit.errors import NotFinite, ShapeMismatch
+
+Array = Any  # an array of NumPy, PyTorch or any other library that follows the array API
+
+
+_NAMESPACES: dict[type, Any] = {}
+
+
+def namespace(*arrays: Array) -> Any:
+    """The array-API namespace that all of `arrays` belong to."""
+    kind = type(arrays[0])
+    if kind in _NAMESPACES and all(type(array) is kind for array in arrays[1:]):
+        return _NAMESPACES[kind]
+    found = array_api_compat.array_namespace(*arrays)
+    _NAMESPACES[kind] = (
+        found  # looking it up anew at every operation costs as much as the operation
+    )
+    return found
+
+
+def is_numpy(array: Array) -> bool:
+    """Whether `array` is a NumPy array (the SciPy and Brian2 methods take no other)."""
+    return array_api_compat.is_numpy_array(array)
+
+
+def epsilon(array: Array) -> float:
+    """Distance from 1 to the next number in the precision of `array`."""
+    return float(namespace(array).finfo(array.dtype).eps)
+
+
+def smallest_normal(array: Array) -> float:
+    """Smallest number of full precision in the dtype of `array`."""
+    return float(namespace(array).finfo(array.dtype).smallest_normal)
+
+
+def to_numpy(array: Array) -> np.ndarray:
+    """A NumPy copy or view of `array`, from whichever library and device it comes."""
+    if array_api_compat.is_torch_array(array):
+        return np.asarray(array.detach().cpu())
+    return np.asarray(array)
+
+
+def row_norms(array: Array) -> Array:
+    """Euclidean norm of each sample, `(..., batch, units) -> (..., batch)`."""
+    xp = namespace(array)
+    return xp.sqrt(xp.linalg.vecdot(array, array))
+
+
+def largest(array: Array) -> float:
+    """Largest entry as a float (NaN if there is one; 0 for an empty array)."""
+    if 0 in array.shape:
+        return 0.0
+    return float(namespace(array).max(array))
+
+
+def smallest(array: Array) -> float:
+    """Smallest entry as a float (NaN if there is one; infinity for an empty array)."""
+    if 0 in array.shape:
+        return float("inf")
+    return float(namespace(array).min(array))
+
+
+def any_true(array: Array) -> bool:
+    """Whether any entry is true, as a Python bool."""
+    return bool(namespace(array).any(array))
+
+
+def require_finite(array: Array, name: str, remedy: str) -> None:
+    """Raise `NotFinite`, naming `name` and the first bad entry, unless every entry is finite."""
+    xp = namespace(array)
+    if any_true(~xp.isfinite(array)):
+        bad = np.argwhere(~np.isfinite(to_numpy(array)))[0]
+        value = to_numpy(array)[tuple(bad)]
+        raise NotFinite(f"{name} holds {value} at index {tuple(map(int, bad))}; {remedy}")
+
+
+def require_real(array: Array, name: str) -> None:
+    """Raise `ShapeMismatch` unless `array` holds float32 or float64 numbers."""
+    xp = namespace(array)
+    if not xp.isdtype(array.dtype, "real floating"):
+        raise ShapeMismatch(
+            f"{name} has dtype {array.dtype}; convert it to float64 or float32 first"
+        )
+
+
+def rows_times(rows: Array, matrix: Array) -> Array:
+    """`matrix` applied to every row, `(..., batch, n_pre), (..., n_post, n_pre) -> (..., batch,
+    n_post)`.
+
+    NumPy products go through the BLAS of SciPy, where the triangular solves are: NumPy and SciPy
+    each bring a BLAS with a thread pool of its own, and going to and fro between them was seen to
+    cost a factor of five on two cores (docs/numerics.md).
+    """
+    if is_numpy(rows) and rows.ndim == matrix.ndim == 2 and rows.dtype == matrix.dtype:
+        gemm = dgemm if rows.dtype == np.float64 else sgemm
+        if matrix.flags.c_contiguous:
+            return gemm(1.0, matrix.T, rows.T, trans_a=True).T
+        return gemm(1.0, matrix, rows.T).T
+    xp = namespace(rows, matrix)
+    return xp.matmul(rows, xp.matrix_transpose(matrix))
+
+
+def row_indices(mask: Array) -> list[int]:
+    """Places of the true entries of a mask over samples (flattened)."""
+    return np.flatnonzero(to_numpy(mask)).tolist()
+
+
+def take_rows(array: Array, indices: Sequence[int]) -> Array:
+    """Some samples of a batch, `(batch, units) -> (len(indices), units)`."""
+    xp, device = namespace(array), array_api_compat.device(array)
+    return xp.take(array, xp.asarray(list(indices), device=device), axis=0)
+
+
+def put_rows(array: Array, indices: Sequence[int], rows: Array) -> Array:
+    """`array` with the samples at `indices` replaced by `rows`."""
+    xp, device, batch = namespace(array), array_api_compat.device(array), array.shape[0]
+    source = list(range(batch))
+    for place, index in enumerate(indices):
+        source[index] = batch + place
+    return xp.take(xp.concat([array, rows], axis=0), xp.asarray(source, device=device), axis=0)
+
+
+def widened(array: Array, units: int) -> Array:
+    """`array` with zeros appended until its last axis has `units` entries."""
+    missing = units - array.shape[-1]
+    if missing == 0:
+        return array
+    xp = namespace(array)
+    blank = xp.zeros(
+        (*array.shape[:-1], missing), dtype=array.dtype, device=array_api_compat.device(array)
+    )
+    return xp.concat([array, blank], axis=-1)

@@ -1,0 +1,172 @@
+"""A batch on its way to equilibrium: which samples are done, and what became of each.
+
+Owns the verdict on every sample from the history of its residuals, and the bookkeeping that lets
+finished samples rest. Does not own the ruler, nor the methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from circuit.arrays import Array, namespace, put_rows, take_rows, to_numpy
+from circuit.dynamics import Balance, Trial
+from circuit.methods.method import Progress
+from circuit.shifts import Shifts
+from circuit.verification import Judgement, Status
+
+RISE_OF_DIVERGENCE = 1e3  # a residual this much over its lowest is on its way out
+LONGEST_CYCLE = 8  # in steps
+SAME = 1e-6  # two residuals that differ by less, relatively, count as the same
+ROUNDING_SLACK = 16  # residuals up to this much over their rounding floor are put down to rounding
+
+WORST_FIRST = (
+    Status.NOT_FINITE,
+    Status.DIVERGED,
+    Status.CYCLING,
+    Status.OUT_OF_BUDGET,
+    Status.NOT_RESOLVABLE,
+    Status.CONVERGED,
+)
+
+
+class Batch:
+    """The samples of a trial, those that are decided and those that go on.
+
+    Attributes
+    ----------
+    part : the trial of the samples that go on
+    shifts, mismatches : the latest state of every sample
+    statuses : one per sample, None while undecided
+    """
+
+    def __init__(self, trial: Trial, tolerance: float, *, restless: bool) -> None:
+        self.part = trial
+        self.tolerance = tolerance
+        self.restless = restless
+        self.n_samples = int(np.prod(trial.error.shape[:-1]))
+        self.statuses: list[Status | None] = [None] * self.n_samples
+        self.residuals = np.full((trial.network.depth, self.n_samples), np.inf)
+        self._splittable = trial.error.ndim == 2
+        self._active = list(range(self.n_samples))
+        self._history: list[np.ndarray] = []  # worst residual of each active sample, by step
+
+    @property
+    def worst_status(self) -> Status:
+        """The status of the batch: that of the sample that fared worst."""
+        return next(status for status in WORST_FIRST if status in self.statuses)
+
+    @property
+    def relative_residuals(self) -> tuple[float, ...]:
+        """The worst sample's relative residual, for every layer."""
+        worst = self.residuals.max(axis=1)
+        return tuple(float(value) if value == value else float("inf") for value in worst)
+
+    def note(self, shifts: Shifts, judgement: Judgement, *, last: bool) -> list[int]:
+        """Take in a judged state. Returns the places, among the active samples, still undecided."""
+        self._store(shifts, judgement)
+        residuals = self._residuals(judgement)
+        self.residuals[:, self._active] = residuals
+        worst = residuals.max(axis=0)
+        self._history.append(worst)
+        floors = np.maximum(self.tolerance, ROUNDING_SLACK * np.array(judgement.rounding_floors))
+        near_floor = (residuals <= floors[:, None]).all(axis=0)
+        undecided = []
+        for place, sample in enumerate(self._active):
+            status = self._verdict(place, bool(near_floor[place]), last)
+            if status is None:
+                undecided.append(place)
+            self.statuses[sample] = status
+        if not self._splittable and undecided:
+            return list(range(len(self._active)))
+        return undecided
+
+    def _verdict(self, place: int, near_floor: bool, last: bool) -> Status | None:
+        past = [float(worst[place]) for worst in self._history]
+        now = past[-1]
+        if now != now:
+            return Status.NOT_FINITE
+        if now <= self.tolerance:
+            return Status.CONVERGED
+        if near_floor and len(past) > 2 and now > 0.5 * min(past[-3:-1]):
+            return Status.NOT_RESOLVABLE
+        if not self.restless:
+            if now > RISE_OF_DIVERGENCE * min(past):
+                return Status.DIVERGED
+            if _repeats(past):
+                return Status.CYCLING
+        if last:
+            return Status.NOT_RESOLVABLE if near_floor else Status.OUT_OF_BUDGET
+        return None
+
+    def narrow(
+        self, progress: Progress, judgement: Judgement, undecided: Sequence[int]
+    ) -> tuple[Progress, Judgement]:
+        """Let the decided samples rest; returns the state of the others."""
+        if not self._splittable or len(undecided) == len(self._active):
+            return progress, judgement
+
+        def chosen(value: Any) -> Any:
+            if value is None:
+                return None
+            if isinstance(value, tuple):
+                return tuple(chosen(entry) for entry in value)
+            return take_rows(value, undecided)
+
+        terms = judgement.terms
+        self.part = self.part.samples(undecided)
+        self._active = [self._active[place] for place in undecided]
+        self._history = [worst[list(undecided)] for worst in self._history]
+        shifts = progress.shifts.with_values(chosen(progress.shifts.values))
+        terms = Balance(*(chosen(getattr(terms, field.name)) for field in fields(Balance)))
+        return replace(progress, shifts=shifts), replace(judgement, terms=terms)
+
+    def _store(self, shifts: Shifts, judgement: Judgement) -> None:
+        values = _with_exact_auxiliaries(self.part, shifts, judgement.terms)
+        mismatches = judgement.terms.mismatches
+        if len(self._active) < self.n_samples:
+            pairs = zip(self.shifts.values, values, strict=True)
+            values = tuple(put_rows(old, self._active, new) for old, new in pairs)
+            pairs = zip(self.mismatches.values, mismatches, strict=True)
+            mismatches = tuple(put_rows(old, self._active, new) for old, new in pairs)
+        self.shifts = shifts.with_values(values)
+        self.mismatches = shifts.with_values(mismatches)
+
+    def _residuals(self, judgement: Judgement) -> np.ndarray:
+        """Relative residuals (L, active samples) as NumPy: infinite for a shift that is still zero,
+        NaN for a state that is not finite."""
+        rows = []
+        for residual, shift in zip(judgement.residual_norms, judgement.shift_norms, strict=True):
+            residual = to_numpy(residual).reshape(-1).astype(float)
+            shift = to_numpy(shift).reshape(-1).astype(float)
+            still = (residual == 0) & (shift == 0)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                relative = np.where(still, 0.0, residual / shift)
+            rows.append(relative)
+        return np.array(rows)
+
+
+def _with_exact_auxiliaries(trial: Trial, shifts: Shifts, terms: Balance) -> tuple[Array, ...]:
+    """The shifts, with those of units that get no feedback set to what drives them."""
+    values = []
+    for layer, value in enumerate(shifts.values, 1):
+        n, driven = trial.network.n_projecting(layer), terms.feedforward_shifts[layer - 1]
+        if n < value.shape[-1] and driven is not None:
+            value = namespace(value).concat([value[..., :n], driven[..., n:]], axis=-1)
+        values.append(value)
+    return tuple(values)
+
+
+def _repeats(past: list[float]) -> bool:
+    """Whether the last residuals went through a cycle twice (four times for a standstill)."""
+    for length in range(1, LONGEST_CYCLE + 1):
+        span = max(length, 3)
+        if len(past) < length + span:
+            return False
+        recent, before = past[-span:], past[-span - length : -length]
+        if all(abs(a - b) <= SAME * a for a, b in zip(recent, before, strict=True)):
+            return True
+    return False

@@ -1,0 +1,197 @@
+"""The front door: settle a circuit and get one record that says what became of it.
+
+Owns the loop over steps, the budget, the verdict, and the record. Does not own the methods (one
+file each in `circuit.methods`) nor the ruler (`circuit.verification`).
+
+Samples of a batch do not interact. Those that have converged are set aside, and only the others go
+on.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from circuit.arrays import Array, epsilon, is_numpy
+from circuit.batches import Batch
+from circuit.bounds import relative_error_bounds
+from circuit.dynamics import Trial
+from circuit.errors import CircuitError, NotSettled
+from circuit.methods import METHODS
+from circuit.shifts import Shifts
+from circuit.verification import Status, judge
+
+
+@dataclass(frozen=True, eq=False)
+class Equilibrium:
+    """What became of an attempt to settle a circuit.
+
+    Attributes
+    ----------
+    trial : what was settled
+    shifts : delta_l = y_l - y_l^f of the layers 1 .. L
+    mismatches : m_l = y_l - g_l(y_{l-1}), in the same scales
+    status : of the whole; CONVERGED if every sample is
+    sample_status : one per sample, in the order of the batch (of a stack, one for each entry of
+        its flattened (..., batch))
+    relative_residuals : L floats, the worst sample's |R_l| / |delta_l|, auxiliary units left out
+    tolerance : what they were held against
+    evaluations : passes over all layers that the method took
+    steps : states that were judged
+    model_time : seconds of the circuit's own time, or None for a method without a clock
+    seconds : wall-clock time
+    method : its name
+    """
+
+    trial: Trial
+    shifts: Shifts
+    mismatches: Shifts
+    status: Status
+    sample_status: tuple[Status, ...]
+    relative_residuals: tuple[float, ...]
+    tolerance: float
+    evaluations: int
+    steps: int
+    model_time: float | None
+    seconds: float
+    method: str
+
+    @property
+    def converged(self) -> bool:
+        """Whether every sample is at equilibrium within the tolerance."""
+        return self.status is Status.CONVERGED
+
+    @cached_property
+    def activities(self) -> tuple[Array, ...]:
+        """y_1 .. y_L at the equilibrium, `(..., batch, N_l)`."""
+        rates = self.trial.activity.rates
+        return tuple(rates[layer] + self.shifts.absolute(layer) for layer in range(1, len(rates)))
+
+    @cached_property
+    def error_bounds(self) -> tuple[float, ...]:
+        """For each layer, a bound on |delta - delta*| / |delta|, the worst sample.
+
+        delta* is the true shift of the network with these weights. Computed when first read; see
+        `circuit.bounds`.
+        """
+        return relative_error_bounds(self.trial, self.shifts)
+
+    def read_out(self, readout: str = "shift") -> Shifts:
+        """The layers' local error signals: "shift" or "mismatch" (docs/derivation.md, section 3).
+
+        Raises `CircuitError` for any other name.
+        """
+        if readout == "shift":
+            return self.shifts
+        if readout == "mismatch":
+            return self.mismatches
+        raise CircuitError(f"read-out {readout!r} is unknown; choose shift or mismatch")
+
+    def failure(self) -> str:
+        """One line: which layer did not settle, how, and what may help."""
+        worst = max(range(len(self.relative_residuals)), key=self.relative_residuals.__getitem__)
+        bad = sum(status is not Status.CONVERGED for status in self.sample_status)
+        return (
+            f"{self.method}: {self.status.value} after {self.steps} steps; "
+            f"{bad} of {len(self.sample_status)} samples, worst in layer {worst + 1} with relative "
+            f"residual {self.relative_residuals[worst]:.2g} (tolerance {self.tolerance:.2g}); "
+            f"{REMEDIES[self.status]}"
+        )
+
+
+REMEDIES: dict[Status, str] = {
+    Status.CONVERGED: "nothing to do",
+    Status.DIVERGED: "use weaker feedback, orthogonal weights, or method newton or ode",
+    Status.CYCLING: "there may be no equilibrium where a unit sits at its kink: use weaker "
+    "feedback or smooth units (asinh)",
+    Status.OUT_OF_BUDGET: "allow more steps, or use method direct or newton",
+    Status.NOT_FINITE: "use weaker feedback or smaller weights",
+    Status.NOT_RESOLVABLE: "use float64, better conditioned weights, or a larger tolerance",
+}
+
+
+def default_tolerance(array: Array) -> float:
+    """Relative residual asked of every layer by default: eps^0.64, 1e-10 or 4e-5.
+
+    Above the rounding of a product with moderately conditioned weights (eps^0.9), below what any
+    comparison of updates can see.
+    """
+    return epsilon(array) ** 0.64
+
+
+def settle(
+    trial: Trial,
+    method: str = "direct",
+    *,
+    tolerance: float | None = None,
+    max_steps: int | None = None,
+    must_converge: bool = True,
+    **options: Any,
+) -> Equilibrium:
+    """Bring a circuit to its equilibrium.
+
+    Parameters
+    ----------
+    trial : from `dynamics.begin`
+    method : a name in `circuit.methods.METHODS`; docs/numerics.md says which when
+    tolerance
+        Relative residual to reach in every layer of every sample; `default_tolerance` if None.
+    max_steps : budget of steps; the method's own if None
+    must_converge
+        True: anything but convergence raises. False: the record says what happened.
+    options : of the method (see its `start`)
+
+    Raises
+    ------
+    NotSettled
+        With the record in its attribute `record`.
+    CircuitError
+        For an unknown method or a tolerance that is not positive.
+    """
+    began = time.perf_counter()
+    if method not in METHODS:
+        raise CircuitError(f"method {method!r} is unknown; choose from {', '.join(METHODS)}")
+    chosen = METHODS[method]()
+    if chosen.numpy_only and not (is_numpy(trial.error) and trial.error.ndim == 2):
+        raise CircuitError(
+            f"method {method} needs NumPy arrays and one network; use direct or sweep, or convert"
+        )
+    tolerance = default_tolerance(trial.error) if tolerance is None else tolerance
+    if not tolerance > 0:
+        raise CircuitError(f"tolerance {tolerance} is not positive; use for example 1e-10")
+    budget = chosen.budget if max_steps is None else max_steps
+
+    batch = Batch(trial, tolerance, restless=chosen.restless)
+    progress = chosen.start(trial, tolerance, **options)
+    steps, evaluations, model_time = 1, progress.evaluations, progress.model_time
+    while True:
+        judgement = judge(batch.part, progress.shifts, tolerance)
+        evaluations += 1
+        undecided = batch.note(progress.shifts, judgement, last=steps >= budget)
+        if not undecided:
+            break
+        progress, judgement = batch.narrow(progress, judgement, undecided)
+        progress = chosen.step(batch.part, progress, judgement, **options)
+        steps += 1
+        evaluations += progress.evaluations
+        if progress.model_time is not None:
+            model_time = (model_time or 0.0) + progress.model_time
+    record = Equilibrium(
+        trial=trial,
+        shifts=batch.shifts,
+        mismatches=batch.mismatches,
+        status=batch.worst_status,
+        sample_status=tuple(batch.statuses),
+        relative_residuals=batch.relative_residuals,
+        tolerance=tolerance,
+        evaluations=evaluations,
+        steps=steps,
+        model_time=model_time,
+        seconds=time.perf_counter() - began,
+        method=method,
+    )
+    if must_converge and not record.converged:
+        raise NotSettled(record.failure(), record)
+    return record

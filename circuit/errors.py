@@ -1,0 +1,32 @@
+"""Every way in which the library refuses to answer, as a typed exception.
+
+Owns the exception classes. Does not own the checks: each stands where its value is first used.
+"""
+
+
+class CircuitError(ValueError):
+    """Bad input. The message is one line that names the value and the remedy."""
+
+
+class SingularWeights(CircuitError):
+    """A weight matrix has no inverse, or none that this precision can resolve."""
+
+
+class TargetOutOfRange(CircuitError):
+    """The inverse of an activation function was asked for a value outside its range."""
+
+
+class NotFinite(CircuitError):
+    """A NaN or an infinity, in the data, the weights, or a result."""
+
+
+class ShapeMismatch(CircuitError):
+    """An array does not have the shape or the dtype that the network needs."""
+
+
+class NotSettled(RuntimeError):
+    """The circuit was not brought to an equilibrium. `record` holds what was reached."""
+
+    def __init__(self, message: str, record: object) -> None:
+        super().__init__(message)
+        self.record = record

@@ -1,0 +1,106 @@
+"""Feedback strength: how much of a layer's deviation is sent to the layer below.
+
+Owns the gain of each kind of target propagation, which the algorithmic rules and the circuit's
+feedback pathways share, and the factors that the strengths of several layers multiply up to.
+Does not own the propagation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from circuit.arrays import Array
+from circuit.errors import CircuitError
+
+
+@dataclass(frozen=True)
+class Gain:
+    """epsilon of one member of the family: 1 (TP), gamma (ITP), gamma f'^2 (GAIT, Eq. 16).
+
+    Attributes
+    ----------
+    incremental : whether the feedback strength gamma enters
+    gradient_adjusted : whether the squared slope A^2 enters
+    """
+
+    name: str
+    incremental: bool
+    gradient_adjusted: bool
+
+    def local(self, slope: Array, deviation: Array) -> Array:
+        """A layer's deviation times the part of the gain that its own units set, (A^2 or 1)."""
+        return deviation * slope * slope if self.gradient_adjusted else deviation
+
+
+TARGET_PROPAGATION = Gain("tp", incremental=False, gradient_adjusted=False)
+INCREMENTAL = Gain("itp", incremental=True, gradient_adjusted=False)
+GRADIENT_ADJUSTED = Gain("gait", incremental=True, gradient_adjusted=True)
+
+PATHWAYS: dict[str, Gain] = {"itp": INCREMENTAL, "gait": GRADIENT_ADJUSTED}
+
+
+def per_layer(
+    strength: float | Sequence[float], depth: int, *, up_to_one: bool = False
+) -> tuple[float, ...]:
+    """gamma_1 .. gamma_L from one number or from one per layer.
+
+    Raises `CircuitError` unless there are `depth` of them, each inside (0, 1), or in (0, 1] where
+    `up_to_one` allows layers without an increment (paper section 9).
+    """
+    if isinstance(strength, int | float):
+        strengths: tuple[float, ...] = (float(strength),) * depth
+    else:
+        strengths = tuple(float(value) for value in strength)
+    if len(strengths) != depth:
+        raise CircuitError(
+            f"{len(strengths)} feedback strengths for {depth} layers; give one number or {depth}"
+        )
+    for layer, value in enumerate(strengths, 1):
+        if not (0 < value < 1 or (up_to_one and value == 1)):
+            raise CircuitError(
+                f"feedback strength gamma = {value:g} at layer {layer} is outside (0, 1); "
+                "use for example 0.01"
+            )
+    return strengths
+
+
+def output_only(strength: float, depth: int) -> tuple[float, ...]:
+    """The strengths of paper section 9: one increment at the output, none below."""
+    return (1.0,) * (depth - 1) + (strength,)
+
+
+def ruin_ratios(strengths: Sequence[float]) -> tuple[float, ...]:
+    """c_l / c_{l+1} for l = 1 .. L in the ITP circuit (docs/derivation.md, section 2).
+
+    c_l = (1 - gamma_l) c_{l-1} + gamma_l c_{l+1} with c_0 = 0, c_{L+1} = 1: a gambler's ruin.
+    Eliminating from the bottom leaves c_l = a_l c_{l+1} with the positive ratios returned here.
+    """
+    ratios: list[float] = []
+    below = 0.0
+    for strength in strengths:
+        # 1 - (1 - gamma) a, written as gamma + (1 - gamma) (1 - a) so that nothing cancels
+        escape = strength + (1 - strength) * (1 - below)
+        ratios.append(strength / escape)
+        below = ratios[-1]
+    return tuple(ratios)
+
+
+def mismatch_ratios(strengths: Sequence[float]) -> tuple[float, ...]:
+    """m_l against m_{l+1} in the GAIT circuit: gamma / (1 - gamma), and the nudge at the output."""
+    return tuple(value / (1 - value) for value in strengths[:-1]) + (strengths[-1],)
+
+
+def closed_form_gain(strength: float, layer: int, depth: int) -> float:
+    """c_l of the ITP circuit with one gamma everywhere: (r^l - 1) / (r^(L+1) - 1), r = 1/gamma - 1.
+
+    The formula as printed in docs/derivation.md, rearranged only so that r^L cannot overflow.
+    """
+    if strength == 0.5:
+        return layer / (depth + 1)
+    log_r = math.log((1 - strength) / strength)
+    if log_r < 0:
+        return math.expm1(layer * log_r) / math.expm1((depth + 1) * log_r)
+    upper = -math.expm1(-layer * log_r) / -math.expm1(-(depth + 1) * log_r)
+    return math.exp((layer - depth - 1) * log_r) * upper

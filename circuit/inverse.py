@@ -1,0 +1,116 @@
+"""A square weight matrix factorised once, and what is asked of its inverse.
+
+Owns the LU factors (SciPy's LAPACK for a NumPy matrix, torch.linalg for tensors, and for any other
+array library its own `linalg.solve`, which factorises anew), the singular values, and an explicit
+inverse of the single matrix for the one method that needs speed before certainty. Never forms the
+inverse of a product.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import array_api_compat
+import scipy.linalg
+
+from circuit.arrays import Array, epsilon, is_numpy, largest, namespace
+from circuit.errors import SingularWeights
+
+
+class Factorised:
+    """A weight matrix `(..., n, n)` with its factors, each computed when first asked for.
+
+    Parameters
+    ----------
+    weights : array (..., n, n)
+    layer : int
+        Index of the layer, for messages.
+    """
+
+    def __init__(self, weights: Array, layer: int) -> None:
+        self.weights = weights
+        self.layer = layer
+
+    def solve(self, rates: Array) -> Array:
+        """`W^-1` applied to every row of `rates`, `(..., batch, n) -> (..., batch, n)`."""
+        xp = namespace(self.weights)
+        columns = xp.matrix_transpose(rates)
+        if is_numpy(rates):
+            if self.weights.ndim == 2 and rates.ndim == 2:
+                solution, _ = self._getrs(*self._factors, columns)
+                return solution.T
+            return xp.matrix_transpose(scipy.linalg.lu_solve(self._factors, columns))
+        if array_api_compat.is_torch_array(rates):
+            import torch
+
+            return xp.matrix_transpose(torch.linalg.lu_solve(*self._factors, columns))
+        return xp.matrix_transpose(xp.linalg.solve(self.weights, columns))
+
+    @cached_property
+    def _factors(self) -> tuple[Array, Array]:
+        self.require_invertible()
+        if is_numpy(self.weights):
+            return scipy.linalg.lu_factor(self.weights, check_finite=False)
+        import torch
+
+        return torch.linalg.lu_factor(self.weights)
+
+    @cached_property
+    def _getrs(self):
+        (getrs,) = scipy.linalg.lapack.get_lapack_funcs(("getrs",), (self._factors[0],))
+        return getrs
+
+    @cached_property
+    def inverse(self) -> Array:
+        """The explicit inverse, `(..., n, n)`. Faster to apply than `solve`, and less certain."""
+        self.require_invertible()
+        return namespace(self.weights).linalg.inv(self.weights)
+
+    @cached_property
+    def low_precision(self) -> tuple[Array, Array]:
+        """W and its inverse in float32, for predictions that are corrected afterwards."""
+        xp = namespace(self.weights)
+        return xp.astype(self.weights, xp.float32), xp.astype(self.inverse, xp.float32)
+
+    @cached_property
+    def extreme_singular_values(self) -> tuple[float, float]:
+        """Smallest and largest singular value (over the stack, where there is one).
+
+        Where `W^T W` is within 1e-3 of the identity in the Frobenius norm, the bounds that this
+        implies take the place of the singular values themselves.
+        """
+        xp = namespace(self.weights)
+        n = self.weights.shape[-1]
+        gram = xp.matmul(xp.matrix_transpose(self.weights), self.weights)
+        eye = xp.eye(n, dtype=gram.dtype, device=array_api_compat.device(gram))
+        distance = largest(xp.linalg.matrix_norm(gram - eye)) + n * epsilon(gram)
+        if distance < 1e-3:
+            return (1 - distance) ** 0.5, (1 + distance) ** 0.5
+        values = xp.linalg.svdvals(self.weights)
+        return -largest(-values), largest(values)
+
+    @property
+    def norm(self) -> float:
+        """Spectral norm of W (an upper bound to rounding)."""
+        return self.extreme_singular_values[1]
+
+    @property
+    def inverse_norm(self) -> float:
+        """Spectral norm of `W^-1` (an upper bound to rounding)."""
+        return 1 / self.extreme_singular_values[0]
+
+    @property
+    def condition(self) -> float:
+        """Condition number in the spectral norm; infinite for a singular matrix."""
+        smallest, biggest = self.extreme_singular_values
+        return biggest / smallest if smallest > 0 else float("inf")
+
+    def require_invertible(self) -> None:
+        """Raise `SingularWeights` where a solve would keep fewer than two digits."""
+        limit = 0.01 / epsilon(self.weights)
+        if not self.condition <= limit:
+            raise SingularWeights(
+                f"W of layer {self.layer} has condition number {self.condition:.3g}, over the "
+                f"{limit:.1g} that {self.weights.dtype} can invert; use orthogonal initialisation, "
+                "another seed, or float64"
+            )

@@ -1,0 +1,67 @@
+"""Losses on the output units, each given by the error that it sends down (paper section 5).
+
+Owns the map from outputs and targets to the output error `e = t_L - y_L = -dL/dy_L`: any loss whose
+gradient is known takes the place of the quadratic one. A user's own loss is any function of the
+same signature. Does not own what the error is then used for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from circuit.arrays import Array, namespace, require_finite
+from circuit.errors import CircuitError, ShapeMismatch
+from circuit.network import Activity, Network
+
+Loss = Callable[[Array, Array], Array]
+
+
+def quadratic(outputs: Array, targets: Array) -> Array:
+    """Error of L = 1/2 |y - t|^2 (Eq. 2): t - y. Shapes `(..., batch, n_outputs)`."""
+    return targets - outputs
+
+
+def softmax_cross_entropy(outputs: Array, targets: Array) -> Array:
+    """Error of the cross-entropy of softmax(y) with class probabilities t: t - softmax(y)."""
+    xp = namespace(outputs)
+    exponentials = xp.exp(outputs - xp.max(outputs, axis=-1, keepdims=True))
+    total = xp.sum(targets, axis=-1, keepdims=True)
+    return targets - total * exponentials / xp.sum(exponentials, axis=-1, keepdims=True)
+
+
+LOSSES: dict[str, Loss] = {"quadratic": quadratic, "cross_entropy": softmax_cross_entropy}
+
+
+def output_error(
+    network: Network, activity: Activity, targets: Array, loss: str | Loss = "quadratic"
+) -> Array:
+    """The error at the output units that carry one, `-dL/dy_L`, `(..., batch, n_outputs)`.
+
+    Parameters
+    ----------
+    targets : array (..., batch, n_outputs)
+    loss : a name in `LOSSES`, or a function (outputs, targets) -> -dL/d outputs
+
+    Raises
+    ------
+    CircuitError, ShapeMismatch, NotFinite
+    """
+    if isinstance(loss, str):
+        if loss not in LOSSES:
+            raise CircuitError(f"loss {loss!r} is unknown; choose from {', '.join(LOSSES)}")
+        loss = LOSSES[loss]
+    outputs = activity.rates[-1][..., : network.n_outputs]
+    if tuple(targets.shape) != tuple(outputs.shape) or targets.dtype != outputs.dtype:
+        raise ShapeMismatch(
+            f"targets have shape {tuple(targets.shape)} and dtype {targets.dtype}; the output "
+            f"needs {tuple(outputs.shape)} of {outputs.dtype}"
+        )
+    require_finite(targets, "targets", "remove or replace such entries")
+    error = loss(outputs, targets)
+    if tuple(error.shape) != tuple(outputs.shape):
+        raise ShapeMismatch(
+            f"the loss returned an error of shape {tuple(error.shape)}; it must return "
+            f"-dL/dy of shape {tuple(outputs.shape)}"
+        )
+    require_finite(error, "the output error", "check the loss and its gradient")
+    return error

@@ -1,0 +1,49 @@
+"""What a method for settling a circuit is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from circuit.dynamics import Trial
+from circuit.shifts import Shifts
+from circuit.verification import Judgement
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """A state and what it took to get there from the last.
+
+    Attributes
+    ----------
+    shifts : the state
+    evaluations : passes over all layers (each one matrix product per layer or more)
+    model_time : seconds of the circuit's own time that went by; None if the method has no clock
+    """
+
+    shifts: Shifts
+    evaluations: int
+    model_time: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """One way to look for the equilibrium.
+
+    Attributes
+    ----------
+    start : (trial, tolerance, **options) -> Progress
+    step : (trial, progress, judgement, **options) -> Progress. The scales of the shifts stay those
+        of the start. The batch may have shrunk since the last step.
+    numpy_only : whether it needs NumPy arrays and one network
+    budget : steps that it may take by default
+    restless : whether its residual may rise for a while on the way to an equilibrium, so that a
+        rise is no sign of divergence
+    """
+
+    name: str
+    start: Callable[..., Progress]
+    step: Callable[..., Progress]
+    numpy_only: bool = False
+    budget: int = 50
+    restless: bool = False

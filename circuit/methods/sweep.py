@@ -1,0 +1,63 @@
+"""Block Gauss-Seidel in shift coordinates: layer after layer takes what its neighbours say.
+
+Owns the plain sweep, the yardstick for every cleverer method. One sweep goes from the output down
+(carrying the error) and solves each layer's own equation for its own shift.
+"""
+
+from __future__ import annotations
+
+from circuit.arrays import Array, namespace
+from circuit.dynamics import Trial, scale_ratio
+from circuit.methods.method import Method, Progress
+from circuit.scale import ONE
+from circuit.units import gait_message, itp_message, response
+from circuit.verification import Judgement
+
+
+def start(trial: Trial, tolerance: float) -> Progress:
+    """The forward pass."""
+    return Progress(trial.at_rest(), 0)
+
+
+def sweep(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
+    """One sweep from the output down to layer 1."""
+    circuit, network, shifts = trial.circuit, trial.network, progress.shifts
+    xp, values = namespace(trial.error), list(progress.shifts.values)
+    activity = trial.activity
+
+    def driven(layer: int) -> tuple[Array | None, Array]:
+        """Drive shift k and feed-forward shift p of `layer` under the present shifts."""
+        if layer == 1:
+            return None, xp.zeros_like(values[0])
+        k = network.push(layer, values[layer - 2])
+        below = shifts.scales[layer - 2].value
+        unit, h, slope = network.activation(layer), activity.drive(layer), activity.slope(layer)
+        return k, scale_ratio(shifts, layer - 1, layer) * response(unit, h, slope, k, below)
+
+    for layer in range(network.depth, 0, -1):
+        gamma, n = circuit.strength(layer), network.n_projecting(layer)
+        _, p = driven(layer)
+        if layer == network.depth:
+            error = ONE.over(shifts.scales[-1]).value * trial.error
+            pulled = p + gamma * (error - p)
+        else:
+            scale = shifts.scales[layer].value
+            weight = gamma * scale_ratio(shifts, layer + 1, layer)
+            unit, h = network.activation(layer + 1), activity.drive(layer + 1)
+            slope = activity.slope(layer + 1)
+            if circuit.pathway.gradient_adjusted:
+                k, above = driven(layer + 1)
+                below, mismatch = shifts.scales[layer - 1].value, values[layer] - above
+                message = gait_message(
+                    unit, h, slope, k, below, mismatch, scale, circuit.pathway
+                )
+                pulled = p + weight / (1 - gamma) * network.pull(layer + 1, message)
+            else:
+                y = activity.rates[layer + 1]
+                message = itp_message(unit, h, y, slope, values[layer], scale)
+                pulled = (1 - gamma) * p + weight * network.pull(layer + 1, message)
+        values[layer - 1] = xp.concat([pulled[..., :n], p[..., n:]], axis=-1)
+    return Progress(shifts.with_values(tuple(values)), 2)
+
+
+METHOD = Method("sweep", start, sweep, budget=2000)

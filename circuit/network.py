@@ -1,0 +1,264 @@
+"""Layered invertible networks: weights, forward pass, and the pull-back of a shift (paper 2, 7).
+
+Owns what is true of the network alone. Does not own targets, feedback or learning.
+
+Layers are numbered 0 (input) to L (output). Layer l has N_l units with N_0 >= N_1 >= ... >= N_L.
+The first N_l units of layer l-1 project forward, through the square matrix W_l; the others are
+*auxiliary* (paper section 7): nobody reads them and no feedback reaches them.
+
+    h_l = W_l y_{l-1}[:N_l] + b_l ,    y_l = f_l(h_l)                                    (Eq. 1)
+
+Of the output layer, the first `n_outputs` units carry an error signal; the rest are auxiliary
+outputs. Activities are `(..., batch, units)`, weights `(..., n_post, n_pre)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from circuit.activations import Activation, leaky_relu
+from circuit.activations import activation as named_activation
+from circuit.arrays import Array, namespace, require_finite, require_real, rows_times, widened
+from circuit.errors import CircuitError, ShapeMismatch
+from circuit.inverse import Factorised
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Weights and biases of the layers 1 .. L, with their activation functions.
+
+    Attributes
+    ----------
+    weights : tuple of L arrays (..., N_l, N_l)
+    biases : tuple of L arrays (..., N_l)
+    activations : tuple of L `Activation`
+    n_inputs : int
+        N_0, at least N_1.
+    n_outputs : int
+        Output units that carry an error signal, at most N_L.
+
+    Raises
+    ------
+    ShapeMismatch, NotFinite, CircuitError
+        On construction. Singular weights raise `SingularWeights` when an inverse is first needed.
+    """
+
+    weights: tuple[Array, ...]
+    biases: tuple[Array, ...]
+    activations: tuple[Activation, ...]
+    n_inputs: int
+    n_outputs: int
+
+    def __post_init__(self) -> None:
+        if not len(self.weights) == len(self.biases) == len(self.activations) > 0:
+            raise ShapeMismatch(
+                f"{len(self.weights)} weights, {len(self.biases)} biases and "
+                f"{len(self.activations)} activations; give one of each per layer, at least one"
+            )
+        namespace(*self.weights, *self.biases)
+        for layer, (weights, bias) in enumerate(zip(self.weights, self.biases, strict=True), 1):
+            require_real(weights, f"W of layer {layer}")
+            if weights.ndim < 2 or weights.shape[-1] != weights.shape[-2]:
+                raise ShapeMismatch(
+                    f"W of layer {layer} has shape {tuple(weights.shape)}; it must be square "
+                    "(give the units that are not read on as auxiliary units of the layer below)"
+                )
+            if bias.shape[-1] != weights.shape[-1] or bias.dtype != self.weights[0].dtype:
+                raise ShapeMismatch(
+                    f"bias of layer {layer} has shape {tuple(bias.shape)} and dtype {bias.dtype}; "
+                    f"it needs {weights.shape[-1]} entries of {self.weights[0].dtype}"
+                )
+            if weights.dtype != self.weights[0].dtype:
+                raise ShapeMismatch(
+                    f"W of layer {layer} has dtype {weights.dtype}, W of layer 1 "
+                    f"{self.weights[0].dtype}; use one precision for all layers"
+                )
+            remedy = "use finite weights and biases"
+            require_finite(weights, f"W of layer {layer}", remedy)
+            require_finite(bias, f"bias of layer {layer}", remedy)
+        _require_widths(self.widths)
+        if not 1 <= self.n_outputs <= self.widths[-1]:
+            raise CircuitError(
+                f"{self.n_outputs} output units with an error signal do not fit into an output "
+                f"layer of {self.widths[-1]}; give 1 to {self.widths[-1]}"
+            )
+
+    @property
+    def depth(self) -> int:
+        """L, the number of weight matrices."""
+        return len(self.weights)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """N_0 .. N_L."""
+        return (self.n_inputs, *(int(weights.shape[-1]) for weights in self.weights))
+
+    def n_projecting(self, layer: int) -> int:
+        """Units of `layer` that are read from above, or at the output carry an error signal."""
+        return self.n_outputs if layer == self.depth else self.widths[layer + 1]
+
+    @cached_property
+    def factors(self) -> tuple[Factorised, ...]:
+        """The weights, factorised once; `factors[l-1]` belongs to W_l."""
+        return tuple(Factorised(weights, layer) for layer, weights in enumerate(self.weights, 1))
+
+    def activation(self, layer: int) -> Activation:
+        """f of `layer`."""
+        return self.activations[layer - 1]
+
+    def push(self, layer: int, rates_below: Array) -> Array:
+        """`W_l` applied to the projecting units, `(..., batch, N_{l-1}) -> (..., batch, N_l)`."""
+        width = self.widths[layer]
+        if rates_below.shape[-1] != width:
+            rates_below = rates_below[..., :width]
+        return rows_times(rates_below, self.weights[layer - 1])
+
+    def pull(self, layer: int, drives: Array) -> Array:
+        """`W_l^-1` applied, `(..., batch, N_l) -> (..., batch, N_{l-1})`; 0 for auxiliary units."""
+        return widened(self.factors[layer - 1].solve(drives), self.widths[layer - 1])
+
+    def pull_transposed(self, layer: int, drives: Array) -> Array:
+        """`W_l^T` applied, `(..., batch, N_l) -> (..., batch, N_{l-1})`."""
+        xp = namespace(drives)
+        transposed = xp.matrix_transpose(self.weights[layer - 1])
+        return widened(rows_times(drives, transposed), self.widths[layer - 1])
+
+
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """A forward pass.
+
+    Attributes
+    ----------
+    rates : tuple of L+1 arrays (..., batch, N_l)
+        y_0 (the input) to y_L.
+    drives : tuple of L arrays (..., batch, N_l)
+        h_1 to h_L.
+    slopes : tuple of L arrays (..., batch, N_l)
+        f'(h_1) to f'(h_L), the diagonals of A_1 to A_L.
+    """
+
+    rates: tuple[Array, ...]
+    drives: tuple[Array, ...]
+    slopes: tuple[Array, ...]
+
+    def drive(self, layer: int) -> Array:
+        """h of `layer`."""
+        return self.drives[layer - 1]
+
+    def slope(self, layer: int) -> Array:
+        """f'(h) of `layer`."""
+        return self.slopes[layer - 1]
+
+
+def forward(network: Network, inputs: Array) -> Activity:
+    """The forward pass (Eq. 1).
+
+    Parameters
+    ----------
+    inputs : array (..., batch, N_0), of the dtype of the weights
+
+    Raises
+    ------
+    ShapeMismatch, NotFinite
+    """
+    xp = namespace(inputs, network.weights[0])
+    if inputs.ndim < 2 or inputs.shape[-1] != network.n_inputs:
+        raise ShapeMismatch(
+            f"inputs have shape {tuple(inputs.shape)}; the network needs "
+            f"(..., batch, {network.n_inputs})"
+        )
+    if inputs.dtype != network.weights[0].dtype:
+        raise ShapeMismatch(
+            f"inputs have dtype {inputs.dtype}, the weights {network.weights[0].dtype}; convert one"
+        )
+    require_finite(inputs, "inputs", "remove or replace such entries")
+    rates, drives, slopes = [inputs], [], []
+    for layer in range(1, network.depth + 1):
+        bias = xp.expand_dims(network.biases[layer - 1], axis=-2)
+        drives.append(network.push(layer, rates[-1]) + bias)
+        unit = network.activation(layer)
+        rates.append(unit.value(drives[-1]))
+        slopes.append(unit.slope(drives[-1]))
+    require_finite(rates[-1], "the forward pass", "use smaller weights or inputs")
+    return Activity(tuple(rates), tuple(drives), tuple(slopes))
+
+
+def initialise(
+    widths: Sequence[int],
+    generator: np.random.Generator,
+    *,
+    init: str = "orthogonal",
+    activation: str | Activation | Sequence[Activation] | None = None,
+    n_outputs: int | None = None,
+    dtype: str = "float64",
+) -> Network:
+    """A network with random weights and zero biases, as NumPy arrays.
+
+    Parameters
+    ----------
+    widths : N_0 .. N_L, not increasing
+    generator : source of all randomness
+    init
+        "orthogonal" (Haar measure) or "gaussian" (standard deviation sqrt(2 / (n_in + n_out)), as
+        in the paper's public code).
+    activation
+        A name, an `Activation`, or one per layer; leaky-ReLU by default.
+    n_outputs
+        Output units with an error signal; all of them by default.
+    dtype
+        "float64" or "float32".
+
+    Raises
+    ------
+    CircuitError
+    """
+    _require_widths(widths)
+    if init not in INITIALISERS:
+        raise CircuitError(f"init {init!r} is unknown; choose from {', '.join(INITIALISERS)}")
+    depth = len(widths) - 1
+    if activation is None:
+        activation = leaky_relu()
+    if isinstance(activation, str):
+        activation = named_activation(activation)
+    if isinstance(activation, Activation):
+        activation = (activation,) * depth
+    draw = INITIALISERS[init]
+    return Network(
+        weights=tuple(draw(width, generator).astype(dtype) for width in widths[1:]),
+        biases=tuple(np.zeros(width, dtype=dtype) for width in widths[1:]),
+        activations=tuple(activation),
+        n_inputs=widths[0],
+        n_outputs=widths[-1] if n_outputs is None else n_outputs,
+    )
+
+
+def orthogonal(width: int, generator: np.random.Generator) -> np.ndarray:
+    """A random orthogonal matrix from the Haar measure (Mezzadri 2007)."""
+    q, r = np.linalg.qr(generator.standard_normal((width, width)))
+    return q * np.sign(np.diagonal(r))
+
+
+def gaussian(width: int, generator: np.random.Generator) -> np.ndarray:
+    """Independent Gaussian weights with variance 2 / (n_in + n_out)."""
+    return generator.standard_normal((width, width)) / np.sqrt(width)
+
+
+INITIALISERS = {"orthogonal": orthogonal, "gaussian": gaussian}
+
+
+def _require_widths(widths: Sequence[int]) -> None:
+    if len(widths) < 2 or any(int(width) != width or width < 1 for width in widths):
+        raise CircuitError(
+            f"widths {tuple(widths)}: give at least two whole numbers, input first, each 1 or more"
+        )
+    for layer, (below, above) in enumerate(zip(widths[:-1], widths[1:], strict=True), 1):
+        if above > below:
+            raise CircuitError(
+                f"widths {tuple(widths)} increase from {below} to {above} at layer {layer}; "
+                "an exact inverse needs widths that stay equal or decrease"
+            )

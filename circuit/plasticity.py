@@ -1,0 +1,57 @@
+"""Local plasticity: from a shift and two local rates to a weight change (Eqs. 3, 4, 13, 18).
+
+Owns the step from shifts to dW and db, the same for every rule and for the circuit. What a synapse
+uses is in the signature of `local_update`, and none of it is non-local.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from circuit.arrays import Array, namespace
+from circuit.network import Activity, Network
+from circuit.shifts import Shifts
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """Changes of W `(..., N_l, N_l)` and b `(..., N_l)` of one layer, for learning rate 1."""
+
+    weights: Array
+    biases: Array
+
+
+def local_update(slope: Array, shift: Array, presynaptic: Array) -> Update:
+    """dW = A_l delta_l y_{l-1}^T and db = A_l delta_l, averaged over the batch.
+
+    Parameters
+    ----------
+    slope : array (..., batch, n_post)
+        f' of the postsynaptic units at their own drive.
+    shift : array (..., batch, n_post)
+        Shift (or mismatch) of the postsynaptic units, divided by the layer's gain.
+    presynaptic : array (..., batch, n_pre)
+        Rates of the presynaptic units.
+    """
+    xp = namespace(slope, shift, presynaptic)
+    error = slope * shift / slope.shape[-2]
+    return Update(
+        weights=xp.matmul(xp.matrix_transpose(error), presynaptic),
+        biases=xp.sum(error, axis=-2),
+    )
+
+
+def updates(network: Network, activity: Activity, shifts: Shifts) -> tuple[Update, ...]:
+    """`local_update` at every layer 1 .. L, with the rates and slopes of `activity`.
+
+    Each shift is divided by its gain, the product of feedback strengths that the layer knows: this
+    is the factor gamma^-1 of Alg. 1, as the product that Eq. 21 needs.
+    """
+    return tuple(
+        local_update(
+            activity.slope(layer),
+            shifts.per_gain(layer),
+            activity.rates[layer - 1][..., : network.widths[layer]],
+        )
+        for layer in range(1, network.depth + 1)
+    )

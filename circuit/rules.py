@@ -1,0 +1,148 @@
+"""Learning rules as one recursion: BP, TP, ITP and GAIT-prop (paper sections 2 to 5, 9).
+
+Owns the algorithmic shifts. Does not own the circuit that approximates them, nor the weight
+change, which `plasticity` derives from any shifts in the same local way.
+
+Every rule has the signature
+
+    rule(network, activity, output_error, feedback_strength) -> Shifts
+
+With targets t_l = y_l + delta_l, Eqs. 5, 12 and 17 are one recursion with three gains,
+
+    delta_{l-1} = W_l^-1 [ f^-1(y_l + epsilon_l delta_l) - f^-1(y_l) ] ,  delta_L = t_L - y_L,
+
+    epsilon_l = 1 (TP),  gamma_l (ITP),  gamma_l A_l^2 (GAIT-prop, Eq. 16).
+
+Back-propagation (Eq. 3) gives one shift per layer too: delta_{l-1} = W_l^T A_l delta_l. The shift
+itself is propagated, with a running scale, never a target: a target holds the shift as the
+difference of two numbers of size 1, where it drowns in rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from circuit.arrays import Array, widened
+from circuit.errors import ShapeMismatch
+from circuit.feedback import GRADIENT_ADJUSTED, INCREMENTAL, TARGET_PROPAGATION, Gain, per_layer
+from circuit.network import Activity, Network
+from circuit.scale import ONE, Scale
+from circuit.shifts import Shifts, renormalised
+
+Strength = float | Sequence[float]
+Rule = Callable[[Network, Activity, Array, Strength], Shifts]
+
+
+def back_propagation(
+    network: Network, activity: Activity, output_error: Array, feedback_strength: Strength = 1.0
+) -> Shifts:
+    """Eq. 3. The feedback strength does not enter.
+
+    Parameters, returns and errors as `gait_propagation`.
+    """
+
+    def send_down(layer: int, value: Array, scale: Scale) -> tuple[Array, float]:
+        return network.pull_transposed(layer, activity.slope(layer) * value), 1.0
+
+    return _recursion(network, output_error, send_down)
+
+
+def target_propagation(
+    network: Network, activity: Activity, output_error: Array, feedback_strength: Strength = 1.0
+) -> Shifts:
+    """Eqs. 4 and 5. The feedback strength does not enter.
+
+    Parameters, returns and errors as `gait_propagation`.
+    """
+    return _propagate_targets(TARGET_PROPAGATION, network, activity, output_error, 1.0)
+
+
+def incremental_target_propagation(
+    network: Network, activity: Activity, output_error: Array, feedback_strength: Strength = 0.01
+) -> Shifts:
+    """ITP, Eqs. 12 and 13.
+
+    Parameters, returns and errors as `gait_propagation`.
+    """
+    return _propagate_targets(INCREMENTAL, network, activity, output_error, feedback_strength)
+
+
+def gait_propagation(
+    network: Network, activity: Activity, output_error: Array, feedback_strength: Strength = 0.01
+) -> Shifts:
+    """GAIT-prop, Eqs. 16 to 18 and Alg. 1.
+
+    Parameters
+    ----------
+    activity
+        The forward pass, with rates `(..., batch, N_l)`.
+    output_error : array (..., batch, n_outputs)
+        t_L - y_L, from `losses.output_error`.
+    feedback_strength
+        gamma, or gamma_1 .. gamma_L (gamma_1 does not enter: nothing lies below layer 1). Values
+        of 1 leave out a layer's increment (`feedback.output_only` for the variant of section 9).
+
+    Returns
+    -------
+    Shifts
+        delta_l = t_l - y_l; the gain of layer l is the product of gamma_j for j > l.
+
+    Raises
+    ------
+    CircuitError, ShapeMismatch, NotFinite, SingularWeights, TargetOutOfRange
+    """
+    return _propagate_targets(GRADIENT_ADJUSTED, network, activity, output_error, feedback_strength)
+
+
+RULES: dict[str, Rule] = {
+    "gait": gait_propagation,
+    "itp": incremental_target_propagation,
+    "tp": target_propagation,
+    "bp": back_propagation,
+}
+
+
+def _propagate_targets(
+    gain: Gain,
+    network: Network,
+    activity: Activity,
+    output_error: Array,
+    feedback_strength: Strength,
+) -> Shifts:
+    strengths = per_layer(
+        feedback_strength if gain.incremental else 1.0, network.depth, up_to_one=True
+    )
+
+    def send_down(layer: int, value: Array, scale: Scale) -> tuple[Array, float]:
+        unit = network.activation(layer)
+        gamma = strengths[layer - 1]
+        message = gain.local(activity.slope(layer), value)  # Eq. 16
+        drive_shift = unit.inverse_difference(
+            activity.rates[layer], message, scale.times(gamma).value
+        )
+        return network.pull(layer, drive_shift), gamma  # Eqs. 5, 12, 17
+
+    return _recursion(network, output_error, send_down)
+
+
+def _recursion(
+    network: Network,
+    output_error: Array,
+    send_down: Callable[[int, Array, Scale], tuple[Array, float]],
+) -> Shifts:
+    """From the output error down to layer 1; `send_down` gives the next value and its gain."""
+    if output_error.shape[-1] != network.n_outputs:
+        raise ShapeMismatch(
+            f"the output error has {output_error.shape[-1]} units; the network has "
+            f"{network.n_outputs} output units with an error signal"
+        )
+    value, scale, gain = widened(output_error, network.widths[-1]), ONE, ONE
+    values, scales, gains = [value], [scale], [gain]
+    for layer in range(network.depth, 1, -1):
+        value, gamma = send_down(layer, value, scale)
+        value, scale = renormalised(value, scale.times(gamma), layer - 1)
+        gain = gain.times(gamma)
+        values.append(value)
+        scales.append(scale)
+        gains.append(gain)
+    return Shifts(tuple(values[::-1]), tuple(scales[::-1]), tuple(gains[::-1]))

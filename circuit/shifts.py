@@ -1,0 +1,86 @@
+"""One shift beside every layer: what every learning rule, and the circuit, comes down to.
+
+Owns the record of such shifts with their running scale. Does not own how they are found.
+
+A shift in layer l is stored as `scales[l-1] * values[l-1]`, with values of ordinary size and a
+`Scale` that cannot underflow. `gains[l-1]` is the part of its size that the feedback strengths
+alone explain (a product of gammas, known to the layer), which a local update divides by.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from circuit.arrays import Array, largest, namespace, row_norms
+from circuit.errors import NotFinite
+from circuit.scale import Scale
+
+
+@dataclass(frozen=True, eq=False)
+class Shifts:
+    """Shifts of the layers 1 .. L.
+
+    Attributes
+    ----------
+    values : tuple of L arrays (..., batch, N_l)
+    scales : tuple of L `Scale`, so that the shift is scale * value
+    gains : tuple of L `Scale`, the product of feedback strengths in each shift
+    """
+
+    values: tuple[Array, ...]
+    scales: tuple[Scale, ...]
+    gains: tuple[Scale, ...]
+
+    @property
+    def depth(self) -> int:
+        """L."""
+        return len(self.values)
+
+    def absolute(self, layer: int) -> Array:
+        """The shift of `layer` in units of the rates; entries that underflow are 0."""
+        return _times(self.values[layer - 1], self.scales[layer - 1])
+
+    def per_gain(self, layer: int) -> Array:
+        """The shift of `layer` divided by its gain: what a local update learns from."""
+        ratio = self.scales[layer - 1].over(self.gains[layer - 1])
+        return _times(self.values[layer - 1], ratio)
+
+    def with_values(self, values: tuple[Array, ...]) -> Shifts:
+        """The same scales and gains around other values."""
+        return replace(self, values=values)
+
+    def norm(self, layer: int) -> Scale:
+        """Root mean square, over samples, of the Euclidean norm of the shift of `layer`."""
+        xp = namespace(self.values[layer - 1])
+        norms = row_norms(self.values[layer - 1])
+        mean = float(xp.sqrt(xp.mean(norms * norms)))
+        return self.scales[layer - 1].times(mean)
+
+
+def renormalised(value: Array, scale: Scale, layer: int) -> tuple[Array, Scale]:
+    """`value` and `scale` with a power of two moved between them where `value` grew out of hand.
+
+    Raises `NotFinite` where it is already beyond repair.
+    """
+    xp = namespace(value)
+    peak = largest(xp.abs(value))
+    exponent = Scale.of(peak).exponent if peak < float("inf") else None
+    if exponent is None:
+        raise NotFinite(
+            f"the shift of layer {layer} is not finite; use better conditioned weights "
+            "(orthogonal initialisation), or float64"
+        )
+    if -20 <= exponent <= 20:
+        return value, scale
+    return _times(value, Scale(0.5, 1 - exponent)), scale.shifted(exponent)
+
+
+def _times(value: Array, factor: Scale) -> Array:
+    """`value * factor` where the factor may be out of range although the product is not."""
+    if -1000 < factor.exponent < 1000:
+        dtype_limit = 100 if "32" in str(value.dtype) else 1000
+        if abs(factor.exponent) < dtype_limit:
+            return value * factor.value
+    half = factor.exponent // 2
+    first = Scale(factor.mantissa, half)
+    return (value * first.value) * Scale(0.5, 1 + factor.exponent - half).value

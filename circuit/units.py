@@ -1,0 +1,77 @@
+"""What the units of one layer make of a shift: the response upwards and the message downwards.
+
+Owns the two pathways' messages as functions of the arrays of one layer. Almost always no unit of a
+sample crosses a kink, and then a shift is multiplied by a slope; only the samples in which one does
+pay for the exact difference. Does not own weights.
+
+Shapes: all arrays are (..., batch, units) of one layer; `below` and `scale` are the scales in which
+the drive shift k and the layer's own shift are measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from circuit.activations import Activation
+from circuit.arrays import Array, put_rows, row_indices, take_rows
+from circuit.feedback import Gain
+
+
+def response(unit: Activation, h: Array, slope: Array, k: Array, below: float) -> Array:
+    """[f(h + s k) - f(h)] / s, with s the scale `below` and `slope` f'(h)."""
+    return where_crossing(
+        unit.stays(h, k, below),
+        slope * k,
+        lambda h, k: unit.difference(h, k, below),
+        (h, k),
+    )
+
+
+def itp_message(
+    unit: Activation, h: Array, y: Array, slope: Array, shift: Array, scale: float
+) -> Array:
+    """[f^-1(y + s d) - f^-1(y)] / s: what is reported down in the ITP pathway."""
+    message = shift / slope
+    return where_crossing(
+        unit.stays(h, message, scale),
+        message,
+        lambda y, shift: unit.inverse_difference(y, shift, scale),
+        (y, shift),
+    )
+
+
+def gait_message(
+    unit: Activation,
+    h: Array,
+    slope: Array,
+    k: Array,
+    below: float,
+    mismatch: Array,
+    scale: float,
+    gain: Gain,
+) -> Array:
+    """[f^-1(u + s A^2 m) - f^-1(u)] / s: what is reported down in the GAIT pathway.
+
+    u and A are those at the drive h + s_below k that the layer now receives.
+    """
+
+    def exact(h: Array, k: Array, mismatch: Array) -> Array:
+        drive = h + below * k
+        deviation = gain.local(unit.slope(drive), mismatch)
+        return unit.inverse_difference(unit.value(drive), deviation, scale)
+
+    message = slope * mismatch
+    stays = unit.stays(h, k, below) & unit.stays(h + below * k, message, scale)
+    return where_crossing(stays, message, exact, (h, k, mismatch))
+
+
+def where_crossing(
+    stays: Array, simple: Array, exact: Callable[..., Array], arrays: tuple[Array, ...]
+) -> Array:
+    """`simple` for the samples that stay on their piece, `exact(*arrays)` for the others."""
+    crossing = row_indices(~stays)
+    if not len(crossing):
+        return simple
+    if simple.ndim != 2 or len(crossing) > simple.shape[0] // 2:
+        return exact(*arrays)
+    return put_rows(simple, crossing, exact(*(take_rows(array, crossing) for array in arrays)))

@@ -1,0 +1,1 @@
+"""What a person runs (`run_*`), and what it runs on: image data, presets and training."""

@@ -1,0 +1,81 @@
+"""Command lines: options with their words, TOML files that hold the same, and errors in one line.
+
+Owns how every command of this project is told what to do. Standard library only, so that `--help`
+answers at once. Does not own what the options mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, with exit status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print `message` on one line and leave with status 2."""
+        fail(self.prog, f"{message}; see --help")
+
+
+def fail(program: str, message: str) -> NoReturn:
+    """Print one line on standard error and leave with status 2."""
+    print(f"{program}: error: {' '.join(str(message).split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def parse(
+    parser: OneLineParser, arguments: Sequence[str] | None, *, config_option: str = "config"
+) -> argparse.Namespace:
+    """Parse the command line, with a TOML file of the same options underneath it.
+
+    What stands in the file goes through the same checks as what stands on the command line; the
+    command line wins. A key that is no option leaves with status 2.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument(f"--{config_option}")
+    chosen, _ = first.parse_known_args(arguments)
+    path = getattr(chosen, config_option)
+    if path is not None:
+        arguments = [*_arguments_from(parser, Path(path), config_option), *arguments]
+    return parser.parse_args(arguments)
+
+
+def _arguments_from(parser: OneLineParser, path: Path, config_option: str) -> list[str]:
+    try:
+        settings: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        fail(parser.prog, f"config {path}: {error.strerror}; give a TOML file that can be read")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        fail(parser.prog, f"config {path} is not TOML ({error}); see the example in README.md")
+    actions = {
+        action.dest: action
+        for action in parser._actions
+        if action.option_strings and action.dest not in ("help", config_option)
+    }
+    arguments: list[str] = []
+    for key, value in settings.items():
+        action = actions.get(key.replace("-", "_"))
+        if action is None:
+            fail(
+                parser.prog,
+                f"config {path}: {key!r} is no option; choose from "
+                + ", ".join(name.replace("_", "-") for name in actions),
+            )
+        option = action.option_strings[-1]
+        if action.nargs == 0:
+            if not isinstance(value, bool):
+                fail(parser.prog, f"config {path}: {key} = {value!r}; give true or false")
+            arguments += [option] if value else []
+        elif isinstance(value, list):
+            arguments += [option, *map(str, value)]
+        elif isinstance(value, dict | bool):
+            fail(parser.prog, f"config {path}: {key} = {value!r}; give a number, text or a list")
+        else:
+            arguments += [option, str(value)]
+    return arguments
