@@ -47,7 +47,7 @@ def agreement(update: Array, reference: Array) -> Agreement:
 
 
 def shift_deviation_bounds(trial: Trial, shifts: Shifts, readout: str = "shift") -> np.ndarray:
-    """For every layer, how far a sample's read-out may be from its rule's shift, relatively.
+    """For every layer and sample, how far the read-out may be from its rule's shift, relatively.
 
     First order in the feedback strengths (docs/derivation.md, section 5). With r = gamma/(1-gamma),
     the GAIT pathway's shift exceeds its mismatch by what comes back from below,
@@ -57,7 +57,8 @@ def shift_deviation_bounds(trial: Trial, shifts: Shifts, readout: str = "shift")
     slopes being at most 1 and kappa_l the condition number of W_l; and the output's mismatch feels
     tau_L times the nudge. In the ITP pathway shifts have the rule's direction exactly. In both, the
     units' own non-linearity within the shift enters as nu_l, the part of a layer's message that its
-    slopes do not explain, measured at the equilibrium.
+    slopes do not explain, measured at the equilibrium; in the ITP pathway it also returns to the
+    layer itself, times a_{l-1}.
 
     Parameters
     ----------
@@ -66,13 +67,13 @@ def shift_deviation_bounds(trial: Trial, shifts: Shifts, readout: str = "shift")
 
     Returns
     -------
-    array (L,)
+    array (L, samples)
     """
     circuit, network = trial.circuit, trial.network
     depth = network.depth
     condition = np.array([factor.condition for factor in network.factors])
     strengths = np.array(circuit.strengths)
-    nonlinearity = _message_nonlinearity(trial, shifts)
+    nonlinearity, echo = _message_nonlinearity(trial, shifts)
 
     returned = np.zeros(depth)  # tau_l
     if circuit.pathway.gradient_adjusted:
@@ -84,37 +85,53 @@ def shift_deviation_bounds(trial: Trial, shifts: Shifts, readout: str = "shift")
     else:
         nudge = 0.0
     own = returned if readout == "shift" else np.zeros(depth)
-    bounds = np.zeros(depth)
+    above = np.zeros_like(echo[0])
+    bounds = np.zeros_like(echo)
     for layer in range(depth, 0, -1):
         # rule and circuit both bend, each by nu of the layers above, at slightly different points
-        above = 3 * np.sum(nonlinearity[layer:] * condition[layer:]) if layer < depth else 0.0
-        bounds[layer - 1] = (1 + own[layer - 1]) * (1 + nudge) * (1 + above) - 1
+        bent = 3 * (above + echo[layer - 1])
+        bounds[layer - 1] = (1 + own[layer - 1]) * (1 + nudge) * (1 + bent) - 1
+        above = above + nonlinearity[layer - 1] * condition[layer - 1]
     return bounds
 
 
-def _message_nonlinearity(trial: Trial, shifts: Shifts) -> np.ndarray:
-    """nu_l: the worst sample's |v - v_linear| / |v_linear| at layers 1 .. L (0 at layer 1)."""
+def _message_nonlinearity(trial: Trial, shifts: Shifts) -> tuple[np.ndarray, np.ndarray]:
+    """For layers 1 .. L (0 at layer 1) and samples: nu_l = |v - v_linear| / |v_linear|, and in the
+    ITP pathway a_{l-1} |v - v_linear| / |d_l|.
+    """
     terms, depth = balance(trial, shifts), trial.network.depth
-    parts = [0.0]
+    samples = int(np.prod(trial.error.shape[:-1]))
+    bent, echo = np.zeros((depth, samples)), np.zeros((depth, samples))
+
+    def ratio(part: Array, whole: Array) -> np.ndarray:
+        norms, parts = to_numpy(row_norms(whole)).ravel(), to_numpy(row_norms(part)).ravel()
+        return np.where(norms > 0, parts / np.where(norms > 0, norms, 1.0), 0.0)
+
     for layer in range(2, depth + 1):
-        slope = trial.activity.slope(layer)
-        if trial.circuit.pathway.gradient_adjusted:
-            linear = slope * terms.mismatches[layer - 1]
-        else:
-            linear = shifts.values[layer - 1] / slope
-        norms = to_numpy(row_norms(linear)).ravel()
-        bent = to_numpy(row_norms(terms.messages[layer - 1] - linear)).ravel()
-        parts.append(float(np.max(np.where(norms > 0, bent / np.where(norms > 0, norms, 1.0), 0))))
-    return np.array(parts)
+        slope, value = trial.activity.slope(layer), shifts.values[layer - 1]
+        gait = trial.circuit.pathway.gradient_adjusted
+        linear = slope * terms.mismatches[layer - 1] if gait else value / slope
+        rest = terms.messages[layer - 1] - linear
+        bent[layer - 1] = ratio(rest, linear)
+        if not gait:
+            echo[layer - 1] = trial.circuit.ratios[layer - 2] * ratio(rest, value)
+    return bent, echo
 
 
-def coherence(trial: Trial, shift: Array, update: Update, layer: int) -> float:
-    """Mean over samples of |delta| |y_{l-1}|, over the norm of the averaged update.
+def update_deviation_bound(
+    trial: Trial, shift: Array, update: Update, layer: int, deviations: np.ndarray | float
+) -> float:
+    """How far the averaged update of a layer may be off, relatively, when shifts are by so much.
 
-    Samples' contributions cancel in an average, their deviations need not: this is the factor
-    between a deviation per sample and one of the update.
+    The mean over samples of deviation |delta| |y_{l-1}|, over |update|. Samples' contributions
+    cancel in an average, their deviations need not.
+
+    Parameters
+    ----------
+    shift : array (..., batch, N_l), in the units in which `update` was made
+    deviations : relative, one for all samples or an array (samples,)
     """
     below = trial.activity.rates[layer - 1][..., : trial.network.widths[layer]]
-    sizes = to_numpy(row_norms(shift) * row_norms(below))
+    sizes = to_numpy(row_norms(shift) * row_norms(below)).ravel()
     norm = float(np.linalg.norm(to_numpy(update.weights)))
-    return float(np.mean(sizes)) / norm if norm > 0 else np.inf
+    return float(np.mean(deviations * sizes)) / norm if norm > 0 else np.inf

@@ -6,6 +6,7 @@ finished samples rest. Does not own the ruler, nor the methods.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -45,6 +46,8 @@ class Batch:
 
     def __init__(self, trial: Trial, tolerance: float, *, restless: bool) -> None:
         self.part = trial
+        self.shifts: Shifts
+        self.mismatches: Shifts
         self.tolerance = tolerance
         self.restless = restless
         self.n_samples = int(np.prod(trial.error.shape[:-1]))
@@ -63,16 +66,19 @@ class Batch:
     def relative_residuals(self) -> tuple[float, ...]:
         """The worst sample's relative residual, for every layer."""
         worst = self.residuals.max(axis=1)
-        return tuple(float(value) if value == value else float("inf") for value in worst)
+        return tuple(float("inf") if math.isnan(value) else float(value) for value in worst)
 
-    def note(self, shifts: Shifts, judgement: Judgement, *, last: bool) -> list[int]:
+    def note(self, progress: Progress, judgement: Judgement, *, last: bool) -> list[int]:
         """Take in a judged state. Returns the places, among the active samples, still undecided."""
-        self._store(shifts, judgement)
+        self._store(progress.shifts, judgement)
         residuals = self._residuals(judgement)
         self.residuals[:, self._active] = residuals
         worst = residuals.max(axis=0)
         self._history.append(worst)
-        floors = np.maximum(self.tolerance, ROUNDING_SLACK * np.array(judgement.rounding_floors))
+        floors = np.array(judgement.rounding_floors)
+        if progress.floors is not None:
+            floors = np.maximum(floors, progress.floors)
+        floors = np.maximum(self.tolerance, ROUNDING_SLACK * floors)
         near_floor = (residuals <= floors[:, None]).all(axis=0)
         undecided = []
         for place, sample in enumerate(self._active):
@@ -87,7 +93,7 @@ class Batch:
     def _verdict(self, place: int, near_floor: bool, last: bool) -> Status | None:
         past = [float(worst[place]) for worst in self._history]
         now = past[-1]
-        if now != now:
+        if math.isnan(now):
             return Status.NOT_FINITE
         if now <= self.tolerance:
             return Status.CONVERGED
@@ -137,7 +143,8 @@ class Batch:
 
     def _residuals(self, judgement: Judgement) -> np.ndarray:
         """Relative residuals (L, active samples) as NumPy: infinite for a shift that is still zero,
-        NaN for a state that is not finite."""
+        NaN for a state that is not finite.
+        """
         rows = []
         for residual, shift in zip(judgement.residual_norms, judgement.shift_norms, strict=True):
             residual = to_numpy(residual).reshape(-1).astype(float)

@@ -14,7 +14,8 @@ GAIT   (1-gamma) M_l <= gamma |W^-1| (|A^2/A'| M_{l+1} + |dv/dh| H_{l+1}) + |R_l
 
 with A the slope at a unit's drive, A' that at the point it sends down, and p_l the least entry of
 1 - (1-gamma) a_{l-1} A/A'. N_l and dv/dh collect what the linearisation leaves out: units with a
-kink between the two, units whose kink lies within the error itself, and curvature. They depend on E, so the
+kink between the two, units whose kink lies within the error itself, and curvature. They depend on
+E, so the
 inequalities are iterated from E = 0 up to the smallest E that satisfies them. An E with Phi(E) <= E
 means that a true equilibrium lies within E (Brouwer). Where the iteration does not come to rest, no
 bound can be given, and it is infinite.
@@ -25,10 +26,12 @@ Higham and Mary (2019), in which rounding errors of a product add up like sqrt(n
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from circuit.arrays import Array, epsilon, namespace, row_norms, to_numpy
-from circuit.dynamics import Balance, Trial, balance, scale_ratio
+from circuit.arrays import Array, epsilon, row_norms, to_numpy
+from circuit.dynamics import Trial, balance, scale_ratio
 from circuit.scale import ONE
 from circuit.shifts import Shifts
 
@@ -86,8 +89,11 @@ class _Measured:
         self.norm = [0.0, *(factor.norm for factor in self.network.factors)]
         self.inverse_norm = [0.0, *(factor.inverse_norm for factor in self.network.factors)]
         self.forward_rounding = self._forward_rounding()
-        self.units = [None, *(_Units(self, layer) for layer in range(1, self.depth + 1))]
-        self.residual = [None, *(self._residual(layer) for layer in range(1, self.depth + 1))]
+        self.units: list[Any] = [None, *(_Units(self, layer) for layer in range(1, self.depth + 1))]
+        self.residual: list[Any] = [
+            None,
+            *(self._residual(layer) for layer in range(1, self.depth + 1)),
+        ]
 
     def flat(self, values: Array) -> np.ndarray:
         """(..., batch) as a float64 vector of samples."""

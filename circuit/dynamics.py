@@ -28,7 +28,7 @@ where v_{l+1} is the shift of the sender's pre-activation, and tau_l dd_l/dt = -
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import array_api_compat
@@ -66,7 +66,7 @@ class Circuit:
     time_constants: tuple[float, ...]
 
     def strength(self, layer: int) -> float:
-        """gamma of `layer`."""
+        """Gamma of `layer`."""
         return self.strengths[layer - 1]
 
     @cached_property
@@ -199,6 +199,24 @@ def begin(circuit: Circuit, inputs: Array, targets: Array, loss: str | Loss = "q
     return Trial(circuit, activity, widened(error, circuit.network.widths[-1]))
 
 
+def in_float64(trial: Trial) -> Trial:
+    """The same circuit, input and targets in float64, with the forward pass computed anew."""
+    xp, network = namespace(trial.error), trial.network
+
+    def exact(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+        return tuple(xp.astype(array, xp.float64) for array in arrays)
+
+    if trial.error.dtype == xp.float64:
+        return trial
+    precise = replace(network, weights=exact(network.weights), biases=exact(network.biases))
+    (inputs,) = exact(trial.activity.rates[:1])
+    target = xp.astype(trial.activity.rates[-1], xp.float64) + xp.astype(trial.error, xp.float64)
+    activity = forward(precise, inputs)
+    aimed = slice(None, network.n_outputs)
+    error = widened((target - activity.rates[-1])[..., aimed], network.widths[-1])
+    return Trial(replace(trial.circuit, network=precise), activity, error)
+
+
 def velocity(trial: Trial, rates: Sequence[Array], *, nudged: bool = True) -> tuple[Array, ...]:
     """dy_l/dt for l = 1 .. L in 1/s, at the rates y_1 .. y_L `(..., batch, N_l)`.
 
@@ -253,12 +271,12 @@ class Balance:
     demand_drives : W_{l+1} demand_l (..., batch, N_{l+1}) for l < L where asked for, else None
     """
 
-    drive_shifts: tuple[Array | None, ...]
-    feedforward_shifts: tuple[Array | None, ...]
+    drive_shifts: tuple[Array, ...]
+    feedforward_shifts: tuple[Array, ...]
     mismatches: tuple[Array, ...]
     demands: tuple[Array, ...]
-    messages: tuple[Array | None, ...]
-    demand_drives: tuple[Array | None, ...]
+    messages: tuple[Array, ...]
+    demand_drives: tuple[Array, ...]
 
 
 def scale_ratio(shifts: Shifts, upper: int, lower: int) -> float:
@@ -273,8 +291,12 @@ def balance(trial: Trial, shifts: Shifts, *, push_demands: bool = False) -> Bala
     with its shift: the residual can then be judged without a pull-back.
     """
     circuit, network, values = trial.circuit, trial.network, shifts.values
-    drive_shifts, feedforward, mismatches, demands, messages = [], [], [], [], []
-    demand_drives: list[Array | None] = []
+    drive_shifts: list[Array] = []
+    feedforward: list[Array] = []
+    mismatches: list[Array] = []
+    demands: list[Array] = []
+    messages: list[Array] = []
+    demand_drives: list[Array] = []
     for layer in range(1, network.depth + 1):
         unit, value = network.activation(layer), values[layer - 1]
         n, gamma = network.n_projecting(layer), circuit.strength(layer)
@@ -329,7 +351,7 @@ def _push_both(network: Network, layer: int, value: Array, demand: Array) -> tup
 
 
 def _output_pull(trial: Trial, shifts: Shifts, feedforward: Array | None) -> Array:
-    """e / s_L - p_L."""
+    """E / s_L - p_L."""
     error = trial.error * ONE.over(shifts.scales[-1]).value
     return error if feedforward is None else error - feedforward
 
@@ -376,8 +398,8 @@ def jacobian_product(trial: Trial, shifts: Shifts, tangents: Sequence[Array]) ->
     xp = namespace(trial.error)
     circuit, network = trial.circuit, trial.network
     terms = balance(trial, shifts)
-    pushed: list[Array | None] = [None]  # the tangent of p_l
-    messages: list[Array | None] = [None]  # the tangent of v_l
+    pushed: list[Array] = [None]  # the tangent of p_l
+    messages: list[Array] = [None]  # the tangent of v_l
     for layer in range(2, network.depth + 1):
         unit = network.activation(layer)
         ratio, scale = scale_ratio(shifts, layer - 1, layer), shifts.scales[layer - 1].value

@@ -169,7 +169,7 @@ def settle(
     while True:
         judgement = judge(batch.part, progress.shifts, tolerance)
         evaluations += 1
-        undecided = batch.note(progress.shifts, judgement, last=steps >= budget)
+        undecided = batch.note(progress, judgement, last=steps >= budget)
         if not undecided:
             break
         progress, judgement = batch.narrow(progress, judgement, undecided)
@@ -183,7 +183,7 @@ def settle(
         shifts=batch.shifts,
         mismatches=batch.mismatches,
         status=batch.worst_status,
-        sample_status=tuple(batch.statuses),
+        sample_status=tuple(status for status in batch.statuses if status is not None),
         relative_residuals=batch.relative_residuals,
         tolerance=tolerance,
         evaluations=evaluations,

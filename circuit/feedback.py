@@ -89,7 +89,7 @@ def ruin_ratios(strengths: Sequence[float]) -> tuple[float, ...]:
 
 def mismatch_ratios(strengths: Sequence[float]) -> tuple[float, ...]:
     """m_l against m_{l+1} in the GAIT circuit: gamma / (1 - gamma), and the nudge at the output."""
-    return tuple(value / (1 - value) for value in strengths[:-1]) + (strengths[-1],)
+    return (*(value / (1 - value) for value in strengths[:-1]), strengths[-1])
 
 
 def closed_form_gain(strength: float, layer: int, depth: int) -> float:

@@ -9,6 +9,7 @@ inverse of a product.
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import array_api_compat
 import scipy.linalg
@@ -56,7 +57,7 @@ class Factorised:
         return torch.linalg.lu_factor(self.weights)
 
     @cached_property
-    def _getrs(self):
+    def _getrs(self) -> Any:
         (getrs,) = scipy.linalg.lapack.get_lapack_funcs(("getrs",), (self._factors[0],))
         return getrs
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -107,7 +108,7 @@ class Network:
         return tuple(Factorised(weights, layer) for layer, weights in enumerate(self.weights, 1))
 
     def activation(self, layer: int) -> Activation:
-        """f of `layer`."""
+        """F of `layer`."""
         return self.activations[layer - 1]
 
     def push(self, layer: int, rates_below: Array) -> Array:
@@ -147,7 +148,7 @@ class Activity:
     slopes: tuple[Array, ...]
 
     def drive(self, layer: int) -> Array:
-        """h of `layer`."""
+        """H of `layer`."""
         return self.drives[layer - 1]
 
     def slope(self, layer: int) -> Array:
@@ -256,7 +257,7 @@ def _require_widths(widths: Sequence[int]) -> None:
         raise CircuitError(
             f"widths {tuple(widths)}: give at least two whole numbers, input first, each 1 or more"
         )
-    for layer, (below, above) in enumerate(zip(widths[:-1], widths[1:], strict=True), 1):
+    for layer, (below, above) in enumerate(pairwise(widths), 1):
         if above > below:
             raise CircuitError(
                 f"widths {tuple(widths)} increase from {below} to {above} at layer {layer}; "

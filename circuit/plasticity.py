@@ -22,7 +22,7 @@ class Update:
 
 
 def local_update(slope: Array, shift: Array, presynaptic: Array) -> Update:
-    """dW = A_l delta_l y_{l-1}^T and db = A_l delta_l, averaged over the batch.
+    """DW = A_l delta_l y_{l-1}^T and db = A_l delta_l, averaged over the batch.
 
     Parameters
     ----------

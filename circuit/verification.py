@@ -9,6 +9,7 @@ blind: a shift may be 1e-12 of the rate that it is a shift of.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -40,7 +41,6 @@ class Judgement:
     shift_norms : L arrays (..., batch), |d_l| per sample in units of the layer's scale
     relative_residuals : L floats, the worst sample's |R_l| / |d_l|
     rounding_floors : L floats, the relative residual that rounding alone leaves
-    finite : whether every entry of the state is finite
     """
 
     terms: Balance
@@ -48,17 +48,13 @@ class Judgement:
     shift_norms: tuple[Array, ...]
     relative_residuals: tuple[float, ...]
     rounding_floors: tuple[float, ...]
-    finite: bool
 
     @property
     def worst(self) -> float:
         """The largest relative residual (infinite for a state that is not finite)."""
-        return max(self.relative_residuals) if self.finite else float("inf")
-
-    @property
-    def worst_layer(self) -> int:
-        """The layer that it belongs to, 1 .. L."""
-        return 1 + max(range(len(self.relative_residuals)), key=self.relative_residuals.__getitem__)
+        if any(math.isnan(value) for value in self.relative_residuals):
+            return math.inf
+        return max(self.relative_residuals)
 
 
 def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
@@ -93,22 +89,19 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
         shift_norms.append(shift_norm)
         relative.append(worst)
         floors.append(_evaluation_rounding(epsilon(trial.error), n) * (1 + condition))
-    finite = all(norm < float("inf") for norm in map(_largest_or_inf, shift_norms)) and all(
-        value == value for value in relative
-    )
     return Judgement(
         terms,
         tuple(residual_norms),
         tuple(shift_norms),
         tuple(relative),
         tuple(floors),
-        finite,
     )
 
 
 def _evaluation_rounding(eps: float, n: int) -> float:
     """Relative rounding of a product with an n x n matrix, in the probabilistic model of Higham
-    and Mary (2019), where errors add up like sqrt(n) and not like n; doubled."""
+    and Mary (2019), where errors add up like sqrt(n) and not like n; doubled.
+    """
     return 2 * eps * (n**0.5 + 4)
 
 
@@ -122,8 +115,3 @@ def _relative(residual: Array, shift: Array) -> float:
         if any_true(shift == 0):
             return float("inf")
     return largest(residual / shift)
-
-
-def _largest_or_inf(values: Array) -> float:
-    value = largest(values)
-    return value if value == value else float("inf")

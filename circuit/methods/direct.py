@@ -283,7 +283,8 @@ def _gait_units(
     trial: Trial, layer: int, inflow: Array, coupling: Array | None, scales: Sequence[Scale]
 ) -> tuple[Array, Array, Array]:
     """Solve k = rho v(k, m) + Q unit by unit, with m the inflow, and at the output
-    m = inflow - gamma p(k)."""
+    m = inflow - gamma p(k).
+    """
     circuit, unit, activity = trial.circuit, trial.network.activation(layer), trial.activity
     xp, alpha = namespace(inflow), _ratio(scales, layer - 1, layer)
     rho = _known_ratio(circuit, scales, layer)
@@ -332,7 +333,8 @@ def _change(
     trial: Trial, descent: Descent, couplings: Couplings, previous: Couplings
 ) -> tuple[float, float]:
     """How far the state is off because of the couplings it was made with, and how large couplings
-    are beside shifts; both relative, the worst layer."""
+    are beside shifts; both relative, the worst layer.
+    """
     circuit, depth = trial.circuit, trial.network.depth
     change = size = 0.0
     for layer in range(3, depth + 1):

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from circuit.dynamics import Trial
 from circuit.shifts import Shifts
-from circuit.verification import Judgement
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,11 +17,14 @@ class Progress:
     shifts : the state
     evaluations : passes over all layers (each one matrix product per layer or more)
     model_time : seconds of the circuit's own time that went by; None if the method has no clock
+    floors : relative error that the method's own arithmetic leaves in the shift of each layer
+        1 .. L; None for a method that computes in shift coordinates
     """
 
     shifts: Shifts
     evaluations: int
     model_time: float | None = None
+    floors: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,8 @@ from circuit.verification import Judgement
 
 Layers = tuple[np.ndarray, ...]
 
-HALVINGS = 12  # of a Newton step that raises a sample's residual
+HALVINGS = 3  # of a Newton step that does not lower a sample's residual, before a sweep instead
+LEAST_DECREASE = 0.1  # of a sample's residual, relative, for a full step
 FORCING = 1e-6  # relative accuracy of a linear solve; Newton then gains up to six digits a step
 
 
@@ -30,7 +31,8 @@ def start(trial: Trial, tolerance: float) -> Progress:
 
 def newton_step(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
     """One Newton step, halved where it would raise a sample's residual; a sweep where that does not
-    help."""
+    help.
+    """
     shifts, evaluations = progress.shifts, 0
 
     def residuals(state: Shifts) -> Layers:
@@ -67,7 +69,7 @@ def newton_step(trial: Trial, progress: Progress, judgement: Judgement) -> Progr
             value + reach[:, None] * step for value, step in zip(shifts.values, steps, strict=True)
         )
         after = _sample_norms(residuals(shifts.with_values(values)))
-        worse = ~(after <= before)
+        worse = ~(after <= (1 - LEAST_DECREASE * reach) * before)
         if not worse.any():
             break
         reach = np.where(worse, reach / 2, reach)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from circuit.dynamics import Trial, shift_velocity
+from circuit.dynamics import Trial, shift_velocity, velocity
 from circuit.errors import CircuitError, NotFinite
 from circuit.methods.method import Method, Progress
 from circuit.shifts import Shifts
@@ -55,7 +55,7 @@ METHOD = Method("ode", start, step, numpy_only=True, budget=100, restless=True)
 def integrate(
     trial: Trial,
     initial: Shifts,
-    times: Sequence[float],
+    times: Sequence[float] | np.ndarray,
     *,
     integrator: str = "RK45",
     rtol: float = 1e-8,
@@ -113,3 +113,43 @@ def integrate(
         )
     states = [initial.with_values(layers(column)) for column in solution.y.T]
     return states, int(solution.nfev)
+
+
+def free_phase(
+    trial: Trial,
+    times: Sequence[float] | np.ndarray,
+    *,
+    integrator: str = "RK45",
+    rtol: float = 1e-8,
+) -> tuple[np.ndarray, ...]:
+    """Rates of the circuit without nudge, from rest (y = 0), with feedback on.
+
+    Parameters
+    ----------
+    times : seconds, increasing
+
+    Returns
+    -------
+    L arrays (times, batch, N_l). They settle on the forward pass.
+    """
+    batch, widths = trial.error.shape[0], trial.network.widths[1:]
+    ends = np.cumsum([batch * width for width in widths])
+
+    def layers(flat: np.ndarray) -> list[np.ndarray]:
+        parts = np.split(flat, ends[:-1])
+        return [part.reshape(batch, width) for part, width in zip(parts, widths, strict=True)]
+
+    def field(_: float, flat: np.ndarray) -> np.ndarray:
+        return np.concatenate([v.ravel() for v in velocity(trial, layers(flat), nudged=False)])
+
+    solution = solve_ivp(
+        field,
+        (0.0, float(times[-1])),
+        np.zeros(ends[-1], dtype=trial.error.dtype),
+        method=integrator,
+        t_eval=np.asarray(times, dtype=float),
+        rtol=rtol,
+        atol=rtol,
+    )
+    states = [layers(column) for column in solution.y.T]
+    return tuple(np.stack([state[i] for state in states]) for i in range(len(widths)))

@@ -48,9 +48,7 @@ def sweep(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
             if circuit.pathway.gradient_adjusted:
                 k, above = driven(layer + 1)
                 below, mismatch = shifts.scales[layer - 1].value, values[layer] - above
-                message = gait_message(
-                    unit, h, slope, k, below, mismatch, scale, circuit.pathway
-                )
+                message = gait_message(unit, h, slope, k, below, mismatch, scale, circuit.pathway)
                 pulled = p + weight / (1 - gamma) * network.pull(layer + 1, message)
             else:
                 y = activity.rates[layer + 1]

@@ -1,0 +1,100 @@
+"""Results on disk: labelled arrays as NetCDF, summaries as JSON, each written whole or not at all.
+
+Owns file formats and the atomic replacement of files. Does not own what is in them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from circuit.errors import CircuitError
+
+PACKAGES = ("gait-circuit", "brian2", "numpy", "scipy", "matplotlib", "xarray", "scikit-learn")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def output_folder(path: Path) -> Path:
+    """`path` as a folder that can be written to, made if need be.
+
+    Raises `CircuitError` naming the folder where that cannot be.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise CircuitError(
+            f"output folder {path} cannot be written to ({error.strerror}); give another --output"
+        ) from None
+    return path
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` with a temporary name beside `path`, then rename; on failure leave no trace."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write `content`; NaN and infinities, which JSON lacks, become null."""
+    text = json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
+    write_atomically(path, lambda name: name.write_text(text, encoding="utf-8"))
+
+
+def write_dataset(path: Path, dataset: xr.Dataset) -> None:
+    """Write a NetCDF file (version 3, through SciPy) that xarray opens without further packages."""
+    write_atomically(path, lambda name: dataset.to_netcdf(name, engine="scipy"))
+
+
+def read_dataset(path: Path) -> xr.Dataset:
+    """Read such a file into memory. Raises `CircuitError` naming the file where it is none."""
+    try:
+        with xr.open_dataset(path, engine="scipy") as dataset:
+            return dataset.load()
+    except (OSError, ValueError, TypeError) as error:
+        raise CircuitError(f"{path} is no NetCDF file of this project ({error})") from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value

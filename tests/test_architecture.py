@@ -1,0 +1,112 @@
+"""The house: which floor may import which, and what is imported in one place only."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FLOORS = ("circuit", "analysis", "models")  # top imports down, never up
+FILES = {floor: sorted((ROOT / floor).rglob("*.py")) for floor in FLOORS}
+ALL = [path for floor in FLOORS for path in FILES[floor]]
+
+
+def relative(path: Path) -> str:
+    """A path as it is written in a message."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(path: Path, *, top_level: bool = False) -> set[str]:
+    """The first names of all packages that a file imports, anywhere or outside functions only."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inside = {
+        child
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.walk(node)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if top_level and node in inside:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            package = (node.module or "").split(".")[0]
+            found.add(path.relative_to(ROOT).parts[0] if node.level else package)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("floor", "above"),
+    [("circuit", {"analysis", "models"}), ("analysis", {"models"})],
+)
+def test_no_floor_imports_one_above(floor: str, above: set[str]) -> None:
+    """models -> analysis -> circuit; and none of them the tests or the benchmarks."""
+    assert FILES[floor] or floor != "circuit"
+    for path in FILES[floor]:
+        assert not imports(path) & (above | {"tests", "benchmarks"}), relative(path)
+
+
+@pytest.mark.parametrize("package", ["matplotlib", "brian2", "dask"])
+def test_heavy_packages_are_imported_by_one_file(package: str) -> None:
+    """One place to replace."""
+    users = [relative(path) for path in ALL if package in imports(path)]
+    assert len(users) <= 1, users
+
+
+def test_the_circuit_imports_pytorch_only_where_it_is_given_tensors() -> None:
+    """No import outside a function."""
+    for path in FILES["circuit"]:
+        assert "torch" not in imports(path, top_level=True), relative(path)
+
+
+def test_importing_the_circuit_brings_in_nothing_heavy() -> None:
+    """Nor by a detour: all of it but the Brian2 model and the method that runs it."""
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in FILES["circuit"]
+        if path.stem != "brian"
+    ]
+    assert "circuit.equilibrium" in names
+    heavy = ["torch", "brian2", "matplotlib", "dask", "sklearn", "xarray"]
+    program = f"import sys, {', '.join(names)}; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_the_circuit_draws_nothing() -> None:
+    """Pictures are a matter of the analysis."""
+    for path in FILES["circuit"]:
+        assert "matplotlib" not in imports(path), relative(path)
+
+
+def test_no_drawer_for_odds_and_ends() -> None:
+    """A file is named for what it owns."""
+    for path in ALL:
+        assert path.stem not in {"utils", "util", "helpers", "helper", "misc", "common"}, path
+
+
+@pytest.mark.parametrize("path", FILES["circuit"], ids=relative)
+def test_every_circuit_file_says_what_it_owns(path: Path) -> None:
+    """A docstring at the top."""
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), relative(path)
+
+
+def test_the_parser_sees_every_way_of_importing(tmp_path: Path, monkeypatch) -> None:
+    """The tests above look through functions, branches, aliases and relative imports."""
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    (tmp_path / "circuit").mkdir()
+    path = tmp_path / "circuit" / "file.py"
+    path.write_text(
+        "import a.b as x\nif True:\n    from c.d import e\nfrom . import f\n"
+        "def g():\n    import h\n    async def i():\n        from j import k\n"
+    )
+    assert imports(path) == {"a", "c", "circuit", "h", "j"}
+    assert imports(path, top_level=True) == {"a", "c", "circuit"}
