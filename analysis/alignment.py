@@ -46,76 +46,87 @@ def agreement(update: Array, reference: Array) -> Agreement:
     return Agreement(cosine, float(np.linalg.norm(a - b)) / norm_b, norm_a / norm_b)
 
 
-def shift_deviation_bounds(trial: Trial, shifts: Shifts, readout: str = "shift") -> np.ndarray:
+def shift_deviation_bounds(
+    trial: Trial, shifts: Shifts, rule: Shifts, readout: str = "shift"
+) -> np.ndarray:
     """For every layer and sample, how far the read-out may be from its rule's shift, relatively.
 
     First order in the feedback strengths (docs/derivation.md, section 5). With r = gamma/(1-gamma),
     the GAIT pathway's shift exceeds its mismatch by what comes back from below,
 
-        tau_l = sum_i  r^i  kappa_{l-i+2} ... kappa_l ,
+        tau_l = r (|v_l| / |m_l|) (1 + kappa_l tau_{l-1}) ,  tau_1 = 0 ,
 
     slopes being at most 1 and kappa_l the condition number of W_l; and the output's mismatch feels
     tau_L times the nudge. In the ITP pathway shifts have the rule's direction exactly. In both, the
     units' own non-linearity within the shift enters as nu_l, the part of a layer's message that its
-    slopes do not explain, measured at the equilibrium; in the ITP pathway it also returns to the
-    layer itself, times a_{l-1}.
+    slopes do not explain, measured in the circuit and in the rule; in the ITP pathway it also
+    returns to the layer itself, times a_{l-1}, and from there to the layers above.
 
     Parameters
     ----------
     shifts : the equilibrium's shifts
+    rule : those of the rule that the pathway stands for
     readout : "shift" or "mismatch"
 
     Returns
     -------
     array (L, samples)
     """
-    circuit, network = trial.circuit, trial.network
-    depth = network.depth
+    circuit, network, gait = trial.circuit, trial.network, trial.circuit.pathway.gradient_adjusted
+    depth, samples = network.depth, int(np.prod(trial.error.shape[:-1]))
     condition = np.array([factor.condition for factor in network.factors])
-    strengths = np.array(circuit.strengths)
-    nonlinearity, echo = _message_nonlinearity(trial, shifts)
-
-    returned = np.zeros(depth)  # tau_l
-    if circuit.pathway.gradient_adjusted:
-        r = strengths / (1 - strengths)
-        for layer in range(2, depth + 1):
-            # what returns to layer l-1 is lifted through W_l once more
-            returned[layer - 1] = r[layer - 2] * (1 + condition[layer - 2] * returned[layer - 2])
-        nudge = strengths[-1] * returned[-1] * (1 + returned[-1])
-    else:
-        nudge = 0.0
-    own = returned if readout == "shift" else np.zeros(depth)
-    above = np.zeros_like(echo[0])
-    bounds = np.zeros_like(echo)
+    returned = np.zeros((depth, samples))  # tau_l, or the echo of the ITP pathway
+    bent = np.zeros((depth, samples))  # |v - v_linear| of circuit and rule together, per gain
+    terms = balance(trial, shifts)
+    for layer in range(2, depth + 1):
+        i, slope = layer - 1, trial.activity.slope(layer)
+        value = terms.mismatches[i] if gait else shifts.values[i]
+        rest = terms.messages[i] - (slope * value if gait else value / slope)
+        bent[i] = _norms(rest) * shifts.scales[i].over(shifts.gains[i]).value
+        bent[i] += _rule_bend(trial, rule, layer)
+        ratio = circuit.ratios[layer - 2]
+        if gait:
+            # W_l m_{l-1} is r v_l; what W_{l-1} returned to layer l-1 is lifted through W_l too
+            lifted = _ratio(_norms(terms.messages[i]), _norms(value))
+            returned[i] = ratio * lifted * (1 + condition[i] * returned[i - 1])
+        else:
+            steepness = to_numpy(slope).max() / to_numpy(slope).min()
+            lifted = condition[i] * steepness * returned[i - 1]
+            returned[i] = ratio * (_ratio(_norms(rest), _norms(value)) + lifted) / (1 - ratio)
+    nudge = circuit.strengths[-1] * returned[-1] * (1 + returned[-1]) if gait else 0.0
+    bounds = np.zeros((depth, samples))
+    error = nudge * _norms(rule.per_gain(depth))  # of the mismatch (GAIT) or the shift (ITP)
     for layer in range(depth, 0, -1):
-        # rule and circuit both bend, each by nu of the layers above, at slightly different points
-        bent = 3 * (above + echo[layer - 1])
-        bounds[layer - 1] = (1 + own[layer - 1]) * (1 + nudge) * (1 + bent) - 1
-        above = above + nonlinearity[layer - 1] * condition[layer - 1]
+        i, size = layer - 1, _norms(rule.per_gain(layer))
+        if not gait:
+            error = error + returned[i] * (size + error)
+        total = error
+        if gait and readout == "shift":
+            total = error + returned[i] * (size + error)
+        bounds[i] = _ratio(total, size)
+        slope = to_numpy(trial.activity.slope(layer)).reshape(samples, -1)
+        steepest = np.max(slope if gait else 1 / slope, axis=-1)
+        error = network.factors[i].inverse_norm * (steepest * error + bent[i])
     return bounds
 
 
-def _message_nonlinearity(trial: Trial, shifts: Shifts) -> tuple[np.ndarray, np.ndarray]:
-    """For layers 1 .. L (0 at layer 1) and samples: nu_l = |v - v_linear| / |v_linear|, and in the
-    ITP pathway a_{l-1} |v - v_linear| / |d_l|.
-    """
-    terms, depth = balance(trial, shifts), trial.network.depth
-    samples = int(np.prod(trial.error.shape[:-1]))
-    bent, echo = np.zeros((depth, samples)), np.zeros((depth, samples))
+def _norms(values: Array) -> np.ndarray:
+    """Norm of every sample, (samples,)."""
+    return to_numpy(row_norms(values)).ravel().astype(np.float64)
 
-    def ratio(part: Array, whole: Array) -> np.ndarray:
-        norms, parts = to_numpy(row_norms(whole)).ravel(), to_numpy(row_norms(part)).ravel()
-        return np.where(norms > 0, parts / np.where(norms > 0, norms, 1.0), 0.0)
 
-    for layer in range(2, depth + 1):
-        slope, value = trial.activity.slope(layer), shifts.values[layer - 1]
-        gait = trial.circuit.pathway.gradient_adjusted
-        linear = slope * terms.mismatches[layer - 1] if gait else value / slope
-        rest = terms.messages[layer - 1] - linear
-        bent[layer - 1] = ratio(rest, linear)
-        if not gait:
-            echo[layer - 1] = trial.circuit.ratios[layer - 2] * ratio(rest, value)
-    return bent, echo
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, 0 where the whole is."""
+    return np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), 0.0)
+
+
+def _rule_bend(trial: Trial, rule: Shifts, layer: int) -> np.ndarray:
+    """|v - v_linear| of the rule at `layer` (Eqs. 12, 17), divided by its gain."""
+    unit, slope = trial.network.activation(layer), trial.activity.slope(layer)
+    sent = trial.circuit.pathway.local(slope, rule.values[layer - 1])
+    scale = rule.scales[layer - 1].times(trial.circuit.strength(layer)).value
+    message = unit.inverse_difference(trial.activity.rates[layer], sent, scale)
+    return _norms(message - sent / slope) * rule.scales[layer - 1].over(rule.gains[layer - 1]).value
 
 
 def update_deviation_bound(

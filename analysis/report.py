@@ -137,8 +137,10 @@ def report(record: Equilibrium, readout: str = "shift") -> Report:
         name: None if found is None else updates(network, activity, found)
         for name, found in shifts.items()
     }
-    deviations = shift_deviation_bounds(trial, record.shifts, readout)
     bounds, direction = record.error_bounds, shifts[pathway]
+    deviations = np.zeros((network.depth, 1))
+    if direction is not None:
+        deviations = shift_deviation_bounds(trial, record.shifts, direction, readout)
     layers = []
     for layer in range(1, network.depth + 1):
         i = layer - 1

@@ -90,6 +90,13 @@ class Batch:
             return list(range(len(self._active)))
         return undecided
 
+    def give_up(self, progress: Progress, judgement: Judgement) -> None:
+        """Keep a judged state of samples whose next one left the range of the units."""
+        self._store(progress.shifts, judgement)
+        self.residuals[:, self._active] = self._residuals(judgement)
+        for sample in self._active:
+            self.statuses[sample] = Status.DIVERGED
+
     def _verdict(self, place: int, near_floor: bool, last: bool) -> Status | None:
         past = [float(worst[place]) for worst in self._history]
         now = past[-1]

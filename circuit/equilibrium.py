@@ -10,7 +10,7 @@ on.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,8 +18,9 @@ from circuit.arrays import Array, epsilon, is_numpy
 from circuit.batches import Batch
 from circuit.bounds import relative_error_bounds
 from circuit.dynamics import Trial
-from circuit.errors import CircuitError, NotSettled
+from circuit.errors import CircuitError, NotFinite, NotSettled, TargetOutOfRange
 from circuit.methods import METHODS
+from circuit.methods.method import Progress
 from circuit.shifts import Shifts
 from circuit.verification import Status, judge
 
@@ -162,22 +163,33 @@ def settle(
     if not tolerance > 0:
         raise CircuitError(f"tolerance {tolerance} is not positive; use for example 1e-10")
     budget = chosen.budget if max_steps is None else max_steps
+    if budget < 1:
+        raise CircuitError(f"max_steps {budget} leaves no step; give 1 or more")
 
     batch = Batch(trial, tolerance, restless=chosen.restless)
-    progress = chosen.start(trial, tolerance, **options)
-    steps, evaluations, model_time = 1, progress.evaluations, progress.model_time
+    steps, evaluations, model_time = 1, 0, None
+    try:
+        progress = chosen.start(trial, tolerance, **options)
+    except (TargetOutOfRange, NotFinite):
+        progress, budget = Progress(trial.at_rest(), 0), 0
     while True:
+        evaluations += progress.evaluations + 1
+        if progress.model_time is not None:
+            model_time = (model_time or 0.0) + progress.model_time
         judgement = judge(batch.part, progress.shifts, tolerance)
-        evaluations += 1
+        if budget == 0:
+            batch.give_up(progress, judgement)
+            break
         undecided = batch.note(progress, judgement, last=steps >= budget)
         if not undecided:
             break
         progress, judgement = batch.narrow(progress, judgement, undecided)
-        progress = chosen.step(batch.part, progress, judgement, **options)
+        try:
+            progress = chosen.step(batch.part, progress, judgement, **options)
+        except (TargetOutOfRange, NotFinite):
+            # on its way a state left the range of the units: the last one is kept and called so
+            progress, budget = replace(progress, evaluations=0, model_time=None), 0
         steps += 1
-        evaluations += progress.evaluations
-        if progress.model_time is not None:
-            model_time = (model_time or 0.0) + progress.model_time
     record = Equilibrium(
         trial=trial,
         shifts=batch.shifts,

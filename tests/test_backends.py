@@ -14,7 +14,7 @@ import pytest
 
 from circuit import arrays
 from circuit.activations import ACTIVATIONS, activation
-from circuit.errors import NotFinite, ShapeMismatch, SingularWeights, TargetOutOfRange
+from circuit.errors import CircuitError, NotFinite, ShapeMismatch, SingularWeights, TargetOutOfRange
 from circuit.inverse import Factorised
 from circuit.losses import LOSSES, output_error
 from circuit.network import Activity, Network, forward, initialise
@@ -232,3 +232,15 @@ def test_networks_are_checked(backend: Backend) -> None:
         output_error(network, activity, backend.asarray(np.ones((3, 2), dtype="float32")))
     with pytest.raises(NotFinite):
         output_error(network, activity, backend.asarray(np.full((3, 2), np.nan)))
+
+
+def test_libraries_are_not_mixed(backend: Backend) -> None:
+    """Weights of one library and biases or inputs of another are refused, not converted."""
+    units, weights, bias = (activation("linear"),), np.eye(2), np.zeros(2)
+    ours = Network((backend.asarray(weights),), (backend.asarray(bias),), units, 2, 2)
+    if backend.name == "numpy":
+        return
+    with pytest.raises((TypeError, CircuitError)):
+        Network((backend.asarray(weights),), (bias,), units, 2, 2)
+    with pytest.raises((TypeError, CircuitError)):
+        forward(ours, np.ones((1, 2)))

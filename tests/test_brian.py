@@ -220,6 +220,12 @@ def test_record_says_when_and_which_units(rng):
     np.testing.assert_array_equal(first.nudged_rates[1], second.nudged_rates[1])
 
 
+def test_durations_are_rounded_up_to_whole_steps(rng):
+    pieces = brian.make_pieces(make_trial(rng), step=0.0003)
+    # 0.0015 / 0.0003 is a little over 5 in floating point
+    assert [brian.whole_steps(pieces, t) for t in (0, 0.0015, 0.0016, 0.0014)] == [0, 5, 6, 5]
+
+
 def test_nothing_recorded_leaves_the_final_rates(rng):
     record = brian.run_phases(brian.build(make_trial(rng), record=0), free=0.01, nudged=0.01)
     assert record.times.shape == (0,)
@@ -319,6 +325,15 @@ def test_average_shifts_come_out_of_the_noise(rng):
         np.testing.assert_allclose(found, exact.absolute(layer), rtol=0, atol=5 * error)
 
 
+def test_average_leaves_out_the_beginning_of_each_phase():
+    times = 0.1 * np.arange(10)
+    # 5 while the phase is young, then 2 in the free phase and 3 in the nudged phase
+    rates = np.array([5.0, 5, 2, 2, 2, 5, 5, 3, 3, 3]).reshape(10, 1, 1)
+    end = (rates[-1],)
+    record = brian.PhaseRecord(times, 0.5, (rates,), end, end, 10, 1.0, 0.0)
+    np.testing.assert_allclose(brian.average_shifts(record, skip=0.2)[0], 1.0)
+
+
 # --- the front door ---
 
 
@@ -384,9 +399,8 @@ def test_float_floor_is_eps_times_rate_over_shift_and_does_not_underflow(rng):
     scales = (Scale(0.5, -3000), Scale(0.5, -9))
     small, usual = brian.float_floor(trial, Shifts(values, scales, scales))
     rates = trial.activity.rates[2][:, :3]
-    assert usual == pytest.approx(
-        EPS * np.sqrt((rates**2).sum()) / (2 * np.sqrt(rates.size) * 2.0**-10)
-    )
+    expected = EPS * np.sqrt((rates**2).sum()) / (2 * np.sqrt(rates.size) * 2.0**-10)
+    assert usual == pytest.approx(expected, rel=1e-12, abs=0)
     assert small == float("inf")
     tiny = (Scale(0.5, -1000), Scale(0.5, -9))
     found = brian.float_floor(trial, Shifts(values, tiny, tiny))[0]

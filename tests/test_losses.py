@@ -61,6 +61,16 @@ def test_the_error_is_minus_the_gradient(
     np.testing.assert_allclose(got, wanted, rtol=0, atol=float(allowed))
 
 
+@pytest.mark.parametrize("loss", [quadratic, softmax_cross_entropy])
+def test_a_stack_of_batches(loss: Callable, rng: np.random.Generator) -> None:
+    """Every sample for itself, under any leading axes."""
+    y, t = rng.standard_normal((2, 3, 5, 4)), rng.random((2, 3, 5, 4))
+    together = loss(y, t)
+    for index in np.ndindex(2, 3, 5):
+        alone = loss(y[index][None], t[index][None])[0]
+        np.testing.assert_allclose(together[index], alone, rtol=0, atol=4 * EPS)
+
+
 def test_cross_entropy_does_not_overflow() -> None:
     """softmax(1000, 0) = (1, 0)."""
     error = softmax_cross_entropy(np.array([[1000.0, 0.0]]), np.array([[0.0, 1.0]]))
@@ -85,7 +95,7 @@ def test_against_torch_autograd(rng: np.random.Generator) -> None:
 @pytest.fixture
 def setting(rng: np.random.Generator) -> tuple[Network, Activity]:
     """A network with 5 output units, 3 of which carry an error signal, and 4 samples."""
-    network = initialise((6, 5), rng, n_outputs=3, activation=leaky_relu())
+    network = initialise((6, 5, 5), rng, n_outputs=3, activation=leaky_relu())
     return network, forward(network, rng.standard_normal((4, 6)))
 
 

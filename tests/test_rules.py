@@ -37,6 +37,7 @@ from circuit.network import Activity, Network, forward, gaussian, initialise, or
 from circuit.plasticity import updates
 from circuit.rules import (
     RULES,
+    Rule,
     back_propagation,
     gait_propagation,
     incremental_target_propagation,
@@ -843,6 +844,27 @@ def test_an_error_that_does_not_fit(name: str) -> None:
         RULES[name](network, activity, np.ones((1, 3)), 0.1)
     with pytest.raises(NotFinite):
         RULES[name](network, activity, np.full((1, 2), np.nan), 0.1)
+
+
+def test_a_shift_that_overflows_is_named_by_its_layer() -> None:
+    """Weights of 1e-308 in layer 3 leave no finite shift in layer 2."""
+    network = initialise((2, 2, 2, 2, 2), np.random.default_rng(0))
+    weights = list(network.weights)
+    weights[2] = 1e-308 * weights[2]
+    network = Network(tuple(weights), network.biases, network.activations, 2, 2)
+    activity = forward(network, np.ones((1, 2)))
+    with pytest.raises(NotFinite, match="the shift of layer 2 is not finite"):
+        target_propagation(network, activity, np.full((1, 2), 1e6))
+
+
+@pytest.mark.parametrize("rule", [gait_propagation, incremental_target_propagation])
+def test_weak_feedback_unless_asked_otherwise(rule: Rule) -> None:
+    """The default feedback strength is 0.01, as documented."""
+    network = random_network((3,) * 4)
+    activity, error = trial(network)
+    default, wanted = rule(network, activity, error), rule(network, activity, error, 0.01)
+    np.testing.assert_array_equal(default.values[0], wanted.values[0])
+    assert default.gains == wanted.gains
 
 
 def test_full_targets_may_leave_the_range_of_tanh() -> None:

@@ -1,0 +1,1 @@
+"""Tests: expectations come from elsewhere than the code (CONTRIBUTING.md)."""

@@ -1,0 +1,47 @@
+"""Files are written whole or not at all, and read back as what they were."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from analysis import records
+from circuit.errors import CircuitError
+
+
+def test_failed_writing_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text("old")
+
+    def half(name):
+        name.write_text("ne")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        records.write_atomically(path, half)
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_json_has_no_infinities(tmp_path):
+    path = tmp_path / "a.json"
+    records.write_json(path, {"a": math.inf, "b": [math.nan, np.float64(2)], "c": tmp_path})
+    assert json.loads(path.read_text()) == {"a": None, "b": [None, 2.0], "c": str(tmp_path)}
+
+
+def test_dataset_comes_back(tmp_path):
+    data = xr.Dataset({"shift": (("sample", "unit"), np.eye(3))}, attrs={"seed": 4})
+    records.write_dataset(tmp_path / "a.nc", data)
+    assert records.read_dataset(tmp_path / "a.nc").identical(data)
+
+
+def test_what_is_no_dataset_is_refused(tmp_path):
+    (tmp_path / "a.nc").write_bytes(b"CDF\x01 truncated")
+    with pytest.raises(CircuitError, match=r"a\.nc"):
+        records.read_dataset(tmp_path / "a.nc")
+
+
+def test_versions_name_what_results_depend_on():
+    assert records.versions()["numpy"] == np.__version__
