@@ -698,6 +698,8 @@ def _require_plain(trial: Trial) -> None:
             f"{type(trial.error).__module__} {tuple(trial.error.shape)} {trial.error.dtype}; "
             "convert, or use method direct"
         )
+    if trial.error.shape[0] == 0:
+        raise CircuitError("the trial holds no image, and Brian2 has no empty groups; give one")
 
 
 def _require_few_synapses(trial: Trial) -> None:

