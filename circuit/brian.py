@@ -64,7 +64,8 @@ def _process_left_alone() -> Iterator[None]:
     hook, interrupt, show = sys.excepthook, signal.getsignal(signal.SIGINT), warnings.showwarning
     yield
     sys.excepthook = hook
-    signal.signal(signal.SIGINT, interrupt)
+    if interrupt is not None:  # None: set by other than Python, and no way to set it again
+        signal.signal(signal.SIGINT, interrupt)
     if warnings.showwarning is not show:
         logging.captureWarnings(False)
     log = brian2.BrianLogger
@@ -74,7 +75,8 @@ def _process_left_alone() -> Iterator[None]:
             log.file_handler.close()
         for path in (log.tmp_log, log.tmp_script):
             if path is not None:
-                os.remove(path)
+                with contextlib.suppress(OSError):
+                    os.remove(path)
         log.file_handler = log.tmp_log = log.tmp_script = None
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from circuit.arrays import Array, epsilon, is_numpy
 from circuit.batches import Batch
 from circuit.bounds import relative_error_bounds
@@ -105,8 +107,8 @@ class Equilibrium:
 REMEDIES: dict[Status, str] = {
     Status.CONVERGED: "nothing to do",
     Status.DIVERGED: "use weaker feedback, orthogonal weights, or method newton or ode",
-    Status.CYCLING: "there may be no equilibrium where a unit sits at its kink: use weaker "
-    "feedback or smooth units (asinh)",
+    Status.CYCLING: "where a unit sits at its kink there may be no equilibrium: try method newton, "
+    "weaker feedback, or smooth units (asinh)",
     Status.OUT_OF_BUDGET: "allow more steps, or use method direct or newton",
     Status.NOT_FINITE: "use weaker feedback or smaller weights",
     Status.NOT_RESOLVABLE: "use float64, better conditioned weights, or a larger tolerance",
@@ -122,6 +124,7 @@ def default_tolerance(array: Array) -> float:
     return epsilon(array) ** 0.64
 
 
+@np.errstate(all="ignore")  # what overflows on the way is judged, not printed
 def settle(
     trial: Trial,
     method: str = "direct",

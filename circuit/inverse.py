@@ -45,6 +45,7 @@ class Factorised:
             import torch
 
             return xp.matrix_transpose(torch.linalg.lu_solve(*self._factors, columns))
+        self.require_invertible()
         return xp.matrix_transpose(xp.linalg.solve(self.weights, columns))
 
     @cached_property

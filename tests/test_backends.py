@@ -6,7 +6,7 @@ another library gives the same to rounding, and keeps to its own arrays and prec
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import array_api_compat
 import numpy as np
@@ -22,7 +22,9 @@ from circuit.plasticity import updates
 from circuit.rules import RULES
 from circuit.scale import Scale
 from circuit.shifts import Shifts, renormalised
-from tests.conftest import Backend
+
+if TYPE_CHECKING:
+    from tests.conftest import Backend
 
 DTYPES = ["float64", "float32"]
 

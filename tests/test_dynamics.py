@@ -95,6 +95,7 @@ class LiteralCircuit:
         self.tau = [None, *(mpf(tau) for tau in time_constants or circuit.time_constants)]
         self.weights = [None, *map(exactly, network.weights)]
         self.biases = [None, *map(exactly, network.biases)]
+        self.inverses = [None, *(mp.inverse(mp.matrix(w)).tolist() for w in self.weights[1:])]
         self.units = [None, *(LITERAL[unit.name] for unit in network.activations)]
         self.forward = [exactly(trial.activity.rates[0][sample])]
         for layer in range(1, self.depth + 1):
@@ -109,10 +110,8 @@ class LiteralCircuit:
         """h_l = W_l y_{l-1} + b_l."""
         h = []
         for i in range(self.widths[layer]):
-            total = self.biases[layer][i]
-            for j in range(self.widths[layer]):
-                total += self.weights[layer][i][j] * below[j]
-            h.append(total)
+            read = below[: self.widths[layer]]
+            h.append(self.biases[layer][i] + mp.fdot(self.weights[layer][i], read))
         return h
 
     def feedforward(self, layer: int, below: Vector) -> Vector:
@@ -129,7 +128,10 @@ class LiteralCircuit:
                 u, slope = unit.value(h[i]), unit.slope(h[i])
                 sent[i] = u + slope**2 * (sent[i] - u)
         pre = [unit.inverse(sent[i]) - self.biases[layer + 1][i] for i in range(width)]
-        return list(mp.lu_solve(mp.matrix(self.weights[layer + 1]), mp.matrix(pre)))
+        received = []
+        for i in range(width):
+            received.append(mp.fdot(self.inverses[layer + 1][i], pre))
+        return received
 
     def velocity(self, y: Layers, *, nudged: bool = True) -> Layers:
         """dy_l/dt for l = 1 .. L, at the rates y_0 .. y_L."""

@@ -904,6 +904,8 @@ def test_one_strength_for_all_layers(strength: float) -> None:
 
 def test_strengths_of_single_layers() -> None:
     """A list or an array; 1 only where layers without an increment are allowed."""
+    with pytest.raises(CircuitError):
+        per_layer((1.0, 0.5), 2)
     assert per_layer([0.1, 0.2], 2) == (0.1, 0.2)
     assert per_layer(np.array([0.1, 0.2]), 2) == (0.1, 0.2)
     assert per_layer((1, 0.5), 2, up_to_one=True) == (1.0, 0.5)

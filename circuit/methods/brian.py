@@ -75,7 +75,7 @@ def step(
     pairs = zip(judgement.relative_residuals, floors, strict=True)
     # where the floor is near 1 the layer's shift has no digits, and its residual says nothing
     if all(min(residual, 1.0) <= FLOOR_SLACK * floor for residual, floor in pairs):
-        return Progress(progress.shifts, 0, 0.0)
+        return Progress(progress.shifts, 0, 0.0, _floors(trial, progress.shifts))
     return _stretch(trial, progress.shifts, time_step, stretch, codegen)
 
 
@@ -113,11 +113,14 @@ def _stretch(
     brian.advance(built, nudged_steps)
     nudged = brian.read_rates(built.pieces)
     difference = [after - before for after, before in zip(nudged, free, strict=True)]
-    return Progress(
-        shifts.with_values(_in_scales(difference, shifts)),
-        free_steps + nudged_steps,
-        float(built.network.t_),
-    )
+    shifts = shifts.with_values(_in_scales(difference, shifts))
+    steps, model_time = free_steps + nudged_steps, float(built.network.t_)
+    return Progress(shifts, steps, model_time, _floors(trial, shifts))
+
+
+def _floors(trial: Trial, shifts: Shifts) -> tuple[float, ...]:
+    """What rounding of the rates leaves in the shifts, with a few roundings on the way."""
+    return tuple(4 * floor for floor in brian.float_floor(trial, shifts))
 
 
 def _in_scales(absolute: Sequence[np.ndarray], shifts: Shifts) -> tuple[np.ndarray, ...]:

@@ -23,7 +23,7 @@ descent with the Q of the judged state) takes care of.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from circuit.arrays import (
     Array,
@@ -39,6 +39,7 @@ from circuit.arrays import (
 )
 from circuit.dynamics import Circuit, Trial
 from circuit.methods.method import Method, Progress
+from circuit.methods.sweep import sweep
 from circuit.network import Activity
 from circuit.scale import ONE, Scale
 from circuit.shifts import Shifts, renormalised
@@ -48,8 +49,9 @@ from circuit.verification import Judgement
 Through = Callable[[int, Array], Array]  # (layer, array) -> the array beyond W_layer
 Couplings = Sequence[Array | None]  # Q_1 .. Q_L, None where zero
 
-UNIT_ITERATIONS = 40  # of the scalar equation at a unit; inside a linear piece it takes one
+UNIT_ITERATIONS = 200  # of the scalar equation at a unit; inside a linear piece it takes one
 NEWTON_ITERATIONS = 6
+STALLED = 0.3  # a descent that leaves more than this of the residual has gained too little
 PREPARATORY_DESCENTS = 20
 CROSSING_DESCENTS = 3
 
@@ -148,7 +150,13 @@ def _needs_preparation(trial: Trial) -> bool:
 
 
 def refine(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
-    """One descent with the couplings of the state that was judged."""
+    """One descent with the couplings of the state that was judged.
+
+    Where the last one did not gain much (strong feedback, kinks), a sweep instead: it converges in
+    cases in which descents only go round.
+    """
+    if progress.memory is not None and judgement.worst > STALLED * progress.memory:
+        return replace(sweep(trial, progress, judgement), memory=judgement.worst / STALLED)
     circuit, terms, shifts = trial.circuit, judgement.terms, progress.shifts
     couplings: list[Array | None] = [None]
     for layer in range(2, trial.network.depth + 1):
@@ -164,10 +172,12 @@ def refine(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
         return trial.network.factors[layer - 1].solve(drive_shift)
 
     final = descend(trial, couplings, pull, shifts.scales)
-    return Progress(Shifts(final.values, final.scales, circuit.gains), 1)
+    return Progress(
+        Shifts(final.values, final.scales, circuit.gains), 1, memory=judgement.worst
+    )
 
 
-METHOD = Method("direct", start, refine)
+METHOD = Method("direct", start, refine, budget=200)
 
 
 def descend(

@@ -19,12 +19,14 @@ class Progress:
     model_time : seconds of the circuit's own time that went by; None if the method has no clock
     floors : relative error that the method's own arithmetic leaves in the shift of each layer
         1 .. L; None for a method that computes in shift coordinates
+    memory : a number that the method wants to see again at its next step
     """
 
     shifts: Shifts
     evaluations: int
     model_time: float | None = None
     floors: tuple[float, ...] | None = None
+    memory: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
