@@ -245,4 +245,6 @@ def test_libraries_are_not_mixed(backend: Backend) -> None:
     with pytest.raises((TypeError, CircuitError)):
         Network((backend.asarray(weights),), (bias,), units, 2, 2)
     with pytest.raises((TypeError, CircuitError)):
+        Network(ours.weights * 2, (*ours.biases, bias), units * 2, 2, 2)
+    with pytest.raises((TypeError, CircuitError)):
         forward(ours, np.ones((1, 2)))

@@ -172,9 +172,7 @@ def refine(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
         return trial.network.factors[layer - 1].solve(drive_shift)
 
     final = descend(trial, couplings, pull, shifts.scales)
-    return Progress(
-        Shifts(final.values, final.scales, circuit.gains), 1, memory=judgement.worst
-    )
+    return Progress(Shifts(final.values, final.scales, circuit.gains), 1, memory=judgement.worst)
 
 
 METHOD = Method("direct", start, refine, budget=200)

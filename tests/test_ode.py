@@ -1,0 +1,70 @@
+"""Trajectories against the matrix exponential, and the integrators' orders of convergence."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+from circuit.dynamics import dense_jacobian
+from circuit.errors import CircuitError
+from circuit.methods import ode
+from tests.test_dynamics import make_trial
+
+
+def _linear(pathway="gait", gamma=0.3):
+    rng = np.random.default_rng(0)
+    return make_trial(rng, pathway, "linear", gamma, widths=(4,) * 4, n_outputs=4, batch=1)
+
+
+def _exact(trial, time):
+    """delta(t) = (exp(J t) - 1) J^-1 b of the linear circuit; b, the velocity at rest."""
+    jacobian = dense_jacobian(trial, trial.at_rest())
+    forcing = np.zeros(12)
+    forcing[8:] = trial.circuit.strengths[-1] * trial.error[0] / trial.circuit.time_constants[-1]
+    grown = scipy.linalg.expm(jacobian * time) - np.eye(12)
+    return grown @ np.linalg.solve(jacobian, forcing)
+
+
+def _found(state):
+    return np.concatenate([state.absolute(layer)[0] for layer in (1, 2, 3)])
+
+
+@pytest.mark.parametrize("pathway", ["itp", "gait"])
+def test_trajectory_is_the_matrix_exponential(pathway):
+    trial = _linear(pathway)
+    times = [0.002, 0.01, 0.05]
+    states, _ = ode.integrate(trial, trial.at_rest(), times, rtol=1e-11)
+    for time, state in zip(times, states, strict=True):
+        exact = _exact(trial, time)
+        assert np.linalg.norm(_found(state) - exact) < 1e-8 * np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize(("integrator", "order"), [("RK23", 3), ("RK45", 5), ("DOP853", 8)])
+def test_order_of_convergence(integrator, order):
+    """Fixed steps: the slope of log error against log step is the order."""
+    trial, end = _linear(), 0.04
+    exact, errors = _exact(trial, end), []
+    counts = np.array({3: [32, 64, 128], 5: [32, 64, 128], 8: [8, 12, 16]}[order])
+    for count in counts:
+        states, _ = ode.integrate(
+            trial, trial.at_rest(), [end], integrator=integrator, fixed_step=end / count
+        )
+        errors.append(np.linalg.norm(_found(states[0]) - exact))
+    slope = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
+    assert slope == pytest.approx(order, abs=0.6)
+
+
+def test_free_phase_ends_on_the_forward_pass():
+    trial = make_trial(np.random.default_rng(1), "gait", "leaky_relu", 0.1)
+    times = np.array([0.01, 0.5])
+    for rates, forward in zip(
+        ode.free_phase(trial, times, rtol=1e-10), trial.activity.rates[1:], strict=True
+    ):
+        assert rates.shape == (2, *forward.shape)
+        np.testing.assert_allclose(rates[-1], forward, atol=1e-8)
+        assert np.abs(rates[0] - forward).max() > 1e-3
+
+
+def test_unknown_integrator():
+    trial = _linear()
+    with pytest.raises(CircuitError, match="Euler.*RK45"):
+        ode.integrate(trial, trial.at_rest(), [0.1], integrator="Euler")
