@@ -47,6 +47,14 @@ def epsilon(array: Array) -> float:
     return float(namespace(array).finfo(array.dtype).eps)
 
 
+def product_rounding(eps: float, n: int) -> float:
+    """Relative rounding of a product with an n x n matrix, doubled.
+
+    In the probabilistic model of Higham and Mary (2019) errors add up like sqrt(n) and not like n.
+    """
+    return 2 * eps * (n**0.5 + 4)
+
+
 def smallest_normal(array: Array) -> float:
     """Smallest number of full precision in the dtype of `array`."""
     return float(namespace(array).finfo(array.dtype).smallest_normal)

@@ -33,7 +33,17 @@ from functools import cached_property
 
 import array_api_compat
 
-from circuit.arrays import Array, namespace, take_rows, widened
+from circuit.arrays import (
+    Array,
+    epsilon,
+    namespace,
+    product_rounding,
+    put_rows,
+    row_indices,
+    row_norms,
+    take_rows,
+    widened,
+)
 from circuit.errors import CircuitError
 from circuit.feedback import (
     PATHWAYS,
@@ -307,13 +317,16 @@ def balance(trial: Trial, shifts: Shifts, *, push_demands: bool = False) -> Bala
         else:
             below = shifts.scales[layer - 2]
             if push_demands:
-                k, pushed = _push_both(network, layer, values[layer - 2], demands[-1])
+                # a demand that may be a multiple of the shift: see _push_both
+                multiple = layer == 2 or not circuit.pathway.gradient_adjusted
+                k, pushed = _push_both(network, layer, values[layer - 2], demands[-1], multiple)
                 demand_drives.append(pushed)
             else:
                 k = network.push(layer, values[layer - 2])
                 demand_drives.append(None)
+            stays = unit.stays(drive, k, below.value)
             p = scale_ratio(shifts, layer - 1, layer) * response(
-                unit, drive, trial.activity.slope(layer), k, below.value
+                unit, drive, trial.activity.slope(layer), k, below.value, stays
             )
             mismatch = value - p
         if layer == network.depth:
@@ -328,7 +341,7 @@ def balance(trial: Trial, shifts: Shifts, *, push_demands: bool = False) -> Bala
         feedforward.append(p)
         mismatches.append(mismatch)
         demands.append(demand)
-        messages.append(None if k is None else _message(trial, shifts, layer, k, mismatch))
+        messages.append(None if k is None else _message(trial, shifts, layer, k, mismatch, stays))
     return Balance(
         tuple(drive_shifts),
         tuple(feedforward),
@@ -339,14 +352,31 @@ def balance(trial: Trial, shifts: Shifts, *, push_demands: bool = False) -> Bala
     )
 
 
-def _push_both(network: Network, layer: int, value: Array, demand: Array) -> tuple[Array, Array]:
-    """`W_l` applied to two arrays at once, which costs less than one after the other."""
+def _push_both(
+    network: Network, layer: int, value: Array, demand: Array, multiple: bool
+) -> tuple[Array, Array]:
+    """`W_l` applied to two arrays at once, which costs less than one after the other.
+
+    Where the demand is a multiple of the shift, as in linear pieces of the ITP circuit, the product
+    of the one gives that of the other: it is checked, to rounding, sample by sample.
+    """
     n = network.widths[layer]
-    if demand is value:
-        drive = network.push(layer, value)
-        return drive, drive
+    value = value[..., :n]
     xp, batch = namespace(value), value.shape[-2]
-    both = network.push(layer, xp.concat([value[..., :n], demand], axis=-2))
+    square = float(xp.sum(xp.linalg.vecdot(value, value))) if multiple else 0.0
+    if value.ndim == 2 and 0 < square < float("inf"):
+        factor = float(xp.sum(xp.linalg.vecdot(value, demand))) / square
+        rest = row_norms(demand - factor * value)
+        rounding = product_rounding(epsilon(value), n) * row_norms(value)
+        apart = row_indices(~(rest <= rounding))
+        if not apart:
+            drive = network.push(layer, value)
+            return drive, factor * drive
+        if len(apart) <= batch // 2:
+            both = network.push(layer, xp.concat([value, take_rows(demand, apart)], axis=-2))
+            drive = both[:batch, :]
+            return drive, put_rows(factor * drive, apart, both[batch:, :])
+    both = network.push(layer, xp.concat([value, demand], axis=-2))
     return both[..., :batch, :], both[..., batch:, :]
 
 
@@ -356,13 +386,16 @@ def _output_pull(trial: Trial, shifts: Shifts, feedforward: Array | None) -> Arr
     return error if feedforward is None else error - feedforward
 
 
-def _message(trial: Trial, shifts: Shifts, layer: int, k: Array, mismatch: Array) -> Array:
+def _message(
+    trial: Trial, shifts: Shifts, layer: int, k: Array, mismatch: Array, stays: Array
+) -> Array:
     """v_l, the shift of the pre-activation that `layer` reports down, in units of its scale."""
     activity, scale = trial.activity, shifts.scales[layer - 1].value
     unit, h, slope = trial.network.activation(layer), activity.drive(layer), activity.slope(layer)
     if trial.circuit.pathway.gradient_adjusted:
         below = shifts.scales[layer - 2].value
-        return gait_message(unit, h, slope, k, below, mismatch, scale, trial.circuit.pathway)
+        gain = trial.circuit.pathway
+        return gait_message(unit, h, slope, k, below, mismatch, scale, gain, stays)
     return itp_message(unit, h, activity.rates[layer], slope, shifts.values[layer - 1], scale)
 
 

@@ -17,10 +17,15 @@ from circuit.arrays import Array, put_rows, row_indices, take_rows
 from circuit.feedback import Gain
 
 
-def response(unit: Activation, h: Array, slope: Array, k: Array, below: float) -> Array:
-    """[f(h + s k) - f(h)] / s, with s the scale `below` and `slope` f'(h)."""
+def response(
+    unit: Activation, h: Array, slope: Array, k: Array, below: float, stays: Array | None = None
+) -> Array:
+    """[f(h + s k) - f(h)] / s, with s the scale `below` and `slope` f'(h).
+
+    `stays` is unit.stays(h, k, below), where it is known already; so in `gait_message`.
+    """
     return where_crossing(
-        unit.stays(h, k, below),
+        unit.stays(h, k, below) if stays is None else stays,
         slope * k,
         lambda h, k: unit.difference(h, k, below),
         (h, k),
@@ -49,6 +54,7 @@ def gait_message(
     mismatch: Array,
     scale: float,
     gain: Gain,
+    stays: Array | None = None,
 ) -> Array:
     """[f^-1(u + s A^2 m) - f^-1(u)] / s: what is reported down in the GAIT pathway.
 
@@ -61,7 +67,8 @@ def gait_message(
         return unit.inverse_difference(unit.value(drive), deviation, scale)
 
     message = slope * mismatch
-    stays = unit.stays(h, k, below) & unit.stays(h + below * k, message, scale)
+    stays = unit.stays(h, k, below) if stays is None else stays
+    stays = stays & unit.stays(h + below * k, message, scale)
     return where_crossing(stays, message, exact, (h, k, mismatch))
 
 

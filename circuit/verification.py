@@ -13,7 +13,15 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from circuit.arrays import Array, any_true, epsilon, largest, namespace, row_norms
+from circuit.arrays import (
+    Array,
+    any_true,
+    epsilon,
+    largest,
+    namespace,
+    product_rounding,
+    row_norms,
+)
 from circuit.dynamics import Balance, Trial, balance, scale_ratio
 from circuit.shifts import Shifts
 
@@ -88,7 +96,7 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
         residual_norms.append(residual_norm)
         shift_norms.append(shift_norm)
         relative.append(worst)
-        floors.append(_evaluation_rounding(epsilon(trial.error), n) * (1 + condition))
+        floors.append(product_rounding(epsilon(trial.error), n) * (1 + condition))
     return Judgement(
         terms,
         tuple(residual_norms),
@@ -96,13 +104,6 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
         tuple(relative),
         tuple(floors),
     )
-
-
-def _evaluation_rounding(eps: float, n: int) -> float:
-    """Relative rounding of a product with an n x n matrix, in the probabilistic model of Higham
-    and Mary (2019), where errors add up like sqrt(n) and not like n; doubled.
-    """
-    return 2 * eps * (n**0.5 + 4)
 
 
 def _relative(residual: Array, shift: Array) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import mpmath
 import numpy as np
@@ -201,6 +202,14 @@ def test_singular_values_are_bounded_from_outside(
     assert factors.norm == most
     assert factors.inverse_norm == 1 / least
     assert factors.condition == pytest.approx(np.linalg.cond(weights), rel=2e-3)
+
+
+def test_the_bound_covers_its_own_rounding(rng: np.random.Generator) -> None:
+    """Rotations of the plane: both singular values squared are c^2 + s^2, here without rounding."""
+    for angle in rng.uniform(0, 7, 200):
+        c, s = np.cos(angle), np.sin(angle)
+        least, most = Factorised(np.array([[c, -s], [s, c]]), 1).extreme_singular_values
+        assert Fraction(least) ** 2 <= Fraction(c) ** 2 + Fraction(s) ** 2 <= Fraction(most) ** 2
 
 
 def test_explicit_inverse_and_its_low_precision_copy(rng: np.random.Generator) -> None:

@@ -394,11 +394,17 @@ def _in_float32(trial: Trial) -> Trial:
     xp = namespace(trial.error)
     if trial.error.dtype == xp.float32:
         return trial
-    drives = tuple(xp.astype(drive, xp.float32) for drive in trial.activity.drives)
-    for drive in drives:
+    curved = any(not unit.piecewise_linear for unit in trial.network.activations)
+
+    def low(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+        # layer 1 has no part in the preparation
+        return (arrays[0], *(xp.astype(array, xp.float32) for array in arrays[1:]))
+
+    drives = low(trial.activity.drives)
+    for drive in drives[1:]:
         if not 1e-15 < largest(xp.abs(drive)) < 1e15:
             return trial
-    rates = tuple(xp.astype(rates, xp.float32) for rates in trial.activity.rates)
-    slopes = tuple(xp.astype(slopes, xp.float32) for slopes in trial.activity.slopes)
-    error = xp.astype(trial.error, xp.float32)
-    return Trial(trial.circuit, Activity(rates, drives, slopes), error)
+    gait = trial.circuit.pathway.gradient_adjusted
+    rates = trial.activity.rates if gait and not curved else low(trial.activity.rates)
+    activity = Activity(rates, drives, low(trial.activity.slopes))
+    return Trial(trial.circuit, activity, xp.astype(trial.error, xp.float32))
