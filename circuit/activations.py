@@ -193,9 +193,13 @@ def tanh() -> Activation:
     def inverse_difference(y: Array, d: Array, s: float) -> Array:
         xp = namespace(y)
         s = _clamped(s, y)
-        moved = y + s * d
-        _require_inside_unit_interval(moved)
-        return xp.atanh(s * d / (1 - y * moved)) / s
+        x = s * d
+        _require_inside_unit_interval(y)
+        _require_inside_unit_interval(y + x)
+        # atanh(v) - atanh(u) = log1p(2 (v - u) / ((1 - v) (1 + u))) / 2 for v > u, mirrored below;
+        # atanh((v - u) / (1 - u v)) would lose its digits where v and u are at opposite ends
+        room = xp.where(x > 0, ((1 - y) - x) * (1 + y), ((1 + y) + x) * (1 - y))
+        return xp.sign(d) * xp.log1p(2 * xp.abs(x) / room) / (2 * s)
 
     return Activation(
         name="tanh",

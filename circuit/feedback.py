@@ -11,6 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from circuit.arrays import Array
 from circuit.errors import CircuitError
 
@@ -49,10 +51,8 @@ def per_layer(
     Raises `CircuitError` unless there are `depth` of them, each inside (0, 1), or in (0, 1] where
     `up_to_one` allows layers without an increment (paper section 9).
     """
-    if isinstance(strength, int | float):
-        strengths: tuple[float, ...] = (float(strength),) * depth
-    else:
-        strengths = tuple(float(value) for value in strength)
+    given = np.asarray(strength, dtype=float)  # a number of any kind, or one per layer
+    strengths: tuple[float, ...] = tuple(given.tolist()) if given.ndim else (float(given),) * depth
     if len(strengths) != depth:
         raise CircuitError(
             f"{len(strengths)} feedback strengths for {depth} layers; give one number or {depth}"

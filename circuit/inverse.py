@@ -14,7 +14,7 @@ from typing import Any
 import array_api_compat
 import scipy.linalg
 
-from circuit.arrays import Array, epsilon, is_numpy, largest, namespace
+from circuit.arrays import Array, epsilon, is_numpy, largest, namespace, smallest
 from circuit.errors import SingularWeights
 
 
@@ -75,8 +75,8 @@ class Factorised:
         return xp.astype(self.weights, xp.float32), xp.astype(self.inverse, xp.float32)
 
     @cached_property
-    def extreme_singular_values(self) -> tuple[float, float]:
-        """Smallest and largest singular value (over the stack, where there is one).
+    def _extremes(self) -> tuple[Array, Array]:
+        """Smallest and largest singular value of each matrix, `(...)`.
 
         Where `W^T W` is within 1e-3 of the identity in the Frobenius norm, the bounds that this
         implies take the place of the singular values themselves.
@@ -85,11 +85,17 @@ class Factorised:
         n = self.weights.shape[-1]
         gram = xp.matmul(xp.matrix_transpose(self.weights), self.weights)
         eye = xp.eye(n, dtype=gram.dtype, device=array_api_compat.device(gram))
-        distance = largest(xp.linalg.matrix_norm(gram - eye)) + n * epsilon(gram)
-        if distance < 1e-3:
-            return (1 - distance) ** 0.5, (1 + distance) ** 0.5
+        distance = xp.linalg.matrix_norm(gram - eye) + n * epsilon(gram)
+        if largest(distance) < 1e-3:
+            return xp.sqrt(1 - distance), xp.sqrt(1 + distance)
         values = xp.linalg.svdvals(self.weights)
-        return -largest(-values), largest(values)
+        return values[..., -1], values[..., 0]
+
+    @cached_property
+    def extreme_singular_values(self) -> tuple[float, float]:
+        """Smallest and largest singular value, over the stack where there is one."""
+        least, most = self._extremes
+        return smallest(least), largest(most)
 
     @property
     def norm(self) -> float:
@@ -101,11 +107,11 @@ class Factorised:
         """Spectral norm of `W^-1` (an upper bound to rounding)."""
         return 1 / self.extreme_singular_values[0]
 
-    @property
+    @cached_property
     def condition(self) -> float:
-        """Condition number in the spectral norm; infinite for a singular matrix."""
-        smallest, biggest = self.extreme_singular_values
-        return biggest / smallest if smallest > 0 else float("inf")
+        """Condition number in the spectral norm, the worst of a stack; infinite if singular."""
+        least, most = self._extremes
+        return largest(most / least) if smallest(least) > 0 else float("inf")
 
     def require_invertible(self) -> None:
         """Raise `SingularWeights` where a solve would keep fewer than two digits."""

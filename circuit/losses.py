@@ -58,10 +58,10 @@ def output_error(
         )
     require_finite(targets, "targets", "remove or replace such entries")
     error = loss(outputs, targets)
-    if tuple(error.shape) != tuple(outputs.shape):
+    if tuple(error.shape) != tuple(outputs.shape) or error.dtype != outputs.dtype:
         raise ShapeMismatch(
-            f"the loss returned an error of shape {tuple(error.shape)}; it must return "
-            f"-dL/dy of shape {tuple(outputs.shape)}"
+            f"the loss returned an error of shape {tuple(error.shape)} and dtype {error.dtype}; it "
+            f"must return -dL/dy of shape {tuple(outputs.shape)} and dtype {outputs.dtype}"
         )
     require_finite(error, "the output error", "check the loss and its gradient")
     return error

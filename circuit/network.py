@@ -68,7 +68,10 @@ class Network:
                     f"W of layer {layer} has shape {tuple(weights.shape)}; it must be square "
                     "(give the units that are not read on as auxiliary units of the layer below)"
                 )
-            if bias.shape[-1] != weights.shape[-1] or bias.dtype != self.weights[0].dtype:
+            if (
+                tuple(bias.shape[-1:]) != tuple(weights.shape[-1:])
+                or bias.dtype != self.weights[0].dtype
+            ):
                 raise ShapeMismatch(
                     f"bias of layer {layer} has shape {tuple(bias.shape)} and dtype {bias.dtype}; "
                     f"it needs {weights.shape[-1]} entries of {self.weights[0].dtype}"
@@ -82,7 +85,7 @@ class Network:
             require_finite(weights, f"W of layer {layer}", remedy)
             require_finite(bias, f"bias of layer {layer}", remedy)
         _require_widths(self.widths)
-        if not 1 <= self.n_outputs <= self.widths[-1]:
+        if self.n_outputs not in range(1, self.widths[-1] + 1):
             raise CircuitError(
                 f"{self.n_outputs} output units with an error signal do not fit into an output "
                 f"layer of {self.widths[-1]}; give 1 to {self.widths[-1]}"
@@ -228,11 +231,12 @@ def initialise(
         activation = named_activation(activation)
     if isinstance(activation, Activation):
         activation = (activation,) * depth
+    units = tuple(named_activation(one) if isinstance(one, str) else one for one in activation)
     draw = INITIALISERS[init]
     return Network(
         weights=tuple(draw(width, generator).astype(dtype) for width in widths[1:]),
         biases=tuple(np.zeros(width, dtype=dtype) for width in widths[1:]),
-        activations=tuple(activation),
+        activations=units,
         n_inputs=widths[0],
         n_outputs=widths[-1] if n_outputs is None else n_outputs,
     )
@@ -253,7 +257,7 @@ INITIALISERS = {"orthogonal": orthogonal, "gaussian": gaussian}
 
 
 def _require_widths(widths: Sequence[int]) -> None:
-    if len(widths) < 2 or any(int(width) != width or width < 1 for width in widths):
+    if len(widths) < 2 or not all(width >= 1 and width % 1 == 0 for width in widths):
         raise CircuitError(
             f"widths {tuple(widths)}: give at least two whole numbers, input first, each 1 or more"
         )

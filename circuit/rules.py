@@ -136,7 +136,8 @@ def _recursion(
             f"the output error has {output_error.shape[-1]} units; the network has "
             f"{network.n_outputs} output units with an error signal"
         )
-    value, scale, gain = widened(output_error, network.widths[-1]), ONE, ONE
+    value, scale = renormalised(widened(output_error, network.widths[-1]), ONE, network.depth)
+    gain = ONE
     values, scales, gains = [value], [scale], [gain]
     for layer in range(network.depth, 1, -1):
         value, gamma = send_down(layer, value, scale)

@@ -77,10 +77,11 @@ def renormalised(value: Array, scale: Scale, layer: int) -> tuple[Array, Scale]:
 
 def _times(value: Array, factor: Scale) -> Array:
     """`value * factor` where the factor may be out of range although the product is not."""
-    if -1000 < factor.exponent < 1000:
-        dtype_limit = 100 if "32" in str(value.dtype) else 1000
-        if abs(factor.exponent) < dtype_limit:
-            return value * factor.value
-    half = factor.exponent // 2
-    first = Scale(factor.mantissa, half)
-    return (value * first.value) * Scale(0.5, 1 + factor.exponent - half).value
+    step = 100 if "32" in str(value.dtype) else 1000  # 2**step is in range
+    if abs(factor.exponent) < step:
+        return value * factor.value
+    value, left = value * factor.mantissa, max(-3 * step, min(factor.exponent, 3 * step))
+    while left:
+        power = max(-step, min(left, step))
+        value, left = value * 2.0**power, left - power
+    return value
