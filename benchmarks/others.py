@@ -3,10 +3,11 @@
 Owns how each of them is set up and tuned, so that it has the best chance that we know of: equations
 in shift coordinates and compiled (`benchmarks.field`), inverse weights, forward pass and
 compilation outside of the time, its own settings tried one by one and the fastest kept of those
-that reach the accuracy. Does not own the timing.
+that reach the accuracy. The two that run in JAX are in `benchmarks.others_jax`. Does not own the
+timing.
 
 A `prepare_*` function runs in a process of its own (`timing.Worker`), imports its library there,
-and returns the function to time and a `Facts`.
+and returns the function to time and a `Facts`. A `Recipe` is pickled, a network is not.
 """
 
 from __future__ import annotations
@@ -17,15 +18,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from benchmarks import field as equations
-from benchmarks.circuits import TOLERANCE, Problem, residuals
-from benchmarks.field import Field, State, make_field
+from benchmarks.circuits import TOLERANCE, problem, residuals
+from benchmarks.field import State, make_field
 from circuit.dynamics import Trial
 from circuit.shifts import Shifts
 
-LONGEST = 200.0  # time constants that an integrator may take
+Recipe = tuple[int, int, int, str]  # width, depth, batch and pathway, as `circuits.problem` takes
 Solve = Callable[[], tuple[State, Any]]  # -> the state and how many steps it took
 Candidates = Iterator[tuple[str, Callable[[], Solve]]]
 
@@ -85,180 +84,29 @@ def tune(
     return solve, Facts(facts.residuals, facts.reached, facts.steps, facts.setting, tried)
 
 
-def prepare_settle(problem: Problem) -> tuple[Callable[[], object], Facts]:
+def prepare_settle(recipe: Recipe) -> tuple[Callable[[], object], Facts]:
     """Our default method, from raw inputs to a judged record."""
     from circuit.equilibrium import settle
 
+    circuit = problem(*recipe)
+
     def run() -> Any:
-        return settle(problem.begin(), tolerance=TOLERANCE)
+        return settle(circuit.begin(), tolerance=TOLERANCE)
 
     record = run()
     facts = Facts(record.relative_residuals, record.converged, record.steps, "default")
     return run, facts
 
 
-# --- JAX ---
-
-
-def _jax_field(problem: Problem) -> tuple[Trial, Field, Callable[[Callable], Solve]]:
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
-    trial = problem.begin()
-    field = make_field(trial, jax.numpy, jax.numpy.asarray)
-    start = tuple(jax.numpy.asarray(values) for values in field.start.values)
-
-    def compiled(function: Callable[[State], Any]) -> Solve:
-        ready = jax.jit(function).lower(start).compile()
-        return lambda: jax.block_until_ready(ready(start))
-
-    return trial, field, compiled
-
-
-def prepare_diffrax(
-    problem: Problem, controller: str, thorough: bool
-) -> tuple[Callable[[], object], Facts]:
-    """Dopri5 until the steady state, from the forward pass on.
-
-    Parameters
-    ----------
-    controller
-        "constant": steps of one length around the limit of stability, stopped by our own ruler.
-        "adaptive": error control and diffrax's own steady-state event, as in its documentation.
-    """
-    import diffrax
-    import jax
-
-    trial, field, compiled = _jax_field(problem)
-    term = diffrax.ODETerm(lambda t, y, args: tuple(-r for r in equations.residual(field, y)))
-
-    def settled(t: Any, y: State, args: Any, **_: Any) -> Any:
-        return equations.worst_ratio(field, y, equations.residual(field, y)) <= TOLERANCE
-
-    def build(first: float | None, steps: Any, event: Any) -> Solve:
-        def solve(start: State) -> tuple[State, Any]:
-            solution = diffrax.diffeqsolve(
-                term,
-                diffrax.Dopri5(),
-                0.0,
-                LONGEST,
-                first,
-                start,
-                stepsize_controller=steps,
-                event=diffrax.Event(event),
-                max_steps=2000,
-                throw=False,
-            )
-            last = jax.tree_util.tree_map(lambda values: values[0], solution.ys)
-            return last, solution.stats["num_steps"]
-
-        return compiled(solve)
-
-    def candidates() -> Candidates:
-        if controller == "constant":
-            for step in (1.5, 1.75, 2.0, 2.25) if thorough else (2.0,):
-                yield (
-                    f"steps of {step} tau",
-                    lambda step=step: build(step, diffrax.ConstantStepSize(), settled),
-                )
-            return
-        for tolerance in (1e-10, 1e-12) if thorough else (1e-12,):
-            steps = diffrax.PIDController(rtol=tolerance, atol=tolerance)
-            yield (
-                f"tolerance {tolerance:g}",
-                lambda steps=steps: build(None, steps, diffrax.steady_state_event()),
-            )
-
-    return tune(candidates(), field.shifts, trial)
-
-
-def prepare_optimistix(problem: Problem, thorough: bool) -> tuple[Callable[[], object], Facts]:
-    """The fastest of optimistix's fixed-point and root finders that never form a Jacobian."""
-    import lineax
-    import optimistix
-
-    trial, field, compiled = _jax_field(problem)
-
-    def image(state: State, _: Any) -> State:
-        pairs = zip(state, equations.residual(field, state), strict=True)
-        return tuple(d - r for d, r in pairs)
-
-    def build(finder: Any) -> Solve:
-        def solve(start: State) -> tuple[State, Any]:
-            if isinstance(finder, optimistix.AbstractFixedPointSolver):
-                found = optimistix.fixed_point(image, finder, start, max_steps=500, throw=False)
-            else:
-                found = optimistix.root_find(
-                    lambda state, _: equations.residual(field, state),
-                    finder,
-                    start,
-                    max_steps=60,
-                    throw=False,
-                )
-            return found.value, found.stats["num_steps"]
-
-        return compiled(solve)
-
-    def candidates() -> Candidates:
-        for tolerance in (1e-9, 1e-10, 1e-11, 1e-12) if thorough else (1e-11,):
-            finder = optimistix.FixedPointIteration(rtol=tolerance, atol=tolerance)
-            yield f"FixedPointIteration, {tolerance:g}", lambda finder=finder: build(finder)
-        if not thorough:
-            return
-        small = {"rtol": 1e-10, "atol": 1e-10}
-        for forcing in (1e-3, 1e-6):
-            linear = {"rtol": forcing, "atol": 1e-3 * forcing}
-            for finder, name in (
-                (optimistix.Newton(**small, linear_solver=lineax.BiCGStab(**linear)), "BiCGStab"),
-                (optimistix.Newton(**small, linear_solver=lineax.GMRES(**linear)), "GMRES"),
-            ):
-                yield f"Newton, {name} {forcing:g}", lambda finder=finder: build(finder)
-        normal = lineax.Normal(lineax.CG(rtol=1e-6, atol=1e-9))
-        yield "Dogleg", lambda: build(optimistix.Dogleg(**small, linear_solver=normal))
-
-    return tune(candidates(), field.shifts, trial)
-
-
-def prepare_rates(problem: Problem) -> tuple[Callable[[], object], Facts]:
-    """Dopri5 on the rates themselves, to see how far these go; to be compared, not to be timed."""
-    import diffrax
-    import jax
-
-    trial, field, compiled = _jax_field(problem)
-    rest = tuple(jax.numpy.asarray(rates) for rates in trial.activity.rates[1:])
-    term = diffrax.ODETerm(lambda t, y, args: equations.velocity(field, y))
-
-    def solve(start: State) -> tuple[State, Any]:
-        solution = diffrax.diffeqsolve(
-            term,
-            diffrax.Dopri5(),
-            0.0,
-            60.0,
-            2.0,
-            tuple(y + d for y, d in zip(rest, start, strict=True)),
-            max_steps=2000,
-        )
-        last = jax.tree_util.tree_map(lambda values: values[0], solution.ys)
-        return last, solution.stats["num_steps"]
-
-    def shifts(state: State) -> Shifts:
-        pairs = zip(state, rest, field.start.scales, strict=True)
-        values = tuple(np.asarray(y - y0) / scale.value for y, y0, scale in pairs)
-        return field.start.with_values(values)
-
-    candidates = iter([("60 tau in steps of 2 tau", lambda: compiled(solve))])
-    return tune(candidates, shifts, trial)
-
-
 # --- PyTorch ---
 
 
-def prepare_torchdeq(problem: Problem, thorough: bool) -> tuple[Callable[[], object], Facts]:
+def prepare_torchdeq(recipe: Recipe, thorough: bool) -> tuple[Callable[[], object], Facts]:
     """Anderson acceleration; history, damping and tolerance tried one by one."""
     import torch
     from torchdeq import get_deq
 
-    trial = problem.begin()
+    trial = problem(*recipe).begin()
     field = make_field(trial, torch, torch.asarray)
     widths = list(trial.network.widths[1:])
     start = torch.zeros(trial.error.shape[0], sum(widths), dtype=torch.float64)
@@ -295,7 +143,7 @@ def prepare_torchdeq(problem: Problem, thorough: bool) -> tuple[Callable[[], obj
 # --- Brian2 ---
 
 
-def prepare_brian2(problem: Problem, codegen: str) -> tuple[Callable[[], object], Facts]:
+def prepare_brian2(recipe: Recipe, codegen: str) -> tuple[Callable[[], object], Facts]:
     """Explicit synapses, from the forward pass to the floor that float64 sets for rates.
 
     The free phase, which Brian2 needs to find its own state of rest, is not counted. A time
@@ -307,7 +155,7 @@ def prepare_brian2(problem: Problem, codegen: str) -> tuple[Callable[[], object]
         raise ImportError(f"No module named {missing_module}", name=missing_module)
     from circuit import brian
 
-    trial, slack = problem.begin(), 64  # rounding adds up over the products of a step
+    trial, slack = problem(*recipe).begin(), 64  # rounding adds up over the products of a step
     natural = trial.at_rest()
     for fraction in (1.0, 0.5, 0.25):
         step = fraction * min(trial.circuit.time_constants)

@@ -25,6 +25,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from circuit.arrays import (
     Array,
     epsilon,
@@ -35,6 +37,7 @@ from circuit.arrays import (
     row_norms,
     rows_times,
     take_rows,
+    to_numpy,
     widened,
 )
 from circuit.dynamics import Circuit, Trial
@@ -66,12 +69,14 @@ class Descent:
     inflows : what reached each layer from above, in units of its scale
     carried : the part of d_l whose way through the weights above is not yet accounted for
     scales : s_1 .. s_L
+    crossed : samples in which a unit crossed its kink (those of units without a linear piece all do)
     """
 
     values: tuple[Array | None, ...]
     inflows: tuple[Array | None, ...]
     carried: tuple[Array | None, ...]
     scales: tuple[Scale, ...]
+    crossed: frozenset[int] = frozenset()
 
 
 def start(trial: Trial, tolerance: float) -> Progress:
@@ -100,7 +105,12 @@ def start(trial: Trial, tolerance: float) -> Progress:
         previous, couplings = couplings, ascend(low, descent, push_low)
         change, size = _change(low, descent, couplings, previous)
         # the state is off by `change`; the couplings made from it are off by that times their size
-        if change * size <= 1e-3 * tolerance or change <= 8 * epsilon(low.error):
+        unsure = (change * size > 1e-3 * tolerance) & (change > 8 * epsilon(low.error))
+        left = np.flatnonzero(unsure).tolist()
+        if not left:
+            break
+        if low.error.ndim == 2 and len(left) <= low.error.shape[0] // 2:
+            couplings = _prepare_few(low, left, couplings, scales, pull_low, push_low)
             break
     couplings = tuple(None if q is None else xp.astype(q, trial.error.dtype) for q in couplings)
     final = descend(trial, couplings, pull, scales)
@@ -108,6 +118,24 @@ def start(trial: Trial, tolerance: float) -> Progress:
     if not _needs_preparation(trial) and trial.error.ndim == 2:
         shifts = _resolve_crossings(trial, final, shifts, tolerance, pull)
     return Progress(shifts, evaluations + 1)
+
+
+def _prepare_few(
+    trial: Trial,
+    rows: list[int],
+    couplings: Couplings,
+    scales: Sequence[Scale],
+    pull: Through,
+    push: Through,
+) -> Couplings:
+    """Repeat the descent for a few samples, so that their couplings are as good as the others'."""
+    part = trial.samples(rows)
+    few: Couplings = tuple(None if q is None else take_rows(q, rows) for q in couplings)
+    few = ascend(part, descend(part, few, pull, scales, bottom=2), push)
+    pairs = zip(couplings, few, strict=True)
+    return tuple(
+        all_ if all_ is None or some is None else put_rows(all_, rows, some) for all_, some in pairs
+    )
 
 
 def _resolve_crossings(
@@ -125,22 +153,29 @@ def _resolve_crossings(
     if not crossing:
         return shifts
 
-    def chosen(arrays: tuple[Array | None, ...]) -> tuple[Array | None, ...]:
-        return tuple(None if array is None else take_rows(array, crossing) for array in arrays)
+    def some(arrays: Sequence[Array | None], rows: Sequence[int]) -> tuple[Array | None, ...]:
+        return tuple(None if array is None else take_rows(array, rows) for array in arrays)
 
-    part = trial.samples(crossing)
-    few = Descent(
-        chosen(descent.values), chosen(descent.inflows), chosen(descent.carried), descent.scales
-    )
+    rows: list[int] = crossing
     couplings: Couplings = (None,) * trial.network.depth
+    part, few = trial.samples(rows), descent
+    few = Descent(
+        some(few.values, rows), some(few.inflows, rows), some(few.carried, rows), few.scales
+    )
     for _ in range(CROSSING_DESCENTS):
         previous, couplings = couplings, ascend(part, few, trial.network.push)
         few = descend(part, couplings, pull, descent.scales)
+        pairs = zip(shifts.values, few.values, strict=True)
+        shifts = shifts.with_values(tuple(put_rows(old, rows, new) for old, new in pairs))
         change, size = _change(part, few, couplings, previous)
-        if change * size <= 1e-3 * tolerance:
+        left = np.flatnonzero(change * size > 1e-3 * tolerance).tolist()
+        if not left:
             break
-    pairs = zip(shifts.values, few.values, strict=True)
-    return shifts.with_values(tuple(put_rows(old, crossing, new) for old, new in pairs))
+        rows, couplings, part = [rows[i] for i in left], some(couplings, left), part.samples(left)
+        few = Descent(
+            some(few.values, left), some(few.inflows, left), some(few.carried, left), few.scales
+        )
+    return shifts
 
 
 def _needs_preparation(trial: Trial) -> bool:
@@ -197,11 +232,15 @@ def descend(
     values: list[Array | None] = [None] * depth
     inflows: list[Array | None] = [None] * depth
     carried: list[Array | None] = [None] * depth
+    crossed: set[int] = set()
     inflow = circuit.strength(depth) * ONE.over(used[-1]).value * trial.error
     for layer in range(depth, bottom - 1, -1):
         i = layer - 1
         inflows[i] = inflow
-        values[i], message, carried[i] = _solve_units(trial, layer, inflow, couplings[i], used)
+        values[i], message, carried[i], rows = _solve_units(
+            trial, layer, inflow, couplings[i], used
+        )
+        crossed.update(rows)
         if layer == bottom:
             break
         inflow = _sent_ratio(circuit, used, layer) * pull(layer, message)
@@ -211,7 +250,7 @@ def descend(
             # the layers below inherit the growth, so that the ratios of scales stay moderate
             used[:i] = [scale.shifted(step) for scale in used[:i]]
         inflow = widened(inflow, network.widths[layer - 1])
-    return Descent(tuple(values), tuple(inflows), tuple(carried), tuple(used))
+    return Descent(tuple(values), tuple(inflows), tuple(carried), tuple(used), frozenset(crossed))
 
 
 def ascend(trial: Trial, descent: Descent, push: Through) -> Couplings:
@@ -221,7 +260,7 @@ def ascend(trial: Trial, descent: Descent, push: Through) -> Couplings:
     carried = descent.carried[1] if network.depth > 1 else None
     for layer in range(3, network.depth + 1):
         if layer > 3 and couplings[-1] is not None:
-            _, _, carried = _solve_units(
+            _, _, carried, _ = _solve_units(
                 trial, layer - 1, descent.inflows[layer - 2], couplings[-1], descent.scales
             )
         elif layer > 3:
@@ -234,10 +273,12 @@ def ascend(trial: Trial, descent: Descent, push: Through) -> Couplings:
 
 def _solve_units(
     trial: Trial, layer: int, inflow: Array, coupling: Array | None, scales: Sequence[Scale]
-) -> tuple[Array, Array | None, Array | None]:
-    """d_l, its message v_l, and the part that the weights above have yet to carry."""
+) -> tuple[Array, Array | None, Array | None, list[int]]:
+    """d_l, its message v_l, the part that the weights above have yet to carry, and the samples in
+    which a unit crossed its kink.
+    """
     if layer == 1:
-        return inflow, None, None
+        return inflow, None, None, []
     if trial.circuit.pathway.gradient_adjusted:
         return _gait_units(trial, layer, inflow, coupling, scales)
     return _itp_units(trial, layer, inflow, coupling, scales)
@@ -245,7 +286,7 @@ def _solve_units(
 
 def _itp_units(
     trial: Trial, layer: int, inflow: Array, coupling: Array | None, scales: Sequence[Scale]
-) -> tuple[Array, Array, Array | None]:
+) -> tuple[Array, Array, Array | None, list[int]]:
     """Solve d = (1 - gamma) p(k) + inflow with k = rho v(d) + Q, unit by unit."""
     circuit, unit, activity = trial.circuit, trial.network.activation(layer), trial.activity
     xp, alpha = namespace(inflow), _ratio(scales, layer - 1, layer)
@@ -280,16 +321,17 @@ def _itp_units(
         stays = stays & unit.stays(h, rho * (d / slope) + coupling, below)
     d = where_crossing(stays, d, solve, (h, y, slope, inflow, d, *extra))
     message = itp_message(unit, h, y, slope, d, scale)
+    crossed = row_indices(~stays)
     if layer == trial.network.depth:
-        return d, message, None
+        return d, message, None, crossed
     carried = d - (circuit.ratios[layer - 1] / circuit.strength(layer)) * inflow
     negligible = largest(xp.abs(carried)) <= 32 * epsilon(d) * largest(xp.abs(d))
-    return d, message, None if negligible else carried
+    return d, message, None if negligible else carried, crossed
 
 
 def _gait_units(
     trial: Trial, layer: int, inflow: Array, coupling: Array | None, scales: Sequence[Scale]
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array, Array, list[int]]:
     """Solve k = rho v(k, m) + Q unit by unit, with m the inflow, and at the output
     m = inflow - gamma p(k).
     """
@@ -330,36 +372,43 @@ def _gait_units(
     p = alpha * (slope * k)
     crossing = row_indices(~stays)
     if not crossing:
-        return m + p, message, p
+        return m + p, message, p, []
     arrays = (h, slope, inflow, k, m, *extra)
     solved = where_crossing(stays, settled(k, p, m, message), solve, arrays)
     n = inflow.shape[-1]
-    return solved[..., :n], solved[..., n : 2 * n], solved[..., 2 * n :]
+    return solved[..., :n], solved[..., n : 2 * n], solved[..., 2 * n :], crossing
 
 
 def _change(
     trial: Trial, descent: Descent, couplings: Couplings, previous: Couplings
-) -> tuple[float, float]:
-    """How far the state is off because of the couplings it was made with, and how large couplings
-    are beside shifts; both relative, the worst layer.
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far each sample is off because of the couplings it was made with, and how large its
+    couplings are beside its shifts; both relative, the worst layer, (samples,).
     """
     circuit, depth = trial.circuit, trial.network.depth
-    change = size = 0.0
+    samples = int(np.prod(trial.error.shape[:-1]))
+    change, size = np.zeros(samples), np.zeros(samples)
     for layer in range(3, depth + 1):
         new, old = couplings[layer - 1], previous[layer - 1]
         if new is None:
             continue
-        xp, alpha = namespace(new), _ratio(descent.scales, layer - 1, layer)
-        shift = row_norms(descent.values[layer - 1])
+        alpha = _ratio(descent.scales, layer - 1, layer)
+        shift = _norms(descent.values[layer - 1])
         # a sample without error has no shift and no coupling
-        shift = xp.where(shift == 0, xp.ones_like(shift), shift)
-        moved = largest(row_norms(new if old is None else new - old) / shift) * alpha
+        shift = np.where(shift == 0, 1.0, shift)
+        moved = _norms(new if old is None else new - old) / shift * alpha
         if circuit.pathway.gradient_adjusted:
-            # what is sent down depends on a coupling at the output alone
-            moved *= circuit.strength(layer) if layer == depth else 0.0
-        change = max(change, moved)
-        size = max(size, largest(row_norms(new) / shift) * alpha)
+            # what is sent down depends on a coupling at the output alone, unless a kink is near
+            felt = np.full(samples, circuit.strength(layer) if layer == depth else 0.0)
+            felt[list(descent.crossed)] = 1.0
+            moved = moved * felt
+        change = np.maximum(change, moved)
+        size = np.maximum(size, _norms(new) / shift * alpha)
     return change, size
+
+
+def _norms(values: Array) -> np.ndarray:
+    return to_numpy(row_norms(values)).reshape(-1).astype(np.float64)
 
 
 def _on_projecting(
