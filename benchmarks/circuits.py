@@ -32,7 +32,7 @@ class Sizes:
     deep_width: int = 64
     batches: tuple[int, ...] = (1, 3, 10, 30, 100, 300, 1000)
     gammas: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 0.3)
-    limit: float = 60.0  # seconds for one contestant
+    limit: float = 15.0  # seconds for one contestant
     thorough: bool = True  # whether every setting of a contestant is tried
 
 
