@@ -1,8 +1,8 @@
 """How long the equilibrium takes, beside everything that it can be compared with.
 
-`python -m benchmarks.equilibrium [--only A B C D] [--quick] [--output FILE.json]`. Owns the sections
-and the printing. Every time is one of contestants that took turns in this run; what is reported is a
-ratio, the median over rounds.
+`python -m benchmarks.equilibrium [--only A B C D] [--quick] [--output FILE.json]`. Owns the
+sections and the printing. Every time is one of contestants that took turns in this run; what is
+reported is a ratio, the median over rounds.
 
 A  the default method against the bare algorithmic targets and the other methods
 B  against diffrax, optimistix, torchdeq and Brian2 (extra `bench`)
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import others
+from benchmarks import others, others_jax
 from benchmarks.circuits import PATHWAYS, QUICK, TOLERANCE, Problem, Sizes, problem
 from benchmarks.timing import Worker, peak_memory, take_turns, timed
 from circuit.equilibrium import settle
@@ -108,12 +108,18 @@ def section_b(sizes: Sizes) -> list[Row]:
     """Other libraries brought to the same accuracy of every layer, each in a process of its own."""
     rows = []
     for pathway in PATHWAYS:
-        given = problem(sizes.width, sizes.depth, sizes.batch, pathway)
-        one = problem(sizes.width, sizes.depth, 1, pathway)
+        given = (sizes.width, sizes.depth, sizes.batch, pathway)
+        one = (sizes.width, sizes.depth, 1, pathway)
         prepared: dict[str, tuple[Any, ...]] = {
             "direct": (others.prepare_settle, given),
-            "diffrax": (others.prepare_diffrax, given, "pid", sizes.thorough),
-            "optimistix": (others.prepare_optimistix, given, sizes.thorough),
+            "diffrax Dopri5": (others_jax.prepare_diffrax, given, "constant", sizes.thorough),
+            "diffrax Dopri5, adaptive": (
+                others_jax.prepare_diffrax,
+                given,
+                "adaptive",
+                sizes.thorough,
+            ),
+            "optimistix": (others_jax.prepare_optimistix, given, sizes.thorough),
             "torchdeq": (others.prepare_torchdeq, given, sizes.thorough),
             "Brian2, one image": (others.prepare_brian2, one, "numpy"),
         }

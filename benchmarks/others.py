@@ -16,6 +16,7 @@ import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from benchmarks import field as equations
@@ -180,5 +181,5 @@ def prepare_brian2(recipe: Recipe, codegen: str) -> tuple[Callable[[], object], 
             if all(value <= limit for value, limit in zip(found, limits, strict=True)):
                 setting = f"steps of {fraction} tau, {codegen}"
                 facts = Facts(found, True, count, setting)
-                return (lambda: run(steps=count)), facts
+                return partial(run, steps=count), facts
     return (lambda: None), Facts(found, False, count, f"steps of {fraction} tau, {codegen}")

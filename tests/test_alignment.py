@@ -74,7 +74,7 @@ def test_deviation_stays_within_its_bound(pathway, activation, init, gamma, read
 
 @pytest.mark.parametrize("activation", ["linear", "asinh"])
 def test_bound_is_of_first_order_in_gamma(activation):
-    """Ten times less feedback, ten times less deviation, in what is found and in what is allowed."""
+    """Ten times less feedback, ten times less is allowed."""
     sizes = []
     for gamma in (1e-2, 1e-3):
         trial = _trial("gait", gamma, activation=activation)

@@ -69,7 +69,7 @@ class Descent:
     inflows : what reached each layer from above, in units of its scale
     carried : the part of d_l whose way through the weights above is not yet accounted for
     scales : s_1 .. s_L
-    crossed : samples in which a unit crossed its kink (those of units without a linear piece all do)
+    crossed : samples in which a unit crossed its kink (all of them, for units that curve)
     """
 
     values: tuple[Array | None, ...]
