@@ -82,12 +82,12 @@ def make_field(trial: Trial, xp: Any, asarray: Callable[[np.ndarray], Any]) -> F
         start=start,
         weights=[None, *(asarray(weights.T.copy()) for weights in network.weights)],
         inverses=[None, *(asarray(factor.inverse.T.copy()) for factor in network.factors)],
-        drives=[None, *(asarray(activity.drive(l) / scales[l - 1]) for l in layers)],
-        rates=[None, *(asarray(activity.rates[l] / scales[l]) for l in layers)],
+        drives=[None, *(asarray(activity.drive(n) / scales[n - 1]) for n in layers)],
+        rates=[None, *(asarray(activity.rates[n] / scales[n]) for n in layers)],
         error=asarray(trial.error / scales[-1]),
         nudge=asarray(nudge),
-        alpha=[0.0, 0.0, *(ratio(l - 1, l) for l in layers[1:])],
-        weight=[0.0, *(trial.circuit.strength(l) * ratio(l + 1, l) for l in layers[:-1])],
+        alpha=[0.0, 0.0, *(ratio(n - 1, n) for n in layers[1:])],
+        weight=[0.0, *(trial.circuit.strength(n) * ratio(n + 1, n) for n in layers[:-1])],
         leak=network.activation(1).smallest_slope,
     )
 

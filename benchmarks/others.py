@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from typing import Any
 
 from benchmarks import field as equations
@@ -26,6 +27,7 @@ from circuit.dynamics import Trial
 from circuit.shifts import Shifts
 
 Recipe = tuple[int, int, int, str]  # width, depth, batch and pathway, as `circuits.problem` takes
+FLOOR_SLACK = 64  # rounding adds up over the products of a step; as in `circuit.methods.brian`
 Solve = Callable[[], tuple[State, Any]]  # -> the state and how many steps it took
 Candidates = Iterator[tuple[str, Callable[[], Solve]]]
 
@@ -151,35 +153,42 @@ def prepare_brian2(recipe: Recipe, codegen: str) -> tuple[Callable[[], object], 
     constant is the longest Euler step that `circuit.brian` takes; shorter ones are tried only if
     it does not reach the accuracy.
     """
-    missing_module = missing("brian2")
-    if missing_module:
-        raise ImportError(f"No module named {missing_module}", name=missing_module)
+    absent = missing("brian2")
+    if absent:
+        raise ImportError(f"No module named {absent}", name=absent)
     from circuit import brian
 
-    trial, slack = problem(*recipe).begin(), 64  # rounding adds up over the products of a step
-    natural = trial.at_rest()
+    trial = problem(*recipe).begin()
+    natural, tau = trial.at_rest(), min(trial.circuit.time_constants)
+
+    def nudged_phase(built: Any, free: Any, steps: int) -> None:
+        brian.set_rates(built.pieces, free)
+        brian.set_nudge(built.pieces, True)
+        brian.advance(built, steps)
+
+    def measure(built: Any, free: Any) -> tuple[tuple[float, ...], bool]:
+        triples = zip(brian.read_rates(built.pieces), free, natural.scales, strict=True)
+        values = tuple((after - before) / scale.value for after, before, scale in triples)
+        shifts = natural.with_values(values)
+        found, floors = residuals(trial, shifts), brian.float_floor(trial, shifts)
+        limits = (max(TOLERANCE, FLOOR_SLACK * floor) for floor in floors)
+        pairs = zip(found, limits, strict=True)
+        # while a layer has not moved yet, both are infinite
+        return found, all(value <= limit and isfinite(value) for value, limit in pairs)
+
     for fraction in (1.0, 0.5, 0.25):
-        step = fraction * min(trial.circuit.time_constants)
-        built = brian.build(trial, step=step, record=0, codegen=codegen)
+        built = brian.build(trial, step=fraction * tau, record=0, codegen=codegen)
         brian.set_rates(built.pieces, trial.activity.rates[1:])
         brian.set_nudge(built.pieces, False)
         brian.advance(built, round((trial.network.depth + 5) / fraction))
-        free = brian.read_rates(built.pieces)
-
-        def run(built: Any = built, free: Any = free, steps: int = 1) -> Any:
-            brian.set_rates(built.pieces, free)
-            brian.set_nudge(built.pieces, True)
-            brian.advance(built, steps)
-
-        for count in range(1, round(120 / fraction)):
-            run(steps=1) if count == 1 else brian.advance(built, 1)
-            pairs = zip(brian.read_rates(built.pieces), free, natural.scales, strict=True)
-            values = tuple((after - before) / scale.value for after, before, scale in pairs)
-            shifts = natural.with_values(values)
-            found, floors = residuals(trial, shifts), brian.float_floor(trial, shifts)
-            limits = [max(TOLERANCE, slack * floor) for floor in floors]
-            if all(value <= limit for value, limit in zip(found, limits, strict=True)):
-                setting = f"steps of {fraction} tau, {codegen}"
-                facts = Facts(found, True, count, setting)
-                return partial(run, steps=count), facts
-    return (lambda: None), Facts(found, False, count, f"steps of {fraction} tau, {codegen}")
+        free, count, reached = brian.read_rates(built.pieces), 1, False
+        nudged_phase(built, free, count)
+        found, reached = measure(built, free)
+        while not reached and count < 120 / fraction:
+            brian.advance(built, 1)
+            count += 1
+            found, reached = measure(built, free)
+        if reached:
+            break
+    facts = Facts(found, reached, count, f"Euler steps of {fraction:g} tau, {codegen}")
+    return partial(nudged_phase, built, free, count), facts
