@@ -2,7 +2,7 @@
 
     python -m benchmarks.equilibrium [--quick] [--only A B ...] [--cores N] [--output FILE.json]
 
-Owns the command and the form of the tables. Does not own what is measured.
+Owns the command. Does not own what is measured.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from benchmarks.circuits import QUICK, Sizes
     from benchmarks.rivals import against_others
     from benchmarks.sections import against_feedback, against_size, against_targets, main_command
+    from benchmarks.tables import table
 
     functions = {
         "A": against_targets,
@@ -73,39 +74,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.output is not None:  # after every section, should a later one fail
             chosen.output.write_text(json.dumps(results, indent=1) + "\n")
     return 0
-
-
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows as Markdown tables; a new one begins where a row brings other columns."""
-    blocks: list[list[dict[str, Any]]] = []
-    for row in rows:
-        if blocks and (set(row) <= set(blocks[-1][0]) or set(row) >= set(blocks[-1][0])):
-            blocks[-1].append(row)
-        else:
-            blocks.append([row])
-    return "\n\n".join(map(_block, blocks))
-
-
-def _block(rows: list[dict[str, Any]]) -> str:
-    names = max(rows, key=len)
-    lines = [list(names), ["---"] * len(names)]
-    lines += [[cell(row.get(name)) for name in names] for row in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def cell(value: Any) -> str:
-    """A value as a table shows it."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(
-            f"{entry:.2g}" if isinstance(entry, float) else str(entry) for entry in value
-        )
-    return str(value)
 
 
 def machine() -> dict[str, Any]:

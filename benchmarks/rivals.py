@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks import others, others_jax
 from benchmarks.circuits import PATHWAYS, Sizes
-from benchmarks.sections import Section, columns
+from benchmarks.tables import Section, columns
 from benchmarks.timing import Worker, take_turns
 
 OURS = "settle, direct"

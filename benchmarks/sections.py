@@ -9,8 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,8 @@ from benchmarks.circuits import (
     problem,
     residuals,
 )
-from benchmarks.timing import Timing, Turn, peak_memory, take_turns, timed
+from benchmarks.tables import Section, columns, compete, ratios
+from benchmarks.timing import peak_memory, take_turns, timed
 from circuit.arrays import rows_times
 from circuit.equilibrium import Equilibrium, settle
 from circuit.losses import output_error
@@ -36,39 +36,6 @@ from circuit.shifts import Shifts
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = (sys.executable, str(ROOT / "models" / "run_equilibrium.py"))
-
-
-@dataclass
-class Section:
-    """A table with the sentences that belong to it."""
-
-    title: str
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-
-
-def columns(timing: Timing) -> dict[str, Any]:
-    """Median and quartiles in milliseconds."""
-    low, high = timing.quartiles
-    return {"ms": 1e3 * timing.median, "quartiles": [1e3 * low, 1e3 * high]}
-
-
-def ratios(timing: Timing, base: Timing) -> dict[str, Any]:
-    """The ratio to `base` in the same round: median and quartiles."""
-    ratio = timing.ratio_to(base)
-    return {"ratio": ratio.median, "ratio quartiles": list(ratio.quartiles)}
-
-
-def _compete(
-    contestants: Mapping[Any, Callable[[], object]], rounds: int, limit: float
-) -> tuple[dict[Any, Timing], dict[Any, Any]]:
-    """Timings, and what each contestant returned last."""
-    results: dict[Any, Any] = {}
-
-    def turn(name: Any) -> Turn:
-        return timed(lambda: results.__setitem__(name, contestants[name]()))
-
-    return take_turns({name: turn(name) for name in contestants}, rounds, limit=limit), results
 
 
 # --- A: against the bare algorithmic targets (point 16) ---
@@ -113,7 +80,7 @@ def against_targets(sizes: Sizes) -> Section:
             "targets (LU), new weights": lambda task=task: algorithmic_targets(task.renewed()),
             "direct, new weights": lambda task=task: settled(task.renewed()),
         }
-        timings, results = _compete(contestants, sizes.rounds, sizes.limit / 6)
+        timings, results = compete(contestants, sizes.rounds, sizes.limit / 6)
         trial = task.begin()
         for name, timing in timings.items():
             new, result = name.endswith("new weights"), results[name]
@@ -162,9 +129,10 @@ def against_size(sizes: Sizes) -> Section:
         "Targets of the deep circuits lie a tenth of the output's own size away from the output: "
         "leaky units shrink activity by 0.7 a layer, and with an error of order 1 at an output of "
         "order 1e-77 the GAIT pathway has no equilibrium.",
-        "The exponent is the slope of log time against log size over the sizes named. Memory is "
-        "the peak that tracemalloc sees from before the network is made until the circuit has "
-        "settled, over the bytes of y_0 .. y_L, W and b.",
+        "Cost per layer or sample is put beside that at the largest size. The exponent is the "
+        "slope of log time against log size over the sizes named. Memory is the peak that "
+        "tracemalloc sees from before the network is made until the circuit has settled, over the "
+        "bytes of y_0 .. y_L, W and b.",
     ]
     return section
 
@@ -178,7 +146,7 @@ def _scaling(
     large: tuple[int, ...],
 ) -> None:
     contestants = {size: partial(settled, task) for size, task in tasks.items()}
-    timings, records = _compete(contestants, rounds, 20.0)
+    timings, records = compete(contestants, rounds, 20.0)
     largest = large[-1]
     for size, record in records.items():
         timing = timings[size]
@@ -189,7 +157,7 @@ def _scaling(
                 "size": f"{size} {what}",
                 **columns(timing),
                 f"ms per {'layer' if what == 'layers' else 'sample'}": 1e3 * timing.median / size,
-                "relative to the largest": ratio,
+                "of that at the largest": ratio,
                 "status": str(record.status),
                 "worst residual": max(record.relative_residuals),
             }
@@ -286,7 +254,7 @@ def against_feedback(sizes: Sizes) -> Section:
                 sizes.deep_width, sizes.depth, sizes.batch, pathway, gamma=gamma, activation="asinh"
             )
             contestants = {method: partial(settled, task, method) for method in methods}
-            timings, records = _compete(contestants, max(1, sizes.rounds // 3), sizes.limit / 12)
+            timings, records = compete(contestants, max(1, sizes.rounds // 3), sizes.limit / 12)
             for method in methods:
                 record, timing = records[method], timings[method]
                 section.rows.append(
