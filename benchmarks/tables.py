@@ -72,7 +72,5 @@ def cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
     if isinstance(value, list | tuple):
-        return ", ".join(
-            f"{entry:.2g}" if isinstance(entry, float) else str(entry) for entry in value
-        )
+        return ", ".join(map(cell, value))
     return str(value)

@@ -130,3 +130,15 @@ def test_record_gives_the_bounds_of_its_state():
     assert isinstance(record.shifts, Shifts)
     assert record.error_bounds == relative_error_bounds(trial, record.shifts)
     assert max(record.error_bounds) < 1e-7
+
+
+@pytest.mark.parametrize("pathway", ["itp", "gait"])
+def test_error_at_the_output_reaches_every_layer(pathway):
+    """All shifts of a linear circuit 0.1 % too large: only the output's equation is violated, and
+    yet every layer is off by 0.1 %.
+    """
+    rng = np.random.default_rng(4)
+    trial = make_trial(rng, pathway, "linear", 0.05, widths=(4,) * 4, n_outputs=4, batch=1)
+    record = settle(trial, tolerance=1e-13)
+    scaled = record.shifts.with_values(tuple(1.001 * value for value in record.shifts.values))
+    assert min(relative_error_bounds(trial, scaled)) >= 0.001 / 1.001 * (1 - 1e-9)

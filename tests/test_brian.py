@@ -650,3 +650,21 @@ def test_cython_gives_what_numpy_gives(
     ]
     np.testing.assert_array_equal(runs[0], runs[1])
     assert np.abs(runs[0] - runs[2]).max() > 1e-3
+
+
+@pytest.mark.parametrize("pathway", ["itp", "gait"])
+def test_feedback_is_the_inverse_and_not_the_transpose(pathway: str) -> None:
+    """Gaussian weights, for which the two differ: an Euler step is the printed velocity."""
+    generator = np.random.default_rng(21)
+    network = initialise((4, 4, 4), generator, init="gaussian", activation="asinh", n_outputs=4)
+    inputs, targets = generator.random((2, 4)), generator.random((2, 4))
+    trial = begin(build_circuit(network, pathway, 0.2), inputs, targets)
+    step = 1e-6 * min(trial.circuit.time_constants)
+    built = brian.build(trial, step=step, record=0)
+    rates = [0.3 * generator.standard_normal((2, 4)) for _ in range(2)]
+    brian.set_rates(built.pieces, rates)
+    brian.set_nudge(built.pieces, True)
+    brian.advance(built, 1)
+    pairs = zip(brian.read_rates(built.pieces), rates, velocity(trial, rates), strict=True)
+    for after, before, wanted in pairs:
+        np.testing.assert_allclose((after - before) / step, wanted, rtol=1e-5, atol=1e-6)

@@ -68,3 +68,10 @@ def test_unknown_integrator():
     trial = _linear()
     with pytest.raises(CircuitError, match="Euler.*RK45"):
         ode.integrate(trial, trial.at_rest(), [0.1], integrator="Euler")
+
+
+def test_fixed_steps_are_counted():
+    """Dormand-Prince: six evaluations a step after the first, and two before it."""
+    trial = _linear()
+    _, evaluations = ode.integrate(trial, trial.at_rest(), [0.04], fixed_step=0.04 / 16)
+    assert 6 * 16 <= evaluations <= 6 * 17 + 2
