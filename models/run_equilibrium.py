@@ -180,7 +180,9 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     """Everything between the options and the exit status."""
     import numpy as np
 
-    from analysis import figures, records
+    from analysis import records
+    from analysis.figures import canvas
+    from analysis.figures.equilibrium import EQUILIBRIUM
     from analysis.report import as_dataset, report, tables
     from circuit.equilibrium import settle
 
@@ -228,7 +230,7 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     records.write_dataset(folder / "equilibrium.nc", dataset)
     clock = time.perf_counter()
     if not chosen.no_figures:
-        figures.draw_equilibrium(dataset, folder, pdf=chosen.pdf)
+        canvas.draw(EQUILIBRIUM, dataset, folder, pdf=chosen.pdf)
     seconds["figures"] = time.perf_counter() - clock
     seconds["total"] = time.perf_counter() - began
     summary = summarise(chosen, found, brian2, verdict, seconds)

@@ -1,0 +1,1 @@
+"""Every picture of this project, drawn from labelled datasets alone."""
