@@ -1,0 +1,206 @@
+"""How fast, how surely and along which detours a linearised circuit comes to rest.
+
+Owns measures of one Jacobian J, a square matrix with dx/dt = J x for a deviation x. Does not own
+Jacobians (`circuit.dynamics.dense_jacobian`) nor what is done with the measures.
+
+All functions take J as a NumPy array (n, n) in inverse units of some time, in which their times are
+then given too: J tau gives times in units of tau.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eig, eigh, eigvalsh, expm
+
+from circuit.errors import CircuitError
+
+STEPS_PER_DOUBLING = 16  # instants looked at before their distance doubles
+DOUBLINGS = 16  # after which the look ahead ends, at 16 * 2^16 first steps
+FIRST_STEP = 0.1  # of the scan for transient growth, in units of 1 / |J|
+LARGEST_GROWTH = 1e70  # fourth powers of larger entries would leave the range of floats
+POWER_STEPS = 4  # multiplications with E'E at each instant; the vector of the last one is kept
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Eigenvalues, and what rounding has done to them.
+
+    Attributes
+    ----------
+    eigenvalues : complex array (n,)
+    leading_error : to first order, how far rounding may have moved the rightmost one: the rounding
+        of J times that eigenvalue's condition number 1 / |w* v|. Infinite for a defective one.
+    """
+
+    eigenvalues: np.ndarray
+    leading_error: float
+
+    @property
+    def abscissa(self) -> float:
+        """Largest real part: deviations die out in the end if and only if it is negative."""
+        return float(self.eigenvalues.real.max())
+
+
+def spectrum(jacobian: np.ndarray) -> Spectrum:
+    """Eigenvalues of J.
+
+    A matrix far from normal has eigenvalues that rounding moves by far more than eps |J|; with them
+    comes an estimate of how far (Golub and Van Loan, section 7.2.2). Raises `CircuitError` as
+    `_checked`.
+    """
+    jacobian = _checked(jacobian)
+    values, left, right = eig(jacobian, left=True, right=True)
+    first = int(np.argmax(values.real))
+    with np.errstate(divide="ignore"):
+        condition = 1 / abs(np.vdot(left[:, first], right[:, first]))
+    rounding = float(np.finfo(float).eps * np.linalg.norm(jacobian))
+    return Spectrum(values, float(rounding * condition))
+
+
+def numerical_abscissa(jacobian: np.ndarray) -> float:
+    """Largest eigenvalue of (J + J') / 2: the fastest that the norm of a deviation can grow at
+    first.
+    """
+    jacobian = _checked(jacobian)
+    n = len(jacobian)
+    symmetric = (jacobian + jacobian.T) / 2
+    return float(eigvalsh(symmetric, subset_by_index=[n - 1, n - 1])[0])
+
+
+def transient_growth(jacobian: np.ndarray) -> float:
+    """The largest norm of expm(J t) over t >= 0: how much a deviation may grow before it dies out.
+
+    Exactly 1 where the norm falls from the start (numerical abscissa not positive). Otherwise
+    expm(J t) is followed over a grid of times whose distance doubles as they grow; its norm comes
+    from power iteration, and the peak from the parabola through the three instants around it. The
+    look ahead may end at the first T with |expm(J T)| <= 1 or less, for any later time is a time
+    before T followed by such a factor.
+
+    NaN where that T has not come within the look ahead (an unstable or nearly unstable J), or the
+    growth exceeds 1e70.
+    """
+    jacobian = _checked(jacobian)
+    n = len(jacobian)
+    growth, vectors = eigh((jacobian + jacobian.T) / 2, subset_by_index=[n - 1, n - 1])
+    if growth[0] <= 0:
+        return 1.0
+    step = FIRST_STEP / float(np.linalg.norm(jacobian, 2))
+    factor = expm(jacobian * step)
+    present, vector = np.eye(n), vectors[:, 0]  # what grows fastest at first
+    times, logs, time = [0.0], [0.0], 0.0
+    for _ in range(DOUBLINGS):
+        for _ in range(STEPS_PER_DOUBLING):
+            present = factor @ present
+            time += step
+            if not np.max(np.abs(present)) < LARGEST_GROWTH:
+                return float("nan")
+            norm, vector = _largest_singular_value(present, vector)
+            times.append(time)
+            logs.append(np.log(norm))
+            if norm <= 1 and np.linalg.norm(present, 2) <= 1:
+                return float(np.exp(_peak(times, logs)))
+        factor, step = factor @ factor, 2 * step
+    return float("nan")
+
+
+def largest_euler_step(eigenvalues: np.ndarray) -> float:
+    """The step of the explicit Euler method above which some deviation grows from step to step.
+
+    The smallest of -2 Re(z) / |z|^2 over the eigenvalues z of J: |1 + h z| < 1 for every smaller h.
+    0 where an eigenvalue does not lie in the left half-plane.
+    """
+    eigenvalues = np.asarray(eigenvalues)
+    if not eigenvalues.real.max() < 0:
+        return 0.0
+    return float(np.min(-2 * eigenvalues.real / np.abs(eigenvalues) ** 2))
+
+
+def settling_times(
+    jacobian: np.ndarray,
+    end: np.ndarray,
+    widths: Sequence[int],
+    *,
+    fraction: float = 1e-3,
+    step: float = 0.125,
+    longest: float = 2000.0,
+) -> np.ndarray:
+    """When each layer's shift has come, for good, within `fraction` of its end value.
+
+    The linearised circuit started at the forward pass: what is still missing at time t is
+    expm(J t) end. It is followed on a grid of distance `step`, between two instants its logarithm
+    is taken to be linear, and the look ahead ends when all layers are a hundredth of `fraction`
+    away at once, or after `longest`.
+
+    Parameters
+    ----------
+    jacobian : (n, n), in coordinates in which the layers' end values are of like size, or rounding
+        hides the small ones (`in_units_of`)
+    end : (n,), the layers' end values in the same coordinates
+    widths : of the layers, which make up n
+    fraction : of the norm of the layer's end value
+
+    Returns
+    -------
+    array (layers,) of times. NaN for all if the look ahead ended without that, as in an unstable
+    circuit; NaN for a layer that does not move.
+    """
+    jacobian = _checked(jacobian)
+    starts = np.cumsum([0, *widths[:-1]])
+    squares = np.add.reduceat(end**2, starts)
+    propagator = expm(jacobian * step)
+    missing, history = end, [np.zeros(len(widths))]
+    found = np.full(len(widths), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        while len(history) * step <= longest:
+            missing = propagator @ missing
+            ratio = 0.5 * np.log(np.add.reduceat(missing**2, starts) / squares)
+            history.append(ratio)
+            if np.all((ratio < np.log(fraction / 100)) | (squares == 0)):
+                break
+        else:
+            return found
+    logs, wanted = np.array(history), np.log(fraction)
+    for layer in np.flatnonzero(squares > 0):
+        last = int(np.flatnonzero(logs[:, layer] > wanted)[-1])
+        before, after = logs[last, layer], max(logs[last + 1, layer], wanted - 100)
+        found[layer] = step * (last + (before - wanted) / (before - after))
+    return found
+
+
+def in_units_of(jacobian: np.ndarray, sizes: Sequence[float], widths: Sequence[int]) -> np.ndarray:
+    """J in coordinates in which layer l is measured in units of `sizes[l-1]`: a similarity."""
+    each = np.repeat(np.asarray(sizes, dtype=float), widths)
+    coupled = jacobian != 0  # two sizes far apart meet only where nothing couples them
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        return np.where(coupled, jacobian * (each[None, :] / each[:, None]), 0.0)
+
+
+def _checked(jacobian: np.ndarray) -> np.ndarray:
+    """J as float64. Raises `CircuitError` unless it is a finite square matrix."""
+    jacobian = np.asarray(jacobian, dtype=float)
+    if jacobian.ndim != 2 or jacobian.shape[0] != jacobian.shape[1] or not jacobian.size:
+        raise CircuitError(f"a Jacobian of shape {jacobian.shape}; give a square matrix")
+    if not np.all(np.isfinite(jacobian)):
+        raise CircuitError("the Jacobian is not finite; use weaker feedback or smaller weights")
+    return jacobian
+
+
+def _largest_singular_value(matrix: np.ndarray, vector: np.ndarray) -> tuple[float, np.ndarray]:
+    """The norm of a matrix by power iteration from `vector`; returns the new vector too."""
+    for _ in range(POWER_STEPS):
+        vector = matrix.T @ (matrix @ vector)
+        vector /= np.linalg.norm(vector)
+    return float(np.linalg.norm(matrix @ vector)), vector
+
+
+def _peak(times: Sequence[float], logs: Sequence[float]) -> float:
+    """The highest point of the parabola through the largest of `logs` and its neighbours."""
+    top = int(np.argmax(logs))
+    if top in (0, len(logs) - 1):
+        return logs[top]
+    t, y = np.array(times[top - 1 : top + 2]), np.array(logs[top - 1 : top + 2])
+    a, b, c = np.polyfit(t - t[1], y, 2)
+    return float(max(c - b * b / (4 * a), y[1])) if a < 0 else float(y[1])

@@ -1,0 +1,209 @@
+"""Stability measures against closed forms, SciPy's matrix exponential and theorems."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.linalg import expm, solve_continuous_lyapunov
+from scipy.optimize import minimize_scalar
+
+from analysis import stability
+from circuit.dynamics import begin, build_circuit, dense_jacobian
+from circuit.equilibrium import settle
+from circuit.errors import CircuitError
+from circuit.network import initialise
+
+
+def _norm_at(jacobian, time):
+    return float(np.linalg.norm(expm(jacobian * time), 2))
+
+
+def _brute_growth(jacobian, longest, count=400):
+    """The highest norm of expm(J t), by a fine scan of times and a local search."""
+    times = np.linspace(0, longest, count)
+    norms = [_norm_at(jacobian, time) for time in times]
+    top = int(np.argmax(norms))
+    if top == 0:
+        return 1.0
+    around = (times[top - 1], times[min(top + 1, count - 1)])
+    return -minimize_scalar(
+        lambda t: -_norm_at(jacobian, t), bounds=around, method="bounded", options={"xatol": 1e-9}
+    ).fun
+
+
+def _circuit(pathway, gamma, *, depth=3, width=8, init="orthogonal", activation="leaky_relu"):
+    """A settled circuit in which every output is nudged, and its Jacobian in units of 1/tau."""
+    rng = np.random.default_rng(5)
+    network = initialise([width] * (depth + 2), rng, init=init, activation=activation)
+    circuit = build_circuit(network, pathway, gamma, time_constant=0.02)
+    trial = begin(circuit, rng.random((1, width)), rng.random((1, width)))
+    record = settle(trial)
+    return record, 0.02 * dense_jacobian(trial, record.shifts)
+
+
+# --- spectrum ---
+
+
+@pytest.mark.parametrize("gamma", [1e-3, 0.1, 0.5])
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("init", ["orthogonal", "gaussian"])
+def test_spectrum_of_the_itp_circuit_is_the_known_one(gamma, depth, init):
+    """Eigenvalues -1 + 2 sqrt(gamma (1 - gamma)) cos(k pi / (L + 1)), docs/derivation.md section
+    3: abscissa and largest Euler step follow, whatever the weights."""
+    _, jacobian = _circuit("itp", gamma, depth=depth, init=init, activation="linear")
+    found = stability.spectrum(jacobian)
+    spread = 2 * np.sqrt(gamma * (1 - gamma)) * np.cos(np.pi / (depth + 2))
+    slack = 10 * found.leading_error
+    assert slack < 0.01
+    assert found.abscissa == pytest.approx(-1 + spread, abs=slack)
+    step = stability.largest_euler_step(found.eigenvalues)
+    assert step == pytest.approx(2 / (1 + spread), abs=4 * slack)
+
+
+def test_rounding_of_an_eigenvalue_is_owned_up_to():
+    """A matrix whose eigenvalue is defective to rounding: the true one, -1, is off by
+    eps^(1/8), and the estimate says at least that much."""
+    jacobian = -np.eye(8) + np.diag(np.ones(7), 1)
+    jacobian[-1, 0] = 1e-15  # the eighth root of this away from -1: 0.013
+    found = stability.spectrum(jacobian)
+    assert found.leading_error > 1e-3
+    assert stability.spectrum(-np.eye(3)).leading_error < 1e-14
+
+
+def test_euler_step_is_where_the_iteration_stops_contracting(rng):
+    """By iterating: below the step deviations die out, above it they grow."""
+    jacobian = rng.standard_normal((6, 6))
+    jacobian -= (0.5 + np.linalg.eigvals(jacobian).real.max()) * np.eye(6)
+    step = stability.largest_euler_step(np.linalg.eigvals(jacobian))
+    for factor, dies_out in ((0.98, True), (1.02, False)):
+        propagator = np.linalg.matrix_power(np.eye(6) + factor * step * jacobian, 2000)
+        assert bool(np.linalg.norm(propagator) < 1) is dies_out
+    assert stability.largest_euler_step(np.array([-1.0, 0.5])) == 0.0
+
+
+# --- growth ---
+
+
+def test_numerical_abscissa_is_the_initial_growth_rate(rng):
+    """d/dt |expm(J t)| at t = 0, by a one-sided difference with Richardson's extrapolation."""
+    jacobian = rng.standard_normal((7, 7)) - np.eye(7)
+    h = 1e-4
+    slopes = [(_norm_at(jacobian, step) - 1) / step for step in (h, h / 2)]
+    assert stability.numerical_abscissa(jacobian) == pytest.approx(
+        2 * slopes[1] - slopes[0], rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("coupling", [3.0, 30.0, 1000.0])
+def test_transient_growth_of_a_two_by_two_matrix(coupling):
+    """J = [[-1, c], [0, -1]]: |expm(J t)| = exp(-t) s with s - 1/s = c t (singular values of a
+    shear)."""
+
+    def norm(time):
+        return np.exp(-time) * (coupling * time + np.hypot(coupling * time, 2)) / 2
+
+    best = minimize_scalar(lambda t: -norm(t), bounds=(0, 5), method="bounded")
+    jacobian = np.array([[-1.0, coupling], [0.0, -1.0]])
+    assert stability.transient_growth(jacobian) == pytest.approx(-best.fun, rel=1e-3)
+
+
+def test_transient_growth_against_a_fine_scan(rng):
+    for _ in range(4):
+        jacobian = rng.standard_normal((10, 10)) * 1.5
+        jacobian = np.triu(jacobian, 1) - np.diag(rng.uniform(0.3, 2, 10))
+        jacobian[5, 2], jacobian[2, 5] = 4, -4  # a rotation
+        found = stability.transient_growth(jacobian)
+        assert found == pytest.approx(_brute_growth(jacobian, 20), rel=2e-3)
+
+
+@pytest.mark.parametrize(("pathway", "init"), [("itp", "gaussian"), ("gait", "gaussian")])
+def test_transient_growth_of_a_circuit(pathway, init):
+    _, jacobian = _circuit(pathway, 0.05, init=init)
+    found = stability.transient_growth(jacobian)
+    assert found > 1.01
+    assert found == pytest.approx(_brute_growth(jacobian, 12), rel=2e-3)
+
+
+def test_transient_growth_obeys_its_bounds(rng):
+    """From below: max over s > 0 of s |(s - J)^-1| (Kreiss). From above: the square root of the
+    condition of the Lyapunov matrix."""
+    jacobian = np.triu(3 * rng.standard_normal((8, 8)), 1) - np.eye(8)
+    found = stability.transient_growth(jacobian)
+    resolvents = [
+        s * np.linalg.norm(np.linalg.inv(s * np.eye(8) - jacobian), 2)
+        for s in np.geomspace(1e-3, 1e3, 200)
+    ]
+    lyapunov = solve_continuous_lyapunov(jacobian.T, -np.eye(8))
+    assert max(resolvents) * (1 - 1e-3) <= found <= np.sqrt(np.linalg.cond(lyapunov))
+
+
+def test_growth_without_end_is_not_given_a_number():
+    assert np.isnan(stability.transient_growth(np.array([[0.1, 0.0], [0.0, -1.0]])))
+    assert stability.transient_growth(-np.eye(3)) == 1.0
+
+
+# --- settling ---
+
+
+def _settled_by_brute_force(jacobian, end, widths, fraction):
+    """The last of very many instants at which a layer is further than `fraction` from its end."""
+    edges, step = np.cumsum([0, *widths]), 2e-3
+    propagator, missing = expm(jacobian * step), end.copy()
+    last = np.zeros(len(widths))
+    for count in range(1, 20000):
+        missing = propagator @ missing
+        for layer, (a, b) in enumerate(pairwise(edges)):
+            if np.linalg.norm(missing[a:b]) > fraction * np.linalg.norm(end[a:b]):
+                last[layer] = count * step
+    return last
+
+
+@pytest.mark.parametrize(("pathway", "gamma"), [("itp", 0.3), ("gait", 0.05)])
+def test_settling_time_of_a_linear_two_layer_circuit(pathway, gamma):
+    """A linear circuit, so that the linearisation is the circuit."""
+    record, jacobian = _circuit(pathway, gamma, depth=1, width=5, activation="linear")
+    end = np.concatenate([record.shifts.absolute(layer)[0] for layer in (1, 2)])
+    found = stability.settling_times(jacobian, end, (5, 5))
+    wanted = _settled_by_brute_force(jacobian, end, (5, 5), 1e-3)
+    np.testing.assert_allclose(found, wanted, atol=6e-3)
+    assert found[0] > found[1]  # the nudge reaches the lower layer later
+
+
+def test_settling_time_of_a_chain_of_filters():
+    """Weak feedback: layer l is the (L + 1 - l)-th filter of a chain, and what is missing is
+    the tail of a gamma distribution."""
+    from scipy.stats import gamma as gamma_distribution
+
+    gamma, depth = 1e-5, 6
+    jacobian = -np.eye(depth) + gamma * np.eye(depth, k=1) + (1 - gamma) * np.eye(depth, k=-1)
+    end = gamma ** np.arange(depth, 0, -1.0)
+    scaled = stability.in_units_of(jacobian, end, (1,) * depth)
+    found = stability.settling_times(scaled, np.ones(depth), (1,) * depth)
+    # the end value is gamma^k (1 + O(gamma))
+    tails = gamma_distribution.isf(1e-3, np.arange(depth, 0, -1))
+    np.testing.assert_allclose(found, tails, rtol=1e-3)
+
+
+def test_change_of_units_is_a_similarity(rng):
+    jacobian = rng.standard_normal((5, 5))
+    scaled = stability.in_units_of(jacobian, [1e-3, 10.0], (2, 3))
+    sizes = np.diag([1e-3, 1e-3, 10, 10, 10])
+    np.testing.assert_allclose(scaled, np.linalg.inv(sizes) @ jacobian @ sizes, rtol=1e-12)
+    apart = stability.in_units_of(-np.eye(2), [1e-300, 1e300], (1, 1))
+    np.testing.assert_array_equal(apart, -np.eye(2))
+
+
+def test_an_unstable_circuit_never_settles():
+    times = stability.settling_times(np.diag([0.1, -1.0]), np.ones(2), (1, 1))
+    assert np.all(np.isnan(times))
+    still = stability.settling_times(-np.eye(2), np.array([1.0, 0.0]), (1, 1))
+    assert still[0] == pytest.approx(np.log(1000), rel=1e-6)
+    assert np.isnan(still[1])
+
+
+@pytest.mark.parametrize("bad", [np.zeros((2, 3)), np.array([[np.nan]]), np.zeros((0, 0))])
+def test_bad_jacobians_are_refused(bad):
+    with pytest.raises(CircuitError, match="Jacobian"):
+        stability.numerical_abscissa(bad)
