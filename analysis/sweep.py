@@ -30,6 +30,7 @@ from circuit.errors import CircuitError
 
 __all__ = ["Study", "collect", "local_cluster", "run"]
 
+DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # Ctrl-C is for `run` alone
 STARTS = 3  # a cell that has taken so many processes down with it is recorded as failed
 PAUSE = 0.2  # seconds between two looks at what is done
 INTERVAL = 10.0  # seconds between two lines where there is no terminal
@@ -132,6 +133,7 @@ def local_cluster(workers: int) -> Iterator[str]:
             dashboard_address="127.0.0.1:0",  # where a server listens even without a dashboard
             scheduler_kwargs={"dashboard": False},
             silence_logs=100,
+            preload=[DEAF],
         ) as cluster,
     ):
         yield cluster.scheduler_address
