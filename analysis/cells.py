@@ -126,7 +126,10 @@ def _as_json(cell: Cell) -> str:
 
 
 def store(study: Study, cell: Cell, folder: Path, result: xr.Dataset) -> None:
-    """Write the `storable` result of a cell, whole or not at all."""
+    """Write the `storable` result of a cell, whole or not at all.
+
+    Raises `CircuitError` where that cannot be.
+    """
     result = result.assign_attrs(
         study=study.name,
         study_version=study.version,
@@ -134,7 +137,13 @@ def store(study: Study, cell: Cell, folder: Path, result: xr.Dataset) -> None:
         packages=_versions(),
         digest=_digest(result),
     )
-    records.write_dataset(study.path(cell, folder), result)
+    path = study.path(cell, folder)
+    try:
+        records.write_dataset(path, result)
+    except OSError as error:
+        raise CircuitError(
+            f"{path} cannot be written ({error.strerror}); make room, then run again to go on"
+        ) from None
 
 
 @cache

@@ -1,7 +1,7 @@
 """Runs the cells of a study, on the cores of this machine or on a cluster, and keeps each result.
 
-Owns the processes, what happens when one of them dies, and the progress that a person sees. Does
-not own what a cell is nor how it is kept (`analysis.cells`).
+Owns the processes, and what happens when one of them dies. Does not own what a cell is and how it
+is kept (`analysis.cells`), nor the progress that a person sees (`analysis.progress`).
 
 A group of cells is one task of Dask. The process that runs it writes every result the moment it is
 there, so whatever ends a sweep, the next `run` continues it. Every process computes with one BLAS
@@ -11,13 +11,14 @@ number.
 
 from __future__ import annotations
 
+import logging
 import os
-import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,18 @@ import scipy.linalg  # noqa: F401  its BLAS must be there when threads are limit
 import xarray as xr
 
 from analysis import records
-from analysis.cells import MISSING, Cell, Study, collect, storable, store, stored, summary
+from analysis.cells import Cell, Study, collect, storable, store, stored
+from analysis.progress import INTERVAL, Progress
 from circuit.errors import CircuitError
 
 __all__ = ["Study", "collect", "local_cluster", "run"]
 
 DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # Ctrl-C is for `run` alone
+SILENT = logging.CRITICAL + 1
 STARTS = 3  # a cell that has taken so many processes down with it is recorded as failed
-PAUSE = 0.2  # seconds between two looks at what is done
-INTERVAL = 10.0  # seconds between two lines where there is no terminal
+PAUSE = 0.02  # seconds between two looks at what is done
+ANSWER = 10.0  # seconds that a scheduler may take to answer
+SHARING = 60.0  # seconds after which a file must be seen here that was written elsewhere (NFS)
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -66,8 +70,8 @@ def run(
     Raises
     ------
     CircuitError
-        If the folder cannot be written to, the scheduler cannot be reached, or workers report cells
-        done that are not in the folder.
+        If the folder cannot be written to, the scheduler cannot be reached or is lost, or workers
+        cannot import the measure or do not share the folder.
     """
     if workers < 0:
         raise CircuitError(f"workers {workers} is negative; give 0 or more")
@@ -79,7 +83,7 @@ def run(
     for cell in open_cells:
         study.path(cell, folder).unlink(missing_ok=True)  # damaged or foreign
     groups = study.groups(open_cells)
-    progress = Progress(study, [study.path(cell, folder) for cell in open_cells], quiet)
+    progress = Progress(study, open_cells, folder, quiet)
     if groups and workers == 0 and scheduler is None:
         for group in groups:
             run_group(replace(study, cells=group), folder, progress.update)
@@ -90,8 +94,7 @@ def run(
     progress.close()
     dataset = collect(study, folder)
     records.write_dataset(folder / f"{study.name}.nc", dataset)
-    if not quiet:
-        report(study, folder, dataset)
+    progress.report(study, folder, dataset)
     return dataset
 
 
@@ -132,7 +135,7 @@ def local_cluster(workers: int) -> Iterator[str]:
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",  # where a server listens even without a dashboard
             scheduler_kwargs={"dashboard": False},
-            silence_logs=100,
+            silence_logs=SILENT,
             preload=[DEAF],
         ) as cluster,
     ):
@@ -151,6 +154,20 @@ def one_thread_environment() -> Iterator[None]:
         os.environ.update(before)
 
 
+@contextmanager
+def silent_logs() -> Iterator[None]:
+    """What goes wrong is said once, in one line, and not by Dask in fifty."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(SILENT)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
 def run_group(study: Study, folder: Path, done: Callable[[], object] = lambda: None) -> None:
     """Measure the cells of `study` that are not on disk, one after another, in this process.
 
@@ -158,9 +175,15 @@ def run_group(study: Study, folder: Path, done: Callable[[], object] = lambda: N
     ----------
     done : called after every cell
     """
+    import dask
     from threadpoolctl import threadpool_limits
 
-    with one_thread_environment(), threadpool_limits(1):
+    # synchronous: in a worker xarray would open a connection to the scheduler to write a file
+    with (
+        one_thread_environment(),
+        threadpool_limits(1),
+        dask.config.set(scheduler="synchronous"),
+    ):
         for cell in study.cells:
             if stored(study, cell, folder) is None:
                 measure(study, cell, folder)
@@ -202,128 +225,90 @@ def run_on(
     progress: Progress,
 ) -> None:
     """Run groups on the scheduler at `address`, each as one task, until all cells are on disk."""
-    from distributed import Client, KilledWorker, wait
+    from distributed import CancelledError, Client
 
-    try:
-        client = Client(address, timeout="10s", set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise CircuitError(
-            f"no Dask scheduler answers at {address} ({one_line(error)}); start one with `dask "
-            "scheduler`, or leave the address out to use this machine"
-        ) from None
-    with client, client.as_current():
-        pending: dict[Any, tuple[Cell, ...]] = {}
-
-        def submit(group: tuple[Cell, ...]) -> None:
-            part = replace(study, cells=group)
-            pending[client.submit(run_group, part, folder, pure=False)] = group
-
-        for group in groups:
-            submit(group)
-        fruitless: dict[str, int] = {}
-        while pending:
-            with suppress(TimeoutError):
-                wait(list(pending), timeout=PAUSE, return_when="FIRST_COMPLETED")
-            progress.update()
-            for future in [future for future in pending if future.done()]:
-                group, trouble = pending.pop(future), future.exception()
-                left = tuple(cell for cell in group if not study.path(cell, folder).exists())
-                if isinstance(trouble, KilledWorker) and left:
-                    first = study.key(left[0])
-                    fruitless[first] = fruitless.get(first, 0) + 1
-                    if fruitless[first] >= STARTS:  # they die before they begin with it
-                        store(study, left[0], folder, failure(one_line(trouble)))
-                        left = left[1:]
-                    if left:
-                        submit(left)
-                elif isinstance(trouble, CircuitError):
-                    raise trouble
-                elif trouble is not None and left:
-                    raise CircuitError(f"a worker could not run its cells ({one_line(trouble)})")
-                elif left:
-                    raise CircuitError(
-                        f"a worker reports {len(left)} cells done that are not in {folder}; let "
-                        "the workers share that folder"
-                    )
+    with silent_logs():
+        try:
+            client = Client(address, timeout=ANSWER, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise CircuitError(
+                f"no Dask scheduler answers at {address} ({one_line(error)}); start one with `dask "
+                "scheduler`, or leave the address out to use this machine"
+            ) from None
+        try:
+            with client, client.as_current():
+                follow(client, study, groups, folder, progress)
+        except CancelledError:
+            raise CircuitError(
+                f"the connection to the scheduler at {address} was lost; run again to go on"
+            ) from None
 
 
-@dataclass
-class Progress:
-    """How many cells are done, shown to a person: a bar on a terminal, else a line now and then.
+def follow(
+    client: Any,
+    study: Study,
+    groups: Sequence[tuple[Cell, ...]],
+    folder: Path,
+    progress: Progress,
+) -> None:
+    """Hand out the groups, and hand out again what died with its worker."""
+    from distributed import CancelledError, KilledWorker, as_completed
 
-    Attributes
-    ----------
-    waiting : the files of the cells that were open at the beginning
-    """
+    pending: dict[Any, tuple[Cell, ...]] = {}
+    completed = as_completed()
 
-    study: Study
-    waiting: list[Path]
-    quiet: bool
-    began: float = field(default_factory=time.monotonic)
-    said: float = field(default_factory=time.monotonic)
-    bar: Any = None
+    def submit(group: tuple[Cell, ...]) -> None:
+        future = client.submit(run_group, replace(study, cells=group), folder, pure=False)
+        pending[future] = group
+        completed.add(future)
 
-    def __post_init__(self) -> None:
-        total = len(self.study.cells)
-        if self.quiet or not self.waiting:
-            return
-        if sys.stderr.isatty():
-            from tqdm import tqdm
+    for group in groups:
+        submit(group)
+    fruitless: Counter[str] = Counter()
+    looked = time.monotonic() - INTERVAL
+    while pending:
+        if time.monotonic() - looked > INTERVAL:
+            looked = time.monotonic()
+            if not client.nthreads():
+                progress.say("the scheduler has no workers; waiting for some")
+        progress.update()
+        if not completed.has_ready():
+            time.sleep(PAUSE)
+            continue
+        for future in completed.next_batch():
+            left = remaining(study, pending.pop(future), folder)
+            trouble = None if future.status == "finished" else future.exception()
+            if future.cancelled():
+                raise CancelledError
+            if not left:
+                continue
+            if isinstance(trouble, KilledWorker):
+                first = study.key(left[0])
+                fruitless[first] += 1
+                if fruitless[first] >= STARTS:  # they die before they begin with it
+                    store(study, left[0], folder, failure(one_line(trouble)))
+                    left = left[1:]
+                if left:
+                    submit(left)
+            elif isinstance(trouble, CircuitError):
+                raise trouble
+            elif trouble is not None:
+                raise CircuitError(f"a worker could not run its cells ({one_line(trouble)})")
+            else:
+                await_files(study, left, folder)
 
-            self.bar = tqdm(
-                total=total,
-                initial=total - len(self.waiting),
-                desc=self.study.name,
-                unit="cell",
-                dynamic_ncols=True,
+
+def remaining(study: Study, cells: Sequence[Cell], folder: Path) -> tuple[Cell, ...]:
+    """Those of `cells` that are not on disk."""
+    return tuple(cell for cell in cells if not study.path(cell, folder).exists())
+
+
+def await_files(study: Study, cells: Sequence[Cell], folder: Path) -> None:
+    """Wait until files that another machine has written are seen here."""
+    began = time.monotonic()
+    while left := remaining(study, cells, folder):
+        if time.monotonic() - began > SHARING:
+            raise CircuitError(
+                f"workers report {len(left)} cells done that are not in {folder}; let them share it"
             )
-        else:
-            kept = total - len(self.waiting)
-            say(f"{self.study.name}: {total} cells" + (f", {kept} of them on disk" if kept else ""))
-
-    def update(self) -> None:
-        """Look what is on disk, and tell."""
-        if self.quiet or not self.waiting:
-            return
-        now = time.monotonic()
-        if self.bar is None and now - self.said < INTERVAL:
-            return
-        self.said = now
-        there = {entry.name for entry in os.scandir(self.waiting[0].parent)}
-        new = sum(path.name in there for path in self.waiting)
-        kept = len(self.study.cells) - len(self.waiting)
-        if self.bar is not None:
-            self.bar.update(kept + new - self.bar.n)
-            return
-        left = (now - self.began) * (len(self.waiting) - new) / new if new else None
-        say(
-            f"{self.study.name}: {kept + new} of {len(self.study.cells)} cells"
-            + ("" if left is None else f", about {left:.0f} s left")
-        )
-
-    def close(self) -> None:
-        """Leave the bar as it is."""
-        if self.bar is not None:
-            self.update()
-            self.bar.close()
-
-
-def report(study: Study, folder: Path, dataset: xr.Dataset) -> None:
-    """Say what became of the cells."""
-    say(f"{study.name}: {dataset.attrs['cells']}; in {folder / study.name}.nc")
-    statuses = dataset["status"].values.tolist()
-    for word, remedy in (("failed", "remove {} to measure it again"), (MISSING, "{} is not there")):
-        bad = [
-            (cell, status)
-            for cell, status in zip(study.cells, statuses, strict=True)
-            if summary(status) == word
-        ]
-        for cell, status in bad[:3]:
-            say(f"  {cell}: {status}; {remedy.format(study.path(cell, folder))}")
-        if len(bad) > 3:
-            say(f"  and {len(bad) - 3} more {word}")
-
-
-def say(line: str) -> None:
-    """Progress is for people and goes to stderr; results go to files."""
-    print(line, file=sys.stderr, flush=True)
+        time.sleep(PAUSE)
