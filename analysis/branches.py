@@ -128,7 +128,7 @@ def follow(
     tolerance: float = 1e-9,
     longest_step: float = 0.04,
     accuracy: float = 1e-6,
-    most_points: int = 400,
+    most_points: int = 1000,
     points_beyond: int = 0,
 ) -> Branch:
     """Follow the branch through an equilibrium, first towards larger parameters.
@@ -263,10 +263,15 @@ def _tangent(bordered: np.ndarray, row: np.ndarray) -> np.ndarray | None:
 
 
 def leading_eigenvalue(jacobian: np.ndarray) -> complex:
-    """The eigenvalue with the largest real part; of a complex pair, the one above the axis."""
+    """The eigenvalue with the largest real part; of a complex pair, the one above the axis.
+
+    A pair nearer than sqrt(eps) |J| to the real axis counts as real: so far apart does rounding
+    move a double eigenvalue.
+    """
     values = np.linalg.eigvals(jacobian)
     value = complex(values[np.argmax(values.real)])
-    return complex(value.real, abs(value.imag))
+    blur = math.sqrt(np.finfo(float).eps) * float(np.linalg.norm(jacobian))
+    return complex(value.real, abs(value.imag) if abs(value.imag) > blur else 0.0)
 
 
 def _locate(
@@ -371,7 +376,7 @@ def feedback_branch(
     largest: float = 0.98,
     points_beyond: int = 0,
     longest_step: float = 0.04,
-    most_points: int = 400,
+    most_points: int = 1000,
 ) -> Branch:
     """The equilibrium of one sample as the feedback strength of all layers grows from 0.
 
