@@ -57,12 +57,16 @@ def _process_left_alone() -> Iterator[None]:
     if "brian2" in sys.modules:
         yield
         return
-    if threading.current_thread() is not threading.main_thread():
-        raise ImportError(
-            "Brian2 can be imported in the main thread only; import circuit.brian there first"
-        )
     hook, interrupt, show = sys.excepthook, signal.getsignal(signal.SIGINT), warnings.showwarning
-    yield
+    install = signal.signal
+    if threading.current_thread() is not threading.main_thread():
+        # workers of Dask run their tasks in such a thread, where no handler can be set; Brian2's
+        # would be taken back anyway
+        signal.signal, interrupt = lambda *_: None, None
+    try:
+        yield
+    finally:
+        signal.signal = install
     sys.excepthook = hook
     if interrupt is not None:  # None: set by other than Python, and no way to set it again
         signal.signal(signal.SIGINT, interrupt)
@@ -592,7 +596,10 @@ def advance(circuit: BrianCircuit, steps: int) -> None:
         )
     length = circuit.clock.dt_
     end = round(float(circuit.network.t_) / length) + steps
-    with np.errstate(all="ignore"):  # what is not finite is found below
+    # What is not finite is found below. Brian2 writes, at every call of a function such as log1p,
+    # an error message with the array in it, in case it should need it: for up to 1000 entries that
+    # takes longer than the step itself, unless arrays are abbreviated.
+    with np.errstate(all="ignore"), np.printoptions(threshold=1, edgeitems=1):
         circuit.network.run(steps * length * brian2.second, namespace={})
     if round(float(circuit.network.t_) / length) < end:
         raise KeyboardInterrupt("Brian2 was stopped before the end of the phase")
