@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,8 @@ from circuit.errors import CircuitError
 
 __all__ = ["Study", "collect", "local_cluster", "run"]
 
-DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # Ctrl-C is for `run` alone
+# a terminal sends Ctrl-C to all processes, but it is for `run` to end the others
+DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 SILENT = logging.CRITICAL + 1
 STARTS = 3  # a cell that has taken so many processes down with it is recorded as failed
 PAUSE = 0.02  # seconds between two looks at what is done
@@ -125,21 +128,36 @@ def local_cluster(workers: int) -> Iterator[str]:
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
     }
-    with (
-        one_thread_environment(),
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",  # where a server listens even without a dashboard
-            scheduler_kwargs={"dashboard": False},
-            silence_logs=SILENT,
-            preload=[DEAF],
-        ) as cluster,
-    ):
+    with one_thread_environment(), dask.config.set(settings), ExitStack() as stack:
+        with interrupt_deferred():
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",  # a server listens even without a dashboard
+                scheduler_kwargs={"dashboard": False},
+                silence_logs=SILENT,
+                preload=[DEAF],
+            )
+            stack.enter_context(cluster)
         yield cluster.scheduler_address
+
+
+@contextmanager
+def interrupt_deferred() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block: Dask cannot be stopped while it starts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if seen:
+            raise KeyboardInterrupt from None
 
 
 @contextmanager
