@@ -215,14 +215,20 @@ def measure(study: Study, cell: Cell, folder: Path) -> None:
     with started.open("ab") as file:
         file.write(b"x")
     if started.stat().st_size > STARTS:
-        result = failure(f"its process died {STARTS} times")
-    else:
-        try:
-            result = storable(study, study.measure(**cell))
-        except (Exception, SystemExit) as error:
-            result = failure(one_line(error), traceback.format_exc())
+        give_up(study, cell, folder)
+        return
+    try:
+        result = storable(study, study.measure(**cell))
+    except (Exception, SystemExit) as error:
+        result = failure(one_line(error), traceback.format_exc())
     store(study, cell, folder, result)
     started.unlink(missing_ok=True)
+
+
+def give_up(study: Study, cell: Cell, folder: Path) -> None:
+    """Record a cell that brings down every process that begins with it."""
+    store(study, cell, folder, failure(f"its process died {STARTS} times"))
+    study.path(cell, folder).with_suffix(".started").unlink(missing_ok=True)
 
 
 def failure(reason: str, particulars: str = "") -> xr.Dataset:
@@ -303,8 +309,8 @@ def follow(
             if isinstance(trouble, KilledWorker):
                 first = study.key(left[0])
                 fruitless[first] += 1
-                if fruitless[first] >= STARTS:  # they die before they begin with it
-                    store(study, left[0], folder, failure(one_line(trouble)))
+                if fruitless[first] >= STARTS:  # even if they die before they begin with it
+                    give_up(study, left[0], folder)
                     left = left[1:]
                 if left:
                     submit(left)

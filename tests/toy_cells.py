@@ -1,0 +1,86 @@
+"""Toy measures for the tests of sweeps, in a file that any process can import."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import scipy.linalg
+import xarray as xr
+
+
+def product(seed: int, gamma: float, seconds: float = 0.0, log: str | None = None) -> xr.Dataset:
+    """Sums of products and solutions of 300 x 300 matrices, which depend on the number of threads.
+
+    Parameters
+    ----------
+    log : folder in which a file for every call says which process measured what, and when
+    """
+    matrix = _matrix(seed)
+    time.sleep(seconds)
+    solved = scipy.linalg.lu_solve(scipy.linalg.lu_factor(matrix), gamma * (matrix @ matrix))
+    if log is not None:
+        line = f"{os.getpid()} {seed} {gamma} {_matrix.cache_info().hits}"
+        (Path(log) / f"{time.time_ns()}-{os.getpid()}").write_text(line)
+    return xr.Dataset(
+        {
+            "sum": ("layer", np.cumsum(solved.ravel())[:: 90000 // 3]),
+            "norm": float(np.linalg.norm(solved)),
+            "count": ("layer", np.arange(3)),
+            "word": "even" if seed % 2 == 0 else "",
+            "status": "converged",
+        },
+        coords={"layer": np.arange(1, 4)},
+    )
+
+
+@lru_cache(maxsize=1)
+def _matrix(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((300, 300))
+
+
+def uneven(depth: int, rules: str | None, flag: bool = True) -> xr.Dataset:
+    """A result with as many layers as `depth` and the rules of a list."""
+    names = (rules or "TP").split()
+    values = 10.0 * np.arange(1, depth + 1)[:, None] + np.arange(len(names))
+    return xr.Dataset(
+        {
+            "value": (("layer", "rule"), values),
+            "name": ("rule", np.array([name.lower() for name in names])),
+            "holds": flag,
+            "big": 2**40 + depth,
+            "status": "converged",
+        },
+        coords={"layer": np.arange(1, depth + 1), "rule": names},
+    )
+
+
+def fragile(what: str, **_: object) -> xr.Dataset:
+    """Goes wrong in the way that `what` says."""
+    if what == "raise":
+        raise ArithmeticError("no equilibrium\nat all")
+    if what == "exit":
+        raise SystemExit(3)
+    if what == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "no status":
+        return xr.Dataset({"value": 1.0})
+    if what == "complex":
+        return xr.Dataset({"value": 1j, "status": "converged"})
+    if what == "clash":
+        return xr.Dataset({"what": 1.0, "status": "converged"})
+    if what == "none":
+        return None
+    return xr.Dataset({"value": 1.0, "status": "converged"})
+
+
+def thief(order: int, victim: str) -> xr.Dataset:
+    """The second of two cells takes away what the first has stored."""
+    if order == 2:
+        for path in Path(victim).glob("*.nc"):
+            path.unlink()
+    return xr.Dataset({"status": "converged"})
