@@ -1,17 +1,23 @@
 """analysis.branches against normal forms, a circuit with a closed form, and theorems."""
 
 import math
+from dataclasses import replace
 
 import mpmath
 import numpy as np
 import pytest
 
 from analysis.branches import Ending, Field, circuit_field, feedback_branch, follow
+from analysis.figures import strong as strong_figures
+from analysis.figures.canvas import draw
+from analysis.figures.strong import STRONG
+from analysis.sweep import run
 from circuit.activations import asinh
 from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError, TargetOutOfRange
 from circuit.network import Network, initialise
+from models.studies import strong
 
 ACCURACY = 1e-6  # the default of `follow`, relative to the parameter
 
@@ -313,3 +319,35 @@ def test_one_sample_at_a_time():
     both = begin(trial.circuit, inputs, np.zeros((2, 12)))
     with pytest.raises(CircuitError, match=r"2,\) samples at once; use trial.samples"):
         circuit_field(both)
+
+
+# The study
+
+
+def test_study_runs_resumes_and_draws(tmp_path):
+    """Two cells through the engine, in this process: verified points, an example, both pictures."""
+    whole = strong.study("smoke")
+    cells = tuple(c for c in whole.cells if c["depth"] == 3 and c["pathway"] == "itp")
+    small = replace(whole, cells=cells)
+    data = run(small, tmp_path, workers=0, quiet=True)
+    assert data.sizes["cell"] == 2
+    assert not any(status.startswith("failed") for status in data["status"].values.tolist())
+    assert float(data["worst_residual"].max()) <= 1e-9
+    lost = np.isfinite(data["critical_gamma"].values)
+    np.testing.assert_array_equal(lost, data["status"].values != Ending.REACHED.value)
+    assert np.isfinite(data["branch_gamma"].values).any(axis=1).all()
+    # the dotted line of the picture: docs/derivation.md, section 3, with outputs without a target
+    np.testing.assert_allclose(data["linear_abscissa"].values[:, 0], -1, atol=1e-3)
+    assert {path.name for path in draw(STRONG, data, tmp_path)} == {
+        "strong_critical.png",
+        "strong_branches.png",
+    }
+
+
+def test_median_of_critical_strengths():
+    """By hand: what is never lost counts as infinite; seeds are drawn with their images."""
+    values = np.array([0.2, 0.3, np.inf, np.inf])
+    middle, low, high = strong_figures._median(values, np.array([1, 1, 2, 2]))
+    assert middle == 0.3  # the lower median
+    assert (low, high) == (0.2, np.inf)  # both draws of seed 1, both of seed 2
+    assert strong_figures._median(np.full(3, 0.5), np.arange(3)) == (0.5, 0.5, 0.5)

@@ -1,5 +1,7 @@
 """analysis.imperfection against the exact circuit, a loop-by-loop transcription, and theorems."""
 
+from dataclasses import replace
+
 import mpmath
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from analysis.feedback_matrices import (
     stale_inverse,
     transpose,
 )
+from analysis.figures import imperfection as figures
+from analysis.figures.canvas import draw
 from analysis.imperfection import (
     Imperfect,
     imperfect_updates,
@@ -22,12 +26,14 @@ from analysis.imperfection import (
     residual,
     settle_imperfect,
 )
+from analysis.sweep import run
 from circuit.dynamics import begin, build_circuit, dense_jacobian
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.network import initialise, orthogonal
 from circuit.plasticity import updates
 from circuit.rules import RULES
+from models.studies import imperfection
 
 BOTH = pytest.mark.parametrize("corrected", [False, True], ids=["plain", "corrected"])
 PATHWAYS = pytest.mark.parametrize("pathway", ["itp", "gait"])
@@ -317,3 +323,47 @@ def test_bad_input():
     deep = _trial("gait", 1e-90, depth=3)
     with pytest.raises(CircuitError, match="less than 1e-250; use stronger feedback"):
         settle_imperfect(_imperfect(deep, corrected=True))
+
+
+# The study
+
+
+def test_study_runs_and_draws(tmp_path):
+    """Through the engine, in this process: the perfect inverse is its rule, and both pictures."""
+    whole = imperfection.study("smoke")
+    small = replace(whole, cells=tuple(c for c in whole.cells if c["pathway"] == "gait"))
+    data = run(small, tmp_path, workers=0, quiet=True)
+    assert set(data["status"].values.tolist()) <= {"converged"}
+    assert float(data["worst_residual"].max()) <= 1e-9
+    exact = data.sel(size=0.0)
+    assert float(exact["distance"].max()) < 1e-12
+    assert float(exact["cosine"].min()) > 0.99
+    assert float(exact["free_shift"].max()) < 1e-10
+    assert {path.name for path in draw(figures.IMPERFECTION, data, tmp_path)} == {
+        "imperfection_alignment.png",
+        "imperfection_stability.png",
+    }
+
+
+def test_images_without_equilibrium_are_counted_in_the_status():
+    """Strong feedback through Gaussian weights: what is not settled has no numbers."""
+    cell = next(
+        c
+        for c in imperfection.study("laptop").cells
+        if (c["init"], c["kind"], c["pathway"], c["gamma"]) == ("gaussian", "noisy", "itp", 0.3)
+    )
+    found = imperfection.measure(**{**cell, "batch": 4, "judged": 4})
+    missing = round(float((1 - found["settled"]).sum()) * 4)
+    assert missing > 0
+    assert found["status"].item() == f"no equilibrium: {missing} of 24 images and sizes"
+    nothing = found["settled"].values == 0
+    assert np.isnan(found["cosine"].values[nothing]).all()
+    assert np.isfinite(found["cosine"].values[~nothing]).all()
+    assert (found["stable"] <= found["settled"] + 1e-12).all()
+
+
+def test_mean_and_interval_over_seeds():
+    """1, 2, 3: mean 2, standard error 1/sqrt(3), t quantile 4.3027 for two degrees of freedom."""
+    mean, half = figures._mean(np.array([[1.0, np.nan], [2.0, np.nan], [3.0, 5.0]]))
+    assert mean.tolist() == [2.0, 5.0]
+    assert half == pytest.approx([4.302653 / np.sqrt(3), 0.0])
