@@ -218,6 +218,21 @@ def test_fold_of_two_units_is_a_scalar_equation(drive, target):
         assert float(balance(y_1, g)) == pytest.approx(0, abs=1e-8)
 
 
+def test_two_units_have_two_stable_equilibria():
+    """Past its fold the branch turns once more, at a smaller gamma, and goes on stable."""
+    branch = feedback_branch(_two_units(-2.0, 8.0), points_beyond=400)
+    stable = [point.stable for point in branch.points]
+    lost = stable.index(False)
+    found_again = lost + stable[lost:].index(True)
+    assert branch.points[-1].parameter == 0.98
+    assert all(stable[found_again:])
+    turn = branch.points[found_again].parameter
+    upper = [point.state[0] for point in branch.points[found_again:] if point.parameter > turn]
+    lower = [point.state[0] for point in branch.points[:lost] if point.parameter > turn]
+    assert len(lower) > 0
+    assert min(upper) > max(lower)
+
+
 def test_small_targets_leave_two_units_stable():
     """The product of slopes stays under 1 / (gamma (1 - gamma)): no fold, the negative control."""
     branch = feedback_branch(_two_units(0.5, 1.0))
