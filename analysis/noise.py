@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.interpolate
 import scipy.optimize
-import scipy.special
 
 from analysis.fluctuations import READOUTS, unit_slices
 from circuit.dynamics import Trial
@@ -77,13 +76,17 @@ def readout_updates(trial: Trial, reading: Shifts) -> tuple[np.ndarray, ...]:
 def update_bias(
     trial: Trial, reading: Shifts, targets: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Relative error |dW - target| / |target| without noise, and the cosine, each (L,)."""
-    errors, cosines = [], []
+    """Relative error |dW - target| / |target| without noise, and that of the direction, each (L,).
+
+    The latter is the sine of the angle between the two: what is left if the size is put right.
+    """
+    errors, sines = [], []
     for change, target in zip(readout_updates(trial, reading), targets, strict=True):
         size = np.linalg.norm(target)
         errors.append(np.linalg.norm(change - target) / size)
-        cosines.append(np.vdot(change, target) / (size * np.linalg.norm(change)))
-    return np.array(errors), np.array(cosines)
+        along = np.vdot(target, change) / size**2 * target
+        sines.append(np.linalg.norm(change - along) / np.linalg.norm(change))
+    return np.array(errors), np.array(sines)
 
 
 def update_noise(
@@ -305,8 +308,9 @@ def compare(
 
 
 def _normal_score(value: float, freedom: float) -> float:
-    """The standard normal value as unlikely as a chi-square over its degrees of freedom."""
-    half = freedom / 2
-    if value > 1:  # from the nearer tail, which keeps its digits
-        return float(-scipy.special.ndtri(scipy.special.gammaincc(half, value * half)))
-    return float(scipy.special.ndtri(scipy.special.gammainc(half, value * half)))
+    """The standard normal value as likely as a chi-square over its degrees of freedom.
+
+    By the cube root of Wilson and Hilferty (1931), which is finite however unlikely the value.
+    """
+    spread = 2 / (9 * freedom)
+    return float((np.cbrt(value) - (1 - spread)) / math.sqrt(spread))

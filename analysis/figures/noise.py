@@ -1,9 +1,7 @@
 """Pictures of the study of noise against bias.
 
-Owns what `noise.nc` shows. Does not own the look (`canvas`) nor the theory (`analysis.noise`).
-
-Every variable of that file lies along `cell`; a cell is one feedback strength of one circuit. Noise
-is given there at sigma = 1, and is shown here at `SIGMA`.
+Owns what `noise.nc` shows. Does not own the look (`canvas`), nor how cells become curves
+(`analysis.noise_curves`).
 """
 
 from __future__ import annotations
@@ -11,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.stats
 import xarray as xr
 
 from analysis.figures.canvas import (
@@ -24,73 +21,73 @@ from analysis.figures.canvas import (
     shades,
     styled,
 )
-from analysis.noise import best_strength, fitted_exponent, predicted_exponent
+from analysis.intervals import LEVEL, over_repetitions
+from analysis.noise import best_strength, predicted_exponent
+from analysis.noise_curves import (
+    SIGMA,
+    Case,
+    broken,
+    curves,
+    exponents,
+    optima,
+    select,
+)
 
-SIGMA = 0.01  # standard deviation of an isolated unit, in the units of the rates
-WEAK = 0.03  # strengths below are taken for the limit of weak feedback
-LEVEL = 0.95  # of intervals over seeds
-FEWEST = 5  # strengths in a fit of three parameters
+DURATION = 1000.0  # averaging time of the picture of bias and noise, in time constants
+DEPTH_COLOURS = (COLOURS["gait"], COLOURS["itp"], COLOURS["bp"], COLOURS["brian2"], COLOURS["tp"])
 
 
 @styled
 def signal_to_noise(data: xr.Dataset) -> Figure:
-    """Signal-to-noise ratio of every layer against gamma: theory as lines, Brian2 as points.
+    """Signal-to-noise ratio of every layer against gamma, and Brian2's variance over the theory's.
 
     Wants `image_snr`, `simulated_ratio`, `standard_error` (cell, readout, layer), `window` (cell).
     """
-    data = _faint(data)
-    first = data["seed"].values[0]
-    depths = np.unique(data["depth"].values)
-    readouts = [str(name) for name in data["readout"].values]
+    first, depths = data["seed"].values[0], np.unique(data["depth"].values)
     figure, grid = panels(
-        len(readouts),
+        2,
         len(depths),
         figsize=(8.6, 5.6),
         sharex=True,
-        sharey=True,
+        sharey="row",
+        gridspec_kw={"height_ratios": (2, 1)},
     )
     for column, depth in enumerate(depths):
         layers, colours = int(depth) + 1, shades(int(depth) + 1)
-        chosen = _select(data, depth=depth, pathway="gait", activation="asinh", seed=first)
+        chosen = select(data, depth=depth, pathway="gait", activation="asinh", seed=first)
+        chosen = chosen.sel(readout="shift")
         gammas, ran = chosen["gamma"].values, chosen["copies"].values > 0
-        for row, readout in enumerate(readouts):
-            axes: Axes = grid[row][column]
-            part = chosen.sel(readout=readout)
-            for layer in range(layers, 0, -1):
-                one = part.sel(layer=layer)
-                theory = one["image_snr"].values / SIGMA
-                ratio, error = (
-                    one[name].values[ran] for name in ("simulated_ratio", "standard_error")
-                )
-                axes.plot(gammas, theory, color=colours[layer - 1], lw=1.3)
-                axes.errorbar(
-                    gammas[ran],
-                    theory[ran] / np.sqrt(ratio),
-                    # two standard errors of the ratio, carried through 1/sqrt
-                    yerr=theory[ran] * error / ratio**1.5,
-                    fmt="o",
-                    ms=4,
-                    color=colours[layer - 1],
-                    markerfacecolor="white",
-                    label="output" if layer == layers else f"layer {layer}",
-                )
-            axes.axhline(1, color=COLOURS["grey"], lw=0.8, ls="--")
-            axes.set_xscale("log")
-            axes.set_yscale("log")
-            if row == 0:
-                axes.set_title("1 hidden layer" if depth == 1 else f"{depth} hidden layers")
-            else:
-                axes.set_xlabel("feedback strength gamma")
-            if column == 0:
-                axes.set_ylabel(f"{readout}:\nsignal / noise")
-    for axes in grid[0]:
-        axes.legend(fontsize=7.5, loc="lower right", handletextpad=0.2, labelspacing=0.25)
+        upper: Axes = grid[0][column]
+        lower: Axes = grid[1][column]
+        for layer in range(layers, 0, -1):
+            one, style = chosen.sel(layer=layer), {"color": colours[layer - 1], "ms": 4}
+            theory = one["image_snr"].values / SIGMA
+            ratio, error = (one[name].values[ran] for name in ("simulated_ratio", "standard_error"))
+            upper.loglog(gammas, theory, lw=1.3, color=colours[layer - 1])
+            upper.plot(
+                gammas[ran],
+                theory[ran] / np.sqrt(ratio),
+                "o",
+                markerfacecolor="white",
+                label="output" if layer == layers else f"layer {layer}",
+                **style,
+            )
+            # side by side, so that no point hides another
+            beside = gammas[ran] * 1.12 ** (layer - (layers + 1) / 2)
+            lower.errorbar(beside, ratio, yerr=2 * error, fmt="o", lw=1.2, **style)
+        upper.axhline(1, color=COLOURS["grey"], lw=0.8, ls="--")
+        lower.axhline(1, color=COLOURS["grey"], lw=0.8)
+        upper.set_title("1 hidden layer" if depth == 1 else f"{depth} hidden layers")
+        upper.legend(fontsize=8, loc="lower right", handletextpad=0.2, labelspacing=0.25)
+        lower.set_xlabel("feedback strength gamma")
+    grid[0][0].set_ylabel("signal / noise of the shift")
+    grid[1][0].set_ylabel("noise power,\nBrian2 / theory")
     window = float(data["window"].values[0])
     headline(
         figure,
         "Each layer further from the output, weak feedback sinks the signal deeper into the noise\n"
-        f"(noise {SIGMA:g}, averages over {window:g} time constants; lines: theory, points: Brian2 "
-        "with two standard errors; dashed: 1)",
+        f"(GAIT, asinh, noise {SIGMA:g}, averages over {window:g} time constants; lines: theory; "
+        "points: Brian2,\nbelow with two standard errors; dashed: signal and noise are equal)",
     )
     return figure
 
@@ -99,44 +96,55 @@ def signal_to_noise(data: xr.Dataset) -> Figure:
 def noise_against_bias(data: xr.Dataset) -> Figure:
     """Error of the update against gamma, with its two parts and its minimum.
 
-    Wants `bias` (cell, readout, rule, layer), `update_noise` (cell, readout, duration, layer).
+    Wants `bias`, `misdirection` (cell, readout, rule, layer) and `update_noise` (cell, readout,
+    duration, layer).
     """
-    data = _faint(data)
-    depths, duration = np.unique(data["depth"].values), 1000.0
+    depths = np.unique(data["depth"].values)
     figure, grid = panels(2, len(depths), figsize=(8.6, 5.2), sharex=True, sharey="row")
     for column, depth in enumerate(depths):
         for row, layer in enumerate((1, int(depth) + 1)):
             axes: Axes = grid[row][column]
-            curves = _curves(data, depth, "gait", "asinh", "shift", layer, duration)
-            gammas = curves["gamma"].values
-            bias, noise = curves["bias"].values[0], SIGMA * curves["noise"].values[0]
-            total, best = np.hypot(bias, noise), best_strength(gammas, bias, noise)
+            table = curves(data, Case(int(depth), layer), DURATION)
+            turned = curves(data, Case(int(depth), layer, error="misdirection"), DURATION)
+            gammas = table["gamma"].values
+            bias, noise = table["bias"].values[0], SIGMA * table["noise"].values[0]
+            best = best_strength(gammas, bias, noise)
             axes.loglog(gammas, noise, ":", color=COLOURS["itp"], lw=1.8, label="noise")
             axes.loglog(gammas, bias, "--", color=COLOURS["gait"], lw=1.5, label="bias")
-            axes.loglog(gammas, total, color=COLOURS["circuit"], lw=1.5, label="both")
+            axes.loglog(
+                gammas,
+                turned["bias"].values[0],
+                "-.",
+                color=COLOURS["gait"],
+                lw=0.9,
+                label="bias, direction only",
+            )
+            axes.loglog(gammas, np.hypot(bias, noise), color="k", lw=1.5, label="bias and noise")
             if best.inside:
                 axes.plot(best.strength, best.error, "o", ms=8, color=COLOURS["bp"])
                 axes.annotate(
                     f"{best.strength:.2g}",
                     (best.strength, best.error),
-                    xytext=(0, -14),
+                    xytext=(0, 9),
                     textcoords="offset points",
                     ha="center",
                     fontsize=9,
                 )
+            axes.axhline(1, color=COLOURS["grey"], lw=0.8)
             if row == 0:
                 axes.set_title("1 hidden layer" if depth == 1 else f"{depth} hidden layers")
-            else:
-                axes.set_xlabel("feedback strength gamma")
-            if column == 0:
-                axes.set_ylabel(f"{'layer 1' if row == 0 else 'output'}:\nerror of the update")
-            axes.axhline(1, color=COLOURS["grey"], lw=0.8)
-    grid[0][0].legend(fontsize=8.5, loc="upper right")
+    for row, name in enumerate(("layer 1", "output")):
+        grid[row][0].set_ylabel(f"{name}:\nrelative error of the update")
+        # what is a hundred times wrong is wrong enough to be seen
+        grid[row][0].set_ylim(1e-4, 1e2)
+    for axes in grid[1]:
+        axes.set_xlabel("feedback strength gamma")
+    grid[0][0].legend(fontsize=8, loc="lower right", labelspacing=0.25)
     headline(
         figure,
-        "Weaker feedback is more exact and noisier: the least error of the update lies between\n"
-        f"(GAIT pathway, asinh, shift read-out, noise {SIGMA:g}, averages over {duration:g} time "
-        "constants, first seed; relative error)",
+        "Weak feedback is exact but noisy, strong feedback biased: the best strength lies between\n"
+        f"(GAIT, asinh, shift read-out, noise {SIGMA:g}, averages over {DURATION:g} time "
+        "constants; first seed)",
     )
     return figure
 
@@ -147,29 +155,28 @@ def best_feedback(data: xr.Dataset) -> Figure:
 
     Wants `bias` (cell, readout, rule, layer), `update_noise` (cell, readout, duration, layer).
     """
-    data = _faint(data)
-    depths = np.unique(data["depth"].values)
-    colours = shades(len(depths) + 1)
-    longest = float(data["duration"].values[-1])
-    times = np.concatenate([data["duration"].values[1:], longest * 10.0 ** np.arange(1, 6)])
-    figure, ((left, right),) = panels(1, 2, figsize=(8.6, 4.6))
-    for colour, depth in zip(colours, depths, strict=False):
-        for layer in (1, int(depth) + 1):
-            best, errors = optima(data, depth, "gait", "asinh", "shift", layer, times)
-            exponent, half = exponents(data, depth, "gait", "asinh", "shift", layer)
-            predicted = predicted_exponent(1, int(depth) + 2 - layer)
+    depths = [int(depth) for depth in np.unique(data["depth"].values)]
+    durations = data["duration"].values
+    times = np.concatenate([durations[1:], durations[-1] * 10.0 ** np.arange(1, 6)])
+    figure, ((left, right),) = panels(1, 2, figsize=(8.6, 4.7))
+    for index, depth in enumerate(depths):
+        colour = DEPTH_COLOURS[index % len(DEPTH_COLOURS)]
+        for layer in (1, depth + 1):
+            case = Case(depth, layer)
+            predicted = predicted_exponent(1, depth + 2 - layer)
+            fitted = exponents(data, case)
+            mean, half = over_repetitions(fitted)
+            span = f"{mean - half:.4f} to {mean + half:.4f} " if np.isfinite(half) else ""
             name = f"{depth} hidden, {'layer 1' if layer == 1 else 'output'}: "
-            name += f"{exponent:.3f}$\\pm${half:.3f} ({predicted:.3f})"
-            style: Any = {"color": colour, "marker": "o" if layer == 1 else "s", "ms": 5}
-            if layer > 1:
-                style |= {"markerfacecolor": "white"}
-            for axes, values in ((left, best), (right, errors)):
-                axes.loglog(
-                    times, values.mean(axis=0), lw=1.2, ls="-" if layer == 1 else "--", **style
+            name += f"{span}({predicted:.4f})"
+            style: Any = {"color": colour, "marker": "o" if layer == 1 else "s", "ms": 5, "lw": 1.2}
+            style |= {"ls": "-"} if layer == 1 else {"ls": "--", "markerfacecolor": "white"}
+            for axes, values in zip((left, right), optima(data, case, times), strict=True):
+                middle, half = over_repetitions(np.log(values))
+                axes.loglog(times, np.exp(middle), **style, label=name)
+                axes.fill_between(
+                    times, np.exp(middle - half), np.exp(middle + half), color=colour, alpha=0.2
                 )
-                low, high = _interval(values)
-                axes.fill_between(times, low, high, color=colour, alpha=0.2, lw=0)
-            left.plot([], [], label=name, ls="-" if layer == 1 else "--", **style)
     left.set_ylabel("best feedback strength gamma")
     right.set_ylabel("relative error of the update there")
     right.axhline(1, color=COLOURS["grey"], lw=0.8)
@@ -185,9 +192,54 @@ def best_feedback(data: xr.Dataset) -> Figure:
     )
     headline(
         figure,
-        "The deeper the layer, the stronger its best feedback and the less that patience helps\n"
-        f"(GAIT pathway, asinh, shift read-out, noise {SIGMA:g}; means over seeds with "
-        f"{100 * LEVEL:.0f} % intervals; the error is 1 where nothing is learned)",
+        "The deeper the network, the stronger the best feedback for layer 1, and the less patience "
+        f"helps\n(GAIT, asinh, shift read-out, noise {SIGMA:g}; geometric means over seeds with "
+        f"{100 * LEVEL:.0f} % intervals)",
+    )
+    return figure
+
+
+@styled
+def linear_range(data: xr.Dataset) -> Figure:
+    """Brian2 against the linear theory as the noise grows: variance and mean of the shift.
+
+    Wants `simulated_ratio`, `standard_error`, `mean_z` (cell, readout, layer), `kink_noise` (cell).
+    """
+    series = broken(data)
+    figure, grid = panels(2, max(len(series), 1), figsize=(8.6, 5.0), sharex=True, sharey="row")
+    for column, (activation, pathway, cells) in enumerate(series):
+        layers = int(cells["depth"].values[0]) + 1
+        one, colours = cells.sel(readout="shift"), shades(layers)
+        upper: Axes = grid[0][column]
+        lower: Axes = grid[1][column]
+        for layer in range(layers, 0, -1):
+            part, noise = one.sel(layer=layer), cells["noise"].values
+            style: Any = {"color": colours[layer - 1], "ms": 4, "lw": 1.2}
+            upper.errorbar(
+                noise * 1.08 ** (layer - (layers + 1) / 2),
+                part["simulated_ratio"].values,
+                yerr=2 * part["standard_error"].values,
+                fmt="o-",
+                label="output" if layer == layers else f"layer {layer}",
+                **style,
+            )
+            lower.plot(noise, part["mean_z"].values, "o-", **style)
+        kink = float(cells["kink_noise"].values[0])
+        for axes, level in ((upper, 1.0), (lower, 0.0)):
+            axes.axhline(level, color=COLOURS["grey"], lw=0.8)
+            if np.isfinite(kink):
+                axes.axvline(kink, color=COLOURS["itp"], lw=1.0, ls=":")
+        upper.set_xscale("log")
+        upper.set_title(f"{activation}, {pathway.upper()} pathway")
+        lower.set_xlabel("noise sigma (rate)")
+    grid[0][0].set_ylabel("noise power of the shift,\nBrian2 / linear theory")
+    grid[1][0].set_ylabel("mean shift off its value\n(standard deviations of the mean)")
+    grid[0][0].legend(fontsize=8, loc="lower left", labelspacing=0.25)
+    headline(
+        figure,
+        "The linear theory bears strong noise, but not kinks in the ITP pathway\n"
+        "(gamma 0.2, bars: two standard errors; dotted: noise at which one standard deviation "
+        "reaches the nearest kink)",
     )
     return figure
 
@@ -195,111 +247,7 @@ def best_feedback(data: xr.Dataset) -> Figure:
 NOISE: Drawings = {
     # name -> (variables it needs, function)
     "signal_to_noise": (("image_snr", "simulated_ratio"), signal_to_noise),
-    "noise_against_bias": (("bias", "update_noise"), noise_against_bias),
+    "noise_against_bias": (("misdirection", "update_noise"), noise_against_bias),
     "best_feedback": (("bias", "update_noise"), best_feedback),
+    "linear_range": (("mean_z", "kink_noise"), linear_range),
 }
-
-
-# --- from cells to curves ---
-
-
-def optima(
-    data: xr.Dataset,
-    depth: int,
-    pathway: str,
-    activation: str,
-    readout: str,
-    layer: int,
-    times: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Best gamma and error there, (seed, time); NaN where the minimum is not inside the range."""
-    best, errors = [], []
-    longest = float(data["duration"].values[-1])
-    for time in times:
-        # averages over more than thousands of time constants fall as 1/sqrt(time)
-        curves = _curves(data, depth, pathway, activation, readout, layer, min(time, longest))
-        factor = SIGMA * np.sqrt(min(1.0, longest / time))
-        found = [
-            best_strength(curves["gamma"].values, bias, factor * noise)
-            for bias, noise in zip(curves["bias"].values, curves["noise"].values, strict=True)
-        ]
-        best.append([one.strength if one.inside else np.nan for one in found])
-        errors.append([one.error if one.inside else np.nan for one in found])
-    return np.array(best).T, np.array(errors).T
-
-
-def exponents(
-    data: xr.Dataset, depth: int, pathway: str, activation: str, readout: str, layer: int
-) -> tuple[float, float]:
-    """Fitted exponent of the best gamma in 1/time for weak feedback: mean, half its interval.
-
-    Student's t over seeds. NaN where too few strengths or seeds were measured.
-    """
-    longest = float(data["duration"].values[-1])
-    curves = _curves(data, depth, pathway, activation, readout, layer, longest)
-    weak = curves["gamma"].values < WEAK
-    if weak.sum() < FEWEST:
-        return np.nan, np.nan
-    found = [
-        fitted_exponent(curves["gamma"].values[weak], bias[weak], noise[weak])
-        for bias, noise in zip(curves["bias"].values, curves["noise"].values, strict=True)
-        if np.isfinite(bias[weak]).all()
-    ]
-    if not found:
-        return np.nan, np.nan
-    low, high = _interval(np.array(found)[:, None])
-    return float(np.mean(found)), float((high - low)[0] / 2)
-
-
-def _curves(
-    data: xr.Dataset,
-    depth: int,
-    pathway: str,
-    activation: str,
-    readout: str,
-    layer: int,
-    duration: float,
-) -> xr.Dataset:
-    """`bias` and `noise` (seed, gamma) of one layer's update against the pathway's own rule."""
-    chosen = _select(data, depth=depth, pathway=pathway, activation=activation)
-    chosen = chosen.sel(readout=readout, layer=layer)
-    seeds, gammas = (np.unique(chosen[name].values) for name in ("seed", "gamma"))
-    place = (
-        np.searchsorted(seeds, chosen["seed"].values),
-        np.searchsorted(gammas, chosen["gamma"].values),
-    )
-    curves = {
-        "bias": chosen["bias"].sel(rule="pathway").values,
-        "noise": chosen["update_noise"].sel(duration=duration).values,
-    }
-    tables = {name: np.full((len(seeds), len(gammas)), np.nan) for name in curves}
-    for name, values in curves.items():
-        tables[name][place] = values
-    return xr.Dataset(
-        {name: (("seed", "gamma"), table) for name, table in tables.items()},
-        coords={"seed": seeds, "gamma": gammas},
-    )
-
-
-def _select(data: xr.Dataset, **wanted: Any) -> xr.Dataset:
-    """The cells with these parameters, orthogonal weights, in the order of gamma."""
-    chosen = data["init"].values == "orthogonal"
-    for name, value in wanted.items():
-        chosen &= data[name].values == value
-    cells = np.flatnonzero(chosen)
-    return data.isel(cell=cells[np.argsort(data["gamma"].values[cells], kind="stable")])
-
-
-def _faint(data: xr.Dataset) -> xr.Dataset:
-    """Without the cells that only look for the noise at which the linear theory breaks."""
-    return data.isel(cell=np.flatnonzero(data["noise"].values == data["noise"].values.min()))
-
-
-def _interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Student's t interval of the mean over the first axis, (seed, n); NaN for a single seed."""
-    count, mean = len(values), values.mean(axis=0)
-    if count < 2:
-        return np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    error = values.std(axis=0, ddof=1) / np.sqrt(count)
-    half = scipy.stats.t.ppf((1 + LEVEL) / 2, count - 1) * error
-    return mean - half, mean + half

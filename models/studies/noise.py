@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -33,7 +34,7 @@ from analysis.noise import (
 )
 from circuit.dynamics import Trial, begin, build_circuit, dense_jacobian
 from circuit.equilibrium import Equilibrium, settle
-from circuit.errors import NotFinite
+from circuit.errors import CircuitError, NotFinite
 from models.studies.settings import setting
 
 TIME_CONSTANT = 0.010  # seconds, of every layer
@@ -43,7 +44,7 @@ WINDOW = 10.0  # averaging time in Brian2, in time constants
 FAINT = 1e-3  # noise at which the linear theory is expected to hold
 FORGOTTEN = 1e-3  # what a phase may keep of its beginning when averaging starts
 
-GRIDS: dict[str, dict[str, Sequence[str | int | float]]] = {
+GRIDS: dict[str, dict[str, Any]] = {
     "smoke": {
         "depth": (1,),
         "gamma": (0.01, 0.03, 0.1, 0.3),
@@ -66,14 +67,23 @@ GRIDS: dict[str, dict[str, Sequence[str | int | float]]] = {
         "init": ("orthogonal", "gaussian"),
     },
 }
-SEEDS = {"smoke": (1,), "laptop": (1, 2, 3, 4), "full": tuple(range(1, 11))}
+SEEDS = {"smoke": (1,), "laptop": (1, 2, 3, 4, 5, 6), "full": tuple(range(1, 11))}
 BATCH = {"smoke": 2, "laptop": 4, "full": 8}
 WIDTH = {"smoke": 10, "laptop": 16, "full": 24}
 COPIES = {"smoke": 8, "laptop": 48, "full": 200}
 # every so many strengths, with the first seed and smooth units, Brian2 runs too
 SIMULATED = {"smoke": 3, "laptop": 3, "full": 4}
-# where the linear theory breaks: depth 3, one strength, noise from faint to strong
-STRONGER = (0.003, 0.01, 0.03, 0.1, 0.2, 0.3)
+# Where the linear theory breaks: one depth and strength, noise from faint to strong.
+BREAKING = {
+    "smoke": (("asinh", "gait"),),
+    "laptop": (("asinh", "gait"), ("leaky_relu", "gait"), ("leaky_relu", "itp")),
+    "full": (("asinh", "gait"), ("leaky_relu", "gait"), ("leaky_relu", "itp"), ("asinh", "itp")),
+}
+STRONGER = {
+    "smoke": (0.1, 1.0),
+    "laptop": (0.0001, 0.0003, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+    "full": (0.0001, 0.0003, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+}
 
 
 def study(
@@ -119,21 +129,20 @@ def study(
                 "copies": COPIES[scale] if shown else 0,
             }
         )
-    if scale != "smoke":
-        cells += [
-            common
-            | {
-                "depth": 3,
-                "init": "orthogonal",
-                "activation": activation,
-                "pathway": "gait",
-                "gamma": 0.05,
-                "seed": seeds[0],
-                "noise": noise,
-                "copies": COPIES[scale],
-            }
-            for activation, noise in product(("asinh", "leaky_relu"), STRONGER)
-        ]
+    cells += [
+        common
+        | {
+            "depth": min(3, max(grid["depth"])),
+            "init": "orthogonal",
+            "activation": activation,
+            "pathway": pathway,
+            "gamma": 0.2,
+            "seed": seeds[0],
+            "noise": noise,
+            "copies": COPIES[scale],
+        }
+        for (activation, pathway), noise in product(BREAKING[scale], STRONGER[scale])
+    ]
     shared = ("dataset", "data_dir", "batch", "width", "depth", "init", "activation", "seed")
     return Study("noise", tuple(cells), measure, group_by=shared)
 
@@ -158,13 +167,14 @@ def measure(
     Returns
     -------
     xr.Dataset
-        `bias` and `cosine` (readout, rule, layer) against the rules "pathway" (the pathway's own in
-        the limit of weak feedback) and "bp"; `snr` and `update_noise` (readout, duration, layer) at
-        sigma = 1, the latter against the first rule; `kink_noise`, the least of the batch;
-        `image_snr` (readout, layer) of the first image for an average over `window` time constants
-        in Euler steps, and, where Brian2 ran, its `simulated_ratio` of variances with
+        `bias` and `misdirection` (readout, rule, layer) against the rules "pathway" (the pathway's
+        own in the limit of weak feedback) and "bp"; `snr` and `update_noise` (readout, duration,
+        layer) at sigma = 1, the latter against the first rule; `kink_noise`, the least of the
+        batch; `image_snr` (readout, layer) of the first image for an average over `window` time
+        constants in Euler steps, and, where Brian2 ran, its `simulated_ratio` of variances with
         `standard_error`, `z` and `mean_z`. The status is "no equilibrium: ..." where there is none,
-        and "Brian2: ..." where rates ceased to be finite under the noise.
+        "unstable: ..." where it does not hold fluctuations, and "Brian2: ..." where rates ceased to
+        be finite under the noise.
     """
     scene = setting(
         dataset=dataset,
@@ -185,13 +195,13 @@ def measure(
     if not record.converged:
         result["status"] = f"no equilibrium: {record.status.value}"
         return result
-    _theory(result, trial, record)
-    theory = readout_covariances(
-        trial,
-        record.shifts,
-        0,
-        averaged_steps(STEP * TIME_CONSTANT, round(WINDOW / STEP)),
-    )
+    try:
+        _theory(result, trial, record)
+        average = averaged_steps(STEP * TIME_CONSTANT, round(WINDOW / STEP))
+        theory = readout_covariances(trial, record.shifts, 0, average)
+    except CircuitError as error:  # an equilibrium, but one that fluctuations leave
+        result["status"] = f"unstable: {error}"
+        return result
     variances = np.diagonal(theory, axis1=-2, axis2=-1)[:, None]  # (readout, 1, N)
     first = trial.samples([0])
     for index, readout in enumerate(READOUTS):
@@ -217,7 +227,7 @@ def _empty(layers: int) -> xr.Dataset:
     }
     shapes = {
         "bias": ("readout", "rule", "layer"),
-        "cosine": ("readout", "rule", "layer"),
+        "misdirection": ("readout", "rule", "layer"),
         "snr": ("readout", "duration", "layer"),
         "update_noise": ("readout", "duration", "layer"),
         "image_snr": ("readout", "layer"),
@@ -254,8 +264,8 @@ def _theory(result: xr.Dataset, trial: Trial, record: Equilibrium) -> None:
     for index, readout in enumerate(READOUTS):
         reading = record.read_out(readout)
         for row, targets in enumerate(references):
-            bias, cosine = update_bias(trial, reading, targets)
-            result["bias"][index, row], result["cosine"][index, row] = bias, cosine
+            bias, misdirection = update_bias(trial, reading, targets)
+            result["bias"][index, row], result["misdirection"][index, row] = bias, misdirection
         result["snr"][index] = signal_to_noise(trial, reading, variances[index])
         result["update_noise"][index] = update_noise(trial, reading, variances[index], own)
     result["kink_noise"] = min(kink_noise(trial, record.shifts, sample) for sample in samples)
