@@ -342,7 +342,7 @@ def test_one_sample_at_a_time():
 def test_study_runs_resumes_and_draws(tmp_path):
     """Two cells through the engine, in this process: verified points, an example, both pictures."""
     whole = strong.study("smoke")
-    cells = tuple(c for c in whole.cells if c["depth"] == 3 and c["pathway"] == "itp")
+    cells = tuple(c for c in whole.cells if c["depth"] == 2 and c["pathway"] == "itp")
     small = replace(whole, cells=cells)
     data = run(small, tmp_path, workers=0, quiet=True)
     assert data.sizes["cell"] == 2

@@ -54,6 +54,7 @@ def critical_strength(data: xr.Dataset) -> Figure:
         axes.axhline(largest, color=COLOURS["grey"], lw=0.8)
         axes.set_title(f"{pathway.upper()}, {init}")
         axes.set_xticks(depths)
+        axes.set_xlim(float(depths[0]) - 0.6, float(depths[-1]) + 0.6)
         axes.set_xlabel("hidden layers")
     grid[0][0].set_ylabel("critical feedback strength $\\gamma$")
     grid[0][0].set_ylim(0, largest + 2 * NEVER)

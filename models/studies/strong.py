@@ -29,12 +29,13 @@ from models.studies.settings import setting
 # is below them: the slowest mode of linear units goes as ((1 - gamma) / gamma)^L, 2e-9 for L = 9
 LARGEST = 0.9
 STRENGTHS = tuple(np.linspace(0.0, LARGEST, 46).tolist())  # at which linear units are shown
-POINTS_BEYOND = 120  # of the branches that are kept as examples
+# of the branches that are kept as examples
+POINTS_BEYOND = {"smoke": 15, "laptop": 120, "full": 120}
 TANH_TARGET = 0.8  # one-hot targets are scaled by it for tanh, whose rates stay below 1
 
 GRIDS: dict[str, dict[str, Sequence[str | int]]] = {
     "smoke": {
-        "depth": (1, 3),
+        "depth": (1, 2),
         "init": ("orthogonal", "gaussian"),
         "activation": ("tanh",),
         "pathway": ("itp", "gait"),
@@ -55,7 +56,7 @@ GRIDS: dict[str, dict[str, Sequence[str | int]]] = {
 SEEDS = {"smoke": (1,), "laptop": (1, 2, 3, 4, 5), "full": tuple(range(1, 11))}
 IMAGES = {"smoke": 1, "laptop": 2, "full": 5}
 WIDTH = {"smoke": 10, "laptop": 16, "full": 32}
-EXAMPLE_DEPTH = {"smoke": 3, "laptop": 4, "full": 4}
+EXAMPLE_DEPTH = {"smoke": 2, "laptop": 4, "full": 4}
 
 
 def study(
@@ -89,7 +90,7 @@ def study(
                 "pathway": pathway,
                 "seed": seed,
                 "image": image,
-                "points_beyond": POINTS_BEYOND if example else 0,
+                "points_beyond": POINTS_BEYOND[scale] if example else 0,
             }
         )
     shared = ("dataset", "data_dir", "batch", "width", "depth", "init", "activation", "seed")
