@@ -1,8 +1,9 @@
 """Branches of equilibria: followed as a parameter grows, to where they lose stability or turn back.
 
-Owns the continuation of V(x, mu) = 0 for a general vector field, the place and kind of the first
-loss of stability, and the circuit as one user of it. Does not own the ruler by which a state counts
-as an equilibrium (`circuit.verification`): nothing that it refuses becomes a point.
+Owns the continuation of V(x, mu) = 0 for a general vector field, and the place and kind of the
+first loss of stability. Does not own the fields (`analysis.feedback_branches` has the circuit's),
+nor the ruler by which a state counts as an equilibrium, which a field brings along: nothing that it
+refuses becomes a point.
 
 From a point with tangent (x', mu') the next is predicted along it and corrected by Newton's method
 on
@@ -21,17 +22,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 from scipy.optimize import brentq
 
-from circuit.dynamics import Trial, dense_jacobian, shift_velocity
 from circuit.errors import CircuitError, NotFinite, TargetOutOfRange
-from circuit.scale import ONE
-from circuit.shifts import Shifts
-from circuit.verification import judge
 
 NEWTON_STEPS = 8  # of one correction; quadratic convergence needs 3 or 4
 LEANING = 0.7  # tangent component of mu above which natural continuation is used
@@ -320,77 +317,3 @@ def _dual(vector: np.ndarray, weight: float) -> np.ndarray:
 def _cosine(one: np.ndarray, other: np.ndarray, weight: float) -> float:
     first, second = _dual(one, weight), _dual(other, weight)
     return float(first @ other / math.sqrt((first @ one) * (second @ other)))
-
-
-def circuit_field(trial: Trial) -> Field:
-    """The circuit of one sample, with the feedback strength of all its layers as the parameter.
-
-    The state is the shift of the layers 1 .. L in units of the rates, one after the other; time is
-    in units of tau, one for all layers. The forward pass, 0, is the equilibrium at gamma = 0. The
-    vector field is affine in gamma, so that its slope is the difference between gamma = 1 and 0.
-    The relative residual is that of the project's ruler.
-
-    Raises
-    ------
-    CircuitError
-        For more than one sample.
-    """
-    if trial.error.ndim != 2 or trial.error.shape[0] != 1:
-        raise CircuitError(
-            f"a branch of {trial.error.shape[:-1]} samples at once; use trial.samples([i])"
-        )
-    depth, borders = trial.network.depth, np.cumsum(trial.network.widths[1:])[:-1]
-
-    def at(strength: float) -> Trial:
-        circuit = replace(
-            trial.circuit, strengths=(strength,) * depth, time_constants=(1.0,) * depth
-        )
-        return replace(trial, circuit=circuit)
-
-    def shifts(state: np.ndarray) -> Shifts:
-        values = tuple(layer[None, :] for layer in np.split(state, borders))
-        return Shifts(values, (ONE,) * depth, (ONE,) * depth)
-
-    @np.errstate(all="ignore")  # what overflows on the way is refused by `follow`
-    def velocity(state: np.ndarray, strength: float) -> np.ndarray:
-        return np.concatenate(shift_velocity(at(strength), shifts(state)), axis=1)[0]
-
-    @np.errstate(all="ignore")
-    def jacobian(state: np.ndarray, strength: float) -> np.ndarray:
-        return np.asarray(dense_jacobian(at(strength), shifts(state)))
-
-    @np.errstate(all="ignore")
-    def parameter_slope(state: np.ndarray, strength: float) -> np.ndarray:
-        return velocity(state, 1.0) - velocity(state, 0.0)
-
-    @np.errstate(all="ignore")
-    def relative_residual(state: np.ndarray, strength: float) -> float:
-        return judge(at(strength), shifts(state), 0.0).worst
-
-    return Field(velocity, jacobian, parameter_slope, relative_residual)
-
-
-def feedback_branch(
-    trial: Trial,
-    *,
-    largest: float = 0.98,
-    points_beyond: int = 0,
-    longest_step: float = 0.04,
-    most_points: int = 1000,
-) -> Branch:
-    """The equilibrium of one sample as the feedback strength of all layers grows from 0.
-
-    Parameters
-    ----------
-    trial : of one sample; the strengths of its circuit do not matter
-    largest, points_beyond, longest_step, most_points : as in `follow`
-    """
-    return follow(
-        circuit_field(trial),
-        np.zeros(sum(trial.network.widths[1:])),
-        0.0,
-        largest=largest,
-        points_beyond=points_beyond,
-        longest_step=longest_step,
-        most_points=most_points,
-    )

@@ -7,7 +7,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from analysis.branches import Ending, Field, circuit_field, feedback_branch, follow
+from analysis.branches import Ending, Field, follow
+from analysis.feedback_branches import circuit_field, feedback_branch
 from analysis.figures import strong as strong_figures
 from analysis.figures.canvas import draw
 from analysis.figures.strong import STRONG

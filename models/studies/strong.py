@@ -18,8 +18,9 @@ from itertools import product
 import numpy as np
 import xarray as xr
 
-from analysis.branches import Branch, circuit_field, feedback_branch, leading_eigenvalue
+from analysis.branches import Branch, leading_eigenvalue
 from analysis.cells import Cell, Study
+from analysis.feedback_branches import circuit_field, feedback_branch
 from analysis.stability import spectrum
 from circuit.activations import linear
 from circuit.dynamics import Circuit, begin, build_circuit
