@@ -18,7 +18,7 @@ from scipy.linalg import eig, eigh, eigvalsh, expm
 from circuit.errors import CircuitError
 
 STEPS_PER_DOUBLING = 16  # instants looked at before their distance doubles
-DOUBLINGS = 16  # after which the look ahead ends, at 16 * 2^16 first steps
+DOUBLINGS = 22  # after which the look ahead ends, at 16 * 2^22 first steps
 FIRST_STEP = 0.1  # of the scan for transient growth, in units of 1 / |J|
 LARGEST_GROWTH = 1e70  # fourth powers of larger entries would leave the range of floats
 POWER_STEPS = 4  # multiplications with E'E at each instant; the vector of the last one is kept
@@ -31,33 +31,49 @@ class Spectrum:
     Attributes
     ----------
     eigenvalues : complex array (n,)
-    leading_error : to first order, how far rounding may have moved the rightmost one: the rounding
-        of J times that eigenvalue's condition number 1 / |w* v|. Infinite for a defective one.
+    errors : array (n,). To first order, how far rounding may have moved each: the rounding of J
+        times the eigenvalue's condition number 1 / |w* v|. Infinite for a defective one.
     """
 
     eigenvalues: np.ndarray
-    leading_error: float
+    errors: np.ndarray
 
     @property
     def abscissa(self) -> float:
         """Largest real part: deviations die out in the end if and only if it is negative."""
         return float(self.eigenvalues.real.max())
 
+    @property
+    def abscissa_error(self) -> float:
+        """What rounding may have done to it."""
+        return float(self.errors[np.argmax(self.eigenvalues.real)])
+
+    @property
+    def euler_step(self) -> float:
+        """`largest_euler_step`."""
+        return largest_euler_step(self.eigenvalues)
+
+    @property
+    def euler_step_error(self) -> float:
+        """What rounding may have done to that: 2 |dz| / |z|^2 at the eigenvalue that decides."""
+        z = self.eigenvalues
+        deciding = int(np.argmin(-2 * z.real / np.maximum(np.abs(z) ** 2, 1e-300)))
+        return float(2 * self.errors[deciding] / max(np.abs(z[deciding]) ** 2, 1e-300))
+
 
 def spectrum(jacobian: np.ndarray) -> Spectrum:
     """Eigenvalues of J.
 
     A matrix far from normal has eigenvalues that rounding moves by far more than eps |J|; with them
-    comes an estimate of how far (Golub and Van Loan, section 7.2.2). Raises `CircuitError` as
-    `_checked`.
+    comes an estimate of how far (Golub and Van Loan, section 7.2.2). Raises `CircuitError` unless J
+    is a finite square matrix, as all functions here.
     """
     jacobian = _checked(jacobian)
     values, left, right = eig(jacobian, left=True, right=True)
-    first = int(np.argmax(values.real))
     with np.errstate(divide="ignore"):
-        condition = 1 / abs(np.vdot(left[:, first], right[:, first]))
-    rounding = float(np.finfo(float).eps * np.linalg.norm(jacobian))
-    return Spectrum(values, float(rounding * condition))
+        condition = 1 / np.abs(np.sum(left.conj() * right, axis=0))
+    rounding = np.finfo(float).eps * np.linalg.norm(jacobian)
+    return Spectrum(values, rounding * condition)
 
 
 def numerical_abscissa(jacobian: np.ndarray) -> float:

@@ -1,0 +1,389 @@
+"""What a circuit at one feedback strength does: its updates, gains, kinks, and how it settles.
+
+Owns the measures of the study `strength` as functions of a trial. Does not own networks, images or
+the grid of feedback strengths.
+
+Where not every image finds an equilibrium, updates and gains are those of the images that did, and
+the fraction stands beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from analysis import stability
+from analysis.alignment import agreement
+from circuit.arrays import put_rows, row_norms, take_rows, to_numpy
+from circuit.dynamics import Trial, balance, dense_jacobian
+from circuit.equilibrium import Equilibrium, settle
+from circuit.errors import NotFinite, TargetOutOfRange
+from circuit.feedback import closed_form_gain
+from circuit.network import Network
+from circuit.plasticity import Update, updates
+from circuit.rules import RULES
+from circuit.scale import ONE, Scale
+from circuit.shifts import Shifts
+from circuit.verification import Status
+
+READOUTS = ("shift", "mismatch")
+# Steps that each method may take, so that images without an equilibrium do not cost more than all
+# others. With kinks newton settled none that direct had not, and in the GAIT circuit no later step
+# of direct settled any; in the ITP circuit some took a hundred (docs/feedback_strength.md).
+STEPS_OF_DIRECT = {("smooth", "itp"): 16, ("smooth", "gait"): 16, ("kinked", "gait"): 10}
+STEPS_OF_DIRECT["kinked", "itp"] = 100
+STEPS_OF_NEWTON = {"smooth": 8, "kinked": 0}
+LARGEST_SPECTRAL_ERROR = 0.05  # of 1/tau, the leak of a unit: beyond it an eigenvalue is not given
+MEASURED = "measured"
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """The images of a trial that came to rest.
+
+    Attributes
+    ----------
+    trial : of those images only, or of the whole batch where none did
+    shifts, mismatches : theirs
+    statuses : of all images, in the order of the batch
+    images : places in the batch of those that came to rest
+    """
+
+    trial: Trial
+    shifts: Shifts
+    mismatches: Shifts
+    statuses: tuple[Status, ...]
+    images: tuple[int, ...]
+
+    @property
+    def fraction(self) -> float:
+        """Of the batch that came to rest."""
+        return len(self.images) / len(self.statuses)
+
+    @property
+    def status(self) -> str:
+        """One word or two for all of it."""
+        if len(self.images) == len(self.statuses):
+            return Status.CONVERGED.value
+        if self.images:
+            return "settled in part"
+        return next(status.value for status in Status if status in self.statuses)
+
+    def read_out(self, readout: str) -> Shifts:
+        """The layers' local error signals, "shift" or "mismatch"."""
+        return self.shifts if readout == "shift" else self.mismatches
+
+
+def settle_most(trial: Trial) -> Settled:
+    """Bring as many images to rest as `direct`, and for smooth units after it `newton`, can.
+
+    An image that neither can settle keeps the status that `direct` gave it: within their budgets
+    no equilibrium was found, which is not to say that there is none.
+    """
+    record = _settle_directly(trial)
+    steps = STEPS_OF_NEWTON[_kind(trial.network)]
+    statuses = list(record.sample_status)
+    shifts, mismatches = record.shifts, record.mismatches
+    left = [i for i, status in enumerate(statuses) if status is not Status.CONVERGED]
+    if left and steps:
+        second = settle(trial.samples(left), "newton", max_steps=steps, must_converge=False)
+        for place, status in enumerate(second.sample_status):
+            if status is Status.CONVERGED:
+                statuses[left[place]] = status
+        shifts = _with_rows(shifts, left, second.shifts)
+        mismatches = _with_rows(mismatches, left, second.mismatches)
+    images = tuple(i for i, status in enumerate(statuses) if status is Status.CONVERGED)
+
+    if len(images) in {0, len(statuses)}:
+        return Settled(trial, shifts, mismatches, tuple(statuses), images)
+
+    def chosen(found: Shifts) -> Shifts:
+        return found.with_values(tuple(take_rows(value, images) for value in found.values))
+
+    return Settled(
+        trial.samples(images), chosen(shifts), chosen(mismatches), tuple(statuses), images
+    )
+
+
+def _settle_directly(trial: Trial) -> Equilibrium:
+    """By the default method, within its budget."""
+    steps = STEPS_OF_DIRECT[_kind(trial.network), trial.circuit.pathway.name]
+    return settle(trial, "direct", max_steps=steps, must_converge=False)
+
+
+def _kind(network: Network) -> str:
+    """Whether units curve or bend at a kink (or, linear, do neither)."""
+    return "kinked" if all(unit.piecewise_linear for unit in network.activations) else "smooth"
+
+
+def _with_rows(shifts: Shifts, rows: list[int], others: Shifts) -> Shifts:
+    """`shifts` with those of some samples replaced, in the scales of `shifts`."""
+    values = [
+        put_rows(value, rows, other * own.over(scale).value)
+        for value, other, scale, own in zip(
+            shifts.values, others.values, shifts.scales, others.scales, strict=True
+        )
+    ]
+    return shifts.with_values(tuple(values))
+
+
+@np.errstate(over="ignore", invalid="ignore")  # what overflows is refused, not printed
+def rule_shifts(trial: Trial) -> dict[str, Shifts | None]:
+    """The shifts of every rule at the circuit's feedback strengths; None for a rule that has no
+    targets here.
+    """
+    network, error = trial.network, trial.error[..., : trial.network.n_outputs]
+    found: dict[str, Shifts | None] = {}
+    for name, rule in RULES.items():
+        try:
+            found[name] = rule(network, trial.activity, error, trial.circuit.strengths)
+        except (TargetOutOfRange, NotFinite):
+            found[name] = None
+    return found
+
+
+def update_agreements(settled: Settled, rules: dict[str, Shifts | None]) -> xr.Dataset:
+    """Weight changes read from the circuit against each rule's.
+
+    Returns
+    -------
+    `cosine`, `relative_error`, `norm_ratio` (readout, rule, layer), and `refused` (rule): 1 where a
+    rule has no targets for these images
+    """
+    trial, depth = settled.trial, settled.trial.network.depth
+    measures = {
+        name: np.full((len(READOUTS), len(rules), depth), np.nan)
+        for name in ("cosine", "relative_error", "norm_ratio")
+    }
+    changes: dict[str, tuple[Update, ...] | None] = {
+        name: None if shifts is None else updates(trial.network, trial.activity, shifts)
+        for name, shifts in rules.items()
+    }
+    for i, readout in enumerate(READOUTS if settled.images else ()):
+        own = updates(trial.network, trial.activity, settled.read_out(readout))
+        for j, change in enumerate(changes.values()):
+            for layer in range(depth) if change is not None else ():
+                agreed = agreement(own[layer].weights, change[layer].weights)  # type: ignore[index]
+                for name, values in measures.items():
+                    values[i, j, layer] = getattr(agreed, name)
+    dimensions = ("readout", "rule", "layer")
+    return xr.Dataset(
+        {name: (dimensions, values) for name, values in measures.items()}
+        | {"refused": ("rule", np.array([float(shifts is None) for shifts in rules.values()]))},
+        coords={"readout": list(READOUTS), "rule": list(rules), "layer": np.arange(1, depth + 1)},
+    )
+
+
+def predicted_gains(trial: Trial) -> tuple[Scale, ...]:
+    """What the theory says of the size of each layer's shift, with one gamma everywhere.
+
+    ITP circuit: c_l, exact within a linear piece (docs/derivation.md, section 3). GAIT circuit:
+    gamma (gamma / (1 - gamma))^(L - l), that of the mismatch (section 4).
+    """
+    gamma, depth = trial.circuit.strengths[0], trial.network.depth
+    if not trial.circuit.pathway.gradient_adjusted:
+        return tuple(
+            Scale.of(closed_form_gain(gamma, layer, depth)) for layer in range(1, depth + 1)
+        )
+    gains = [ONE.times(gamma)]
+    for _ in range(depth - 1):
+        gains.append(gains[-1].times(gamma / (1 - gamma)))
+    return tuple(gains[::-1])
+
+
+def gain_ratios(settled: Settled, rule: Shifts | None) -> np.ndarray:
+    """The measured gain of each layer's shift over the predicted one, (L,).
+
+    The measured gain is the least-squares factor between the circuit's shifts and those of the rule
+    that its pathway stands for, per unit of the rule's own gain. Units that nobody reads are left
+    out. NaN where the rule has no shifts.
+    """
+    network = settled.trial.network
+    ratios = np.full(network.depth, np.nan)
+    if rule is None:
+        return ratios
+    for layer, predicted in enumerate(predicted_gains(settled.trial), 1):
+        n = network.n_projecting(layer)
+        found = to_numpy(settled.shifts.values[layer - 1])[:, :n]
+        wanted = to_numpy(rule.per_gain(layer))[:, :n]
+        factor = settled.shifts.scales[layer - 1].over(predicted).value
+        ratios[layer - 1] = factor * np.sum(found * wanted) / np.sum(wanted**2)
+    return ratios
+
+
+def crossed_fractions(settled: Settled) -> np.ndarray:
+    """Of each layer's units, over images, that have crossed their kink at equilibrium, (L,).
+
+    A unit has crossed if its drive has another sign than in the forward pass, or if what it reports
+    to the layer below has another sign than its drive had. Units of layer 1 cannot: their drive is
+    clamped and they report to nobody. NaN for activation functions without a kink.
+    """
+    trial, network = settled.trial, settled.trial.network
+    terms = balance(trial, settled.shifts)
+    fractions = np.full(network.depth, np.nan)
+    for layer in range(1, network.depth + 1):
+        unit = network.activation(layer)
+        if not unit.piecewise_linear or unit.smallest_slope == unit.largest_slope:
+            continue
+        if layer == 1:
+            fractions[0] = 0.0
+            continue
+        h = to_numpy(trial.activity.drive(layer))
+        below, own = (settled.shifts.scales[i].value for i in (layer - 2, layer - 1))
+        drive = h + below * to_numpy(terms.drive_shifts[layer - 1])
+        base = drive if trial.circuit.pathway.gradient_adjusted else h
+        report = base + own * to_numpy(terms.messages[layer - 1])
+        crossed = ((drive > 0) != (h > 0)) | ((report > 0) != (h > 0))
+        fractions[layer - 1] = float(np.mean(crossed))
+    return fractions
+
+
+def first_crossing(
+    trial_at: Callable[[float], Trial],
+    *,
+    weakest: float = 1e-12,
+    strongest: float = 0.5,
+    precision: float = 0.01,
+) -> float:
+    """The feedback strength at which the first unit of any image crosses its kink.
+
+    Found by halving the interval (of the logarithm) between a strength at which none crosses and
+    one at which some do, or at which some image has no equilibrium: within a linear piece both
+    circuits have one. Exact for the ITP circuit, whose shifts all grow with gamma; in the GAIT
+    circuit a unit might cross and return below the strength that is found.
+
+    Parameters
+    ----------
+    trial_at : gamma -> the trial with that strength in all layers
+    precision : relative, of the result
+
+    Returns
+    -------
+    gamma; NaN for units without a kink, or where none crosses up to `strongest`; 0 where some cross
+    at `weakest`
+    """
+
+    def crosses(gamma: float) -> bool:
+        trial = trial_at(gamma)
+        record = _settle_directly(trial)
+        if not record.converged:
+            return True
+        statuses = record.sample_status
+        everyone = Settled(trial, record.shifts, record.mismatches, statuses, ())
+        return bool(np.nansum(crossed_fractions(everyone)) > 0)
+
+    units = trial_at(weakest).network.activations
+    if not any(unit.piecewise_linear and unit.smallest_slope < 1 for unit in units):
+        return float("nan")
+    if crosses(weakest):
+        return 0.0
+    low, high = weakest, strongest
+    while high / low > 1 + precision:
+        middle = float(np.sqrt(low * high))
+        low, high = (low, middle) if crosses(middle) else (middle, high)
+    if high == strongest and not crosses(strongest):
+        return float("nan")
+    return high
+
+
+def orthogonality_distances(network: Network) -> np.ndarray:
+    """|W'W - I| / sqrt(n) of each layer's weights (Frobenius norm), (L,)."""
+    distances = []
+    for weights in map(to_numpy, network.weights):
+        n = weights.shape[0]
+        distances.append(float(np.linalg.norm(weights.T @ weights - np.eye(n)) / np.sqrt(n)))
+    return np.array(distances)
+
+
+def stability_measures(settled: Settled, largest_units: int = 320) -> xr.Dataset:
+    """How the linearised circuit of the first image that settled behaves, in units of tau.
+
+    Parameters
+    ----------
+    largest_units : beyond so many units nothing is computed, for it costs n^3
+
+    Returns
+    -------
+    `spectral_abscissa`, `euler_step` with `..._error`, what rounding may have done to them (NaN
+    where that is over 0.05); `numerical_abscissa`; `transient_growth`, of rates; `settling_time`
+    (layer), within 1e-3 of the end, from the forward pass; and `stability`, "measured" or the
+    reason why all of it is NaN. See `analysis.stability`.
+    """
+    trial, widths = settled.trial, settled.trial.network.widths[1:]
+    names = (
+        "spectral_abscissa",
+        "spectral_abscissa_error",
+        "euler_step",
+        "euler_step_error",
+        "numerical_abscissa",
+        "transient_growth",
+    )
+    values: dict[str, Any] = dict.fromkeys(names, np.nan)
+    times, note = np.full(len(widths), np.nan), MEASURED
+    if not settled.images:
+        note = "no image settled"
+    elif sum(widths) > largest_units:
+        note = f"more than {largest_units} units"
+    else:
+        tau = trial.circuit.time_constants[0]
+        jacobian = tau * to_numpy(dense_jacobian(trial, settled.shifts))
+        found = stability.spectrum(jacobian)
+        values["spectral_abscissa_error"] = found.abscissa_error
+        values["euler_step_error"] = found.euler_step_error
+        if found.abscissa_error <= LARGEST_SPECTRAL_ERROR:
+            values["spectral_abscissa"] = found.abscissa
+        if found.euler_step_error <= LARGEST_SPECTRAL_ERROR:
+            values["euler_step"] = found.euler_step
+        values["numerical_abscissa"] = stability.numerical_abscissa(jacobian)
+        values["transient_growth"] = stability.transient_growth(jacobian)
+        ends = [settled.shifts.absolute(layer)[0] for layer in range(1, len(widths) + 1)]
+        sizes = [float(row_norms(end)) for end in ends]
+        if all(sizes):
+            times = stability.settling_times(
+                stability.in_units_of(jacobian, sizes, widths),
+                np.concatenate([end / size for end, size in zip(ends, sizes, strict=True)]),
+                widths,
+            )
+    return xr.Dataset(values | {"settling_time": ("layer", times), "stability": note})
+
+
+def measures(trial: Trial, *, largest_units: int = 320) -> xr.Dataset:
+    """All measures of one trial with one gamma everywhere; `status` as of `Settled`."""
+    network, settled = trial.network, settle_most(trial)
+    layers = np.arange(1, network.depth + 1)
+    outcomes = [status.value for status in Status]
+    counts = np.array([settled.statuses.count(status) for status in Status])
+    rules = rule_shifts(settled.trial)
+    unmeasured = np.full(network.depth, np.nan)
+    parts = [
+        xr.Dataset(
+            {
+                "settled_fraction": settled.fraction,
+                "outcome_fraction": ("outcome", counts / len(settled.statuses)),
+                "gain_ratio": (
+                    "layer",
+                    gain_ratios(settled, rules[trial.circuit.pathway.name])
+                    if settled.images
+                    else unmeasured,
+                ),
+                "log10_gain_predicted": (
+                    "layer",
+                    np.array([gain.log10 for gain in predicted_gains(trial)]),
+                ),
+                "crossed_fraction": (
+                    "layer",
+                    crossed_fractions(settled) if settled.images else unmeasured,
+                ),
+                "orthogonality_distance": ("layer", orthogonality_distances(network)),
+                "status": settled.status,
+            },
+            coords={"outcome": outcomes, "layer": layers},
+        ),
+        update_agreements(settled, rules),
+        stability_measures(settled, largest_units),
+    ]
+    return xr.merge(parts, compat="no_conflicts", join="exact")

@@ -1,0 +1,36 @@
+"""Means over seeds with their confidence intervals.
+
+Owns Student's interval for a few independent repetitions, some of which may be missing. Does not
+own what is repeated.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import t as student
+
+LEVEL = 0.95
+
+
+def over_repetitions(values: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and half-width of its confidence interval (Student's t), over the first axis.
+
+    Parameters
+    ----------
+    values : array (repetitions, ...). A NaN is a repetition that is missing there.
+
+    Returns
+    -------
+    Two arrays (...). The mean is NaN where all are missing, the half-width where fewer than two are
+    there.
+    """
+    values = np.asarray(values, dtype=float)
+    there = np.isfinite(values)
+    count = there.sum(axis=0)
+    filled = np.where(there, values, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = filled.sum(axis=0) / count
+        squares = np.where(there, (values - mean) ** 2, 0.0).sum(axis=0)
+        error = np.sqrt(squares / (count - 1) / count)
+        half = student.ppf((1 + level) / 2, np.maximum(count - 1, 1)) * error
+    return np.where(count > 0, mean, np.nan), np.where(count > 1, half, np.nan)
