@@ -100,7 +100,7 @@ def test_statuses_are_told_and_a_second_run_measures_nothing(done, monkeypatch, 
     assert sum(int(word) for word in rest if word.isdigit()) == 48
     with (
         xr.open_dataset(done / "strength.nc") as now,
-        xr.open_dataset(__import__("io").BytesIO(before), engine="scipy") as was,
+        xr.open_dataset(io.BytesIO(before), engine="scipy") as was,
     ):
         assert now.drop_attrs().identical(was.drop_attrs())
 
