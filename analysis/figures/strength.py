@@ -109,8 +109,8 @@ def error(data: xr.Dataset) -> Figure:
     headline(
         figure,
         "Against its pathway's rule the shift is wrong by gamma, the mismatch by gamma squared, "
-        f"and ITP\nby nothing, until a unit crosses its kink (worst layer, {_words(data)}; one line a "
-        "seed)",
+        f"and ITP\nby nothing, until a unit crosses its kink (worst layer, {_words(data)}; "
+        "one line a seed)",
     )
     return figure
 
