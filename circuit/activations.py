@@ -40,8 +40,8 @@ class Activation:
     difference, inverse_difference
         The scaled differences of the module's docstring.
     stays
-        Which samples, `(..., batch)`, surely keep all their units on their linear piece when h goes
-        to h + s d, so that the difference is slope times d.
+        Which units surely keep to their linear piece when h goes to h + s d, so that the difference
+        is slope times d.
     largest_slope, smallest_slope
         Supremum and infimum of f'.
     largest_curvature
@@ -74,7 +74,7 @@ def linear() -> Activation:
         inverse=lambda y: y,
         difference=lambda h, d, s: d,
         inverse_difference=lambda y, d, s: d,
-        stays=lambda h, d, s: _all_samples(h, True),
+        stays=lambda h, d, s: _everywhere(h, True),
         largest_slope=1.0,
         smallest_slope=1.0,
         largest_curvature=0.0,
@@ -122,7 +122,7 @@ def leaky_relu(slope: float = 0.1) -> Activation:
         inverse=inverse,
         difference=difference,
         inverse_difference=inverse_difference,
-        stays=lambda h, d, s: namespace(h).min(h * (h + s * d), axis=-1) > 0,
+        stays=lambda h, d, s: h * (h + s * d) > 0,
         largest_slope=1.0,
         smallest_slope=slope,
         largest_curvature=0.0,
@@ -161,7 +161,7 @@ def asinh() -> Activation:
         inverse=lambda y: namespace(y).sinh(y),
         difference=difference,
         inverse_difference=inverse_difference,
-        stays=lambda h, d, s: _all_samples(h, False),
+        stays=lambda h, d, s: _everywhere(h, False),
         largest_slope=1.0,
         smallest_slope=0.0,
         largest_curvature=2 / (3 * math.sqrt(3)),
@@ -209,7 +209,7 @@ def tanh() -> Activation:
         inverse=inverse,
         difference=difference,
         inverse_difference=inverse_difference,
-        stays=lambda h, d, s: _all_samples(h, False),
+        stays=lambda h, d, s: _everywhere(h, False),
         largest_slope=1.0,
         smallest_slope=0.0,
         largest_curvature=4 / (3 * math.sqrt(3)),
@@ -232,9 +232,9 @@ def activation(name: str) -> Activation:
     return ACTIVATIONS[name]()
 
 
-def _all_samples(h: Array, answer: bool) -> Array:
+def _everywhere(h: Array, answer: bool) -> Array:
     xp = namespace(h)
-    return xp.full(h.shape[:-1], answer, dtype=xp.bool, device=array_api_compat.device(h))
+    return xp.full(h.shape, answer, dtype=xp.bool, device=array_api_compat.device(h))
 
 
 def _clamped(scale: float, array: Array) -> float:

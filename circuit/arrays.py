@@ -11,11 +11,13 @@ there are any, are a stack of networks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import array_api_compat
 import numpy as np
 from scipy.linalg.blas import dgemm, sgemm
+from threadpoolctl import threadpool_info
 
 from circuit.errors import NotFinite, ShapeMismatch
 
@@ -44,7 +46,7 @@ def is_numpy(array: Array) -> bool:
 
 def epsilon(array: Array) -> float:
     """Distance from 1 to the next number in the precision of `array`."""
-    return float(namespace(array).finfo(array.dtype).eps)
+    return _limits(namespace(array), array.dtype)[0]
 
 
 def product_rounding(eps: float, n: int) -> float:
@@ -57,7 +59,13 @@ def product_rounding(eps: float, n: int) -> float:
 
 def smallest_normal(array: Array) -> float:
     """Smallest number of full precision in the dtype of `array`."""
-    return float(namespace(array).finfo(array.dtype).smallest_normal)
+    return _limits(namespace(array), array.dtype)[1]
+
+
+@cache
+def _limits(xp: Any, dtype: Any) -> tuple[float, float]:
+    limits = xp.finfo(dtype)
+    return float(limits.eps), float(limits.smallest_normal)
 
 
 def to_numpy(array: Array) -> np.ndarray:
@@ -120,11 +128,24 @@ def rows_times(rows: Array, matrix: Array) -> Array:
     """
     if is_numpy(rows) and rows.ndim == matrix.ndim == 2 and rows.dtype == matrix.dtype:
         gemm = dgemm if rows.dtype == np.float64 else sgemm
+        if matrix.flags.c_contiguous and rows.flags.c_contiguous and _batch_comes_first():
+            return np.ascontiguousarray(gemm(1.0, rows.T, matrix.T, trans_a=True))
         if matrix.flags.c_contiguous:
             return gemm(1.0, matrix.T, rows.T, trans_a=True).T
         return gemm(1.0, matrix, rows.T).T
     xp = namespace(rows, matrix)
     return xp.matmul(rows, xp.matrix_transpose(matrix))
+
+
+@cache
+def _batch_comes_first() -> bool:
+    """Whether BLAS is to see the batch as rows, and not as columns.
+
+    Two threads of OpenBLAS with AVX2 (its kernels for Haswell and Zen) then take 0.8 ms instead of
+    1.3 for 60 rows and a matrix of 784 x 784; with AVX-512 it is the other way round, by less.
+    """
+    pools = threadpool_info()
+    return any(pool.get("architecture") in {"Haswell", "Zen"} for pool in pools)
 
 
 def row_indices(mask: Array) -> list[int]:
@@ -140,11 +161,22 @@ def take_rows(array: Array, indices: Sequence[int]) -> Array:
 
 def put_rows(array: Array, indices: Sequence[int], rows: Array) -> Array:
     """`array` with the samples at `indices` replaced by `rows`."""
+    if is_numpy(array):
+        replaced = array.copy()
+        replaced[list(indices)] = rows
+        return replaced
     xp, device, batch = namespace(array), array_api_compat.device(array), array.shape[0]
     source = list(range(batch))
     for place, index in enumerate(indices):
         source[index] = batch + place
     return xp.take(xp.concat([array, rows], axis=0), xp.asarray(source, device=device), axis=0)
+
+
+def put_units(array: np.ndarray, units: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """A copy of a NumPy array with the entries at `units` (flattened) replaced by `values`."""
+    replaced = array.copy()
+    replaced.reshape(-1)[units] = values
+    return replaced
 
 
 def widened(array: Array, units: int) -> Array:

@@ -96,7 +96,7 @@ class Network:
         """L, the number of weight matrices."""
         return len(self.weights)
 
-    @property
+    @cached_property
     def widths(self) -> tuple[int, ...]:
         """N_0 .. N_L."""
         return (self.n_inputs, *(int(weights.shape[-1]) for weights in self.weights))

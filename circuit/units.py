@@ -1,8 +1,9 @@
 """What the units of one layer make of a shift: the response upwards and the message downwards.
 
-Owns the two pathways' messages as functions of the arrays of one layer. Almost always no unit of a
-sample crosses a kink, and then a shift is multiplied by a slope; only the samples in which one does
-pay for the exact difference. Does not own weights.
+Owns the two pathways' messages as functions of the arrays of one layer. Almost no unit crosses its
+kink, and then a shift is multiplied by a slope; only the units that do pay for the exact
+difference.
+Does not own weights.
 
 Shapes: all arrays are (..., batch, units) of one layer; `below` and `scale` are the scales in which
 the drive shift k and the layer's own shift are measured.
@@ -12,8 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from circuit.activations import Activation
-from circuit.arrays import Array, put_rows, row_indices, take_rows
+from circuit.arrays import Array, is_numpy, namespace, put_units
 from circuit.feedback import Gain
 
 
@@ -60,25 +63,49 @@ def gait_message(
 
     u and A are those at the drive h + s_below k that the layer now receives.
     """
-
-    def exact(h: Array, k: Array, mismatch: Array) -> Array:
-        drive = h + below * k
-        deviation = gain.local(unit.slope(drive), mismatch)
-        return unit.inverse_difference(unit.value(drive), deviation, scale)
-
     message = slope * mismatch
     stays = unit.stays(h, k, below) if stays is None else stays
     stays = stays & unit.stays(h + below * k, message, scale)
-    return where_crossing(stays, message, exact, (h, k, mismatch))
+    return where_crossing(
+        stays,
+        message,
+        lambda h, k, mismatch: exact_gait_message(unit, h, k, below, mismatch, scale, gain),
+        (h, k, mismatch),
+    )
+
+
+def exact_gait_message(
+    unit: Activation, h: Array, k: Array, below: float, mismatch: Array, scale: float, gain: Gain
+) -> Array:
+    """`gait_message` without the question whether a unit crosses its kink."""
+    drive = h + below * k
+    deviation = gain.local(unit.slope(drive), mismatch)
+    return unit.inverse_difference(unit.value(drive), deviation, scale)
 
 
 def where_crossing(
     stays: Array, simple: Array, exact: Callable[..., Array], arrays: tuple[Array, ...]
 ) -> Array:
-    """`simple` for the samples that stay on their piece, `exact(*arrays)` for the others."""
-    crossing = row_indices(~stays)
-    if not len(crossing):
+    """`simple` for the units that stay on their piece, `exact(*arrays)` for the others."""
+    (found,) = replace_crossing(stays, (simple,), lambda *some: (exact(*some),), arrays)
+    return found
+
+
+def replace_crossing(
+    stays: Array,
+    simple: tuple[Array, ...],
+    exact: Callable[..., tuple[Array, ...]],
+    arrays: tuple[Array, ...],
+) -> tuple[Array, ...]:
+    """`where_crossing` for functions of several results. All arrays have the shape of `stays`."""
+    xp = namespace(simple[0])
+    if bool(xp.all(stays)):
         return simple
-    if simple.ndim != 2 or len(crossing) > simple.shape[0] // 2:
-        return exact(*arrays)
-    return put_rows(simple, crossing, exact(*(take_rows(array, crossing) for array in arrays)))
+    if is_numpy(stays):
+        units = np.flatnonzero(~stays)
+        if len(units) <= stays.size // 2:
+            solved = exact(*(array.reshape(-1)[units] for array in arrays))
+            pairs = zip(simple, solved, strict=True)
+            return tuple(put_units(old, units, new) for old, new in pairs)
+    pairs = zip(simple, exact(*arrays), strict=True)
+    return tuple(xp.where(stays, old, new) for old, new in pairs)

@@ -246,7 +246,7 @@ finite = st.floats(-10, 10) | st.floats(-1e-300, 1e-300) | st.sampled_from((0.0,
 def test_stays_is_never_wrong(units: list[tuple[float, float]], scale: float) -> None:
     """Where `stays` says yes, h and h + s d have one sign in exact arithmetic."""
     h, d = (np.array(column) for column in zip(*units, strict=True))
-    if leaky_relu().stays(h, d, scale):
+    if leaky_relu().stays(h, d, scale).all():
         for a, b in units:
             end = Fraction(a) + Fraction(scale) * Fraction(b)
             assert (a > 0 and end > 0) or (a < 0 and end < 0)
@@ -263,7 +263,7 @@ def test_where_units_stay_the_difference_is_slope_times_shift(
     h, d = (np.array(column) for column in zip(*units, strict=True))
     h[np.abs(h) < 1e-50] = 1.0  # s d of that size is at the end of what a float resolves
     unit = leaky_relu(SLOPE)
-    if unit.stays(h, d, scale):
+    if unit.stays(h, d, scale).all():
         moved, straight = unit.difference(h, d, scale), unit.slope(h) * d
         np.testing.assert_allclose(moved, straight, rtol=10 * np.finfo(float).eps / SLOPE)
 
@@ -273,13 +273,13 @@ def test_stays_says_yes_where_it_can() -> None:
     crosses or touches it does not."""
     h = np.array([[1.0, -1.0]] * 3 + [[0.0, 1.0], [1.0, 0.0]])
     d = np.array([[-2.0, 2.0], [-2.0, 0.0], [0.0, 2.0], [1.0, 1.0], [1.0, 1.0]])
-    assert leaky_relu().stays(h, d, 0.49).tolist() == [True, True, True, False, False]
-    assert leaky_relu().stays(h, d, 0.5).tolist() == [False] * 5
-    assert leaky_relu().stays(h, d, 0.51).tolist() == [False] * 5
-    assert leaky_relu().stays(h[None], 0 * d[None], 1.0).tolist() == [[True] * 3 + [False] * 2]
+    assert leaky_relu().stays(h, d, 0.49).all(axis=-1).tolist() == [True, True, True, False, False]
+    assert leaky_relu().stays(h, d, 0.5).all(axis=-1).tolist() == [False] * 5
+    assert leaky_relu().stays(h, d, 0.51).all(axis=-1).tolist() == [False] * 5
+    assert leaky_relu().stays(h, 0 * d, 1.0).tolist() == (h != 0).tolist()
     for unit, answer in ((linear(), True), (asinh(), False), (tanh(), False)):
-        assert unit.stays(h, d, 1e-9).tolist() == [answer] * 5
-        assert unit.stays(h[None], d[None], 1e-9).tolist() == [[answer] * 5]
+        assert unit.stays(h, d, 1e-9).tolist() == [[answer] * 2] * 5
+        assert unit.stays(h[None], d[None], 1e-9).shape == (1, 5, 2)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ from circuit.methods.sweep import sweep
 from circuit.network import Activity
 from circuit.scale import ONE, Scale
 from circuit.shifts import Shifts, renormalised
-from circuit.units import gait_message, itp_message, response, where_crossing
+from circuit.units import exact_gait_message, replace_crossing
 from circuit.verification import Judgement
 
 Through = Callable[[int, Array], Array]  # (layer, array) -> the array beyond W_layer
@@ -54,9 +55,10 @@ Couplings = Sequence[Array | None]  # Q_1 .. Q_L, None where zero
 
 UNIT_ITERATIONS = 200  # of the scalar equation at a unit; inside a linear piece it takes one
 NEWTON_ITERATIONS = 6
+STEEPEST_SECANT = 0.9  # beyond it a secant is not trusted, and the iteration is left plain
 STALLED = 0.3  # a descent that leaves more than this of the residual has gained too little
 PREPARATORY_DESCENTS = 20
-CROSSING_DESCENTS = 3
+SURE = 1e-2  # of the tolerance: an expected error below it is not worth another descent
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,115 +69,172 @@ class Descent:
     ----------
     values : d_l for l = 1 .. L (None below the layer where the descent ended)
     inflows : what reached each layer from above, in units of its scale
-    carried : the part of d_l whose way through the weights above is not yet accounted for
+    messages : v_l
+    carried : the part of d_l whose way through the weights above is not yet accounted for; None
+        where there is none
     scales : s_1 .. s_L
     crossed : samples in which a unit crossed its kink (all of them, for units that curve)
     """
 
     values: tuple[Array | None, ...]
     inflows: tuple[Array | None, ...]
+    messages: tuple[Array | None, ...]
     carried: tuple[Array | None, ...]
     scales: tuple[Scale, ...]
     crossed: frozenset[int] = frozenset()
 
+    def samples(self, rows: Sequence[int]) -> Descent:
+        """The descent of some samples of the batch."""
+        return Descent(
+            _some(self.values, rows),
+            _some(self.inflows, rows),
+            _some(self.messages, rows),
+            _some(self.carried, rows),
+            self.scales,
+            frozenset(place for place, row in enumerate(rows) if row in self.crossed),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Matrices:
+    """The weights and their explicit inverses, in full or in low precision.
+
+    Attributes
+    ----------
+    push, pull
+        (layer, rows) -> `W_layer` or its inverse applied to every row, in the dtype of the rows.
+    rounding : of their entries, relative
+    """
+
+    push: Through
+    pull: Through
+    rounding: float
+
 
 def start(trial: Trial, tolerance: float) -> Progress:
     """The closed form, with the couplings that it leaves out found in low precision."""
-    xp, factors = namespace(trial.error), trial.network.factors
-    low = _in_float32(trial)
+    circuit = trial.circuit
+    nothing: Couplings = (None,) * trial.network.depth
+    exact = _matrices(trial)
+    if _needs_preparation(trial):
+        low = _in_float32(trial)
+        quick = _low_matrices(trial) if low is not trial else exact
+        first = descend(low, nothing, quick.pull, bottom=2)
+        couplings, evaluations = _prepare(low, first, nothing, quick, tolerance)
+        xp = namespace(trial.error)
+        couplings = [None if q is None else xp.astype(q, trial.error.dtype) for q in couplings]
+        final = descend(trial, couplings, exact.pull, first.scales)
+        return Progress(Shifts(final.values, final.scales, circuit.gains), evaluations + 2)
+    final = descend(trial, nothing, exact.pull)
+    shifts, rows = Shifts(final.values, final.scales, circuit.gains), _coupled(final)
+    if not rows or trial.error.ndim != 2:
+        return Progress(shifts, 1)
+    # only where a unit crossed its kink is anything left to couple: once more for those samples
+    part, few = trial.samples(rows), final.samples(rows)
+    quick = _low_matrices(trial)
+    couplings, evaluations = _prepare(part, few, nothing, quick, tolerance, base=few)
+    again = descend(part, couplings, _pull_near(few, part, quick), final.scales)
+    pairs = zip(shifts.values, again.values, strict=True)
+    values = tuple(put_rows(old, rows, new) for old, new in pairs)
+    return Progress(shifts.with_values(values), evaluations + 2)
 
-    def pull(layer: int, drive_shift: Array) -> Array:
-        return rows_times(drive_shift, factors[layer - 1].inverse)
 
-    def pull_low(layer: int, drive_shift: Array) -> Array:
-        if low is trial:
-            return pull(layer, drive_shift)
-        return rows_times(drive_shift, factors[layer - 1].low_precision[1])
+def _prepare(
+    trial: Trial,
+    descent: Descent,
+    previous: Couplings,
+    matrices: Matrices,
+    tolerance: float,
+    base: Descent | None = None,
+) -> tuple[Couplings, int]:
+    """The couplings that follow from `descent`, which was made with `previous`; and the number of
+    further descents that this took.
 
-    def push_low(layer: int, shift: Array) -> Array:
-        if low is trial:
-            return rows_times(shift, factors[layer - 1].weights)
-        return rows_times(shift, factors[layer - 1].low_precision[0])
-
-    couplings: Couplings = (None,) * trial.network.depth
-    scales, evaluations = None, 0
-    while _needs_preparation(trial) and evaluations < PREPARATORY_DESCENTS:
-        descent = descend(low, couplings, pull_low, scales, bottom=2)
-        scales, evaluations = descent.scales, evaluations + 1
-        previous, couplings = couplings, ascend(low, descent, push_low)
-        change, size = _change(low, descent, couplings, previous)
+    They are small beside the shifts, so that a few digits of them are enough. `base` is a descent
+    in full precision, where there has been one.
+    """
+    pull = matrices.pull if base is None else _pull_near(base, trial, matrices)
+    # below the lowest layer with anything to carry nothing will be coupled
+    carrying = (i for i, carried in enumerate(descent.carried, 1) if carried is not None)
+    lowest = min(carrying, default=1)
+    for evaluations in range(PREPARATORY_DESCENTS):
+        couplings = ascend(trial, descent, matrices.push)
+        change, size = _change(trial, descent, couplings, previous)
         # the state is off by `change`; the couplings made from it are off by that times their size
-        unsure = (change * size > 1e-3 * tolerance) & (change > 8 * epsilon(low.error))
+        unsure = (change * size > SURE * tolerance) & (change > 8 * matrices.rounding)
         left = np.flatnonzero(unsure).tolist()
         if not left:
-            break
-        if low.error.ndim == 2 and len(left) <= low.error.shape[0] // 2:
-            couplings = _prepare_few(low, left, couplings, scales, pull_low, push_low)
-            break
-    couplings = tuple(None if q is None else xp.astype(q, trial.error.dtype) for q in couplings)
-    final = descend(trial, couplings, pull, scales)
-    shifts = Shifts(final.values, final.scales, trial.circuit.gains)
-    if not _needs_preparation(trial) and trial.error.ndim == 2:
-        shifts = _resolve_crossings(trial, final, shifts, tolerance, pull)
-    return Progress(shifts, evaluations + 1)
+            return couplings, evaluations
+        if trial.error.ndim == 2 and len(left) <= trial.error.shape[0] // 2:
+            part, few = trial.samples(left), _some(couplings, left)
+            near = None if base is None else base.samples(left)
+            pull = matrices.pull if near is None else _pull_near(near, part, matrices)
+            again = descend(part, few, pull, descent.scales, bottom=lowest)
+            better, more = _prepare(part, again, few, matrices, tolerance, near)
+            return _merged(couplings, left, better), evaluations + 1 + more
+        previous = couplings
+        descent = descend(trial, couplings, pull, descent.scales, bottom=lowest)
+    return couplings, PREPARATORY_DESCENTS
 
 
-def _prepare_few(
-    trial: Trial,
-    rows: list[int],
-    couplings: Couplings,
-    scales: Sequence[Scale],
-    pull: Through,
-    push: Through,
-) -> Couplings:
-    """Repeat the descent for a few samples, so that their couplings are as good as the others'."""
-    part = trial.samples(rows)
-    few: Couplings = tuple(None if q is None else take_rows(q, rows) for q in couplings)
-    few = ascend(part, descend(part, few, pull, scales, bottom=2), push)
-    pairs = zip(couplings, few, strict=True)
+def _matrices(trial: Trial) -> Matrices:
+    factors = trial.network.factors
+    return Matrices(
+        push=lambda layer, rows: rows_times(rows, factors[layer - 1].weights),
+        pull=lambda layer, rows: rows_times(rows, factors[layer - 1].inverse),
+        rounding=epsilon(trial.error),
+    )
+
+
+def _low_matrices(trial: Trial) -> Matrices:
+    xp, factors = namespace(trial.error), trial.network.factors
+    if trial.error.dtype == xp.float32:
+        return _matrices(trial)
+
+    def times(rows: Array, matrix: Array) -> Array:
+        product = rows_times(xp.astype(rows, xp.float32, copy=False), matrix)
+        return xp.astype(product, rows.dtype, copy=False)
+
+    return Matrices(
+        push=lambda layer, rows: times(rows, factors[layer - 1].low_precision[0]),
+        pull=lambda layer, rows: times(rows, factors[layer - 1].low_precision[1]),
+        rounding=float(xp.finfo(xp.float32).eps),
+    )
+
+
+def _pull_near(base: Descent, trial: Trial, matrices: Matrices) -> Through:
+    """The pull-back for states near that of `base`, where there was one in full precision: only
+    what has changed since goes through `matrices`.
+    """
+
+    def pull(layer: int, message: Array) -> Array:
+        inflow: Any = base.inflows[layer - 2]
+        known = inflow[..., : message.shape[-1]]
+        known = known / _sent_ratio(trial.circuit, base.scales, layer)
+        return known + matrices.pull(layer, message - base.messages[layer - 1])
+
+    return pull
+
+
+def _coupled(descent: Descent) -> list[int]:
+    """Samples of which some part is carried on: those in which a unit below the output is bent."""
+    rows: set[int] = set()
+    for carried in descent.carried:
+        if carried is not None:
+            rows.update(row_indices(namespace(carried).any(carried != 0, axis=-1)))
+    return sorted(rows)
+
+
+def _some(arrays: Sequence[Array | None], rows: Sequence[int]) -> tuple[Array | None, ...]:
+    return tuple(None if array is None else take_rows(array, rows) for array in arrays)
+
+
+def _merged(couplings: Couplings, rows: list[int], few: Couplings) -> Couplings:
+    """`couplings` with those of some samples replaced."""
     return tuple(
-        all_ if all_ is None or some is None else put_rows(all_, rows, some) for all_, some in pairs
+        all_ if all_ is None or some is None else put_rows(all_, rows, some)
+        for all_, some in zip(couplings, few, strict=True)
     )
-
-
-def _resolve_crossings(
-    trial: Trial, descent: Descent, shifts: Shifts, tolerance: float, pull: Through
-) -> Shifts:
-    """Repeat the descent, with couplings, for the few samples in which a unit crossed a kink."""
-    crossing = sorted(
-        {
-            sample
-            for value, carried in zip(descent.values, descent.carried, strict=True)
-            if carried is not None
-            for sample in row_indices(row_norms(carried) > 100 * epsilon(value) * row_norms(value))
-        }
-    )
-    if not crossing:
-        return shifts
-
-    def some(arrays: Sequence[Array | None], rows: Sequence[int]) -> tuple[Array | None, ...]:
-        return tuple(None if array is None else take_rows(array, rows) for array in arrays)
-
-    rows: list[int] = crossing
-    couplings: Couplings = (None,) * trial.network.depth
-    part, few = trial.samples(rows), descent
-    few = Descent(
-        some(few.values, rows), some(few.inflows, rows), some(few.carried, rows), few.scales
-    )
-    for _ in range(CROSSING_DESCENTS):
-        previous, couplings = couplings, ascend(part, few, trial.network.push)
-        few = descend(part, couplings, pull, descent.scales)
-        pairs = zip(shifts.values, few.values, strict=True)
-        shifts = shifts.with_values(tuple(put_rows(old, rows, new) for old, new in pairs))
-        change, size = _change(part, few, couplings, previous)
-        left = np.flatnonzero(change * size > 1e-3 * tolerance).tolist()
-        if not left:
-            break
-        rows, couplings, part = [rows[i] for i in left], some(couplings, left), part.samples(left)
-        few = Descent(
-            some(few.values, left), some(few.inflows, left), some(few.carried, left), few.scales
-        )
-    return shifts
 
 
 def _needs_preparation(trial: Trial) -> bool:
@@ -232,25 +291,33 @@ def descend(
     values: list[Array | None] = [None] * depth
     inflows: list[Array | None] = [None] * depth
     carried: list[Array | None] = [None] * depth
+    messages: list[Array | None] = [None] * depth
     crossed: set[int] = set()
     inflow = circuit.strength(depth) * ONE.over(used[-1]).value * trial.error
     for layer in range(depth, bottom - 1, -1):
         i = layer - 1
         inflows[i] = inflow
-        values[i], message, carried[i], rows = _solve_units(
+        values[i], messages[i], carried[i], rows = _solve_units(
             trial, layer, inflow, couplings[i], used
         )
         crossed.update(rows)
         if layer == bottom:
             break
-        inflow = _sent_ratio(circuit, used, layer) * pull(layer, message)
+        inflow = _sent_ratio(circuit, used, layer) * pull(layer, messages[i])
         if scales is None:
             inflow, grown = renormalised(inflow, used[i - 1], layer - 1)
             step = grown.exponent - used[i - 1].exponent
             # the layers below inherit the growth, so that the ratios of scales stay moderate
             used[:i] = [scale.shifted(step) for scale in used[:i]]
         inflow = widened(inflow, network.widths[layer - 1])
-    return Descent(tuple(values), tuple(inflows), tuple(carried), tuple(used), frozenset(crossed))
+    return Descent(
+        tuple(values),
+        tuple(inflows),
+        tuple(messages),
+        tuple(carried),
+        tuple(used),
+        frozenset(crossed),
+    )
 
 
 def ascend(trial: Trial, descent: Descent, push: Through) -> Couplings:
@@ -293,40 +360,46 @@ def _itp_units(
     rho = _known_ratio(circuit, scales, layer)
     scale, below = scales[layer - 1].value, scales[layer - 2].value
     kept = _on_projecting(trial, layer, inflow, 1 - circuit.strength(layer), 1.0)
-    kept_a = kept * circuit.ratios[layer - 2]
-    pivot = 1 - kept_a
 
-    def solve(h: Array, y: Array, slope: Array, inflow: Array, d: Array, *q: Array) -> Array:
+    def solve(
+        h: Array, y: Array, inflow: Array, own: Array, extra: Array, kept: Array, q: Array
+    ) -> tuple[Array, ...]:
+        d, kept_a = own + extra, kept * circuit.ratios[layer - 2]
         for iteration in range(UNIT_ITERATIONS):
-            message = itp_message(unit, h, y, slope, d, scale)
-            k = sum(q, rho * message)
-            gap = kept * alpha * response(unit, h, slope, k, below) + inflow - d
+            message = unit.inverse_difference(y, d, scale)
+            k = q + rho * message
+            gap = kept * alpha * unit.difference(h, k, below) + inflow - d
             if largest(xp.abs(gap)) <= 16 * epsilon(d) * largest(xp.abs(d)):
                 break
             if iteration < NEWTON_ITERATIONS:
                 steepness = unit.slope(h + below * k) / unit.slope(h + scale * message)
-                d = d + gap / xp.maximum(1 - kept_a * steepness, 0.1 * pivot + 0 * d)
+                d = d + gap / xp.maximum(1 - kept_a * steepness, 0.1 * (1 - kept_a))
             else:
                 d = d + gap  # between two kinks Newton's method can go to and fro; this cannot
-        return d
+        return d, message, d - own
 
     h, y, slope = activity.drive(layer), activity.rates[layer], activity.slope(layer)
-    d = inflow if coupling is None else inflow + kept * alpha * slope * coupling
-    d = d / pivot
-    # the linear solution stands where neither the sender nor the drive crosses a kink
-    stays = unit.stays(h, d / slope, scale)
-    extra: tuple[Array, ...] = ()
+    own = d = inflow / (1 - kept * circuit.ratios[layer - 2])
+    extra = None
     if coupling is not None:
-        extra = (coupling,)
-        stays = stays & unit.stays(h, rho * (d / slope) + coupling, below)
-    d = where_crossing(stays, d, solve, (h, y, slope, inflow, d, *extra))
-    message = itp_message(unit, h, y, slope, d, scale)
-    crossed = row_indices(~stays)
+        extra = (kept * alpha / (1 - kept * circuit.ratios[layer - 2])) * (slope * coupling)
+        d = own + extra
+    message = d / slope
+    # the linear solution stands where neither the sender nor the drive crosses a kink
+    stays = unit.stays(h, message, scale)
+    if coupling is not None:
+        stays = stays & unit.stays(h, rho * message + coupling, below)
+    crossed = _crossing(stays)
+    if crossed:
+        none = xp.zeros_like(d)
+        extra = none if extra is None else extra
+        q = none if coupling is None else coupling
+        d, message, extra = replace_crossing(
+            stays, (d, message, extra), solve, (h, y, inflow, own, extra, none + kept, q)
+        )
     if layer == trial.network.depth:
-        return d, message, None, crossed
-    carried = d - (circuit.ratios[layer - 1] / circuit.strength(layer)) * inflow
-    negligible = largest(xp.abs(carried)) <= 32 * epsilon(d) * largest(xp.abs(d))
-    return d, message, None if negligible else carried, crossed
+        extra = None  # nothing lies above
+    return d, message, extra, crossed
 
 
 def _gait_units(
@@ -344,22 +417,32 @@ def _gait_units(
     if is_output:
         pulled = _on_projecting(trial, layer, inflow, circuit.strength(layer), 0.0)
 
-    def settled(k: Array, p: Array, m: Array, message: Array) -> Array:
-        return xp.concat([m + p, message, p], axis=-1)
-
-    def solve(h: Array, slope: Array, inflow: Array, k: Array, m: Array, *q: Array) -> Array:
+    def solve(
+        h: Array, inflow: Array, k: Array, m: Array, pulled: Array, q: Array
+    ) -> tuple[Array, ...]:
+        last = None
         for _ in range(UNIT_ITERATIONS):
-            p = alpha * response(unit, h, slope, k, below)
+            p = alpha * unit.difference(h, k, below)
             if is_output:
                 m = inflow - pulled * p
-            message = gait_message(unit, h, slope, k, below, m, scale, circuit.pathway)
-            previous, k = k, sum(q, rho * message)
-            if largest(xp.abs(k - previous)) <= 16 * epsilon(k) * largest(xp.abs(k)):
+            message = exact_gait_message(unit, h, k, below, m, scale, circuit.pathway)
+            image = q + rho * message
+            step = ahead = image - k
+            if largest(xp.abs(step)) <= 16 * epsilon(k) * largest(xp.abs(k)):
                 break
-        return settled(k, p, m, message)
+            if last is not None:
+                # by the secant (Wegstein 1958): in a linear piece this arrives
+                moved = k - last[0]
+                still = moved == 0
+                secant = xp.where(
+                    still, 0 * k, (image - last[1]) / xp.where(still, 1 + 0 * k, moved)
+                )
+                ahead = step / (1 - xp.where(xp.abs(secant) < STEEPEST_SECANT, secant, 0 * k))
+            last = k, image
+            k = k + ahead
+        return m + p, message, p
 
     h, slope, m = activity.drive(layer), activity.slope(layer), inflow
-    extra: tuple[Array, ...] = ()
     if is_output:
         if coupling is not None:
             m = m - pulled * alpha * slope * coupling
@@ -367,16 +450,24 @@ def _gait_units(
     message = slope * m
     k = rho * message
     if coupling is not None:
-        extra, k = (coupling,), k + coupling
+        k = k + coupling
     stays = unit.stays(h, k, below) & unit.stays(h + below * k, message, scale)
     p = alpha * (slope * k)
-    crossing = row_indices(~stays)
-    if not crossing:
-        return m + p, message, p, []
-    arrays = (h, slope, inflow, k, m, *extra)
-    solved = where_crossing(stays, settled(k, p, m, message), solve, arrays)
-    n = inflow.shape[-1]
-    return solved[..., :n], solved[..., n : 2 * n], solved[..., 2 * n :], crossing
+    d = m + p
+    crossed = _crossing(stays)
+    if crossed:
+        none = xp.zeros_like(d)
+        q = none if coupling is None else coupling
+        d, message, p = replace_crossing(
+            stays, (d, message, p), solve, (h, inflow, k, m, none + pulled, q)
+        )
+    return d, message, p, crossed
+
+
+def _crossing(stays: Array) -> list[int]:
+    """Samples in which some unit does not stay on its piece."""
+    xp = namespace(stays)
+    return [] if bool(xp.all(stays)) else row_indices(~xp.all(stays, axis=-1))
 
 
 def _change(
