@@ -147,11 +147,7 @@ def best_strength(strengths: np.ndarray, bias: np.ndarray, noise: np.ndarray) ->
     if last < 3:
         return Best(math.nan, math.nan, False)
     x = np.log(strengths[:last])
-    tiny = float(np.finfo(np.float64).tiny)
-    curves = [
-        scipy.interpolate.PchipInterpolator(x, np.log(np.maximum(values[:last], tiny)))
-        for values in (bias, noise)
-    ]
+    curves = [log_curve(strengths[:last], values[:last]) for values in (bias, noise)]
 
     def log_error(position: float) -> float:
         return float(np.logaddexp(*(2 * curve(position) for curve in curves)) / 2)
@@ -163,6 +159,13 @@ def best_strength(strengths: np.ndarray, bias: np.ndarray, noise: np.ndarray) ->
     )
     inside = bool(x[0] + 1e-3 < found.x < x[-1] - 1e-3)
     return Best(math.exp(found.x), math.exp(found.fun), inside)
+
+
+def log_curve(strengths: np.ndarray, values: np.ndarray) -> scipy.interpolate.PchipInterpolator:
+    """log(values) as a function of log(gamma), interpolated; zeros count as the smallest number."""
+    tiny = np.finfo(np.float64).tiny
+    logs = np.log(np.maximum(values, tiny))
+    return scipy.interpolate.PchipInterpolator(np.log(strengths), logs)
 
 
 def predicted_exponent(order: int, passes: int) -> float:
@@ -181,7 +184,8 @@ def fitted_exponent(strengths: np.ndarray, bias: np.ndarray, noise: np.ndarray) 
 
     gamma is best where d(bias^2) + p d(noise^2) = 0, which gives the noise power p = sigma^2/T for
     every gamma without a search. For small gamma log p = a + (1/s) log gamma + c gamma, fitted by
-    least squares; s is returned.
+    least squares; s is returned. NaN where bias does not grow or noise not fall throughout, as when
+    a unit crosses its kink.
 
     Parameters
     ----------
@@ -190,6 +194,8 @@ def fitted_exponent(strengths: np.ndarray, bias: np.ndarray, noise: np.ndarray) 
     noise : (n,), at sigma^2/T = 1
     """
     x = np.log(strengths)
+    if not ((bias > 0).all() and (np.diff(bias) > 0).all() and (np.diff(noise) < 0).all()):
+        return math.nan
     steeper_bias, steeper_noise = (
         values**2 * np.gradient(np.log(values), x) for values in (bias, noise)
     )

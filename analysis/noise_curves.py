@@ -143,5 +143,6 @@ def broken(data: xr.Dataset) -> list[tuple[str, str, xr.Dataset]]:
             == (activation, pathway)
             and data["status"].values[cell] == "converged"
         ]
-        series.append((activation, pathway, data.isel(cell=chosen)))
+        if chosen:
+            series.append((activation, pathway, data.isel(cell=chosen)))
     return series

@@ -463,6 +463,16 @@ def test_fitted_exponent_is_the_predicted_one(order, passes):
     assert math.log(best[1] / best[0]) / math.log(2) == pytest.approx(expected, rel=1e-4)
 
 
+def test_no_exponent_is_fitted_where_there_is_no_law():
+    """A kink that one strength crosses, no bias at all, noise that grows."""
+    weak = STRENGTHS[STRENGTHS < 0.03]
+    crossed = weak.copy()
+    crossed[4] = 10.0
+    assert math.isnan(fitted_exponent(weak, crossed, 1 / weak))
+    assert math.isnan(fitted_exponent(weak, 0 * weak, 1 / weak))
+    assert math.isnan(fitted_exponent(weak, weak, weak))
+
+
 # --- Brian2 ---
 
 # two read-outs, two layers, variance and mean, two tails: false alarms in one run of a thousand

@@ -22,7 +22,7 @@ from analysis.figures.canvas import (
     styled,
 )
 from analysis.intervals import LEVEL, over_repetitions
-from analysis.noise import best_strength, predicted_exponent
+from analysis.noise import best_strength, log_curve, predicted_exponent
 from analysis.noise_curves import (
     SIGMA,
     Case,
@@ -106,20 +106,21 @@ def noise_against_bias(data: xr.Dataset) -> Figure:
             axes: Axes = grid[row][column]
             table = curves(data, Case(int(depth), layer), DURATION)
             turned = curves(data, Case(int(depth), layer, error="misdirection"), DURATION)
-            gammas = table["gamma"].values
             bias, noise = table["bias"].values[0], SIGMA * table["noise"].values[0]
-            best = best_strength(gammas, bias, noise)
-            axes.loglog(gammas, noise, ":", color=COLOURS["itp"], lw=1.8, label="noise")
-            axes.loglog(gammas, bias, "--", color=COLOURS["gait"], lw=1.5, label="bias")
-            axes.loglog(
-                gammas,
-                turned["bias"].values[0],
-                "-.",
-                color=COLOURS["gait"],
-                lw=0.9,
-                label="bias, direction only",
+            there = np.isfinite(bias)
+            strengths = table["gamma"].values[there]
+            gammas = np.geomspace(strengths[0], strengths[-1], 200)
+            noisy, biased, misdirected = (
+                np.exp(log_curve(strengths, values[there])(np.log(gammas)))
+                for values in (noise, bias, turned["bias"].values[0])
             )
-            axes.loglog(gammas, np.hypot(bias, noise), color="k", lw=1.5, label="bias and noise")
+            best = best_strength(table["gamma"].values, bias, noise)
+            axes.loglog(gammas, noisy, ":", color=COLOURS["itp"], lw=1.8, label="noise")
+            axes.loglog(gammas, biased, "--", color=COLOURS["gait"], lw=1.5, label="bias")
+            axes.loglog(
+                gammas, misdirected, "-.", color=COLOURS["gait"], lw=0.9, label="bias of direction"
+            )
+            axes.loglog(gammas, np.hypot(biased, noisy), color="k", lw=1.5, label="bias and noise")
             if best.inside:
                 axes.plot(best.strength, best.error, "o", ms=8, color=COLOURS["bp"])
                 axes.annotate(
@@ -139,7 +140,7 @@ def noise_against_bias(data: xr.Dataset) -> Figure:
         grid[row][0].set_ylim(1e-4, 1e2)
     for axes in grid[1]:
         axes.set_xlabel("feedback strength gamma")
-    grid[0][0].legend(fontsize=8, loc="lower right", labelspacing=0.25)
+    grid[0][-1].legend(fontsize=8.5, loc="upper left", labelspacing=0.25)
     headline(
         figure,
         "Weak feedback is exact but noisy, strong feedback biased: the best strength lies between\n"
@@ -201,7 +202,7 @@ def best_feedback(data: xr.Dataset) -> Figure:
 
 @styled
 def linear_range(data: xr.Dataset) -> Figure:
-    """Brian2 against the linear theory as the noise grows: variance and mean of the shift.
+    """Brian2 against the linear theory as the noise grows: variance of the shift, mean mismatch.
 
     Wants `simulated_ratio`, `standard_error`, `mean_z` (cell, readout, layer), `kink_noise` (cell).
     """
@@ -209,21 +210,22 @@ def linear_range(data: xr.Dataset) -> Figure:
     figure, grid = panels(2, max(len(series), 1), figsize=(8.6, 5.0), sharex=True, sharey="row")
     for column, (activation, pathway, cells) in enumerate(series):
         layers = int(cells["depth"].values[0]) + 1
-        one, colours = cells.sel(readout="shift"), shades(layers)
+        colours = shades(layers)
         upper: Axes = grid[0][column]
         lower: Axes = grid[1][column]
         for layer in range(layers, 0, -1):
-            part, noise = one.sel(layer=layer), cells["noise"].values
+            part, noise = cells.sel(layer=layer), cells["noise"].values
+            shift = part.sel(readout="shift")
             style: Any = {"color": colours[layer - 1], "ms": 4, "lw": 1.2}
             upper.errorbar(
                 noise * 1.08 ** (layer - (layers + 1) / 2),
-                part["simulated_ratio"].values,
-                yerr=2 * part["standard_error"].values,
+                shift["simulated_ratio"].values,
+                yerr=2 * shift["standard_error"].values,
                 fmt="o-",
                 label="output" if layer == layers else f"layer {layer}",
                 **style,
             )
-            lower.plot(noise, part["mean_z"].values, "o-", **style)
+            lower.plot(noise, part["mean_z"].sel(readout="mismatch").values, "o-", **style)
         kink = float(cells["kink_noise"].values[0])
         for axes, level in ((upper, 1.0), (lower, 0.0)):
             axes.axhline(level, color=COLOURS["grey"], lw=0.8)
@@ -233,12 +235,13 @@ def linear_range(data: xr.Dataset) -> Figure:
         upper.set_title(f"{activation}, {pathway.upper()} pathway")
         lower.set_xlabel("noise sigma (rate)")
     grid[0][0].set_ylabel("noise power of the shift,\nBrian2 / linear theory")
-    grid[1][0].set_ylabel("mean shift off its value\n(standard deviations of the mean)")
-    grid[0][0].legend(fontsize=8, loc="lower left", labelspacing=0.25)
+    grid[1][0].set_ylabel("mean mismatch off its\nvalue (z-score)")
+    if series:
+        grid[0][0].legend(fontsize=8, loc="lower left", labelspacing=0.25)
     headline(
         figure,
-        "The linear theory bears strong noise, but not kinks in the ITP pathway\n"
-        "(gamma 0.2, bars: two standard errors; dotted: noise at which one standard deviation "
+        "Noise across kinks upsets the ITP pathway, and moves the mean mismatch in both pathways\n"
+        "(gamma 0.2; bars: two standard errors; dotted: noise at which one standard deviation "
         "reaches the nearest kink)",
     )
     return figure
@@ -246,8 +249,8 @@ def linear_range(data: xr.Dataset) -> Figure:
 
 NOISE: Drawings = {
     # name -> (variables it needs, function)
-    "signal_to_noise": (("image_snr", "simulated_ratio"), signal_to_noise),
+    "noise_signal": (("image_snr", "simulated_ratio"), signal_to_noise),
     "noise_against_bias": (("misdirection", "update_noise"), noise_against_bias),
-    "best_feedback": (("bias", "update_noise"), best_feedback),
-    "linear_range": (("mean_z", "kink_noise"), linear_range),
+    "noise_best_feedback": (("bias", "update_noise"), best_feedback),
+    "noise_linear_range": (("mean_z", "kink_noise"), linear_range),
 }
