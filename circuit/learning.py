@@ -1,0 +1,261 @@
+"""One step of learning: a batch of images in, a network with other weights out.
+
+Owns the order of things in a step: forward pass, shifts of the rule or of the settled circuit, the
+local weight change, the pull towards orthogonality, Adam. Does not own any of these, nor epochs,
+data or files.
+
+A leading axis of weights, inputs and targets is a stack of networks that learn side by side, each
+from its own images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import array_api_compat
+
+from circuit import adam, orthogonality
+from circuit.arrays import Array, namespace
+from circuit.dynamics import begin, build_circuit
+from circuit.equilibrium import settle
+from circuit.errors import CircuitError
+from circuit.feedback import PATHWAYS
+from circuit.losses import LOSSES, VALUES, output_error
+from circuit.network import Activity, Network, forward
+from circuit.plasticity import updates
+from circuit.rules import RULES
+from circuit.shifts import Shifts
+from circuit.verification import Status
+
+CIRCUIT = "circuit"
+READOUTS = ("shift", "mismatch")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a step of learning is: plain values, the same in every step.
+
+    Attributes
+    ----------
+    rule : bp, tp, itp, gait, or circuit, which settles for every batch
+    feedback_strength : gamma (itp, gait, circuit)
+    pathway, readout : of the circuit; itp or gait, shift or mismatch
+    loss : a name in `losses.LOSSES`
+    learning_rate, beta1, beta2, epsilon, bias_correction : see `adam.Adam`
+    orthogonality : lambda of Eq. 23
+    orthogonality_of : "rows", as printed, or "columns", as the public code effectively does
+    orthogonality_every : the gradient of Eq. 23 is taken in every k-th step, with weight k
+
+    Raises
+    ------
+    CircuitError
+        For a name that is unknown or a value out of its range.
+    """
+
+    rule: str = "gait"
+    feedback_strength: float = 1e-3
+    pathway: str = "gait"
+    readout: str = "shift"
+    loss: str = "quadratic"
+    learning_rate: float = 1e-4
+    orthogonality: float = 0.0
+    orthogonality_of: str = "rows"
+    orthogonality_every: int = 1
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    bias_correction: bool = True
+
+    def __post_init__(self) -> None:
+        for what, name, known in (
+            ("rule", self.rule, (*RULES, CIRCUIT)),
+            ("pathway", self.pathway, tuple(PATHWAYS)),
+            ("read-out", self.readout, READOUTS),
+            ("loss", self.loss, tuple(LOSSES)),
+            ("orthogonality of", self.orthogonality_of, orthogonality.SIDES),
+        ):
+            if name not in known:
+                raise CircuitError(f"{what} {name!r} is unknown; choose from {', '.join(known)}")
+        if not 0 < self.feedback_strength < 1:
+            raise CircuitError(
+                f"feedback strength gamma = {self.feedback_strength:g} is outside (0, 1); "
+                "use for example 0.001"
+            )
+        if not 0 <= self.orthogonality < float("inf"):
+            raise CircuitError(
+                f"orthogonality lambda = {self.orthogonality:g} is negative or not finite; "
+                "use for example 0.1, or 0 for none"
+            )
+        if self.orthogonality_every < 1 or self.orthogonality_every % 1:
+            raise CircuitError(
+                f"orthogonality every {self.orthogonality_every} steps: give a whole number, "
+                "1 or more"
+            )
+        self.adam()
+
+    def adam(self) -> adam.Adam:
+        """The settings of Adam."""
+        return adam.Adam(
+            self.learning_rate, self.beta1, self.beta2, self.epsilon, self.bias_correction
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Adam's running means of the direction (first) and of its square (second).
+
+    Attributes
+    ----------
+    first_weights, second_weights : tuples of L arrays, of the shapes of the weights
+    first_biases, second_biases : tuples of L arrays, of the shapes of the biases
+    """
+
+    first_weights: tuple[Array, ...]
+    first_biases: tuple[Array, ...]
+    second_weights: tuple[Array, ...]
+    second_biases: tuple[Array, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Learner:
+    """The state of a learning network.
+
+    Attributes
+    ----------
+    network : as it is after `steps` steps
+    moments : of Adam, for all weights and biases
+    steps : steps made so far
+    """
+
+    network: Network
+    moments: Moments
+    steps: int
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What a step saw, before it changed anything.
+
+    Attributes
+    ----------
+    loss : array (...), the mean over the batch, one for each network of a stack
+    correct : array (...), the fraction of the batch whose largest output is the target's
+    settled : array (...), the fraction of the batch that settled and was learnt from; None unless
+        the rule is the circuit
+    """
+
+    loss: Array
+    correct: Array
+    settled: Array | None
+
+
+def begin_learning(network: Network) -> Learner:
+    """A learner that has not learnt anything yet."""
+
+    def zeros(arrays: Sequence[Array]) -> tuple[Array, ...]:
+        return tuple(namespace(array).zeros_like(array) for array in arrays)
+
+    w, b = network.weights, network.biases
+    return Learner(network, Moments(zeros(w), zeros(b), zeros(w), zeros(b)), 0)
+
+
+def fresh(learner: Learner) -> Learner:
+    """The same state without anything that was kept for speed: what a checkpoint holds."""
+    return replace(learner, network=replace(learner.network))
+
+
+def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tuple[Learner, Step]:
+    """One step.
+
+    Parameters
+    ----------
+    inputs : array (..., batch, N_0)
+    targets : array (..., batch, n_outputs)
+
+    Raises
+    ------
+    CircuitError, ShapeMismatch, NotFinite, SingularWeights, TargetOutOfRange
+        Where the weights have become singular or are not finite, with the layer.
+    """
+    network = learner.network
+    activity, shifts, settled = _shifts(network, lesson, inputs, targets)
+    loss, correct = _marks(network, lesson, activity, targets)
+    changes = updates(network, activity, shifts)
+    pulled = lesson.orthogonality > 0 and learner.steps % lesson.orthogonality_every == 0
+    strength = lesson.orthogonality * lesson.orthogonality_every
+    settings, old = lesson.adam(), learner.moments
+    columns: list[tuple[Array, ...]] = []
+    for i, change in enumerate(changes):
+        direction = change.weights
+        if pulled:
+            direction = direction + orthogonality.descent(
+                network.weights[i], strength, lesson.orthogonality_of
+            )
+        columns.append(
+            adam.step(
+                settings,
+                learner.steps,
+                network.weights[i],
+                direction,
+                old.first_weights[i],
+                old.second_weights[i],
+            )
+            + adam.step(
+                settings,
+                learner.steps,
+                network.biases[i],
+                change.biases,
+                old.first_biases[i],
+                old.second_biases[i],
+            )
+        )
+    w, mw, vw, b, mb, vb = (tuple(column) for column in zip(*columns, strict=True))
+    moved = replace(network, weights=w, biases=b)
+    learned = Learner(moved, Moments(mw, mb, vw, vb), learner.steps + 1)
+    return learned, Step(loss, correct, settled)
+
+
+def _shifts(
+    network: Network, lesson: Lesson, inputs: Array, targets: Array
+) -> tuple[Activity, Shifts, Array | None]:
+    """The forward pass, what the synapses learn from, and the fraction that settled."""
+    if lesson.rule != CIRCUIT:
+        activity = forward(network, inputs)
+        error = output_error(network, activity, targets, lesson.loss)
+        rule = RULES[lesson.rule]
+        return activity, rule(network, activity, error, lesson.feedback_strength), None
+    circuit = build_circuit(network, lesson.pathway, lesson.feedback_strength)
+    record = settle(begin(circuit, inputs, targets, lesson.loss), must_converge=False)
+    shifts, activity = record.read_out(lesson.readout), record.trial.activity
+    xp = namespace(inputs)
+    settled = [status is Status.CONVERGED for status in record.sample_status]
+    device = array_api_compat.device(inputs)
+    mask = xp.reshape(xp.asarray(settled, device=device), inputs.shape[:-1])
+    fraction = xp.mean(xp.astype(mask, inputs.dtype), axis=-1)
+    if all(settled):
+        return activity, shifts, fraction
+    return activity, _of_settled(shifts, mask, fraction), fraction
+
+
+def _of_settled(shifts: Shifts, mask: Array, fraction: Array) -> Shifts:
+    """The shifts with those of other samples set to zero, so that the mean over the batch becomes
+    the mean over the samples that settled.
+    """
+    xp = namespace(mask, fraction)
+    weight = xp.where(fraction > 0, 1 / xp.where(fraction > 0, fraction, 1 + fraction), fraction)
+    weight, mask = weight[..., None, None], mask[..., None]
+    return shifts.with_values(
+        tuple(xp.where(mask, value * weight, xp.zeros_like(value)) for value in shifts.values)
+    )
+
+
+def _marks(
+    network: Network, lesson: Lesson, activity: Activity, targets: Array
+) -> tuple[Array, Array]:
+    """Loss and fraction correct of a batch."""
+    xp = namespace(targets)
+    outputs = activity.rates[-1][..., : network.n_outputs]
+    loss = xp.mean(VALUES[lesson.loss](outputs, targets), axis=-1)
+    same = xp.argmax(outputs, axis=-1) == xp.argmax(targets, axis=-1)
+    return loss, xp.mean(xp.astype(same, targets.dtype), axis=-1)
