@@ -1,7 +1,8 @@
 """Runs the cells of a study, on the cores of this machine or on a cluster, and keeps each result.
 
 Owns the processes, and what happens when one of them dies. Does not own what a cell is and how it
-is kept (`analysis.cells`), nor the progress that a person sees (`analysis.progress`).
+is kept (`analysis.cells`), the limit on threads (`analysis.threads`), nor what a person sees of it
+(`analysis.progress`).
 
 A group of cells is one task of Dask. The process that runs it writes every result the moment it is
 there, so whatever ends a sweep, the next `run` continues it. Every process computes with one BLAS
@@ -12,7 +13,6 @@ number.
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import threading
 import time
@@ -24,12 +24,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import scipy.linalg  # noqa: F401  its BLAS must be there when threads are limited
 import xarray as xr
 
 from analysis import records
 from analysis.cells import Cell, Study, collect, storable, store, stored
 from analysis.progress import INTERVAL, Progress
+from analysis.threads import environment, one_thread
 from circuit.errors import CircuitError
 
 __all__ = ["Study", "collect", "local_cluster", "run"]
@@ -41,7 +41,6 @@ STARTS = 3  # a cell that has taken so many processes down with it is recorded a
 PAUSE = 0.02  # seconds between two looks at what is done
 ANSWER = 10.0  # seconds that a scheduler may take to answer
 SHARING = 60.0  # seconds after which a file must be seen here that was written elsewhere (NFS)
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def run(
@@ -60,8 +59,9 @@ def run(
     workers : processes on this machine; 0 for a plain loop in this one. Same results bit for bit
     scheduler
         Address of a running Dask scheduler, such as tcp://10.0.0.1:8786, used instead of `workers`.
-        Its workers must share the folder and be able to import the measure. Interrupting a sweep
-        does not stop the groups that such workers are already running.
+        Its workers must share the folder and be able to import the measure; start them with one
+        thread each, since each runs one group at a time. Interrupting a sweep does not stop the
+        groups that such workers are already running.
     quiet : True prints nothing. Otherwise progress is reported on stderr.
 
     Returns
@@ -95,6 +95,8 @@ def run(
         with local if scheduler is None else nullcontext(scheduler) as address:
             run_on(address, study, groups, folder, progress)
     progress.close()
+    for leftover in cells_folder.glob(".*"):  # half a file, of a process that was killed
+        leftover.unlink(missing_ok=True)
     dataset = collect(study, folder)
     records.write_dataset(folder / f"{study.name}.nc", dataset)
     progress.report(study, folder, dataset)
@@ -128,7 +130,7 @@ def local_cluster(workers: int) -> Iterator[str]:
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
     }
-    with one_thread_environment(), dask.config.set(settings), ExitStack() as stack:
+    with environment(), dask.config.set(settings), ExitStack() as stack:
         with interrupt_deferred():
             cluster = LocalCluster(
                 n_workers=workers,
@@ -161,18 +163,6 @@ def interrupt_deferred() -> Iterator[None]:
 
 
 @contextmanager
-def one_thread_environment() -> Iterator[None]:
-    """Libraries loaded within use one thread; the environment is put back at the end."""
-    before = dict(os.environ)
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-@contextmanager
 def silent_logs() -> Iterator[None]:
     """What goes wrong is said once, in one line, and not by Dask in fifty."""
     loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
@@ -194,14 +184,9 @@ def run_group(study: Study, folder: Path, done: Callable[[], object] = lambda: N
     done : called after every cell
     """
     import dask
-    from threadpoolctl import threadpool_limits
 
     # synchronous: in a worker xarray would open a connection to the scheduler to write a file
-    with (
-        one_thread_environment(),
-        threadpool_limits(1),
-        dask.config.set(scheduler="synchronous"),
-    ):
+    with one_thread(), dask.config.set(scheduler="synchronous"):
         for cell in study.cells:
             if stored(study, cell, folder) is None:
                 measure(study, cell, folder)

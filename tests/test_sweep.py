@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from analysis import records, sweep
 from analysis.cells import stored
 from analysis.progress import Progress
-from analysis.sweep import Study, collect, local_cluster, run
+from analysis.sweep import Study, collect, local_cluster, run, run_group
 from circuit.errors import CircuitError
 from tests import toy_cells
 
@@ -65,7 +65,8 @@ def until(condition, seconds: float = 60.0) -> None:
 
 
 def done(folder: Path) -> int:
-    return len(list(folder.glob("products/cells/*.nc")))
+    """How many cells are on disk; a name that begins with a dot is one that is being written."""
+    return len(list(folder.glob("products/cells/[!.]*.nc")))
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +88,53 @@ def test_results_are_the_same_bytes_for_any_number_of_workers(tmp_path, address)
         run(study, tmp_path / "1", workers=1, quiet=True)
         run(study, tmp_path / "2", scheduler=address, quiet=True)
         assert (dict(os.environ), threads()) == before
+    assert (collect(study, tmp_path / "2")["threads"] == 1).all()
     expected = contents(tmp_path / "0")
     assert len(expected) == 12 + 1
     assert contents(tmp_path / "1") == expected
     assert contents(tmp_path / "2") == expected
+
+
+def test_groups_in_threads_of_one_process_leave_each_other_their_one_thread(tmp_path):
+    """As in a worker that somebody has started with several threads."""
+    studies = [products(1, 0.05), replace(products(3, 0.05), name="longer")]
+    for study in studies:
+        study.path(study.cells[0], tmp_path).parent.mkdir(parents=True)
+    before = max(threads().values())
+    in_threads((threadpool_limits, 2))  # by a thread that ends: one that lives would keep its hold
+    assert max(threads().values()) == 2
+    in_threads(*((run_group, study, tmp_path) for study in studies))
+    assert max(threads().values()) == 2
+    in_threads((threadpool_limits, before))
+    for study in studies:
+        assert (collect(study, tmp_path)["threads"] == 1).all()
+
+
+def in_threads(*calls: tuple) -> None:
+    """Make all calls at once, and wait for them."""
+    started = [threading.Thread(target=function, args=rest) for function, *rest in calls]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+
+
+def test_a_hold_on_the_number_of_threads_is_not_overlooked(tmp_path):
+    """Limits that another thread has set cannot be changed; the results would depend on them."""
+    found = []
+
+    def call() -> None:
+        try:
+            run(products(1), tmp_path, workers=0, quiet=True)
+        except CircuitError as error:
+            found.append(str(error))
+
+    with threadpool_limits(2):
+        in_threads((call,))
+    if found:
+        assert "outside its threadpool_limits" in found[0]
+    else:  # threadpoolctl before 3.7 lets every thread set the number
+        assert (collect(products(1), tmp_path)["threads"] == 1).all()
 
 
 def threads() -> dict[str, int]:
@@ -203,7 +247,7 @@ def test_interrupted_or_killed_and_resumed(tmp_path, number):
     assert not [child for child in children if child.is_running()]
     assert 3 <= done(folder) < 24
     assert not (folder / "products.nc").exists()
-    kept = {path: path.stat().st_mtime_ns for path in folder.glob("products/cells/*.nc")}
+    kept = {path: path.stat().st_mtime_ns for path in folder.glob("products/cells/[!.]*.nc")}
     run(products(8, seconds=0.05), folder, workers=0, quiet=True)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     run(products(8, seconds=0.05), tmp_path / "whole", workers=0, quiet=True)

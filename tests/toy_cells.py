@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import scipy.linalg
 import xarray as xr
+from threadpoolctl import threadpool_info
 
 
 def product(seed: int, gamma: float, seconds: float = 0.0, log: str | None = None) -> xr.Dataset:
@@ -31,6 +32,7 @@ def product(seed: int, gamma: float, seconds: float = 0.0, log: str | None = Non
             "sum": ("layer", np.cumsum(solved.ravel())[:: 90000 // 3]),
             "norm": float(np.linalg.norm(solved)),
             "count": ("layer", np.arange(3)),
+            "threads": max(pool["num_threads"] for pool in threadpool_info()),
             "word": "even" if seed % 2 == 0 else "",
             "status": "converged",
         },
