@@ -32,8 +32,8 @@ from circuit.verification import Status
 
 READOUTS = ("shift", "mismatch")
 # Steps that each method may take, so that images without an equilibrium do not cost more than all
-# others. With kinks newton settled none that direct had not, and in the GAIT circuit no later step
-# of direct settled any; in the ITP circuit some took a hundred (docs/feedback_strength.md).
+# others. With kinks newton, and in the GAIT circuit later steps of direct, settled next to none of
+# the images that were left; in the ITP circuit some took a hundred (docs/feedback_strength.md).
 STEPS_OF_DIRECT = {("smooth", "itp"): 16, ("smooth", "gait"): 16, ("kinked", "gait"): 10}
 STEPS_OF_DIRECT["kinked", "itp"] = 100
 STEPS_OF_NEWTON = {"smooth": 8, "kinked": 0}

@@ -3,7 +3,8 @@
 Owns what the study `strength` shows, drawn from `strength.nc`. Does not own the look (`canvas`).
 
 Every variable lies along `cell`; a cell is one feedback strength of one circuit. Lines are means
-over seeds, bands their 95 % intervals (Student's t). Networks of the largest width are shown.
+over seeds, bands their 95 % intervals (Student's t) where three seeds or more are there. Networks
+of the largest width are shown.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ SIGNALS: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("itp", "shift"): {"color": COLOURS["itp"], "marker": "s", "label": "ITP pathway, shift"},
 }
+FEWEST = 3  # seeds that a band is drawn for: with two it leaves the picture
 UNITS = {"leaky_relu": "leaky-ReLU", "asinh": "asinh", "tanh": "tanh", "linear": "linear"}
 
 
@@ -246,6 +248,8 @@ def time_and_stability(data: xr.Dataset) -> Figure:
                 axes.set_ylim(0, 2.1)
             if column == 0:
                 axes.set_ylabel(words[row])
+    for row, bottom in ((0, 5), (1, 0.5)):  # once all is drawn: it fixes the top as well
+        grid[row][0].set_ylim(bottom=bottom)
     _finish(grid, depths)
     _legend(grid, 0)
     headline(
@@ -363,6 +367,7 @@ def _line(
     table = np.full((len(seeds), len(gammas)), np.nan)
     table[np.searchsorted(seeds, seed), np.searchsorted(gammas, gamma)] = values[chosen]
     mean, half = over_repetitions(np.log(table) if logarithm else table)
+    half = np.where(np.isfinite(table).sum(axis=0) >= FEWEST, half, np.nan)
     low, high = mean - half, mean + half
     if logarithm:
         mean, low, high = np.exp(mean), np.exp(low), np.exp(high)
