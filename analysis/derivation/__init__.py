@@ -1,0 +1,12 @@
+"""The derivation of docs/derivation.md held against the library, claim by claim.
+
+claim      what a claim, a check of it on one network and a row of the table are
+subjects   the random networks
+literal    the printed equations with explicit matrices, in as many digits as they take
+rounding   what float64 can do to the library's side, from eps and the networks' own matrices
+rules      Eqs. 7 to 22, section 9, losses: the algorithms
+circuit    closed form, spectrum, mismatch: the equilibrium
+fits       orders in the feedback strength, as slopes with confidence intervals
+scatter    weight changes of untrained networks, for the figures
+table      all claims, run and judged; the rows as text, as labelled arrays, as JSON
+"""

@@ -1,0 +1,473 @@
+"""Claims on the equilibrium: closed form, spectrum, and what a layer's mismatch is.
+
+Owns, for each, the settled circuit of the library, the explicit formula, and the bound between.
+A settled state has a residual of up to the tolerance of every layer's shift; the bounds carry it,
+and the rounding of the pull-backs, through the equations' own matrices.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import scipy.linalg
+import scipy.optimize
+from mpmath.ctx_mp import MPContext
+
+from analysis.derivation import rounding
+from analysis.derivation.claim import Check, Plan, worst
+from analysis.derivation.literal import digits_for
+from analysis.derivation.rounding import EPS
+from analysis.derivation.rules import LINEAR, ORTHOGONAL, PIECEWISE, compared
+from analysis.derivation.subjects import Case, case, cases, shrunk, unequal
+from circuit.arrays import Array
+from circuit.dynamics import Trial, begin, build_circuit, dense_jacobian, velocity
+from circuit.equilibrium import Equilibrium, settle
+from circuit.shifts import Shifts
+
+TOLERANCE = 1e-12  # asked of every residual; a hundred times what pull-backs round to
+MOST_STEPS = 40  # a circuit that has not settled by then is left undecided
+SMALLEST_ERROR = 12  # powers of 1/8 tried before a circuit is left undecided
+STRENGTHS = (1e-6, 0.01, 0.1, 0.5)
+
+
+def as_given(outputs: Array, error: Array) -> Array:
+    """The loss -y . e: its error is e itself, also one far below the rounding of the rates."""
+    return error
+
+
+def trial_of(found: Case, pathway: str) -> Trial:
+    """The circuit of a case, with time constants of 1."""
+    circuit = build_circuit(found.network, pathway, found.gammas, time_constant=1.0)
+    return begin(circuit, found.inputs, found.error, as_given)
+
+
+def settled(
+    found: Case, pathway: str, methods: Sequence[str] = ("direct", "newton")
+) -> Equilibrium | None:
+    """The equilibrium, by Newton's method where the default finds none; None where neither does."""
+    trial = trial_of(found, pathway)
+    for method in methods:
+        record = settle(
+            trial, method, tolerance=TOLERANCE, max_steps=MOST_STEPS, must_converge=False
+        )
+        if record.converged:
+            return record
+    return None
+
+
+def undecided(found: Case, why: str) -> Check:
+    """A network of which the claim says nothing."""
+    nan = math.nan
+    return Check(found.subject, nan, nan, nan, math.inf, why)
+
+
+def ruin(gammas: Sequence[float]) -> np.ndarray:
+    """c_0 .. c_{L+1} of c_l = (1 - gamma_l) c_{l-1} + gamma_l c_{l+1}, c_0 = 0, c_{L+1} = 1.
+
+    A dense solve with as many digits as the smallest of them swallows.
+    """
+    return _ruin(gammas).astype(float)
+
+
+def _ruin(gammas: Sequence[float]) -> np.ndarray:
+    context = MPContext()
+    context.dps = digits_for(*gammas, *gammas)
+    depth = len(gammas)
+    matrix, right = context.zeros(depth), context.zeros(depth, 1)
+    for row, gamma in enumerate(map(context.mpf, gammas)):
+        matrix[row, row] = context.mpf(1)
+        if row:
+            matrix[row, row - 1] = gamma - 1
+        if row < depth - 1:
+            matrix[row, row + 1] = -gamma
+        else:
+            right[row] = gamma
+    return np.array([context.zero, *context.lu_solve(matrix, right), context.one], dtype=object)
+
+
+def printed_gain(gamma: float, layer: int, depth: int) -> float:
+    """c_l = (r^l - 1)/(r^(L+1) - 1) with r = 1/gamma - 1, or l/(L+1) at gamma = 1/2."""
+    if gamma == 0.5:
+        return layer / (depth + 1)
+    r = 1 / gamma - 1
+    return (r**layer - 1) / (r ** (depth + 1) - 1)
+
+
+def directions(found: Case, *, adjusted: bool) -> list[np.ndarray]:
+    """(D_{l+1}^-1 ... D_L^-1) e, or with W^-1 A for D^-1 where `adjusted`, of layers 1 .. L."""
+    network = found.network
+    value = np.pad(found.error[0], (0, network.widths[-1] - network.n_outputs))
+    values = [value]
+    for layer in range(network.depth, 1, -1):
+        slope = found.slopes[layer]
+        sent = value * slope if adjusted else value / slope
+        below = np.linalg.solve(network.weights[layer - 1], sent)
+        value = np.pad(below, (0, network.widths[layer - 1] - len(below)))
+        values.append(value)
+    return values[::-1]
+
+
+def per_unit(shifts: Shifts, layer: int, size: float) -> np.ndarray:
+    """The shift of a layer divided by `size`, which may be as small as itself."""
+    ratio = shifts.scales[layer - 1].value / size
+    return np.asarray(shifts.values[layer - 1][0]) * ratio
+
+
+def closed_form(plan: Plan) -> Iterator[Check]:
+    """delta_l = c_l D_{l+1}^-1 ... D_L^-1 e with the printed c_l."""
+    for found in cases(plan, PIECEWISE, STRENGTHS, wide=True):
+        depth, gamma = found.network.depth, found.gammas[0]
+        gains = [printed_gain(gamma, layer, depth) for layer in range(1, depth + 1)]
+        yield _against_gains(found, gains)
+
+
+def closed_form_unequal(plan: Plan) -> Iterator[Check]:
+    """The same with another gamma in each layer and c_l from a dense solve; auxiliary units too."""
+    for found in cases(plan, PIECEWISE, (0.1,), wide=True):
+        depth, seed = found.network.depth, found.subject.seed
+        gammas = unequal(depth, seed)
+        subject = replace(found.subject, gamma=min(gammas))
+        found = replace(found, gammas=gammas, subject=subject)
+        yield _against_gains(found, ruin(gammas)[1:-1])
+    for units, init in PIECEWISE:
+        for seed in plan.seeds:
+            widths, gammas = (14, 12, 9, 9, 6), unequal(4, seed)
+            found = case(4, 12, units, init, gammas, seed, widths=widths, n_outputs=4)
+            yield _against_gains(found, ruin(gammas)[1:-1], "auxiliary units")
+
+
+def _against_gains(found: Case, gains: Sequence[float] | np.ndarray, detail: str = "") -> Check:
+    wanted = directions(found, adjusted=False)
+    # the drive of the layer above shifts by as much of f(h) as the layer itself, times c_{l-1}/c_l
+    small = shrunk(found, [gain * way for gain, way in zip(gains, wanted, strict=True)])
+    record = settled(small, "itp")
+    if record is None:
+        return undecided(found, "no equilibrium found in float64")
+    wanted = directions(small, adjusted=False)
+    measured = [per_unit(record.shifts, layer, gain) for layer, gain in enumerate(gains, 1)]
+    bounds = _closed_form_bounds(small, record, gains, wanted)
+    return compared(small, measured, wanted, bounds, detail)
+
+
+def _closed_form_bounds(
+    found: Case,
+    record: Equilibrium,
+    gains: Sequence[float] | np.ndarray,
+    ways: Sequence[np.ndarray],
+) -> list[float]:
+    """Relative error of delta_l / c_l, from the residuals R_l by the block elimination itself.
+
+    Upwards rho_l = (R_l + (1 - gamma_l) D_l rho_{l-1}) / (1 - (1 - gamma_l) a_{l-1}), downwards
+    err_l = rho_l + a_l D_{l+1}^-1 err_{l+1}, all divided by c_l.
+    """
+    depth, gammas = len(gains), found.gammas
+    c = [0.0, *gains, 1.0]
+    sizes = [float(np.linalg.norm(way)) for way in ways]
+    residual = max(record.relative_residuals)
+    upward, local = [], []
+    for layer in range(1, depth + 1):
+        W, below = found.network.weights[layer - 1], layer - 1
+        a = c[below] / c[layer]
+        escape = gammas[layer - 1] + (1 - gammas[layer - 1]) * (1 - a)
+        above = found.network.weights[layer] if layer < depth else np.eye(1)
+        own = residual + (len(W) + 4) * EPS * (2 + float(np.linalg.cond(above)))
+        local.append(own / escape)
+        ratio = (1 - gammas[layer - 1]) * a / escape * (sizes[below - 1] / sizes[layer - 1])
+        D = found.slopes[layer][:, None] * W * ratio
+        missing = (len(ways[below - 1]) if below else len(W)) - len(W)
+        upward.append(np.pad(D, ((0, 0), (0, missing))))
+    rho = rounding.accumulated(upward, local)
+    downward = [np.eye(len(ways[-1]))]
+    for layer in range(depth, 1, -1):
+        step = rounding.step_down("itp", found.network.weights[layer - 1], found.slopes[layer])
+        missing = len(ways[layer - 2]) - len(step)
+        scaled = step * (sizes[layer - 1] / sizes[layer - 2])
+        downward.append(np.pad(scaled, ((0, missing), (0, 0))))
+    # the formula is evaluated with as many solves again, and its gain with a power of r
+    doubled = [size + (len(ways[0]) + 4 + 4 * depth) * EPS for size in rho[::-1]]
+    solves = rounding.of_shifts("itp", found.network.weights, found.slopes, ways)
+    carried = rounding.accumulated(downward, doubled)[::-1]
+    return [one + two for one, two in zip(carried, solves, strict=True)]
+
+
+# Spectrum
+
+
+def spectrum(plan: Plan) -> Iterator[Check]:
+    """-1 + 2 sqrt(gamma (1 - gamma)) cos(k pi/(L+1)), each n-fold, whatever the weights."""
+    for found in cases(plan, PIECEWISE, STRENGTHS, deepest=30):
+        depth, n = found.network.depth, found.subject.width
+        if depth * n > 300 or (found.subject.init == "gaussian" and depth > 3):
+            continue  # the eigenvectors' condition is that of the product of weights
+        if found.subject.units == "leaky_relu" and depth > 10:
+            continue
+        yield _eigenvalues(found, [(chain(found.gammas[0], depth), n)])
+
+
+def spectrum_with_auxiliary_units(plan: Plan) -> Iterator[Check]:
+    """The union over chains, each as long as the layer in which it ends."""
+    shapes: list[tuple[tuple[int, ...], int]] = [((6,) * 4, 2), ((7, 6, 5, 3), 2)]
+    if plan.full:
+        shapes += [((16,) * 6, 10), ((12, 10, 8, 8, 5, 5), 3)]
+    for widths, n_outputs in shapes:
+        depth = len(widths) - 1
+        for units, init in PIECEWISE:
+            for seed in plan.seeds:
+                for gamma in (0.01, 0.4, 0.8):
+                    found = case(
+                        depth, widths[1], units, init, gamma, seed,
+                        widths=widths, n_outputs=n_outputs,
+                    )  # fmt: skip
+                    chains = [(chain(gamma, depth), n_outputs)]
+                    for layer in range(1, depth + 1):
+                        ending = widths[layer] - found.network.n_projecting(layer)
+                        chains.append((chain_to_auxiliary(gamma, layer), ending))
+                    yield _eigenvalues(found, chains)
+
+
+def chain(gamma: float, length: int) -> np.ndarray:
+    """Eigenvalues of a chain whose last unit is nudged."""
+    angles = np.arange(1, length + 1) * np.pi / (length + 1)
+    return -1 + 2 * math.sqrt(gamma * (1 - gamma)) * np.cos(angles)
+
+
+def chain_to_auxiliary(gamma: float, length: int) -> np.ndarray:
+    """Of a chain of l layers that ends in a unit which nobody reads and nothing nudges.
+
+    The cosines of the angles that solve (1 - gamma) sin((l+1) theta) = gamma sin((l-1) theta). For
+    gamma < (l+1)/(2l) there are l of them; above, the outermost two are those of an imaginary
+    angle and its mirror image, +-cosh(phi).
+    """
+    if length == 1:
+        return np.array([-1.0])
+
+    def condition(theta: float) -> float:
+        return (1 - gamma) * math.sin((length + 1) * theta) - gamma * math.sin((length - 1) * theta)
+
+    def hyperbolic(phi: float) -> float:
+        return (1 - gamma) * math.sinh((length + 1) * phi) - gamma * math.sinh((length - 1) * phi)
+
+    band = 2 * math.sqrt(gamma * (1 - gamma))
+    grid = np.linspace(1e-6, math.pi - 1e-6, 40 * length + 1)
+    signs = np.sign([condition(theta) for theta in grid])
+    places = np.flatnonzero(signs[1:] != signs[:-1])
+    angles = [scipy.optimize.brentq(condition, grid[i], grid[i + 1], xtol=1e-15) for i in places]
+    cosines = np.cos(angles)
+    if gamma > (length + 1) / (2 * length):
+        # the eigenvalues lie between -2 and 0, so that cosh(phi) < 1/band
+        phi = scipy.optimize.brentq(hyperbolic, 1e-9, math.acosh(1 / band), xtol=1e-15)
+        cosines = np.concatenate([cosines, [math.cosh(phi), -math.cosh(phi)]])
+    return -1 + band * cosines
+
+
+def _eigenvalues(found: Case, chains: Sequence[tuple[np.ndarray, int]]) -> Check:
+    """The Jacobian of the library at the forward pass. Absolute errors: eigenvalues have size 1.
+
+    It is scaled by known numbers, r^(l/2) for layer l, which leaves its eigenvalues: without them
+    the eigenvectors of weak feedback would be as good as parallel. What remains of their condition
+    is that of D_{l+1} ... D_L, and Bauer and Fike (1960) bound the error by it times that of the
+    matrix.
+    """
+    network, gamma = found.network, found.gammas[0]
+    wanted = np.sort(np.concatenate([np.repeat(values, count) for values, count in chains]))
+    trial = trial_of(found, "itp")
+    jacobian = dense_jacobian(trial, trial.at_rest())
+    widths = network.widths[1:]
+    r = (1 - gamma) / gamma
+    scale = np.concatenate([np.full(width, r ** (l / 2)) for l, width in enumerate(widths)])  # noqa: E741
+    scaled = jacobian * scale[None, :] / scale[:, None]
+    got = scipy.linalg.eigvals(scaled)
+    gap = max(float(np.max(np.abs(np.sort(got.real) - wanted))), float(np.max(np.abs(got.imag))))
+    largest, smallest = 1.0, 1.0
+    lifted = np.eye(network.widths[-1])
+    for layer in range(network.depth, 1, -1):
+        D = found.slopes[layer][:, None] * network.weights[layer - 1]
+        n = len(D)
+        lifted = scipy.linalg.block_diag(lifted, np.eye(n - len(lifted))) @ D
+        values = np.linalg.svd(lifted, compute_uv=False)
+        largest, smallest = max(largest, 1 / values[-1]), min(smallest, 1 / values[0])
+    condition = largest / smallest
+    if any(count for _, count in chains[1:]):
+        # the scalar chains with an auxiliary end are not symmetric: r^(1/2) more
+        condition *= math.sqrt(r) if r > 1 else 1 / math.sqrt(r)
+    total = len(scaled)
+    rows = max(float(np.linalg.cond(W)) for W in network.weights)
+    perturbed = (total + 4 * rows) * EPS * float(np.linalg.norm(scaled, 2))
+    bound = condition * perturbed + 1e-15
+    least = float(np.max(wanted))
+    measured = float(np.max(got.real))
+    return Check(found.subject, least, measured, gap, bound, "largest eigenvalue shown")
+
+
+# The two pathways in a linear network, and the mismatch
+
+
+def linear_circuits(plan: Plan) -> Iterator[Check]:
+    """A = 1: one vector field, hence one equilibrium; mismatch (c_l - c_{l-1}) F_l^-1 e."""
+    for found in cases(plan, LINEAR, (1e-3, 0.1, 0.5), wide=True, deepest=5):
+        for gammas in (found.gammas, unequal(found.network.depth, found.subject.seed)):
+            one = replace(found, gammas=gammas, subject=replace(found.subject, gamma=min(gammas)))
+            yield _one_velocity(one)
+            record = settled(one, "gait")
+            if record is None:
+                yield undecided(one, "no equilibrium found in float64")
+                continue
+            c = ruin(gammas)
+            ways = directions(one, adjusted=False)
+            bounds = _closed_form_bounds(one, record, c[1:-1], ways)
+            measured = [per_unit(record.shifts, k, c[k]) for k in range(1, len(ways) + 1)]
+            yield compared(one, measured, ways, bounds, "shift of the GAIT circuit over c_l")
+            steps = np.diff(_ruin(gammas)).astype(float)[:-1]
+            measured = [per_unit(record.mismatches, k, step) for k, step in enumerate(steps, 1)]
+            # m_l = delta_l - W_l delta_{l-1}: the errors of both, in units of their difference
+            allowed = []
+            for k, step in enumerate(steps, 1):
+                W, size = one.network.weights[k - 1], float(np.linalg.norm(ways[k - 1]))
+                error = bounds[k - 1] * c[k] * size
+                if k > 1:
+                    below = float(np.linalg.norm(ways[k - 2])) * c[k - 1]
+                    norm = float(np.linalg.norm(W, 2))
+                    error += (bounds[k - 2] + (len(W) + 2) * EPS) * norm * below
+                allowed.append(error / (step * size))
+            yield compared(one, measured, ways, allowed, "mismatch over c_l - c_{l-1}")
+
+
+def _one_velocity(found: Case) -> Check:
+    """Both vector fields at random rates, against -y_l + (1-g) W y_{l-1} + g W^-1 y_{l+1}."""
+    network, depth = found.network, found.network.depth
+    rng = np.random.default_rng([found.subject.seed, 3])
+    rates = [rng.standard_normal((1, width)) for width in network.widths[1:]]
+    y = [found.inputs[0], *(rate[0] for rate in rates)]
+    y.append(found.rates[-1] + found.error[0])  # the target is the layer above the output
+    fields = {pathway: velocity(trial_of(found, pathway), rates) for pathway in ("itp", "gait")}
+    checks = []
+    for layer in range(1, depth + 1):
+        gamma, W = found.gammas[layer - 1], network.weights[layer - 1]
+        above = np.eye(len(W)) if layer == depth else network.weights[layer]
+        back = np.linalg.solve(above, y[layer + 1])
+        wanted = -y[layer] + (1 - gamma) * (W @ y[layer - 1]) + gamma * back
+        size = float(np.linalg.norm(wanted))
+        # of the forward pass, of two products and a solve, and of the sum
+        parts = (
+            (len(W) + 4)
+            * EPS
+            * np.array(
+                [np.linalg.norm(W, 2) * np.linalg.norm(y[layer - 1]), np.linalg.norm(y[layer])]
+            )
+        )
+        condition = float(np.linalg.cond(above))
+        pulled = (len(W) + 4) * EPS * condition * 3 * float(np.linalg.norm(y[layer + 1]))
+        pulled += (len(W) + 4) * EPS * condition * float(np.linalg.norm(y[layer]))
+        pulled *= max(1.0, float(np.linalg.norm(np.linalg.inv(above), 2)))
+        of_target = rounding.of_rates(network.weights, found.slopes, found.rates)[-1]
+        bound = (3 * float(parts.sum()) + gamma * (pulled + of_target)) / size
+        for pathway, field in fields.items():
+            error = float(np.linalg.norm(field[layer - 1][0] - wanted)) / size
+            detail = f"layer {layer}, velocity of the {pathway.upper()} circuit"
+            measured = float(np.linalg.norm(field[layer - 1]))
+            checks.append(Check(found.subject, size, measured, error, bound, detail))
+    return worst(checks)
+
+
+def circuits_differ(plan: Plan) -> Iterator[Check]:
+    """Control: on leaky-ReLU the GAIT circuit does not rest where the ITP circuit does."""
+    for found in cases(plan, (("leaky_relu", "orthogonal"),), (0.01,), shallowest=2, deepest=12):
+        gains = ruin(found.gammas)[1:-1]
+        ways = directions(found, adjusted=False)
+        small = shrunk(found, [gain * way for gain, way in zip(gains, ways, strict=True)])
+        record = settled(small, "gait")
+        if record is None:
+            yield undecided(found, "no equilibrium found in float64")
+            continue
+        ways = directions(small, adjusted=False)
+        bounds = _closed_form_bounds(small, record, gains, ways)
+        measured = [per_unit(record.shifts, layer, gain) for layer, gain in enumerate(gains, 1)]
+        yield compared(small, measured[:-1], ways[:-1], bounds[:-1], control=True)
+
+
+def mismatch(plan: Plan) -> Iterator[Check]:
+    """Orthogonal W, no message across a kink: m_l = r_l W^T A m_{l+1} with the state's slopes."""
+    for found in cases(plan, ORTHOGONAL, (1e-6, 0.01), wide=True):
+        yield _mismatch_chain(found)
+    # deeper than this, strong feedback meets a kink at every error, and there is no equilibrium
+    for found in cases(plan, ORTHOGONAL, (0.1,), wide=True, deepest=10):
+        yield _mismatch_chain(found)
+    for found in cases(plan, ORTHOGONAL, (0.3, 0.5), wide=True, deepest=3):
+        yield _mismatch_chain(found)
+
+
+def mismatch_is_not_bp(plan: Plan) -> Iterator[Check]:
+    """Control: Gaussian W."""
+    for found in cases(plan, (("leaky_relu", "gaussian"),), (0.01,), shallowest=2, deepest=12):
+        yield _mismatch_chain(found, control=True)
+
+
+def _mismatch_chain(found: Case, *, control: bool = False) -> Check:
+    network, depth, gammas = found.network, found.network.depth, found.gammas
+    if found.subject.units == "linear":
+        record = settled(found, "gait")
+    else:  # the largest error, in steps, for which there is an equilibrium that says something
+        for _ in range(SMALLEST_ERROR):
+            record = settled(found, "gait", ("direct",))
+            if record is not None and not _message_crosses(found, record):
+                break
+            record, found = None, found.with_error(found.error / 8)
+    if record is None:
+        return undecided(found, "no equilibrium found without a message across a kink")
+    state = [found.inputs[0], *(rates[0] for rates in record.activities)]
+    drives = [network.weights[k] @ state[k] for k in range(depth)]
+    leak = 1.0 if found.subject.units == "linear" else 0.1
+    slopes = [np.where(drive > 0, 1.0, leak) for drive in drives]
+    # all divided by what the recursion itself puts before the matrices, gamma_L prod r_j
+    gains = [gammas[-1]]
+    for gamma in gammas[-2::-1]:
+        gains.append(gains[-1] * gamma / (1 - gamma))
+    gains.reverse()
+    shift_sizes = [
+        float(np.linalg.norm(per_unit(record.shifts, k, gain))) for k, gain in enumerate(gains, 1)
+    ]
+    # m_L = gamma_L (t_L - g_L(y_{L-1})); with one layer nothing below shifts
+    deviation = (
+        slopes[-1] * drives[-1] - found.rates[-1] if depth > 1 else np.zeros(len(drives[-1]))
+    )
+    value = found.error[0] - deviation
+    rate_error = 2 * rounding.of_rates(network.weights, found.slopes, found.rates)[-1]
+    size, residual = float(np.linalg.norm(value)), max(record.relative_residuals)
+    own = residual * shift_sizes[-1] + (rate_error if depth > 1 else 0.0)
+    m, local, maps = [value], [own / size + 4 * EPS], [np.eye(len(value))]
+    for layer in range(depth - 1, 0, -1):
+        W, above = network.weights[layer], float(np.linalg.norm(m[-1]))
+        sent = slopes[layer] * m[-1]
+        m.append(W.T @ sent)
+        size, norm = float(np.linalg.norm(m[-1])), float(np.linalg.norm(sent))
+        left = residual * shift_sizes[layer - 1] / (1 - gammas[layer - 1])
+        apart = 0.0 if control else rounding.departure(W)
+        local.append((left + ((len(W) + 4) * 2 * EPS + apart) * norm) / size)
+        maps.append(W.T * slopes[layer] * (above / size))
+    m.reverse()
+    bounds = rounding.accumulated(maps, local)[::-1]
+    # the mismatch is read as d_l - p_l, which rounds with the shift and not with itself
+    read = [
+        bound + 4 * (len(one) + 4) * EPS * shift / float(np.linalg.norm(one))
+        for bound, one, shift in zip(bounds, m, shift_sizes, strict=True)
+    ]
+    measured = [per_unit(record.mismatches, k, gain) for k, gain in enumerate(gains, 1)]
+    last = -1 if control else None
+    return compared(found, measured[:last], m[:last], read[:last], control=control)
+
+
+def _message_crosses(found: Case, record: Equilibrium) -> bool:
+    """Whether A^2 m takes any sender's drive u across its kink."""
+    if found.subject.units == "linear":
+        return False
+    state = [found.inputs[0], *(rates[0] for rates in record.activities)]
+    for layer in range(2, found.network.depth + 1):
+        drive = found.network.weights[layer - 1] @ state[layer - 1]
+        slope = np.where(drive > 0, 1.0, 0.1)
+        message = slope * np.asarray(record.mismatches.absolute(layer)[0])
+        if np.any(drive * (drive + message) <= 0):
+            return True
+    return False
