@@ -68,27 +68,35 @@ def load_network(path: Path) -> Network:
     another kind or of a version that is not known here, or where what it holds is no network.
     """
     remedy = "give a file written by save_network"
+    members = read_arrays(path, "weights file", remedy)
+    try:
+        return _network(members)
+    except (CircuitError, KeyError, ValueError, TypeError) as error:
+        words = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise CircuitError(f"weights file {path}: {words}; {remedy}") from None
+
+
+def read_arrays(path: Path, kind: str, remedy: str) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file, each checked against its checksum, and none unpickled.
+
+    Raises `CircuitError`, in one line that begins with `kind` and ends with `remedy`.
+    """
     try:
         # numpy.load parses a member before its checksum is known; here all of it is read first
         with zipfile.ZipFile(path) as archive:
-            members = {
+            return {
                 name.removesuffix(".npy"): _read_npy(
                     io.BytesIO(archive.read(name)), allow_pickle=False
                 )
                 for name in archive.namelist()
             }
     except FileNotFoundError:
-        raise CircuitError(f"weights file {path}: no such file; {remedy}") from None
+        raise CircuitError(f"{kind} {path}: no such file; {remedy}") from None
     except Exception as error:  # zipfile, its decompressors and the parser share no other base
         words = " ".join(str(error).split())
         raise CircuitError(
-            f"weights file {path} cannot be read ({type(error).__name__}: {words}); {remedy}"
+            f"{kind} {path} cannot be read ({type(error).__name__}: {words}); {remedy}"
         ) from None
-    try:
-        return _network(members)
-    except (CircuitError, KeyError, ValueError, TypeError) as error:
-        words = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        raise CircuitError(f"weights file {path}: {words}; {remedy}") from None
 
 
 def _network(members: dict[str, np.ndarray]) -> Network:

@@ -1,0 +1,193 @@
+"""What is measured of a network while it learns, and the labelled history of a run.
+
+Owns the measures of one epoch (alignment with back-propagation, distance of the weights from
+orthogonality, condition numbers) and the way from arrays to a labelled dataset and a table. Does
+not own learning itself, nor how accuracy is found.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from analysis.alignment import agreement
+from analysis.records import write_atomically
+from circuit import orthogonality
+from circuit.arrays import Array, namespace, take_rows, to_numpy
+from circuit.dynamics import begin, build_circuit
+from circuit.equilibrium import settle
+from circuit.learning import CIRCUIT, Lesson
+from circuit.losses import output_error
+from circuit.network import Activity, Network, forward
+from circuit.plasticity import updates
+from circuit.rules import RULES
+from circuit.verification import Status
+
+# name -> what it is, as it is written into the files
+BY_EPOCH = {
+    "learning_loss": "mean loss over the batches of the epoch, each before its step",
+    "learning_accuracy": "fraction right over the batches of the epoch, each before its step",
+    "settled": "fraction of the images of the epoch that settled and were learnt from",
+    "train_loss": "mean loss over a fixed part of the training images",
+    "train_accuracy": "fraction right of a fixed part of the training images",
+    "validation_loss": "mean loss over the validation images",
+    "validation_accuracy": "fraction right of the validation images",
+    "test_loss": "mean loss over the test images",
+    "test_accuracy": "fraction right of the test images",
+}
+BY_LAYER = {
+    "alignment": "cosine of the rule's weight change with that of back-propagation",
+    "alignment_norm": "norm of the rule's weight change over that of back-propagation",
+    "orthogonality_distance": "|W^T W / s - I| / sqrt(units), s the mean squared column length",
+    "condition": "condition number of W in the spectral norm",
+}
+
+
+def measure_layers(
+    network: Network, lesson: Lesson, inputs: Array, targets: Array
+) -> dict[str, np.ndarray]:
+    """All of `BY_LAYER` for one network.
+
+    Parameters
+    ----------
+    inputs : array (batch, N_0)
+    targets : array (batch, n_outputs)
+        The fixed images on which the alignment is measured.
+
+    Returns
+    -------
+    dict of arrays (L,)
+
+    Raises
+    ------
+    CircuitError, SingularWeights, NotFinite
+    """
+    compared = alignment_with_back_propagation(network, lesson, inputs, targets)
+    precise = [_in_float64(weights) for weights in network.weights]
+    return {
+        "alignment": np.array([cosine for cosine, _ in compared]),
+        "alignment_norm": np.array([ratio for _, ratio in compared]),
+        "orthogonality_distance": np.array([float(orthogonality.distance(w)) for w in precise]),
+        "condition": np.array([condition(weights) for weights in precise]),
+    }
+
+
+def condition(weights: Array) -> float:
+    """Condition number of one matrix `(n, n)`, from all its singular values; infinite if singular.
+
+    Not `Factorised.condition`, which is content with a bound where W is close to orthogonal.
+    """
+    values = to_numpy(namespace(weights).linalg.svdvals(weights))
+    return float(values[0] / values[-1]) if values[-1] > 0 else float("inf")
+
+
+def alignment_with_back_propagation(
+    network: Network, lesson: Lesson, inputs: Array, targets: Array
+) -> list[tuple[float, float]]:
+    """For each layer, cosine with and norm over the weight change of back-propagation.
+
+    The weight change of the task alone, before the regulariser and Adam. Images whose circuit does
+    not settle are left out on both sides; NaN where none does.
+    """
+    activity = forward(network, inputs)
+    error = output_error(network, activity, targets, lesson.loss)
+    if lesson.rule == CIRCUIT:
+        circuit = build_circuit(network, lesson.pathway, lesson.feedback_strength)
+        record = settle(begin(circuit, inputs, targets, lesson.loss), must_converge=False)
+        rows = [
+            row for row, status in enumerate(record.sample_status) if status is Status.CONVERGED
+        ]
+        if not rows:
+            return [(np.nan, np.nan)] * network.depth
+        shifts = record.read_out(lesson.readout)
+        if len(rows) < len(record.sample_status):
+            shifts = shifts.with_values(_rows(shifts.values, rows))
+            activity = Activity(
+                _rows(activity.rates, rows),
+                _rows(activity.drives, rows),
+                _rows(activity.slopes, rows),
+            )
+            error = take_rows(error, rows)
+    else:
+        shifts = RULES[lesson.rule](network, activity, error, lesson.feedback_strength)
+    own = updates(network, activity, shifts)
+    reference = updates(network, activity, RULES["bp"](network, activity, error, 1.0))
+    compared = [
+        agreement(one.weights, other.weights) for one, other in zip(own, reference, strict=True)
+    ]
+    return [(layer.cosine, layer.norm_ratio) for layer in compared]
+
+
+def labelled(history: Mapping[str, np.ndarray], seeds: Sequence[int]) -> xr.Dataset:
+    """A history with its dimensions named.
+
+    Parameters
+    ----------
+    history
+        Arrays (epochs + 1, seeds) of the names in `BY_EPOCH`, and (epochs + 1, seeds, L) of those
+        in `BY_LAYER`; epoch 0 is the network before it learnt anything.
+
+    Returns
+    -------
+    xr.Dataset
+        With dimensions seed, epoch and layer.
+    """
+    variables = {}
+    for name, words in (BY_EPOCH | BY_LAYER).items():
+        values = history[name]
+        dimensions = ("epoch", "seed", "layer")[: values.ndim]
+        variables[name] = (dimensions, values, {"long_name": words})
+    epochs, n_layers = len(history["train_loss"]), history["alignment"].shape[-1]
+    coordinates = {
+        "seed": ("seed", np.array(seeds, dtype="i8")),
+        "epoch": ("epoch", np.arange(epochs)),
+        "layer": ("layer", np.arange(1, n_layers + 1)),
+    }
+    return xr.Dataset(variables, coords=coordinates).transpose("seed", "epoch", "layer")
+
+
+def accuracies(data: xr.Dataset) -> dict[str, np.ndarray]:
+    """Test accuracy at the chosen epoch, at the end and at the peak, `(seeds,)` each.
+
+    Wants `test_accuracy` (seed, epoch) and `chosen_epoch` (seed).
+    """
+    test, chosen = data["test_accuracy"].values, data["chosen_epoch"].values
+    return {
+        "chosen": test[np.arange(len(test)), chosen],
+        "end": test[:, -1],
+        "peak": np.max(test, axis=1),
+    }
+
+
+def write_table(path: Path, data: xr.Dataset) -> None:
+    """Write a history as CSV, one line for each seed and epoch, every number with all its digits.
+
+    A quantity of a layer has the layer's number behind its name; what was not measured is empty.
+    """
+    columns = {name: data[name].values[..., np.newaxis] for name in BY_EPOCH}
+    columns |= {name: data[name].values for name in BY_LAYER}
+    header = ["seed", "epoch", *BY_EPOCH]
+    header += [f"{name}_{layer}" for name in BY_LAYER for layer in data["layer"].values]
+    table = np.concatenate(list(columns.values()), axis=-1)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for seed, rows in zip(data["seed"].values, table, strict=True):
+        for epoch, row in zip(data["epoch"].values, rows, strict=True):
+            numbers = ["" if np.isnan(value) else repr(float(value)) for value in row]
+            writer.writerow([int(seed), int(epoch), *numbers])
+    write_atomically(path, lambda name: name.write_text(text.getvalue(), encoding="utf-8"))
+
+
+def _in_float64(weights: Array) -> Array:
+    xp = namespace(weights)
+    return xp.astype(weights, xp.float64, copy=False)
+
+
+def _rows(arrays: Sequence[Array], rows: Sequence[int]) -> tuple[Array, ...]:
+    return tuple(take_rows(array, rows) for array in arrays)

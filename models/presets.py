@@ -1,0 +1,107 @@
+"""What a training run is set to when its options do not say: presets, each with values per rule.
+
+Owns the values and where they come from. Standard library only, so that `--help` answers at once.
+Does not own what the options mean (`run_training`).
+
+quick      small networks on digits, seconds; found on the validation split of this project.
+paper      what the paper's networks were trained with (docs/derivation.md names the source), trained
+           properly: data shuffled, bias-corrected Adam, the epoch chosen on a validation split.
+reference  as the paper's public code trains, quirks included: see `REFERENCE`.
+
+The paper trains no network by ITP nor by a circuit; in `paper` and `reference` those have the
+values of GAIT-prop, which they are to be compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Value = str | int | float | bool | None
+
+RULES = ("gait", "itp", "tp", "bp", "circuit")
+
+# what every preset starts from; the name of a value is that of its option
+DEFAULTS: dict[str, Value] = {
+    "dataset": "digits",
+    "depth": 3,
+    "activation": "leaky_relu",
+    "init": "orthogonal",
+    "loss": "quadratic",
+    "pathway": "gait",
+    "readout": "shift",
+    "gamma": 1e-3,
+    "learning_rate": 1e-3,
+    "orthogonality": 0.1,
+    "orthogonality_of": "rows",
+    "orthogonality_every": 1,
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "epsilon": 1e-8,
+    "bias_correction": "yes",
+    "batch": 60,
+    "batches_per_epoch": None,
+    "epochs": 20,
+    "order": "shuffled",
+    "train_images": None,
+    "validation": 0.1,
+    "precision": "float32",
+}
+
+# derivation.md, section 7: learning rate and lambda that the authors chose, all with orthogonal init
+CHOSEN: dict[str, dict[str, Value]] = {
+    "bp": {"learning_rate": 1e-4, "orthogonality": 0.0},
+    "gait": {"learning_rate": 1e-4, "orthogonality": 0.1},
+    "itp": {"learning_rate": 1e-4, "orthogonality": 0.1},
+    "circuit": {"learning_rate": 1e-4, "orthogonality": 0.1},
+    "tp": {"learning_rate": 1e-5, "orthogonality": 1000.0},
+}
+
+PAPER: dict[str, Value] = {
+    "dataset": "mnist",
+    "depth": 4,
+    "gamma": 1e-3,
+    "batch": 60,
+    "epochs": 100,
+    "init": "orthogonal",
+}
+
+# The quirks: images in the order in which they are stored, 1000 batches an epoch; Adam with beta2
+# 0.99 and no correction of its bias, so that first steps are three times as long; the regulariser
+# acts on columns; all 60000 images are learned from, and the epoch is chosen on the test split; and
+# weights are orthogonal whenever lambda is 0, whatever was asked for (`resolve`).
+REFERENCE: dict[str, Value] = PAPER | {
+    "batches_per_epoch": 1000,
+    "order": "stored",
+    "beta2": 0.99,
+    "bias_correction": "no",
+    "orthogonality_of": "columns",
+    "validation": 0.0,
+    "precision": "float64",
+}
+REFERENCE_INIT = {"bp": "gaussian"}  # its default; lambda 0 makes it orthogonal all the same
+
+QUICK: dict[str, dict[str, Value]] = {rule: {} for rule in RULES}
+
+PRESETS = ("quick", "paper", "reference")
+
+
+def preset(name: str, rule: str) -> dict[str, Value]:
+    """All values of the preset `name` for `rule`."""
+    if name == "quick":
+        return DEFAULTS | QUICK[rule]
+    if name == "paper":
+        return DEFAULTS | PAPER | CHOSEN[rule]
+    return DEFAULTS | REFERENCE | CHOSEN[rule] | {"init": REFERENCE_INIT.get(rule, "orthogonal")}
+
+
+def resolve(name: str, rule: str, given: Mapping[str, Value]) -> dict[str, Value]:
+    """The values of a preset, with those that were given in their place.
+
+    Parameters
+    ----------
+    given : the options that somebody wrote; they win
+    """
+    values = preset(name, rule) | dict(given)
+    if name == "reference" and values["orthogonality"] == 0 and "init" not in given:
+        values["init"] = "orthogonal"
+    return values
