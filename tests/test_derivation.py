@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from analysis.derivation import circuit, fits, rounding, rules, subjects, table
+from analysis.derivation import circuit, fits, rounding, rules, spectrum, subjects, table
 from analysis.derivation.claim import Check, Claim, Plan, Row, Subject
 from analysis.derivation.literal import Literal
 from analysis.derivation.subjects import case
@@ -45,7 +45,7 @@ def test_every_claim_holds_on_other_networks(small, name):
 
 
 LIBRARY_UPDATES, TRANSPOSED, GAIN = rules.library_updates, fits._transposed, circuit.printed_gain
-CHAIN, F = circuit.chain, Literal.F
+CHAIN, F = spectrum.chain, Literal.F
 
 
 def _without_square(gain, slope, deviation):
@@ -61,8 +61,8 @@ def _without_square(gain, slope, deviation):
             (circuit, "ruin"),
             lambda gammas: 1.0001 * np.ones(len(gammas) + 2),
         ),
-        ("spectrum", (circuit, "chain"), lambda gamma, n: CHAIN(gamma, n + 1)[:n]),
-        ("spectrum-auxiliary", (circuit, "chain_to_auxiliary"), CHAIN),
+        ("spectrum", (spectrum, "chain"), lambda gamma, n: CHAIN(gamma, n + 1)[:n]),
+        ("spectrum-auxiliary", (spectrum, "chain_to_auxiliary"), CHAIN),
         ("eq15", (Literal, "M"), Literal.N),
         ("eq20", (Literal, "N"), Literal.M),
         ("eq21", (Gain, "local"), _without_square),
@@ -241,7 +241,7 @@ def test_chain_that_ends_in_an_auxiliary_unit(gamma):
         chain = -np.eye(length) + np.diag([gamma] * (length - 1), 1)
         chain += np.diag([*[1 - gamma] * (length - 2), 1.0], -1)
         wanted = np.sort(np.linalg.eigvals(chain).real)
-        got = np.sort(circuit.chain_to_auxiliary(gamma, length))
+        got = np.sort(spectrum.chain_to_auxiliary(gamma, length))
         assert np.all(got < 0)
         np.testing.assert_allclose(got, wanted, atol=1e-10)
 

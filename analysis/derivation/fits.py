@@ -20,7 +20,8 @@ import scipy.stats
 
 from analysis.derivation.circuit import per_unit, settled, undecided
 from analysis.derivation.claim import Check, Plan
-from analysis.derivation.rules import fourth_power, without_crossing
+from analysis.derivation.rules import fourth_power
+from analysis.derivation.sides import without_crossing
 from analysis.derivation.subjects import Case, case
 from circuit.feedback import output_only
 from circuit.losses import output_error

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analysis.derivation import circuit, fits, rules
+from analysis.derivation import circuit, fits, linear, rules, spectrum
 from analysis.derivation.claim import Check, Claim, Plan, Row
 from analysis.derivation.fits import OrderCheck
 from circuit.errors import CircuitError
@@ -47,18 +47,18 @@ def _control(
 CLAIMS: dict[str, Claim] = {
     claim.name: claim
     for claim in (
-        _rule("eq8", "Eq. 8", "linear: dW_BP = F'F dW_TP", rules.eq_8),
+        _rule("eq8", "Eq. 8", "linear: dW_BP = F'F dW_TP", linear.eq_8),
         _rule(
             "eq8-fixed-points",
             "Eq. 8",
             "linear: dW_BP = 0 where dW_TP = 0, |dW_BP| >= prod s_min^2 |dW_TP| elsewhere",
-            rules.eq_8_fixed_points,
+            linear.eq_8_fixed_points,
         ),
         _rule(
             "eq8-stability",
             "Eq. 8",
             "linear: F'F >= prod s_min^2 > 0; W_l + dW is driven by -dW C (TP), -F'F dW C (BP)",
-            rules.eq_8_stability,
+            linear.eq_8_stability,
         ),
         _order(
             "eq10-order",
@@ -79,7 +79,7 @@ CLAIMS: dict[str, Claim] = {
         _rule("eq21", "Eq. 21", "orthogonal W, linear piece: GAIT = BP", rules.eq_21),
         _order("eq21-order", "Eq. 21", "smooth units: error ~ gamma^1", fits.eq_21, RULES_SECTION),
         _rule(
-            "linear-rules", "Eq. 12, 17", "linear: GAIT = ITP = TP over gammas", rules.linear_rules
+            "linear-rules", "Eq. 12, 17", "linear: GAIT = ITP = TP over gammas", linear.linear_rules
         ),
         _rule(
             "output-increment",
@@ -132,7 +132,7 @@ CLAIMS: dict[str, Claim] = {
             CLOSED_FORM,
             "-1 + 2 sqrt(gamma(1-gamma)) cos(k pi/(L+1)), n-fold",
             "Bauer-Fike: condition of the D products x rounding (absolute)",
-            circuit.spectrum,
+            spectrum.spectrum,
         ),
         Claim(
             "spectrum-auxiliary",
@@ -140,7 +140,7 @@ CLAIMS: dict[str, Claim] = {
             CLOSED_FORM,
             "union over chains that end in auxiliary units",
             "Bauer-Fike: condition of the D products x rounding (absolute)",
-            circuit.spectrum_with_auxiliary_units,
+            spectrum.spectrum_with_auxiliary_units,
         ),
         Claim(
             "linear-circuits",
