@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CircuitError as error:
         fail(PROGRAM, str(error))
     except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted; nothing was overwritten", file=sys.stderr)
+        print(f"{PROGRAM}: interrupted; no file was left half written", file=sys.stderr)
         return 130
 
 

@@ -55,10 +55,7 @@ def eq_8_fixed_points(plan: Plan) -> Iterator[Check]:
             for rule in ("bp", "tp"):
                 shifts = RULES[rule](network, activity, errors, 1.0)
                 changes[rule] = [change.weights for change in updates(network, activity, shifts)]
-                bounds[rule] = [
-                    _batch_bound(rule, network, activity, shifts, layer)
-                    for layer in range(1, network.depth + 1)
-                ]
+                bounds[rule] = _batch_bounds(rule, network, activity, shifts)
             checks = []
             for layer in range(1, network.depth + 1):
                 i = layer - 1
@@ -83,22 +80,33 @@ def eq_8_fixed_points(plan: Plan) -> Iterator[Check]:
             yield worst(checks)
 
 
-def _batch_bound(
-    rule: str, network: Network, activity: Activity, shifts: Shifts, layer: int
-) -> tuple[float, float]:
-    """Mean of |delta| |y| over samples, and the part of it that rounding can leave."""
-    values, rates = shifts.per_gain(layer), activity.rates[layer - 1]
-    unit = float(np.mean(np.linalg.norm(values, axis=1) * np.linalg.norm(rates, axis=1)))
-    worst_sample = 0.0
-    for sample in np.argsort(np.linalg.norm(values, axis=1))[[0, len(values) // 2, -1]]:
-        single = [shifts.per_gain(k)[sample] for k in range(1, network.depth + 1)]
-        flat = [np.ones(w) for w in network.widths]
-        below = [y[sample] for y in activity.rates]
-        found = rounding.of_updates(rule, network.weights, flat, below, single)
-        worst_sample = max(worst_sample, found[layer - 1])
-    # the mean of 2N products, and the projection onto the rates' space
-    condition = float(np.linalg.cond(rates))
-    return unit, worst_sample + (2 * len(values) + 2) * EPS * (1 + condition)
+def _batch_bounds(
+    rule: str, network: Network, activity: Activity, shifts: Shifts
+) -> list[tuple[float, float]]:
+    """Of every layer, the mean over samples of |delta| |y|, and the part of it left by rounding."""
+    layers = range(1, network.depth + 1)
+    values = [shifts.per_gain(layer) for layer in layers]
+    flat = [np.ones(width) for width in network.widths]
+    parts = np.array(
+        [
+            rounding.of_updates(
+                rule,
+                network.weights,
+                flat,
+                [rates[sample] for rates in activity.rates],
+                [value[sample] for value in values],
+            )
+            for sample in range(len(values[0]))
+        ]
+    ).max(axis=0)
+    found = []
+    for layer, value, part in zip(layers, values, parts.tolist(), strict=True):
+        rates = activity.rates[layer - 1]
+        norms = np.linalg.norm(value, axis=1) * np.linalg.norm(rates, axis=1)
+        # the mean of so many products, and the projection onto the rates' space
+        projected = (len(value) + 2) * EPS * (1 + float(np.linalg.cond(rates)))
+        found.append((float(np.mean(norms)), part + projected))
+    return found
 
 
 def eq_8_stability(plan: Plan) -> Iterator[Check]:
