@@ -24,6 +24,7 @@ import numpy as np
 import psutil
 import pytest
 import xarray as xr
+from distributed import Client
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from analysis import records, sweep
@@ -156,6 +157,15 @@ def test_a_group_is_run_in_its_order_by_one_process_that_keeps_its_matrix(tmp_pa
         assert len({pid for pid, *_ in mine}) == 1
         hits = [int(hits) for *_, hits in mine]
         assert hits == list(range(hits[0], hits[0] + 3))  # asked for once, found twice
+
+
+def test_workers_hear_no_interrupts_and_keep_their_memory(address):
+    """What Dask would set for malloc made every settling of 784 units slower by four fifths."""
+    with Client(address, set_as_default=False) as client:
+        assert set(client.run(os.environ.get, "MALLOC_TRIM_THRESHOLD_").values()) == {None}
+        assert set(client.run(os.environ.get, "OMP_NUM_THREADS").values()) == {"1"}
+        assert set(client.run(signal.getsignal, signal.SIGINT).values()) == {signal.SIG_IGN}
+        assert len(client.nthreads()) == 2 and set(client.nthreads().values()) == {1}
 
 
 # ---- killed, interrupted, resumed -------------------------------------------------------------
