@@ -203,7 +203,7 @@ def settled_and_held(width: int, depth: int, batch: int, pathway: str) -> dict[s
         "activities": total(*activity.rates),
         "weights": total(*network.weights, *network.biases),
         "drives and slopes": total(*activity.drives, *activity.slopes),
-        "shifts and mismatches": total(*record.shifts.values, *record.mismatches.values),
+        "shifts": total(*record.shifts.values),
         "LU factors": sum(total(*c["_factors"]) for c in cached if "_factors" in c),
         "inverses": sum(total(c["inverse"]) for c in cached if "inverse" in c),
         "float32 copies": sum(total(*c["low_precision"]) for c in cached if "low_precision" in c),

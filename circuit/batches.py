@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from circuit.arrays import Array, namespace, put_rows, take_rows, to_numpy
-from circuit.dynamics import Balance, Trial
+from circuit.dynamics import Trial
 from circuit.methods.method import Progress
 from circuit.shifts import Shifts
 from circuit.verification import Judgement, Status
@@ -40,14 +39,13 @@ class Batch:
     Attributes
     ----------
     part : the trial of the samples that go on
-    shifts, mismatches : the latest state of every sample
+    shifts : the latest state of every sample
     statuses : one per sample, None while undecided
     """
 
     def __init__(self, trial: Trial, tolerance: float, *, restless: bool) -> None:
         self.part = trial
         self.shifts: Shifts
-        self.mismatches: Shifts
         self.tolerance = tolerance
         self.restless = restless
         self.n_samples = int(np.prod(trial.error.shape[:-1]))
@@ -60,7 +58,7 @@ class Batch:
     @property
     def worst_status(self) -> Status:
         """The status of the batch: that of the sample that fared worst."""
-        return next(status for status in WORST_FIRST if status in self.statuses)
+        return worst_of([status for status in self.statuses if status is not None])
 
     @property
     def relative_residuals(self) -> tuple[float, ...]:
@@ -115,38 +113,23 @@ class Batch:
             return Status.NOT_RESOLVABLE if near_floor else Status.OUT_OF_BUDGET
         return None
 
-    def narrow(
-        self, progress: Progress, judgement: Judgement, undecided: Sequence[int]
-    ) -> tuple[Progress, Judgement]:
+    def narrow(self, progress: Progress, undecided: Sequence[int]) -> Progress:
         """Let the decided samples rest; returns the state of the others."""
         if not self._splittable or len(undecided) == len(self._active):
-            return progress, judgement
+            return progress
 
-        def chosen(value: Any) -> Any:
-            if value is None:
-                return None
-            if isinstance(value, tuple):
-                return tuple(chosen(entry) for entry in value)
-            return take_rows(value, undecided)
-
-        terms = judgement.terms
         self.part = self.part.samples(undecided)
         self._active = [self._active[place] for place in undecided]
         self._history = [worst[list(undecided)] for worst in self._history]
-        shifts = progress.shifts.with_values(chosen(progress.shifts.values))
-        terms = Balance(*(chosen(getattr(terms, field.name)) for field in fields(Balance)))
-        return replace(progress, shifts=shifts), replace(judgement, terms=terms)
+        values = tuple(take_rows(value, undecided) for value in progress.shifts.values)
+        return replace(progress, shifts=progress.shifts.with_values(values))
 
     def _store(self, shifts: Shifts, judgement: Judgement) -> None:
-        values = _with_exact_auxiliaries(self.part, shifts, judgement.terms)
-        mismatches = judgement.terms.mismatches
+        values = _with_exact_auxiliaries(shifts, judgement.auxiliaries)
         if len(self._active) < self.n_samples:
             pairs = zip(self.shifts.values, values, strict=True)
             values = tuple(put_rows(old, self._active, new) for old, new in pairs)
-            pairs = zip(self.mismatches.values, mismatches, strict=True)
-            mismatches = tuple(put_rows(old, self._active, new) for old, new in pairs)
         self.shifts = shifts.with_values(values)
-        self.mismatches = shifts.with_values(mismatches)
 
     def _residuals(self, judgement: Judgement) -> np.ndarray:
         """Relative residuals (L, active samples) as NumPy: infinite for a shift that is still zero,
@@ -163,15 +146,21 @@ class Batch:
         return np.array(rows)
 
 
-def _with_exact_auxiliaries(trial: Trial, shifts: Shifts, terms: Balance) -> tuple[Array, ...]:
+def worst_of(statuses: Sequence[Status]) -> Status:
+    """The status of the whole: that of the sample that fared worst."""
+    return next(status for status in WORST_FIRST if status in statuses)
+
+
+def _with_exact_auxiliaries(
+    shifts: Shifts, auxiliaries: Sequence[Array | None]
+) -> tuple[Array, ...]:
     """The shifts, with those of units that get no feedback set to what drives them."""
-    values = []
-    for layer, value in enumerate(shifts.values, 1):
-        n, driven = trial.network.n_projecting(layer), terms.feedforward_shifts[layer - 1]
-        if n < value.shape[-1] and driven is not None:
-            value = namespace(value).concat([value[..., :n], driven[..., n:]], axis=-1)
-        values.append(value)
-    return tuple(values)
+    return tuple(
+        value
+        if driven is None
+        else namespace(value).concat([value[..., : -driven.shape[-1]], driven], axis=-1)
+        for value, driven in zip(shifts.values, auxiliaries, strict=True)
+    )
 
 
 def _repeats(past: list[float]) -> bool:

@@ -27,7 +27,7 @@ where v_{l+1} is the shift of the sender's pre-activation, and tau_l dd_l/dt = -
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -294,41 +294,46 @@ def scale_ratio(shifts: Shifts, upper: int, lower: int) -> float:
     return shifts.scales[upper - 1].over(shifts.scales[lower - 1]).value
 
 
-def balance(trial: Trial, shifts: Shifts, *, push_demands: bool = False) -> Balance:
-    """All terms of the shift equations except the pull-back through the weights.
+@dataclass(frozen=True, eq=False)
+class LayerTerms:
+    """One layer's share of a `Balance`.
 
-    `push_demands` also carries each layer's demand through the weights above it, in one product
-    with its shift: the residual can then be judged without a pull-back.
+    `demand_drive` is the demand of the layer below, carried through the weights of this one.
     """
+
+    drive_shift: Array
+    feedforward_shift: Array
+    mismatch: Array
+    demand: Array
+    message: Array
+    demand_drive: Array
+
+
+def layer_terms(
+    trial: Trial, shifts: Shifts, *, push_demands: bool = False
+) -> Iterator[LayerTerms]:
+    """The terms of the layers 1 .. L, one after the other, none of them kept."""
     circuit, network, values = trial.circuit, trial.network, shifts.values
-    drive_shifts: list[Array] = []
-    feedforward: list[Array] = []
-    mismatches: list[Array] = []
-    demands: list[Array] = []
-    messages: list[Array] = []
-    demand_drives: list[Array] = []
+    demand = None
     for layer in range(1, network.depth + 1):
         unit, value = network.activation(layer), values[layer - 1]
         n, gamma = network.n_projecting(layer), circuit.strength(layer)
-        drive = trial.activity.drive(layer)
-        if layer == 1:
-            k = p = None
-            mismatch = value
-        else:
+        drive, k, p, pushed, message = trial.activity.drive(layer), None, None, None, None
+        mismatch = value
+        if layer > 1:
             below = shifts.scales[layer - 2]
             if push_demands:
                 # a demand that may be a multiple of the shift: see _push_both
                 multiple = layer == 2 or not circuit.pathway.gradient_adjusted
-                k, pushed = _push_both(network, layer, values[layer - 2], demands[-1], multiple)
-                demand_drives.append(pushed)
+                k, pushed = _push_both(network, layer, values[layer - 2], demand, multiple)
             else:
                 k = network.push(layer, values[layer - 2])
-                demand_drives.append(None)
             stays = unit.stays(drive, k, below.value)
             p = scale_ratio(shifts, layer - 1, layer) * response(
                 unit, drive, trial.activity.slope(layer), k, below.value, stays
             )
             mismatch = value - p
+            message = _message(trial, shifts, layer, k, mismatch, stays)
         if layer == network.depth:
             demand = mismatch[..., :n] - gamma * _output_pull(trial, shifts, p)[..., :n]
         elif circuit.pathway.gradient_adjusted:
@@ -337,18 +342,23 @@ def balance(trial: Trial, shifts: Shifts, *, push_demands: bool = False) -> Bala
             demand = value if n == value.shape[-1] else value[..., :n]
             if p is not None:
                 demand = demand - (1 - gamma) * p[..., :n]
-        drive_shifts.append(k)
-        feedforward.append(p)
-        mismatches.append(mismatch)
-        demands.append(demand)
-        messages.append(None if k is None else _message(trial, shifts, layer, k, mismatch, stays))
+        yield LayerTerms(k, p, mismatch, demand, message, pushed)
+
+
+def balance(trial: Trial, shifts: Shifts, *, push_demands: bool = False) -> Balance:
+    """All terms of the shift equations except the pull-back through the weights.
+
+    `push_demands` also carries each layer's demand through the weights above it, in one product
+    with its shift: the residual can then be judged without a pull-back.
+    """
+    layers = list(layer_terms(trial, shifts, push_demands=push_demands))
     return Balance(
-        tuple(drive_shifts),
-        tuple(feedforward),
-        tuple(mismatches),
-        tuple(demands),
-        tuple(messages),
-        (*demand_drives, None),
+        drive_shifts=tuple(terms.drive_shift for terms in layers),
+        feedforward_shifts=tuple(terms.feedforward_shift for terms in layers),
+        mismatches=tuple(terms.mismatch for terms in layers),
+        demands=tuple(terms.demand for terms in layers),
+        messages=tuple(terms.message for terms in layers),
+        demand_drives=(*(terms.demand_drive for terms in layers[1:]), None),
     )
 
 

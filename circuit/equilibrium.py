@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from circuit.arrays import Array, epsilon, is_numpy
-from circuit.batches import Batch
+from circuit.batches import Batch, worst_of
 from circuit.bounds import relative_error_bounds
-from circuit.dynamics import Trial
+from circuit.dynamics import Trial, layer_terms
 from circuit.errors import CircuitError, NotFinite, NotSettled, TargetOutOfRange
 from circuit.methods import METHODS
-from circuit.methods.method import Progress
-from circuit.shifts import Shifts
+from circuit.methods.method import Method, Progress
+from circuit.shifts import Shifts, joined
 from circuit.verification import Status, judge
 
 
@@ -35,7 +35,6 @@ class Equilibrium:
     ----------
     trial : what was settled
     shifts : delta_l = y_l - y_l^f of the layers 1 .. L
-    mismatches : m_l = y_l - g_l(y_{l-1}), in the same scales
     status : of the whole; CONVERGED if every sample is
     sample_status : one per sample, in the order of the batch (of a stack, one for each entry of
         its flattened (..., batch))
@@ -50,7 +49,6 @@ class Equilibrium:
 
     trial: Trial
     shifts: Shifts
-    mismatches: Shifts
     status: Status
     sample_status: tuple[Status, ...]
     relative_residuals: tuple[float, ...]
@@ -65,6 +63,12 @@ class Equilibrium:
     def converged(self) -> bool:
         """Whether every sample is at equilibrium within the tolerance."""
         return self.status is Status.CONVERGED
+
+    @cached_property
+    def mismatches(self) -> Shifts:
+        """m_l = y_l - g_l(y_{l-1}), in the scales of the shifts; computed when first read."""
+        terms = layer_terms(self.trial, self.shifts)
+        return self.shifts.with_values(tuple(layer.mismatch for layer in terms))
 
     @cached_property
     def activities(self) -> tuple[Array, ...]:
@@ -103,6 +107,11 @@ class Equilibrium:
             f"{REMEDIES[self.status]}"
         )
 
+
+# A large batch is settled block by block, so that what a method holds on its way stays small beside
+# the result: about so many rates in a block, but never fewer samples than make a product quick.
+BLOCK_ENTRIES = 2**19
+SMALLEST_BLOCK = 64
 
 REMEDIES: dict[Status, str] = {
     Status.CONVERGED: "nothing to do",
@@ -169,6 +178,32 @@ def settle(
     if budget < 1:
         raise CircuitError(f"max_steps {budget} leaves no step; give 1 or more")
 
+    batch = trial.error.shape[-2]
+    size = max(SMALLEST_BLOCK, BLOCK_ENTRIES // sum(trial.network.widths))
+    if trial.error.ndim == 2 and batch > size:
+        blocks = [range(first, min(first + size, batch)) for first in range(0, batch, size)]
+        record = _joined(
+            [
+                # with the whole trial, so that the block's own arrays are let go
+                replace(
+                    _settle_block(trial.samples(rows), chosen, tolerance, budget, options),
+                    trial=trial,
+                )
+                for rows in blocks
+            ]
+        )
+    else:
+        record = _settle_block(trial, chosen, tolerance, budget, options)
+    record = replace(record, seconds=time.perf_counter() - began)
+    if must_converge and not record.converged:
+        raise NotSettled(record.failure(), record)
+    return record
+
+
+def _settle_block(
+    trial: Trial, chosen: Method, tolerance: float, budget: int, options: dict[str, Any]
+) -> Equilibrium:
+    """The loop over steps, for all samples of `trial` at once."""
     batch = Batch(trial, tolerance, restless=chosen.restless)
     steps, evaluations, model_time = 1, 0, None
     try:
@@ -186,17 +221,16 @@ def settle(
         undecided = batch.note(progress, judgement, last=steps >= budget)
         if not undecided:
             break
-        progress, judgement = batch.narrow(progress, judgement, undecided)
+        progress = batch.narrow(progress, undecided)
         try:
             progress = chosen.step(batch.part, progress, judgement, **options)
         except (TargetOutOfRange, NotFinite):
             # on its way a state left the range of the units: the last one is kept and called so
             progress, budget = replace(progress, evaluations=0, model_time=None), 0
         steps += 1
-    record = Equilibrium(
+    return Equilibrium(
         trial=trial,
         shifts=batch.shifts,
-        mismatches=batch.mismatches,
         status=batch.worst_status,
         sample_status=tuple(status for status in batch.statuses if status is not None),
         relative_residuals=batch.relative_residuals,
@@ -204,9 +238,25 @@ def settle(
         evaluations=evaluations,
         steps=steps,
         model_time=model_time,
-        seconds=time.perf_counter() - began,
-        method=method,
+        seconds=0.0,
+        method=chosen.name,
     )
-    if must_converge and not record.converged:
-        raise NotSettled(record.failure(), record)
-    return record
+
+
+def _joined(parts: list[Equilibrium]) -> Equilibrium:
+    """One record of the blocks of a batch."""
+    first = parts[0]
+    shifts = joined([part.shifts for part in parts])
+    times = [part.model_time for part in parts if part.model_time is not None]
+    return replace(
+        first,
+        shifts=shifts,
+        status=worst_of([part.status for part in parts]),
+        sample_status=tuple(status for part in parts for status in part.sample_status),
+        relative_residuals=tuple(
+            max(layer) for layer in zip(*(p.relative_residuals for p in parts), strict=True)
+        ),
+        evaluations=max(part.evaluations for part in parts),
+        steps=max(part.steps for part in parts),
+        model_time=max(times, default=None),
+    )

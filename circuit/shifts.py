@@ -9,6 +9,7 @@ alone explain (a product of gammas, known to the layer), which a local update di
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from circuit.arrays import Array, largest, namespace, row_norms
@@ -55,6 +56,21 @@ class Shifts:
         norms = row_norms(self.values[layer - 1])
         mean = float(xp.sqrt(xp.mean(norms * norms)))
         return self.scales[layer - 1].times(mean)
+
+
+def joined(parts: Sequence[Shifts]) -> Shifts:
+    """The shifts of the blocks of a batch, in the scales of the first block.
+
+    The blocks' scales differ by powers of two, so that nothing is rounded.
+    """
+    first, values = parts[0], []
+    for layer in range(1, first.depth + 1):
+        scaled = [
+            _times(part.values[layer - 1], part.scales[layer - 1].over(first.scales[layer - 1]))
+            for part in parts
+        ]
+        values.append(namespace(scaled[0]).concat(scaled, axis=-2))
+    return first.with_values(tuple(values))
 
 
 def renormalised(value: Array, scale: Scale, layer: int) -> tuple[Array, Scale]:

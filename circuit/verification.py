@@ -22,7 +22,7 @@ from circuit.arrays import (
     product_rounding,
     row_norms,
 )
-from circuit.dynamics import Balance, Trial, balance, scale_ratio
+from circuit.dynamics import Trial, layer_terms, scale_ratio
 from circuit.shifts import Shifts
 
 
@@ -43,7 +43,8 @@ class Judgement:
 
     Attributes
     ----------
-    terms : the balance of the state
+    auxiliaries : for each layer the feed-forward shift of its units without feedback, (..., batch,
+        auxiliary); None where there are none
     residual_norms : L arrays (..., batch), |R_l| per sample in units of the layer's scale. An upper
         bound, |W^-1| |W R_l|, where that bound was already below the tolerance.
     shift_norms : L arrays (..., batch), |d_l| per sample in units of the layer's scale
@@ -51,7 +52,7 @@ class Judgement:
     rounding_floors : L floats, the relative residual that rounding alone leaves
     """
 
-    terms: Balance
+    auxiliaries: tuple[Array | None, ...]
     residual_norms: tuple[Array, ...]
     shift_norms: tuple[Array, ...]
     relative_residuals: tuple[float, ...]
@@ -74,31 +75,40 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
         Below it, an upper bound of the residual is good enough; above it, the residual is computed.
     """
     circuit, network = trial.circuit, trial.network
-    terms = balance(trial, shifts, push_demands=True)
+    auxiliaries: list[Array | None] = []
     residual_norms, shift_norms, relative, floors = [], [], [], []
-    for layer in range(1, network.depth + 1):
-        n = network.n_projecting(layer)
-        shift_norm = row_norms(shifts.values[layer - 1][..., :n])
-        condition = 1.0
-        if layer == network.depth:
-            residual_norm = row_norms(terms.demands[-1])
-            worst = _relative(residual_norm, shift_norm)
-        else:
-            above = network.factors[layer]
-            weight = circuit.strength(layer) * scale_ratio(shifts, layer + 1, layer)
-            pushed = terms.demand_drives[layer - 1] - weight * terms.messages[layer]
-            residual_norm = above.inverse_norm * row_norms(pushed)
-            worst = _relative(residual_norm, shift_norm)
-            condition = above.condition
-            if not worst <= tolerance:
-                residual_norm = row_norms(above.solve(pushed))
-                worst = _relative(residual_norm, shift_norm)
+
+    def measure(layer: int, residual_norm: Array) -> float:
+        shift = shifts.values[layer - 1][..., : network.n_projecting(layer)]
+        shift_norms.append(row_norms(shift))
+        return _relative(residual_norm, shift_norms[-1])
+
+    def note(layer: int, residual_norm: Array, worst: float, condition: float) -> None:
         residual_norms.append(residual_norm)
-        shift_norms.append(shift_norm)
         relative.append(worst)
-        floors.append(product_rounding(epsilon(trial.error), n) * (1 + condition))
+        rounding = product_rounding(epsilon(trial.error), network.n_projecting(layer))
+        floors.append(rounding * (1 + condition))
+
+    # layer by layer, so that a deep circuit's terms are never held all at once
+    for layer, terms in enumerate(layer_terms(trial, shifts, push_demands=True), 1):
+        n = network.n_projecting(layer)
+        driven, auxiliary = terms.feedforward_shift, n < network.widths[layer]
+        auxiliaries.append(None if driven is None or not auxiliary else +driven[..., n:])
+        if layer > 1:
+            below, here = layer - 1, network.factors[layer - 1]
+            weight = circuit.strength(below) * scale_ratio(shifts, layer, below)
+            pushed = terms.demand_drive - weight * terms.message
+            residual_norm = here.inverse_norm * row_norms(pushed)
+            worst = measure(below, residual_norm)
+            if not worst <= tolerance:
+                residual_norm = row_norms(here.solve(pushed))
+                worst = _relative(residual_norm, shift_norms[-1])
+            note(below, residual_norm, worst, here.condition)
+        if layer == network.depth:
+            residual_norm = row_norms(terms.demand)
+            note(layer, residual_norm, measure(layer, residual_norm), 1.0)
     return Judgement(
-        terms,
+        tuple(auxiliaries),
         tuple(residual_norms),
         tuple(shift_norms),
         tuple(relative),

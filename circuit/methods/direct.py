@@ -41,7 +41,7 @@ from circuit.arrays import (
     to_numpy,
     widened,
 )
-from circuit.dynamics import Circuit, Trial
+from circuit.dynamics import Circuit, Trial, balance
 from circuit.methods.method import Method, Progress
 from circuit.methods.sweep import sweep
 from circuit.network import Activity
@@ -67,9 +67,10 @@ class Descent:
 
     Attributes
     ----------
-    values : d_l for l = 1 .. L (None below the layer where the descent ended)
+    values : d_l for l = 1 .. L, if the descent went all the way
+    sizes : the norm of d_l, (..., batch), for the layers above
     inflows : what reached each layer from above, in units of its scale
-    messages : v_l
+    messages : v_l, if the descent went all the way
     carried : the part of d_l whose way through the weights above is not yet accounted for; None
         where there is none
     scales : s_1 .. s_L
@@ -77,6 +78,7 @@ class Descent:
     """
 
     values: tuple[Array | None, ...]
+    sizes: tuple[Array | None, ...]
     inflows: tuple[Array | None, ...]
     messages: tuple[Array | None, ...]
     carried: tuple[Array | None, ...]
@@ -87,6 +89,7 @@ class Descent:
         """The descent of some samples of the batch."""
         return Descent(
             _some(self.values, rows),
+            _some(self.sizes, rows),
             _some(self.inflows, rows),
             _some(self.messages, rows),
             _some(self.carried, rows),
@@ -117,13 +120,8 @@ def start(trial: Trial, tolerance: float) -> Progress:
     nothing: Couplings = (None,) * trial.network.depth
     exact = _matrices(trial)
     if _needs_preparation(trial):
-        low = _in_float32(trial)
-        quick = _low_matrices(trial) if low is not trial else exact
-        first = descend(low, nothing, quick.pull, bottom=2)
-        couplings, evaluations = _prepare(low, first, nothing, quick, tolerance)
-        xp = namespace(trial.error)
-        couplings = [None if q is None else xp.astype(q, trial.error.dtype) for q in couplings]
-        final = descend(trial, couplings, exact.pull, first.scales)
+        couplings, scales, evaluations = _prepared(trial, exact, tolerance)
+        final = descend(trial, couplings, exact.pull, scales, values_only=True)
         return Progress(Shifts(final.values, final.scales, circuit.gains), evaluations + 2)
     final = descend(trial, nothing, exact.pull)
     shifts, rows = Shifts(final.values, final.scales, circuit.gains), _coupled(final)
@@ -137,6 +135,20 @@ def start(trial: Trial, tolerance: float) -> Progress:
     pairs = zip(shifts.values, again.values, strict=True)
     values = tuple(put_rows(old, rows, new) for old, new in pairs)
     return Progress(shifts.with_values(values), evaluations + 2)
+
+
+def _prepared(
+    trial: Trial, exact: Matrices, tolerance: float
+) -> tuple[Couplings, tuple[Scale, ...], int]:
+    """Couplings of every sample, the scales they are in, and the descents that they took."""
+    xp, nothing = namespace(trial.error), (None,) * trial.network.depth
+    low = _in_float32(trial)
+    quick = _low_matrices(trial) if low is not trial else exact
+    first = [descend(low, nothing, quick.pull, bottom=2)]
+    scales = first[0].scales
+    couplings, evaluations = _prepare(low, first.pop(), nothing, quick, tolerance)
+    couplings = tuple(None if q is None else xp.astype(q, trial.error.dtype) for q in couplings)
+    return couplings, scales, evaluations
 
 
 def _prepare(
@@ -156,7 +168,7 @@ def _prepare(
     pull = matrices.pull if base is None else _pull_near(base, trial, matrices)
     # below the lowest layer with anything to carry nothing will be coupled
     carrying = (i for i, carried in enumerate(descent.carried, 1) if carried is not None)
-    lowest = min(carrying, default=1)
+    lowest, scales = min(carrying, default=1), descent.scales
     for evaluations in range(PREPARATORY_DESCENTS):
         couplings = ascend(trial, descent, matrices.push)
         change, size = _change(trial, descent, couplings, previous)
@@ -166,15 +178,19 @@ def _prepare(
         if not left:
             return couplings, evaluations
         if trial.error.ndim == 2 and len(left) <= trial.error.shape[0] // 2:
-            part, few = trial.samples(left), _some(couplings, left)
-            near = None if base is None else base.samples(left)
-            pull = matrices.pull if near is None else _pull_near(near, part, matrices)
-            again = descend(part, few, pull, descent.scales, bottom=lowest)
-            better, more = _prepare(part, again, few, matrices, tolerance, near)
-            return _merged(couplings, left, better), evaluations + 1 + more
+            break
         previous = couplings
-        descent = descend(trial, couplings, pull, descent.scales, bottom=lowest)
-    return couplings, PREPARATORY_DESCENTS
+        del descent  # as large as all the shifts, and of no further use
+        descent = descend(trial, couplings, pull, scales, bottom=lowest)
+    else:
+        return couplings, PREPARATORY_DESCENTS
+    del descent
+    part, few = trial.samples(left), _some(couplings, left)
+    near = None if base is None else base.samples(left)
+    pull = matrices.pull if near is None else _pull_near(near, part, matrices)
+    again = descend(part, few, pull, scales, bottom=lowest)
+    better, more = _prepare(part, again, few, matrices, tolerance, near)
+    return _merged(couplings, left, better), evaluations + 1 + more
 
 
 def _matrices(trial: Trial) -> Matrices:
@@ -251,7 +267,8 @@ def refine(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
     """
     if progress.memory is not None and judgement.worst > STALLED * progress.memory:
         return replace(sweep(trial, progress, judgement), memory=judgement.worst / STALLED)
-    circuit, terms, shifts = trial.circuit, judgement.terms, progress.shifts
+    circuit, shifts = trial.circuit, progress.shifts
+    terms = balance(trial, shifts, push_demands=circuit.pathway.gradient_adjusted)
     couplings: list[Array | None] = [None]
     for layer in range(2, trial.network.depth + 1):
         drive_shift = terms.drive_shifts[layer - 1]
@@ -279,6 +296,7 @@ def descend(
     scales: Sequence[Scale] | None = None,
     *,
     bottom: int = 1,
+    values_only: bool = False,
 ) -> Descent:
     """From the output error to the shifts of all layers down to `bottom`, with Q given.
 
@@ -289,6 +307,7 @@ def descend(
     depth = network.depth
     used = list(circuit.gains if scales is None else scales)
     values: list[Array | None] = [None] * depth
+    sizes: list[Array | None] = [None] * depth
     inflows: list[Array | None] = [None] * depth
     carried: list[Array | None] = [None] * depth
     messages: list[Array | None] = [None] * depth
@@ -296,14 +315,16 @@ def descend(
     inflow = circuit.strength(depth) * ONE.over(used[-1]).value * trial.error
     for layer in range(depth, bottom - 1, -1):
         i = layer - 1
-        inflows[i] = inflow
-        values[i], messages[i], carried[i], rows = _solve_units(
-            trial, layer, inflow, couplings[i], used
-        )
+        value, message, rest, rows = _solve_units(trial, layer, inflow, couplings[i], used)
+        if bottom == 1:
+            values[i] = value
+        if not values_only:
+            sizes[i], inflows[i], carried[i] = row_norms(value), inflow, rest
+            messages[i] = message if bottom == 1 else None
         crossed.update(rows)
         if layer == bottom:
             break
-        inflow = _sent_ratio(circuit, used, layer) * pull(layer, messages[i])
+        inflow = _sent_ratio(circuit, used, layer) * pull(layer, message)
         if scales is None:
             inflow, grown = renormalised(inflow, used[i - 1], layer - 1)
             step = grown.exponent - used[i - 1].exponent
@@ -312,6 +333,7 @@ def descend(
         inflow = widened(inflow, network.widths[layer - 1])
     return Descent(
         tuple(values),
+        tuple(sizes),
         tuple(inflows),
         tuple(messages),
         tuple(carried),
@@ -484,7 +506,7 @@ def _change(
         if new is None:
             continue
         alpha = _ratio(descent.scales, layer - 1, layer)
-        shift = _norms(descent.values[layer - 1])
+        shift = _flat(descent.sizes[layer - 1])
         # a sample without error has no shift and no coupling
         shift = np.where(shift == 0, 1.0, shift)
         moved = _norms(new if old is None else new - old) / shift * alpha
@@ -499,7 +521,12 @@ def _change(
 
 
 def _norms(values: Array) -> np.ndarray:
-    return to_numpy(row_norms(values)).reshape(-1).astype(np.float64)
+    return _flat(row_norms(values))
+
+
+def _flat(values: Array) -> np.ndarray:
+    """(..., batch) as a float64 vector of samples."""
+    return to_numpy(values).reshape(-1).astype(np.float64)
 
 
 def _on_projecting(
