@@ -117,7 +117,7 @@ MUTANTS = (
     Mutant(
         "upper bound without the norm of the inverse",
         "circuit/verification.py",
-        "residual_norm = above.inverse_norm * row_norms(pushed)",
+        "residual_norm = here.inverse_norm * row_norms(pushed)",
         "residual_norm = 0.01 * row_norms(pushed)",
         "tests/test_verification.py tests/test_equilibrium.py",
     ),
