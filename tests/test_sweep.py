@@ -194,7 +194,7 @@ def test_real_scheduler_loses_a_worker(tmp_path):
     worker = ("-m", "dask", "worker", "--nthreads", "1", "--no-nanny", *connection, *local)
     processes = [scheduler, start(*worker), start(*worker)]
     try:
-        until(file.exists)
+        until(lambda: file.exists() and file.read_text().rstrip().endswith("}"))
         address = json.loads(file.read_text())["address"]
         assert address.startswith("tcp://127.0.0.1:")
         folder = tmp_path / "killed"
