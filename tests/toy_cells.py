@@ -86,3 +86,8 @@ def thief(order: int, victim: str) -> xr.Dataset:
         for path in Path(victim).glob("*.nc"):
             path.unlink()
     return xr.Dataset({"status": "converged"})
+
+
+def variable(name: str) -> str | None:
+    """A variable of the environment of the process that calls this."""
+    return os.environ.get(name)
