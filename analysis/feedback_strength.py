@@ -78,6 +78,7 @@ class Settled:
         return self.shifts if readout == "shift" else self.mismatches
 
 
+@np.errstate(all="ignore")  # images that ran out of range are left out, not printed
 def settle_most(trial: Trial) -> Settled:
     """Bring as many images to rest as `direct`, and for smooth units after it `newton`, can.
 

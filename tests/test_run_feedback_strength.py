@@ -62,7 +62,7 @@ def test_figures_of_every_study_are_there(done):
         "strength_equilibria",
         "strength_stability",
         "strong_critical",
-        "signal_to_noise",
+        "noise_signal",
         "imperfection_alignment",
     } <= drawn
 
