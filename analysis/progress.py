@@ -76,7 +76,7 @@ class Progress:
         rest = (
             ""
             if new == 0
-            else f", {_duration((clock - self.began) * (len(self.files) / new - 1))} left"
+            else f", {duration((clock - self.began) * (len(self.files) / new - 1))} left"
         )
         self.say(f"{self.kept + new} of {self.total} cells{rest}")
 
@@ -99,7 +99,7 @@ class Progress:
                 self.say(f"  and {len(bad) - SHOWN} more {word}")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """About how long, in words."""
     if seconds < 100:
         return f"about {seconds:.0f} s"

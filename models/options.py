@@ -7,9 +7,10 @@ answers at once. Does not own what the options mean.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,6 +27,24 @@ def fail(program: str, message: str) -> NoReturn:
     """Print one line on standard error and leave with status 2."""
     print(f"{program}: error: {' '.join(str(message).split())}", file=sys.stderr)
     sys.exit(2)
+
+
+def at_least(least: float | None, kind: type = int) -> Callable[[str], Any]:
+    """The type of an option that is a finite number (`int` or `float`), `least` or more."""
+
+    def convert(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            word = "whole number" if kind is int else "number"
+            raise argparse.ArgumentTypeError(f"{text!r} is no {word}") from None
+        if not math.isfinite(value):
+            raise argparse.ArgumentTypeError(f"{text} is not finite; give a finite number")
+        if least is not None and value < least:
+            raise argparse.ArgumentTypeError(f"{text} is too small; give {least:g} or more")
+        return value
+
+    return convert
 
 
 def parse(

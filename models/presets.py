@@ -4,8 +4,9 @@ Owns the values and where they come from. Standard library only, so that `--help
 Does not own what the options mean (`run_training`).
 
 quick      small networks on digits, seconds; found on the validation split of this project.
-paper      what the paper's networks were trained with (docs/derivation.md names the source), trained
-           properly: data shuffled, bias-corrected Adam, the epoch chosen on a validation split.
+paper      the parameters that the paper's authors chose, as they stand in their public code, but
+           trained properly: images shuffled, bias-corrected Adam, the epoch chosen on a validation
+           split.
 reference  as the paper's public code trains, quirks included: see `REFERENCE`.
 
 The paper trains no network by ITP nor by a circuit; in `paper` and `reference` those have the
@@ -47,7 +48,7 @@ DEFAULTS: dict[str, Value] = {
     "precision": "float32",
 }
 
-# derivation.md, section 7: learning rate and lambda that the authors chose, all with orthogonal init
+# learning rate and lambda that the authors chose, all with orthogonal weights to begin with
 CHOSEN: dict[str, dict[str, Value]] = {
     "bp": {"learning_rate": 1e-4, "orthogonality": 0.0},
     "gait": {"learning_rate": 1e-4, "orthogonality": 0.1},

@@ -261,9 +261,12 @@ def _measured(plan: Plan, network: Network, material: Material) -> Row:
 
 
 def _choose(plan: Plan, state: State) -> State:
-    """The chosen networks brought up to date: the first epoch with the best accuracy so far."""
-    by = "test_accuracy" if plan.validation == 0 else "validation_accuracy"
-    best = np.argmax(state.history[by], axis=0)
+    """The chosen networks brought up to date: the best accuracy so far, and of equal ones the least
+    loss. A few images give many equal accuracies.
+    """
+    by = "test" if plan.validation == 0 else "validation"
+    accuracy, loss = state.history[f"{by}_accuracy"], state.history[f"{by}_loss"]
+    best = np.lexsort((loss, -accuracy), axis=0)[0]
     better = best == state.epoch
     if not better.any():
         return replace(state, chosen_epochs=best)

@@ -1,0 +1,211 @@
+"""Train networks by BP, TP, ITP, GAIT-prop, or by a circuit that settles for every batch.
+
+Owns the way from options to checkpoints, history, weights and figures. Does not own training
+(`models.training`) nor what is said of it (`models.training_report`). Exit status: 0 if all epochs
+were completed; 1 if weights became singular or were no longer finite; 2 for bad input; 130 if
+interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from models.options import fail, parse
+from models.training_options import PROGRAM, options, resolved
+
+if TYPE_CHECKING:
+    from models.images import Images
+    from models.material import Plan
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    began = time.perf_counter()
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = parse(options(), arguments)
+    from circuit.errors import CircuitError
+    from models.images import ImageError
+    from models.training import TrainingFailed
+
+    try:
+        return run(chosen, began)
+    except (CircuitError, ImageError) as error:
+        fail(PROGRAM, str(error))
+    except TrainingFailed as error:  # before the first epoch; later ones are seen to in `run`
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 1
+    except MemoryError as error:
+        fail(PROGRAM, f"{error}; use fewer --seeds, narrower --widths, or --train-images")
+    except KeyboardInterrupt:
+        again = [word for word in arguments if word != "--resume"]
+        print(
+            f"{PROGRAM}: interrupted; to go on from the last checkpoint, run "
+            f"{shlex.join(['python', 'models/run_training.py', *again, '--resume'])}",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def run(chosen: argparse.Namespace, began: float) -> int:
+    """Everything between the options and the exit status."""
+    from analysis import records
+    from circuit.errors import CircuitError
+    from models import checkpoints
+    from models.material import prepare
+    from models.training import TrainingFailed, begin, train
+    from models.training_report import Progress, write_results
+
+    settings = resolved(chosen)
+    require_device(chosen.device)
+    folder = records.output_folder(chosen.output)
+    checkpoint = folder / "checkpoint.npz"
+    if checkpoint.exists() and not chosen.resume:
+        raise CircuitError(
+            f"{checkpoint} holds a run already; give --resume to go on with it, or another --output"
+        )
+    train_images, test_images, digest = load_images(settings)
+    plan = plan_of(settings, train_images)
+    material = prepare(plan, train_images, test_images)
+    configured = checkpoints.configuration(plan, settings["dataset"], digest)
+    epochs = settings["epochs"]
+    progress = Progress(plan, material, settings, quiet=chosen.quiet)
+    if checkpoint.exists():
+        state, changes = checkpoints.load(checkpoint, plan, configured)
+        if (state.epoch, state.batch) > (epochs, 0):
+            raise CircuitError(
+                f"{checkpoint} has {state.epoch} epochs and {state.batch} batches, more than "
+                f"--epochs {epochs}; give more epochs, or another --output"
+            )
+        progress.resumed(state, changes)
+    else:
+        state = begin(plan, material)
+    failure = None
+    progress.begin(state)
+    try:
+        for reached in train(plan, material, state, epochs):
+            state = reached
+            if state.at_rest:
+                checkpoints.save(checkpoint, state, plan, configured)
+            progress.update(state)
+    except TrainingFailed as error:
+        failure = str(error)
+    finally:
+        progress.close()
+    write_results(
+        folder,
+        plan,
+        state,
+        settings,
+        failure,
+        pdf=chosen.pdf,
+        figures=not chosen.no_figures,
+        seconds=time.perf_counter() - began,
+    )
+    return 1 if failure else 0
+
+
+def load_images(settings: dict[str, Any]) -> tuple[Images, Images, str]:
+    """Training and test images, and a digest of all that is in them."""
+    from models import images
+
+    digest = hashlib.sha256()
+    splits = []
+    for split in ("train", "test"):
+        one = images.load(
+            settings["dataset"],
+            split=split,
+            data_dir=settings["data_dir"],
+            dtype=settings["precision"],
+        )
+        digest.update(one.inputs.data)
+        digest.update(one.labels.data)
+        splits.append(one)
+    return splits[0], splits[1], digest.hexdigest()[:16]
+
+
+def plan_of(settings: dict[str, Any], train_images: Images) -> Plan:
+    """The plan that the settings describe.
+
+    Raises `CircuitError`.
+    """
+    from circuit.learning import Lesson
+    from models.material import Plan
+
+    pixels = train_images.inputs.shape[1]
+    lesson = Lesson(
+        rule=settings["rule"],
+        feedback_strength=settings["gamma"],
+        bias_correction=settings["bias_correction"] == "yes",
+        **{
+            name: settings[name]
+            for name in (
+                "pathway",
+                "readout",
+                "loss",
+                "learning_rate",
+                "orthogonality",
+                "orthogonality_of",
+                "orthogonality_every",
+                "beta1",
+                "beta2",
+                "epsilon",
+            )
+        },
+    )
+    return Plan(
+        lesson=lesson,
+        widths=tuple(settings["widths"] or [pixels] * (settings["depth"] + 2)),
+        shuffled=settings["order"] == "shuffled",
+        seeds=tuple(settings["seeds"]),
+        **{
+            name: settings[name]
+            for name in (
+                "activation",
+                "init",
+                "batch",
+                "batches_per_epoch",
+                "train_images",
+                "validation",
+                "precision",
+                "device",
+                "measure_every",
+                "checkpoint_every",
+            )
+        },
+    )
+
+
+def require_device(device: str | None) -> None:
+    """Raise `CircuitError` unless PyTorch is there and can compute on `device`."""
+    from circuit.errors import CircuitError
+
+    if device is None:
+        return
+    try:
+        import torch
+    except ImportError:
+        raise CircuitError(
+            f"--device {device} needs PyTorch, which is not installed; install the extra "
+            "gait-circuit[torch], or leave --device out to compute with NumPy"
+        ) from None
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        words = str(error).splitlines()[0]
+        raise CircuitError(
+            f"--device {device} is not to be had ({words}); use cpu, or leave --device out"
+        ) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,236 @@
+"""The options of `run_training`, with their values by preset.
+
+Owns the words of every option, and how what was given and a preset become one set of settings.
+Standard library only, so that `--help` answers at once. Does not own the presets' values.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from models.options import OneLineParser, at_least
+from models.presets import DEFAULTS, PRESETS, RULES, preset, resolve
+
+PROGRAM = "run_training"
+
+
+def options() -> OneLineParser:
+    """All options of the command, each explained in words."""
+    parser = OneLineParser(
+        prog=PROGRAM,
+        description="Train invertible networks on images by back-propagation (bp), target "
+        "propagation (tp), its incremental form (itp), GAIT-prop (gait), or the equilibrium of a "
+        "circuit that settles for every batch (circuit). Writes history.nc, history.csv, "
+        "weights_*.npz, summary.json, figures, and checkpoints to go on from.",
+        epilog="What an option has by preset stands behind it; an option that is given wins. Exit "
+        "status: 0 all epochs completed; 1 weights became singular or not finite; 2 bad input; "
+        "130 interrupted.",
+    )
+    add = parser.add_argument
+    add("--rule", choices=RULES, default="gait", help="learning rule (default: gait)")
+    add(
+        "--preset",
+        choices=PRESETS,
+        default="quick",
+        help="values for what is not given. quick: a small network on digits. paper: the "
+        "parameters of the paper, trained properly. reference: as the paper's public code trains, "
+        "with its quirks: images in stored order, 1000 batches an epoch, Adam with beta2 0.99 and "
+        "without correction of its bias, the regulariser on columns, orthogonal weights whenever "
+        "lambda is 0, and the epoch chosen on the test images (default: quick)",
+    )
+    _add_network(parser)
+    _add_learning(parser)
+    add("--seeds", type=at_least(0), nargs="+", default=[1], metavar="N", help=_SEEDS)
+    add("--precision", choices=("float32", "float64"), help=f"of all numbers {_shown('precision')}")
+    add(
+        "--device",
+        help="compute with PyTorch on this device, such as cpu or cuda (default: NumPy)",
+    )
+    add(
+        "--measure-every",
+        type=at_least(0),
+        default=1,
+        metavar="N",
+        help="epochs between two measurements of alignment, orthogonality and condition numbers; "
+        "0 for none (default: 1)",
+    )
+    add(
+        "--checkpoint-every",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="batches between two checkpoints within an epoch; there is one after every epoch "
+        "anyway (default: 0, no more)",
+    )
+    add("--resume", action="store_true", help="go on from the checkpoint in --output, if any")
+    add(
+        "--output",
+        type=Path,
+        default=Path("results/training"),
+        metavar="DIR",
+        help="folder for all files (default: results/training)",
+    )
+    add("--no-figures", action="store_true", help="leave out the figures")
+    add("--pdf", action="store_true", help="save figures as PDF too")
+    add("--quiet", action="store_true", help="no progress, only the outcome")
+    add("--config", metavar="FILE.toml", help="TOML file with any of these options")
+    return parser
+
+
+_EVERY = ("measure_every", "checkpoint_every")
+_SEEDS = (
+    "of weights, split and order of images; several are trained together, side by side (default: 1)"
+)
+
+
+def _add_network(parser: OneLineParser) -> None:
+    """Options of what learns, and from which images."""
+    add = parser.add_argument
+    add(
+        "--dataset",
+        choices=("digits", "mnist", "fashion_mnist", "kmnist"),
+        help=f"digits (8x8) ship with scikit-learn {_shown('dataset')}",
+    )
+    add(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder with mnist.npz, fashion_mnist.npz, kmnist.npz; without it, the folder in "
+        "GAIT_CIRCUIT_DATA, or a download from openml.org",
+    )
+    add(
+        "--train-images",
+        type=at_least(1),
+        metavar="N",
+        help=f"use only so many of the training images, drawn by the seed {_shown('train_images')}",
+    )
+    add(
+        "--validation",
+        type=at_least(0, float),
+        metavar="F",
+        help="fraction of the training images that is not learnt from but chooses the epoch; with "
+        f"0 the test images choose {_shown('validation')}",
+    )
+    add(
+        "--depth",
+        type=at_least(0),
+        metavar="N",
+        help=f"hidden layers, each as wide as the image {_shown('depth')}",
+    )
+    add(
+        "--widths",
+        type=at_least(1),
+        nargs="+",
+        metavar="N",
+        help="units of every layer, input first, not increasing; replaces --depth",
+    )
+    add(
+        "--activation",
+        choices=("leaky_relu", "linear", "asinh", "tanh"),
+        help=f"activation function of all units {_shown('activation')}",
+    )
+    add(
+        "--init",
+        choices=("orthogonal", "gaussian"),
+        help=f"random weights to begin with {_shown('init')}",
+    )
+
+
+def _add_learning(parser: OneLineParser) -> None:
+    """Options of one step, and of how many."""
+    add, number = parser.add_argument, at_least(None, float)
+    add(
+        "--pathway",
+        choices=("itp", "gait"),
+        help=f"of the circuit: what a layer sends down {_shown('pathway')}",
+    )
+    add(
+        "--readout",
+        choices=("shift", "mismatch"),
+        help="of the circuit: what a synapse learns from, the shift of its layer from the free "
+        f"phase or its mismatch with its own drive {_shown('readout')}",
+    )
+    add(
+        "--gamma",
+        type=number,
+        metavar="G",
+        help=f"feedback strength, between 0 and 1 (itp, gait, circuit) {_shown('gamma')}",
+    )
+    add("--loss", choices=("quadratic", "cross_entropy"), help=f"{_shown('loss')}")
+    add("--learning-rate", type=number, metavar="R", help=f"of Adam {_shown('learning_rate')}")
+    add(
+        "--orthogonality",
+        type=number,
+        metavar="L",
+        help="lambda, the strength of the pull towards orthogonal weights (Eq. 23) "
+        f"{_shown('orthogonality')}",
+    )
+    add(
+        "--orthogonality-of",
+        choices=("rows", "columns"),
+        help="what is pulled apart: rows, as printed in the paper, or columns, as its public code "
+        f"effectively does {_shown('orthogonality_of')}",
+    )
+    add(
+        "--orthogonality-every",
+        type=at_least(1),
+        metavar="K",
+        help=f"pull in every K-th step, K times as strongly {_shown('orthogonality_every')}",
+    )
+    add("--beta1", type=number, help=f"of Adam: memory of the direction {_shown('beta1')}")
+    add("--beta2", type=number, help=f"of Adam: memory of its square {_shown('beta2')}")
+    add("--epsilon", type=number, help=f"of Adam {_shown('epsilon')}")
+    add(
+        "--bias-correction",
+        choices=("yes", "no"),
+        help=f"of Adam: correct its means for starting from zero {_shown('bias_correction')}",
+    )
+    add("--batch", type=at_least(1), metavar="N", help=f"images of a step {_shown('batch')}")
+    add(
+        "--batches-per-epoch",
+        type=at_least(1),
+        metavar="N",
+        help=f"at most so many steps in an epoch {_shown('batches_per_epoch')}",
+    )
+    add("--epochs", type=at_least(1), metavar="N", help=f"in all {_shown('epochs')}")
+    add(
+        "--order",
+        choices=("shuffled", "stored"),
+        help=f"in which an epoch takes the images {_shown('order')}",
+    )
+
+
+def _shown(name: str) -> str:
+    """The values of an option by preset, for its help."""
+    words = {}
+    for one in PRESETS:
+        values = dict.fromkeys(_word(preset(one, rule)[name]) for rule in RULES)
+        words[one] = ("by rule " if len(values) > 1 else "") + " or ".join(values)
+    if len(set(words.values())) == 1:
+        return f"(default: {words['quick']})"
+    return "(" + "; ".join(f"{one}: {values}" for one, values in words.items()) + ")"
+
+
+def _word(value: object) -> str:
+    return "all" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def resolved(chosen: argparse.Namespace) -> dict[str, Any]:
+    """All settings by name: what was given, and the rest from the preset.
+
+    Raises `CircuitError` for options that exclude each other.
+    """
+    from circuit.errors import CircuitError
+
+    given = {
+        name: value
+        for name, value in vars(chosen).items()
+        if name in DEFAULTS and value is not None
+    }
+    if chosen.widths is not None and "depth" in given:
+        raise CircuitError("--depth and --widths both say how many layers there are; give one")
+    settings: dict[str, Any] = resolve(chosen.preset, chosen.rule, given)
+    plain = ("rule", "preset", "widths", "data_dir", "seeds", "device", *_EVERY)
+    return settings | {name: getattr(chosen, name) for name in plain}
