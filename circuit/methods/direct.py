@@ -147,7 +147,9 @@ def _prepared(
     first = [descend(low, nothing, quick.pull, bottom=2)]
     scales = first[0].scales
     couplings, evaluations = _prepare(low, first.pop(), nothing, quick, tolerance)
-    couplings = tuple(None if q is None else xp.astype(q, trial.error.dtype) for q in couplings)
+    couplings = tuple(
+        None if q is None else xp.astype(q, trial.error.dtype, copy=False) for q in couplings
+    )
     return couplings, scales, evaluations
 
 
@@ -169,9 +171,10 @@ def _prepare(
     # below the lowest layer with anything to carry nothing will be coupled
     carrying = (i for i, carried in enumerate(descent.carried, 1) if carried is not None)
     lowest, scales = min(carrying, default=1), descent.scales
+    couplings = list(previous)
+    del previous
     for evaluations in range(PREPARATORY_DESCENTS):
-        couplings = ascend(trial, descent, matrices.push)
-        change, size = _change(trial, descent, couplings, previous)
+        change, size = ascend(trial, descent, couplings, matrices.push)
         # the state is off by `change`; the couplings made from it are off by that times their size
         unsure = (change * size > SURE * tolerance) & (change > 8 * matrices.rounding)
         left = np.flatnonzero(unsure).tolist()
@@ -179,7 +182,6 @@ def _prepare(
             return couplings, evaluations
         if trial.error.ndim == 2 and len(left) <= trial.error.shape[0] // 2:
             break
-        previous = couplings
         del descent  # as large as all the shifts, and of no further use
         descent = descend(trial, couplings, pull, scales, bottom=lowest)
     else:
@@ -342,22 +344,43 @@ def descend(
     )
 
 
-def ascend(trial: Trial, descent: Descent, push: Through) -> Couplings:
-    """The couplings Q_1 .. Q_L that the state of a descent implies."""
-    network = trial.network
-    couplings: list[Array | None] = [None, None]
-    carried = descent.carried[1] if network.depth > 1 else None
+def ascend(
+    trial: Trial, descent: Descent, couplings: list[Array | None], push: Through
+) -> tuple[np.ndarray, np.ndarray]:
+    """Replace the couplings Q_1 .. Q_L by those that the state of a descent implies.
+
+    Returns
+    -------
+    How far each sample is off because of the couplings that the descent was made with, and how
+    large its couplings are beside its shifts; both relative, the worst layer, (samples,).
+    """
+    circuit, network = trial.circuit, trial.network
+    samples = int(np.prod(trial.error.shape[:-1]))
+    change, size = np.zeros(samples), np.zeros(samples)
+    below = None  # Q of the layer below
     for layer in range(3, network.depth + 1):
-        if layer > 3 and couplings[-1] is not None:
+        carried = descent.carried[layer - 2]
+        if below is not None:
             _, _, carried, _ = _solve_units(
-                trial, layer - 1, descent.inflows[layer - 2], couplings[-1], descent.scales
+                trial, layer - 1, descent.inflows[layer - 2], below, descent.scales
             )
-        elif layer > 3:
-            carried = descent.carried[layer - 2]
-        couplings.append(
-            None if carried is None else push(layer, carried[..., : network.widths[layer]])
-        )
-    return tuple(couplings[: network.depth])
+        below = None
+        if carried is None:
+            continue
+        below = push(layer, carried[..., : network.widths[layer]])
+        old, couplings[layer - 1] = couplings[layer - 1], below
+        # a sample without error has no shift and no coupling
+        shift = _flat(descent.sizes[layer - 1])
+        relative = _ratio(descent.scales, layer - 1, layer) / np.where(shift == 0, 1.0, shift)
+        moved = relative * _flat(row_norms(below if old is None else below - old))
+        if circuit.pathway.gradient_adjusted:
+            # what is sent down depends on a coupling at the output alone, unless a kink is near
+            felt = np.full(samples, circuit.strength(layer) if layer == network.depth else 0.0)
+            felt[list(descent.crossed)] = 1.0
+            moved = moved * felt
+        change = np.maximum(change, moved)
+        size = np.maximum(size, relative * _flat(row_norms(below)))
+    return change, size
 
 
 def _solve_units(
@@ -490,38 +513,6 @@ def _crossing(stays: Array) -> list[int]:
     """Samples in which some unit does not stay on its piece."""
     xp = namespace(stays)
     return [] if bool(xp.all(stays)) else row_indices(~xp.all(stays, axis=-1))
-
-
-def _change(
-    trial: Trial, descent: Descent, couplings: Couplings, previous: Couplings
-) -> tuple[np.ndarray, np.ndarray]:
-    """How far each sample is off because of the couplings it was made with, and how large its
-    couplings are beside its shifts; both relative, the worst layer, (samples,).
-    """
-    circuit, depth = trial.circuit, trial.network.depth
-    samples = int(np.prod(trial.error.shape[:-1]))
-    change, size = np.zeros(samples), np.zeros(samples)
-    for layer in range(3, depth + 1):
-        new, old = couplings[layer - 1], previous[layer - 1]
-        if new is None:
-            continue
-        alpha = _ratio(descent.scales, layer - 1, layer)
-        shift = _flat(descent.sizes[layer - 1])
-        # a sample without error has no shift and no coupling
-        shift = np.where(shift == 0, 1.0, shift)
-        moved = _norms(new if old is None else new - old) / shift * alpha
-        if circuit.pathway.gradient_adjusted:
-            # what is sent down depends on a coupling at the output alone, unless a kink is near
-            felt = np.full(samples, circuit.strength(layer) if layer == depth else 0.0)
-            felt[list(descent.crossed)] = 1.0
-            moved = moved * felt
-        change = np.maximum(change, moved)
-        size = np.maximum(size, _norms(new) / shift * alpha)
-    return change, size
-
-
-def _norms(values: Array) -> np.ndarray:
-    return _flat(row_norms(values))
 
 
 def _flat(values: Array) -> np.ndarray:
