@@ -1,0 +1,393 @@
+"""Networks that learn: the training runs behind Figures 2 and 3 and the grid search.
+
+Owns which runs a figure needs at a scale, and what is kept of one. Does not own training
+(`models.training`), the comparison of rules (`analysis.comparison`) nor the pictures
+(`analysis.figures.results`).
+
+One cell is one training run of one seed. All figures draw on one study, "training", so a run that
+two figures show is made once.
+
+The learning rate and lambda of every rule and scale stand in `CHOSEN`. Those of scale laptop were
+found by figure "grid" at that scale, on validation images (docs/results.md); those of scale paper
+are the authors' own (`presets.CHOSEN`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from analysis.cells import Cell, Study
+from analysis.learning import BY_EPOCH, BY_LAYER, labelled
+from circuit.errors import CircuitError
+from circuit.learning import Lesson
+from models import images, presets
+from models.images import Images
+from models.material import Plan, prepare
+from models.training import TrainingFailed, begin, train
+
+FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid")  # in the order in which they are trained
+RULES = ("bp", "gait", "circuit", "itp", "tp")
+IMAGE_SETS = ("mnist", "fashion_mnist", "kmnist")
+NARROWING = (784, 784, 500, 200, 10)  # Fig. 3B
+COMPLETED = "completed"
+FAILED = "training failed"  # how the status of a run begins whose weights became useless
+
+Chosen = dict[str, tuple[float, float]]  # rule -> learning rate, lambda
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a scale leaves of the paper's figures.
+
+    Attributes
+    ----------
+    datasets : the first of them where the paper has MNIST alone
+    pooling : images of 28 x 28 pixels are averaged over squares of so many pixels a side
+    depths : of Fig. 2A
+    depth : hidden layers of Fig. 2B, 2C and the grid
+    epochs, batch, train_images, seeds : of every run; None for all images
+    leaky_relu, linear : learning rate and lambda of each rule; linear networks have lambda 0
+    grid_rates, grid_lambdas, grid_epochs, grid_seeds : of the grid search
+    """
+
+    datasets: tuple[str, ...]
+    pooling: int
+    depths: tuple[int, ...]
+    depth: int
+    epochs: int
+    batch: int
+    train_images: int | None
+    seeds: tuple[int, ...]
+    leaky_relu: Chosen
+    linear: Chosen
+    grid_rates: tuple[float, ...]
+    grid_lambdas: tuple[float, ...]
+    grid_epochs: int
+    grid_seeds: tuple[int, ...]
+
+
+AUTHORS: Chosen = {
+    rule: (float(str(values["learning_rate"])), float(str(values["orthogonality"])))
+    for rule, values in presets.CHOSEN.items()
+}
+SCALES: dict[str, Scale] = {
+    "smoke": Scale(
+        datasets=("digits",),
+        pooling=1,
+        depths=(1, 2),
+        depth=2,
+        epochs=3,
+        batch=30,
+        train_images=400,
+        seeds=(1, 2),
+        leaky_relu=dict.fromkeys(RULES, (2e-3, 0.0)) | {"tp": (5e-4, 0.0)},
+        linear=dict.fromkeys(RULES, (2e-3, 0.0)),
+        grid_rates=(5e-4, 2e-3),
+        grid_lambdas=(0.0, 0.1),
+        grid_epochs=2,
+        grid_seeds=(1,),
+    ),
+    "laptop": Scale(
+        datasets=IMAGE_SETS,
+        pooling=2,
+        depths=(1, 2, 3, 4),
+        depth=4,
+        epochs=4,
+        batch=60,
+        train_images=12000,
+        seeds=(1, 2, 3),
+        leaky_relu=dict.fromkeys(RULES, (1e-3, 0.0)),
+        linear=dict.fromkeys(RULES, (1e-3, 0.0)),
+        grid_rates=(3e-4, 1e-3, 3e-3),
+        grid_lambdas=(0.0, 0.1, 10.0, 1000.0),
+        grid_epochs=1,
+        grid_seeds=(101,),
+    ),
+    "paper": Scale(
+        datasets=IMAGE_SETS,
+        pooling=1,
+        depths=(1, 2, 3, 4),
+        depth=4,
+        epochs=100,
+        batch=60,
+        train_images=None,
+        seeds=(1, 2, 3, 4, 5),
+        leaky_relu=AUTHORS,
+        linear={rule: (rate, 0.0) for rule, (rate, _) in AUTHORS.items()},
+        grid_rates=(1e-5, 1e-4, 1e-3),
+        grid_lambdas=(0.0, 0.1, 10.0, 1000.0),
+        grid_epochs=100,
+        grid_seeds=(101,),
+    ),
+}
+
+
+def study(
+    figure: str,
+    scale: str,
+    *,
+    datasets: Sequence[str] | None = None,
+    data_dir: str | None = None,
+    seeds: Sequence[int] | None = None,
+    device: str | None = None,
+) -> Study:
+    """The training runs that `figure` shows at `scale`.
+
+    Parameters
+    ----------
+    figure : one of `FIGURES`
+    scale : "smoke" (seconds), "laptop" (half an hour) or "paper" (days on two cores)
+    datasets, seeds : in place of those of the scale
+    device : of PyTorch; None for NumPy
+    """
+    sizes = SCALES[scale]
+    sizes = replace(sizes, datasets=tuple(datasets or sizes.datasets))
+    if seeds is not None:
+        sizes = replace(sizes, seeds=tuple(seeds), grid_seeds=tuple(seeds))
+    common: Cell = {"data_dir": data_dir, "device": device}
+    return Study("training", tuple(common | cell for cell in CELLS[figure](sizes)), measure)
+
+
+def fixed_width(pixels: int, depth: int) -> str:
+    """Widths of a network whose layers have as many units as the images have pixels."""
+    return "-".join([str(pixels)] * (depth + 2))
+
+
+def narrowing(pixels: int) -> str:
+    """Widths of Fig. 3B, in proportion to the number of pixels; ten outputs."""
+    scaled = [round(width * pixels / NARROWING[0]) for width in NARROWING[:-1]]
+    return "-".join(map(str, [*scaled, NARROWING[-1]]))
+
+
+def pixels_of(dataset: str, pooling: int) -> tuple[int, int]:
+    """Pixels of an image, and the pooling that applies: digits are small as they are."""
+    if dataset == "digits":
+        return 64, 1
+    return (images.SIDE // pooling) ** 2, pooling
+
+
+def _depths(sizes: Scale) -> list[Cell]:
+    """Fig. 2A: depths, on one data set."""
+    pixels, _ = pixels_of(sizes.datasets[0], sizes.pooling)
+    shapes = [fixed_width(pixels, depth) for depth in sizes.depths]
+    return _runs(sizes, [(sizes.datasets[0], shape) for shape in shapes], "leaky_relu")
+
+
+def _image_sets(sizes: Scale, activation: str = "leaky_relu") -> list[Cell]:
+    """Fig. 2B: all data sets at one depth."""
+    return _runs(sizes, _fixed(sizes, sizes.datasets, sizes.depth), activation)
+
+
+def _linear(sizes: Scale) -> list[Cell]:
+    """Fig. 2C: linear networks without regulariser."""
+    return _image_sets(sizes, "linear")
+
+
+def _shapes(sizes: Scale) -> list[Cell]:
+    """Fig. 3: narrowing layers on all data sets, and beside them full width on the first."""
+    narrow = [(name, narrowing(pixels_of(name, sizes.pooling)[0])) for name in sizes.datasets]
+    full = _fixed(sizes, sizes.datasets[:1], len(NARROWING) - 2)
+    return _runs(sizes, [*narrow, *full], "leaky_relu")
+
+
+def _grid(sizes: Scale) -> list[Cell]:
+    """Learning rates and lambdas on one data set; linear networks have no lambda."""
+    ((dataset, widths),) = _fixed(sizes, sizes.datasets[:1], sizes.depth)
+    pairs = [
+        ("leaky_relu", rate, strength)
+        for rate, strength in product(sizes.grid_rates, sizes.grid_lambdas)
+    ]
+    pairs += [("linear", rate, 0.0) for rate in sizes.grid_rates]
+    return [
+        _cell(sizes, dataset, widths, activation, rule, rate, strength, sizes.grid_epochs, seed)
+        for seed in sizes.grid_seeds
+        for activation, rate, strength in pairs
+        for rule in RULES
+    ]
+
+
+CELLS: dict[str, Any] = {
+    "fig2a": _depths,
+    "fig2b": _image_sets,
+    "fig2c": _linear,
+    "fig3": _shapes,
+    "grid": _grid,
+}
+
+
+def _fixed(sizes: Scale, datasets: Iterable[str], depth: int) -> list[tuple[str, str]]:
+    return [(name, fixed_width(pixels_of(name, sizes.pooling)[0], depth)) for name in datasets]
+
+
+def _runs(sizes: Scale, shapes: Iterable[tuple[str, str]], activation: str) -> list[Cell]:
+    """Every rule and seed for each pair of a data set and widths; seed by seed."""
+    chosen = sizes.linear if activation == "linear" else sizes.leaky_relu
+    return [
+        _cell(sizes, dataset, widths, activation, rule, *chosen[rule], sizes.epochs, seed)
+        for seed in sizes.seeds
+        for dataset, widths in shapes
+        for rule in RULES
+    ]
+
+
+def _cell(
+    sizes: Scale,
+    dataset: str,
+    widths: str,
+    activation: str,
+    rule: str,
+    learning_rate: float,
+    orthogonality: float,
+    epochs: int,
+    seed: int,
+) -> Cell:
+    return {
+        "dataset": dataset,
+        "pooling": pixels_of(dataset, sizes.pooling)[1],
+        "widths": widths,
+        "activation": activation,
+        "rule": rule,
+        "gamma": 1e-3,
+        "learning_rate": learning_rate,
+        "orthogonality": orthogonality,
+        "batch": sizes.batch,
+        "epochs": epochs,
+        "train_images": sizes.train_images,
+        "validation": 0.1,
+        "seed": seed,
+    }
+
+
+def measure(
+    *,
+    dataset: str,
+    data_dir: str | None,
+    pooling: int,
+    widths: str,
+    activation: str,
+    rule: str,
+    gamma: float,
+    learning_rate: float,
+    orthogonality: float,
+    batch: int,
+    epochs: int,
+    train_images: int | None,
+    validation: float,
+    seed: int,
+    device: str | None,
+) -> xr.Dataset:
+    """One training run: float32, orthogonal initial weights, bias-corrected Adam, Eq. 23 of rows.
+
+    Parameters
+    ----------
+    widths : N_0 .. N_L with hyphens between them
+    train_images : so many of the training images, drawn by the seed; None for all
+    validation : fraction of them that is not learnt from, but chooses the epoch
+
+    Returns
+    -------
+    xr.Dataset
+        Along `epoch` (0 is before learning) all of `analysis.learning.BY_EPOCH`, NaN after a
+        failure. Along (epoch, layer) all of `BY_LAYER`, measured before learning and at the end.
+        Numbers: `chosen_epoch`, by validation accuracy; `validation_accuracy_chosen`,
+        `test_accuracy_chosen` there; `test_accuracy_end` after the last epoch;
+        `test_accuracy_peak` and `train_accuracy_peak`, the largest of all epochs.
+        The status is "completed", or "training failed: " with epoch, batch and layer where weights
+        became singular or were no longer finite. Then there is no end, and what is chosen and the
+        peak are those of the epochs before.
+    """
+    learn_from, test_on = _images(dataset, data_dir, pooling)
+    lesson = Lesson(
+        rule=rule,
+        feedback_strength=gamma,
+        learning_rate=learning_rate,
+        orthogonality=orthogonality,
+    )
+    plan = Plan(
+        lesson=lesson,
+        widths=tuple(map(int, widths.split("-"))),
+        activation=activation,
+        seeds=(seed,),
+        batch=batch,
+        train_images=train_images,
+        validation=validation,
+        device=device,
+        measure_every=epochs,
+    )
+    material = prepare(plan, learn_from, test_on)
+    state, status = None, COMPLETED
+    try:
+        state = begin(plan, material)
+        for reached in train(plan, material, state, epochs):
+            state = reached
+    except TrainingFailed as error:
+        status = f"{FAILED}: {error}"
+    history = {} if state is None else state.history
+    result = labelled(_padded(history, epochs + 1, len(plan.widths) - 1), (seed,))
+    at = np.nan if state is None else float(state.chosen_epochs[0])
+    return _summarised(result.isel(seed=0, drop=True), at, status)
+
+
+def _padded(history: dict[str, np.ndarray], length: int, layers: int) -> dict[str, np.ndarray]:
+    """A history of `length` entries, NaN after those that it has."""
+    padded = {}
+    for names, shape in ((BY_EPOCH, (1,)), (BY_LAYER, (1, layers))):
+        for name in names:
+            padded[name] = np.full((length, *shape), np.nan)
+            if name in history:
+                padded[name][: len(history[name])] = history[name]
+    return padded
+
+
+def _summarised(result: xr.Dataset, chosen_epoch: float, status: str) -> xr.Dataset:
+    """A history with the accuracies that are reported of it."""
+    numbers = dict.fromkeys(
+        (
+            "validation_accuracy_chosen",
+            "test_accuracy_chosen",
+            "test_accuracy_peak",
+            "train_accuracy_peak",
+        ),
+        np.nan,
+    )
+    if np.isfinite(chosen_epoch):
+        at = int(chosen_epoch)
+        numbers["validation_accuracy_chosen"] = float(result["validation_accuracy"][at])
+        numbers["test_accuracy_chosen"] = float(result["test_accuracy"][at])
+        numbers["test_accuracy_peak"] = float(result["test_accuracy"].max())
+        numbers["train_accuracy_peak"] = float(result["train_accuracy"].max())
+    numbers["test_accuracy_end"] = float(result["test_accuracy"][-1])
+    return result.assign(numbers | {"chosen_epoch": chosen_epoch, "status": status})
+
+
+@lru_cache(maxsize=len(IMAGE_SETS))
+def _images(dataset: str, data_dir: str | None, pooling: int) -> tuple[Images, Images]:
+    """Training and test images, pooled."""
+    folder = None if data_dir is None else Path(data_dir)
+    first, second = (
+        pooled(images.load(dataset, split=split, data_dir=folder, dtype="float32"), pooling)
+        for split in ("train", "test")
+    )
+    return first, second
+
+
+def pooled(data: Images, pooling: int) -> Images:
+    """Images averaged over squares of `pooling` pixels a side.
+
+    Raises `CircuitError` where those do not fill an image.
+    """
+    if pooling < 1 or data.side % pooling:
+        raise CircuitError(
+            f"pooling {pooling} does not divide the {data.side} pixels a side of {data.name}; use 1"
+        )
+    side = data.side // pooling
+    squares = data.inputs.reshape(-1, side, pooling, side, pooling)
+    return replace(data, inputs=squares.mean(axis=(2, 4)).reshape(-1, side * side), side=side)
