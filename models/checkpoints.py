@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,23 +50,23 @@ def configuration(plan: Plan, dataset: str, digest: str) -> Configuration:
     return described
 
 
-def surroundings(plan: Plan) -> dict[str, str]:
-    """What else decides how numbers are rounded: libraries, and the threads of BLAS."""
+@cache  # looking it up takes longer than writing a small checkpoint
+def surroundings(device: str | None) -> dict[str, str]:
+    """Version of the project, and what else decides rounding: libraries, threads of BLAS."""
     known = versions()
     found = {name: known[name] for name in ("python", "numpy", "scipy")}
+    found["package"] = known["gait-circuit"]
     pools = threadpool_info()
     found["blas"] = ", ".join(
         sorted({f"{pool['num_threads']} threads on {pool.get('architecture')}" for pool in pools})
     )
-    if plan.device is not None:
+    if device is not None:
         import torch
 
         found["torch"] = str(torch.__version__)
-        on_gpu = plan.device.startswith("cuda")
+        on_gpu = device.startswith("cuda")
         found["device"] = (
-            torch.cuda.get_device_name(plan.device)
-            if on_gpu
-            else f"{torch.get_num_threads()} threads"
+            torch.cuda.get_device_name(device) if on_gpu else f"{torch.get_num_threads()} threads"
         )
     return found
 
@@ -84,9 +85,9 @@ def save(path: Path, state: State, plan: Plan, configured: Configuration) -> Non
     arrays: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
-        "package": versions()["gait-circuit"],
+        "package": surroundings(plan.device)["package"],
         "configuration": json.dumps(configured),
-        "surroundings": json.dumps(surroundings(plan)),
+        "surroundings": json.dumps(surroundings(plan.device)),
         "generators": json.dumps(state.generators),
         "epoch": state.epoch,
         "batch": state.batch,
@@ -136,7 +137,7 @@ def _require_same(path: Path, members: Mapping[str, np.ndarray], configured: Con
     if str(members["format"]) != FORMAT:
         raise ValueError(f"its format is {str(members['format'])[:40]!r}, not {FORMAT!r}")
     version, package = int(members["version"].item()), str(members["package"])
-    here = versions()["gait-circuit"]
+    here = surroundings(None)["package"]
     if (version, package) != (VERSION, here):
         raise ValueError(
             f"it is of version {version}, written by gait-circuit {package}; this is gait-circuit "
@@ -186,7 +187,7 @@ def _state(members: Mapping[str, np.ndarray], plan: Plan) -> State:
 
 def _changes(members: Mapping[str, np.ndarray], plan: Plan) -> list[str]:
     """What decides rounding and is not as it was."""
-    before, now = json.loads(str(members["surroundings"])), surroundings(plan)
+    before, now = json.loads(str(members["surroundings"])), surroundings(plan.device)
     return [
         f"{name} {before.get(name)} is now {now.get(name)}"
         for name in BIT_FOR_BIT
