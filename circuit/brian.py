@@ -641,7 +641,7 @@ def _seeded(generator: np.random.Generator | None) -> Iterator[None]:
 def settling_time(circuit: Circuit) -> float:
     """Seconds in which the circuit's slowest mode falls to the rounding of float64.
 
-    The modes are those of the ITP circuit in a linear piece (docs/derivation.md, section 2), where
+    The modes are those of the ITP circuit in a linear piece (docs/derivation.md, section 3), where
     the weights do not matter; with time on top for a signal to pass through all layers.
     """
     gamma, tau = np.array(circuit.strengths), np.array(circuit.time_constants)

@@ -1,4 +1,4 @@
-"""The rate equations of the circuit, and their linearisation (docs/derivation.md, section 1).
+"""The rate equations of the circuit, and their linearisation (docs/derivation.md, section 2).
 
 Owns the physics: which rates drive which, and how fast. Does not own methods that find where the
 rates come to rest, nor the judgement whether they have.

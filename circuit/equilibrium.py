@@ -86,7 +86,7 @@ class Equilibrium:
         return relative_error_bounds(self.trial, self.shifts)
 
     def read_out(self, readout: str = "shift") -> Shifts:
-        """The layers' local error signals: "shift" or "mismatch" (docs/derivation.md, section 3).
+        """The layers' local error signals: "shift" or "mismatch" (docs/derivation.md, section 4).
 
         Raises `CircuitError` for any other name.
         """

@@ -72,7 +72,7 @@ def output_only(strength: float, depth: int) -> tuple[float, ...]:
 
 
 def ruin_ratios(strengths: Sequence[float]) -> tuple[float, ...]:
-    """c_l / c_{l+1} for l = 1 .. L in the ITP circuit (docs/derivation.md, section 2).
+    """c_l / c_{l+1} for l = 1 .. L in the ITP circuit (docs/derivation.md, section 3).
 
     c_l = (1 - gamma_l) c_{l-1} + gamma_l c_{l+1} with c_0 = 0, c_{L+1} = 1: a gambler's ruin.
     Eliminating from the bottom leaves c_l = a_l c_{l+1} with the positive ratios returned here.

@@ -91,7 +91,7 @@ def precondition(trial: Trial, shifts: Shifts, right: Layers) -> Layers:
     """Solve the circuit's equations, linearised at the forward pass, for the residual `right`.
 
     Block elimination, exact for the ITP pathway with one product and one pull-back per layer
-    (docs/derivation.md, section 2); for the GAIT pathway without the output's own feed-forward
+    (docs/derivation.md, section 3); for the GAIT pathway without the output's own feed-forward
     change, which is smaller by gamma.
     """
     circuit, network = trial.circuit, trial.network
