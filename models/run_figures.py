@@ -1,0 +1,272 @@
+"""Figures 2 and 3 of the paper and its grid search: training runs, pictures, tables.
+
+Owns the way from options to result files, pictures and tables. Does not own which runs a figure
+needs (`models.studies.training`), the running of cells (`analysis.sweep`), the comparison of rules
+(`analysis.comparison`) nor the pictures (`analysis.figures.results`). Exit status: 0 if every run
+is recorded, whatever its status; 1 if some are missing; 2 for bad input; 130 if interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from models.options import OneLineParser, at_least, fail, parse
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from analysis.sweep import Study
+
+PROGRAM = "run_figures"
+FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid")  # in this order; each whole before the next
+ALL = "all"
+
+
+def options() -> OneLineParser:
+    """All options of the command, each explained in words."""
+    parser = OneLineParser(
+        prog=PROGRAM,
+        description="Train networks by BP, GAIT-prop, the circuit, ITP and TP, and draw the "
+        "paper's figures of it. fig2a: depths. fig2b: three data sets. fig2c: linear networks. fig3: "
+        "narrowing layers. grid: learning rate and lambda, judged on validation images. See "
+        "docs/results.md.",
+        epilog="What is done is kept: run the same command again to go on. Exit status: 0 every "
+        "run is recorded, whatever its status; 1 some are missing; 2 bad input; 130 interrupted.",
+    )
+    add = parser.add_argument
+    add(
+        "figures",
+        nargs="+",
+        choices=(*FIGURES, ALL),
+        metavar="FIGURE",
+        help=f"which of {', '.join(sorted(FIGURES))}, or {ALL}",
+    )
+    add(
+        "--scale",
+        choices=("smoke", "laptop", "paper"),
+        default="smoke",
+        help="smoke: digits, seconds; laptop: three data sets of 14 x 14 pixels, half an hour on "
+        "two cores; paper: as in the paper, 100 epochs, weeks on two cores (default: smoke)",
+    )
+    add(
+        "--datasets",
+        nargs="+",
+        choices=("digits", "mnist", "fashion_mnist", "kmnist"),
+        metavar="NAME",
+        help="digits, mnist, fashion_mnist, kmnist: in place of those of the scale; the first is "
+        "also that of fig2a, of the grid and of the curves of fig3",
+    )
+    add(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder with mnist.npz, fashion_mnist.npz, kmnist.npz; without it, the folder in "
+        "GAIT_CIRCUIT_DATA, or a download from openml.org",
+    )
+    add(
+        "--seeds",
+        type=at_least(0),
+        nargs="+",
+        metavar="N",
+        help="of weights, split and order of images; replaces those of the scale",
+    )
+    add(
+        "--device",
+        metavar="NAME",
+        help="device of PyTorch, such as cuda, to train on; without it, NumPy",
+    )
+    add(
+        "--workers",
+        type=at_least(0),
+        default=2,
+        metavar="N",
+        help="processes on this machine, each with one thread; 0 for none beside this one "
+        "(default: 2)",
+    )
+    add(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers share the "
+        "output folder; replaces --workers",
+    )
+    add(
+        "--output",
+        type=Path,
+        default=Path("results/figures"),
+        metavar="DIR",
+        help="folder for FIGURE.nc of every figure, the runs and the pictures "
+        "(default: results/figures)",
+    )
+    add(
+        "--figures-only",
+        action="store_true",
+        help="train nothing: draw the pictures from the FIGURE.nc in --output",
+    )
+    add("--pdf", action="store_true", help="save pictures as PDF too")
+    add("--quiet", action="store_true", help="no progress and no tables, only the statuses")
+    add(
+        "--config", metavar="FILE.toml", help="TOML file with any of the options that begin with --"
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    began = time.perf_counter()
+    chosen = parse(options(), arguments)
+    from circuit.errors import CircuitError
+    from models.images import ImageError
+
+    try:
+        return run(chosen, began)
+    except (CircuitError, ImageError) as error:
+        fail(PROGRAM, str(error))
+    except KeyboardInterrupt:
+        print(
+            f"{PROGRAM}: interrupted; what is done is kept: run the same command again to go on",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def run(chosen: argparse.Namespace, began: float) -> int:
+    """Everything between the options and the exit status."""
+    from analysis import records
+    from analysis.comparison import grid_findings, tables
+    from analysis.figures import canvas
+    from analysis.figures.results import FIGURES as DRAWINGS
+
+    names = [name for name in FIGURES if {name, ALL} & set(chosen.figures)]
+    folder = records.output_folder(chosen.output)
+    studies = {} if chosen.figures_only else {name: _study(name, chosen) for name in names}
+    if studies:
+        _check(chosen, studies)
+    missing, n_pictures = False, 0
+    with _processes(chosen, list(studies.values()), folder) as address:
+        for name in names:
+            if chosen.figures_only:
+                data = _read(folder / f"{name}.nc", name)
+            else:
+                data = _train(chosen, name, studies[name], folder, address)
+            missing |= bool((data["status"] == "missing").any())
+            print(_statuses(name, data))
+            n_pictures += len(canvas.save(DRAWINGS[name](data), folder, name, pdf=chosen.pdf))
+            if not chosen.quiet:
+                found = grid_findings(data) if name == "grid" else tables(data)
+                print("", *found, "", sep="\n", flush=True)
+    if not chosen.quiet:
+        seconds = time.perf_counter() - began
+        print(f"{n_pictures} pictures and {len(names)} results in {folder}, {seconds:.0f} s.")
+    return 1 if missing else 0
+
+
+def _train(
+    chosen: argparse.Namespace, name: str, study: Study, folder: Path, address: str | None
+) -> xr.Dataset:
+    """Make the runs of one figure that are not there yet; writes NAME.nc."""
+    from analysis import records, sweep
+
+    data = sweep.run(study, folder, workers=chosen.workers, scheduler=address, quiet=chosen.quiet)
+    data.attrs |= {
+        "figure": name,
+        "scale": chosen.scale,
+        "seeds": sorted(set(data["seed"].values.tolist())),
+        "config": str(_config(chosen)),
+    }
+    records.write_dataset(folder / f"{name}.nc", data)
+    (folder / f"{study.name}.nc").unlink(missing_ok=True)  # the same runs, without the figure
+    return data
+
+
+def _study(name: str, chosen: argparse.Namespace) -> Study:
+    """The runs of the figure called `name` with what was chosen for it."""
+    from models.studies import training
+
+    return training.study(
+        name,
+        chosen.scale,
+        datasets=None if chosen.datasets is None else list(dict.fromkeys(chosen.datasets)),
+        data_dir=None if chosen.data_dir is None else str(chosen.data_dir.resolve()),
+        seeds=chosen.seeds,
+        device=chosen.device,
+    )
+
+
+def _check(chosen: argparse.Namespace, studies: dict[str, Study]) -> None:
+    """Refuse a bad device and bad data once, and not in every run."""
+    from models import images
+    from models.run_training import require_device
+
+    require_device(chosen.device)
+    for dataset in dict.fromkeys(cell["dataset"] for one in studies.values() for cell in one.cells):
+        images.load(str(dataset), data_dir=chosen.data_dir, dtype="float32")
+
+
+@contextmanager
+def _processes(
+    chosen: argparse.Namespace, studies: Sequence[Study], folder: Path
+) -> Iterator[str | None]:
+    """Address of the scheduler for all figures; None where there is nothing to run, or here."""
+    from analysis.sweep import local_cluster
+
+    if chosen.scheduler is not None and studies:
+        yield chosen.scheduler
+        return
+    waiting = any(
+        not study.path(cell, folder).exists() for study in studies for cell in study.cells
+    )
+    if chosen.workers and waiting:
+        with local_cluster(chosen.workers) as address:
+            yield address
+    else:
+        yield None
+
+
+def _read(path: Path, name: str) -> xr.Dataset:
+    """The result of a figure, checked to be one."""
+    from analysis.records import read_dataset
+    from circuit.errors import CircuitError
+
+    if not path.exists():
+        raise CircuitError(f"{path}: no such file; train first, without --figures-only")
+    data = read_dataset(path)
+    if data.attrs.get("figure") != name:
+        raise CircuitError(f"{path} is no result of figure {name}; train it again")
+    return data
+
+
+def _statuses(name: str, data: xr.Dataset) -> str:
+    """One line: the runs of a figure by status; and what failed, by data set and rule."""
+    from analysis.cells import summary
+
+    words = [summary(str(status)) for status in data["status"].values]
+    counts = [f"{words.count(word)} {word}" for word in dict.fromkeys(sorted(words))]
+    lines = [f"{name}: {len(words)} runs, {', '.join(counts)}"]
+    for place, status in enumerate(data["status"].values):
+        if "failed" in str(status):
+            run = data.isel(cell=place)
+            lines.append(
+                f"  {run['rule'].item()} on {run['dataset'].item()}, {run['widths'].item()}, "
+                f"{run['activation'].item()}, learning rate {run['learning_rate'].item():g}, "
+                f"lambda {run['orthogonality'].item():g}, seed {int(run['seed'])}: {status}"
+            )
+    return "\n".join(lines)
+
+
+def _config(chosen: argparse.Namespace) -> dict[str, Any]:
+    return {
+        key: str(value) if isinstance(value, Path) else value for key, value in vars(chosen).items()
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
