@@ -135,11 +135,14 @@ def labelled(history: Mapping[str, np.ndarray], seeds: Sequence[int]) -> xr.Data
     Returns
     -------
     xr.Dataset
-        With dimensions seed, epoch and layer.
+        With dimensions seed, epoch and layer; without the measures of layers in a run that made
+        none.
     """
     variables = {}
     for name, words in (BY_EPOCH | BY_LAYER).items():
         values = history[name]
+        if name in BY_LAYER and np.isnan(values).all():
+            continue  # layers were not measured
         dimensions = ("epoch", "seed", "layer")[: values.ndim]
         variables[name] = (dimensions, values, {"long_name": words})
     epochs, n_layers = len(history["train_loss"]), history["alignment"].shape[-1]
@@ -148,7 +151,7 @@ def labelled(history: Mapping[str, np.ndarray], seeds: Sequence[int]) -> xr.Data
         "epoch": ("epoch", np.arange(epochs)),
         "layer": ("layer", np.arange(1, n_layers + 1)),
     }
-    return xr.Dataset(variables, coords=coordinates).transpose("seed", "epoch", "layer")
+    return xr.Dataset(variables, coords=coordinates).transpose("seed", "epoch", ...)
 
 
 def accuracies(data: xr.Dataset) -> dict[str, np.ndarray]:
@@ -170,9 +173,10 @@ def write_table(path: Path, data: xr.Dataset) -> None:
     A quantity of a layer has the layer's number behind its name; what was not measured is empty.
     """
     columns = {name: data[name].values[..., np.newaxis] for name in BY_EPOCH}
-    columns |= {name: data[name].values for name in BY_LAYER}
+    measured = [name for name in BY_LAYER if name in data]
+    columns |= {name: data[name].values for name in measured}
     header = ["seed", "epoch", *BY_EPOCH]
-    header += [f"{name}_{layer}" for name in BY_LAYER for layer in data["layer"].values]
+    header += [f"{name}_{layer}" for name in measured for layer in data["layer"].values]
     table = np.concatenate(list(columns.values()), axis=-1)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

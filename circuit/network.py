@@ -23,7 +23,15 @@ import numpy as np
 
 from circuit.activations import Activation, leaky_relu
 from circuit.activations import activation as named_activation
-from circuit.arrays import Array, namespace, require_finite, require_real, rows_times, widened
+from circuit.arrays import (
+    Array,
+    any_true,
+    namespace,
+    require_finite,
+    require_real,
+    rows_times,
+    widened,
+)
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.inverse import Factorised
 
@@ -188,7 +196,10 @@ def forward(network: Network, inputs: Array) -> Activity:
         unit = network.activation(layer)
         rates.append(unit.value(drives[-1]))
         slopes.append(unit.slope(drives[-1]))
-    require_finite(rates[-1], "the forward pass", "use smaller weights or inputs")
+    if any_true(~xp.isfinite(rates[-1])):
+        for layer, values in enumerate(rates[1:], 1):  # the first that is not finite is named
+            name = f"the forward pass at layer {layer}"
+            require_finite(values, name, "use smaller weights or inputs")
     return Activity(tuple(rates), tuple(drives), tuple(slopes))
 
 

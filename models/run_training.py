@@ -73,6 +73,8 @@ def run(chosen: argparse.Namespace, began: float) -> int:
         raise CircuitError(
             f"{checkpoint} holds a run already; give --resume to go on with it, or another --output"
         )
+    for remains in folder.glob(f".{checkpoint.stem}-*.npz"):  # of a process that was killed
+        remains.unlink()
     train_images, test_images, digest = load_images(settings)
     plan = plan_of(settings, train_images)
     material = prepare(plan, train_images, test_images)

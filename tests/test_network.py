@@ -522,7 +522,7 @@ REFUSALS: dict[str, tuple[Callable[[], object], type, str]] = {
             two_layers(weights=(np.eye(4) * 1e200, np.eye(3) * 1e200)), np.ones((1, 5))
         ),
         NotFinite,
-        "the forward pass holds inf",
+        "the forward pass at layer 2 holds inf",
     ),
     "one width": (lambda: drawn((4,)), CircuitError, "at least two whole numbers"),
     "width of zero": (lambda: drawn((4, 0)), CircuitError, "each 1 or more"),
