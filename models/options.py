@@ -11,6 +11,7 @@ import math
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -61,7 +62,10 @@ def parse(
     chosen, _ = first.parse_known_args(arguments)
     path = getattr(chosen, config_option)
     if path is not None:
-        arguments = [*_arguments_from(parser, Path(path), config_option), *arguments]
+        # positional words stay in front, or a list in the file would swallow them
+        words = list(takewhile(lambda word: not word.startswith("-"), arguments))
+        of_file = _arguments_from(parser, Path(path), config_option)
+        arguments = [*words, *of_file, *arguments[len(words) :]]
     return parser.parse_args(arguments)
 
 

@@ -36,8 +36,8 @@ def options() -> OneLineParser:
     parser = OneLineParser(
         prog=PROGRAM,
         description="Train networks by BP, GAIT-prop, the circuit, ITP and TP, and draw the "
-        "paper's figures of it. fig2a: depths. fig2b: three data sets. fig2c: linear networks. fig3: "
-        "narrowing layers. grid: learning rate and lambda, judged on validation images. See "
+        "paper's figures of it. fig2a: depths. fig2b: three data sets. fig2c: linear networks. "
+        "fig3: narrowing layers. grid: learning rate and lambda, judged on validation images. See "
         "docs/results.md.",
         epilog="What is done is kept: run the same command again to go on. Exit status: 0 every "
         "run is recorded, whatever its status; 1 some are missing; 2 bad input; 130 interrupted.",

@@ -252,23 +252,22 @@ def _drawn(error: np.ndarray) -> np.ndarray:
 
 
 def _worst(shown: Sequence[Group], names: Sequence[str]) -> tuple[float, float]:
-    """The least and the largest mean error in % that is drawn."""
+    """The least and the largest mean error in %; intervals may reach beyond the picture."""
     values = [np.array([1.0, 99.0])] if not shown else []
     for group in shown:
         for rule in group.runs:
             for name in names:
                 accuracy = group.accuracy(rule, name)
                 accuracy = accuracy[:, 1:] if accuracy.ndim > 1 else accuracy
-                mean, half = over_repetitions(_errors(accuracy))
-                ends = [np.ravel(mean), np.ravel(mean - half), np.ravel(mean + half)]
-                values += [end[np.isfinite(end)] for end in ends]
+                mean = np.ravel(over_repetitions(_errors(accuracy))[0])
+                values.append(mean[np.isfinite(mean)])
     together = np.concatenate(values)
     return float(_drawn(together.min())), float(_drawn(together.max()))
 
 
 def _accuracy_axis(axes: Axes, errors: tuple[float, float]) -> None:
     """A logarithmic axis of the error, best on top, labelled with accuracies."""
-    low, high = 0.85 * errors[0], min(100.0, 1.15 * errors[1])
+    low, high = 0.75 * errors[0], min(100.0, 1.3 * errors[1])
     axes.set_yscale("log")
     axes.set_ylim(high, low)
     ticks = [tick for tick in TICKS if low <= 100 - tick <= high]
