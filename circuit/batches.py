@@ -20,6 +20,7 @@ from circuit.verification import Judgement, Status
 
 RISE_OF_DIVERGENCE = 1e3  # a residual this much over its lowest is on its way out
 LONGEST_CYCLE = 8  # in steps
+STANDSTILL = 30  # steps without a new lowest residual, after which a sample is going round
 SAME = 1e-6  # two residuals that differ by less, relatively, count as the same
 ROUNDING_SLACK = 16  # residuals up to this much over their rounding floor are put down to rounding
 
@@ -107,7 +108,8 @@ class Batch:
         if not self.restless:
             if now > RISE_OF_DIVERGENCE * min(past):
                 return Status.DIVERGED
-            if _repeats(past):
+            recent, before = past[-STANDSTILL:], past[:-STANDSTILL]
+            if (before and min(recent) >= min(before)) or _repeats(past):
                 return Status.CYCLING
         if last:
             return Status.NOT_RESOLVABLE if near_floor else Status.OUT_OF_BUDGET

@@ -90,17 +90,21 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     from analysis.derivation.claim import Plan
     from analysis.figures import canvas
     from analysis.figures.derivation import DERIVATION
+    from analysis.threads import one_thread
 
     say = (lambda *_, **__: None) if chosen.quiet else print
     claims = table.chosen(chosen.only)
     folder = records.output_folder(chosen.output)
     plan = Plan(chosen.scale, tuple(dict.fromkeys(chosen.seeds)))
     rows = []
-    # on a terminal only: elsewhere the table itself comes soon enough
-    progress = tqdm(claims, unit="claim", leave=False, disable=True if chosen.quiet else None)
-    for claim in progress:
-        progress.set_description(claim.name)
-        rows.append(table.judge(claim, plan))
+    # where there is no terminal, a line now and then
+    progress = tqdm(claims, unit="claim", leave=False, disable=chosen.quiet)
+    if not sys.stderr.isatty():
+        progress.mininterval = 30.0
+    with one_thread():  # small matrices, which several threads only slow down
+        for claim in progress:
+            progress.set_description(claim.name, refresh=False)
+            rows.append(table.judge(claim, plan))
 
     say(table.lines(rows), "", sep="\n")
     failing = [row.claim.name for row in rows if not row.holds]
