@@ -24,6 +24,7 @@ REFERENCE = "bp"
 RULES = ("bp", "gait", "circuit", "itp", "tp")
 NAMES = {"bp": "BP", "gait": "GAIT-prop", "circuit": "circuit", "itp": "ITP", "tp": "TP"}
 LEVEL_WITH, BEHIND, AHEAD, OPEN = "level", "behind", "ahead", "undecided"
+COSINE = "cosine, layer 1"
 ACCURACIES = {  # name of the variable -> word in tables
     "train_accuracy_peak": "peak training",
     "test_accuracy_peak": "peak test",
@@ -92,7 +93,7 @@ class Group:
     runs: dict[str, xr.Dataset]
 
     def accuracy(self, rule: str, name: str) -> np.ndarray:
-        """The variable `name` of the runs by `rule`, `(seeds, ...)`."""
+        """The variable `name`, an accuracy or another, of the runs by `rule`, `(seeds, ...)`."""
         return np.asarray(self.runs[rule][name].values, dtype=float)
 
     def against_reference(self, rule: str, name: str) -> Difference:
@@ -144,8 +145,9 @@ def groups(data: xr.Dataset) -> list[Group]:
 
 
 def tables(data: xr.Dataset) -> list[str]:
-    """For every group a heading and a table in Markdown: accuracies, and the difference from
-    back-propagation at the epoch chosen by validation.
+    """For every group a heading and a table in Markdown: accuracies, the difference from
+    back-propagation at the epoch chosen by validation, and the cosine between both weight changes
+    of layer 1 after the last epoch.
     """
     lines = []
     for group in groups(data):
@@ -155,7 +157,15 @@ def tables(data: xr.Dataset) -> list[str]:
             "accuracy in %",
             "",
         ]
-        columns = ["rule", "learning rate", "lambda", *ACCURACIES.values(), "less BP's", "so"]
+        columns = [
+            "rule",
+            "learning rate",
+            "lambda",
+            *ACCURACIES.values(),
+            "minus BP",
+            "so",
+            COSINE,
+        ]
         lines += [_row(columns), _row(["---"] * len(columns)), *map(_row, _rows(group)), ""]
     return lines
 
@@ -168,13 +178,14 @@ def _rows(group: Group) -> Iterator[list[str]]:
             mean, half = over_repetitions(group.accuracy(rule, name))
             row.append(_interval(float(mean), float(half)))
         if rule == REFERENCE or REFERENCE not in group.runs:
-            row += ["", ""]
+            row += ["", "", ""]
         else:
             difference = group.against_reference(rule, "test_accuracy_chosen")
             row.append(_interval(difference.mean, difference.half, "+"))
             row.append(difference.verdict())
+            row.append(f"{float(np.mean(group.accuracy(rule, 'alignment')[:, -1, 0])):.2f}")
         failed = sum(str(status) != "completed" for status in runs["status"].values)
-        row[-1] += f"; {failed} of {len(runs['status'])} failed" if failed else ""
+        row[-2] += f"; {failed} of {len(runs['status'])} failed" if failed else ""
         yield row
 
 

@@ -150,7 +150,7 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     studies = {} if chosen.figures_only else {name: _study(name, chosen) for name in names}
     if studies:
         _check(chosen, studies)
-    missing, n_pictures = False, 0
+    missing = False
     with _processes(chosen, list(studies.values()), folder) as address:
         for name in names:
             if chosen.figures_only:
@@ -159,13 +159,13 @@ def run(chosen: argparse.Namespace, began: float) -> int:
                 data = _train(chosen, name, studies[name], folder, address)
             missing |= bool((data["status"] == "missing").any())
             print(_statuses(name, data))
-            n_pictures += len(canvas.save(DRAWINGS[name](data), folder, name, pdf=chosen.pdf))
+            canvas.save(DRAWINGS[name](data), folder, name, pdf=chosen.pdf)
             if not chosen.quiet:
                 found = grid_findings(data) if name == "grid" else tables(data)
                 print("", *found, "", sep="\n", flush=True)
     if not chosen.quiet:
         seconds = time.perf_counter() - began
-        print(f"{n_pictures} pictures and {len(names)} results in {folder}, {seconds:.0f} s.")
+        print(f"Results and pictures of {', '.join(names)} in {folder}, {seconds:.0f} s.")
     return 1 if missing else 0
 
 

@@ -47,7 +47,7 @@ DATASETS = {
     "kmnist": "KMNIST",
 }
 UNITS = {"leaky_relu": "leaky-ReLU", "linear": "linear"}
-TICKS = (0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9)  # accuracies in %
+TICKS = (0, 30, 50, 70, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9)  # accuracies in %
 LEAST_ERROR = 0.05  # in %; fewer errors are drawn here, for a logarithm has no zero
 
 
@@ -159,7 +159,7 @@ def _curves_by_panel(
 ) -> Figure:
     """Test accuracy by epoch, one panel a group."""
     count = max(1, len(shown))
-    figure, (grid,) = panels(1, count, figsize=(2.6 + 2.3 * count, 3.8), sharey=True)
+    figure, (grid,) = panels(1, count, figsize=(min(9.4, 2.6 + 2.3 * count), 3.8), sharey=True)
     for axes, group, title in zip(grid, shown, titles, strict=False):
         _curves(axes, group)
         axes.set_title(title)
