@@ -16,7 +16,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from circuit.arrays import Array, namespace
+import numpy as np
+
+from circuit.arrays import Array, is_numpy, namespace
 from circuit.errors import CircuitError
 
 
@@ -55,6 +57,7 @@ class Adam:
             raise CircuitError(f"epsilon {self.epsilon} is not positive; use for example 1e-8")
 
 
+BLOCK = 32768  # entries; eight arrays of them fit into a cache of 1 MB
 REFERENCE = Adam(beta2=0.99, bias_correction=False)  # of the paper's public code
 
 
@@ -69,18 +72,50 @@ def step(
     parameter, direction, first, second : arrays of one shape
         `direction` is minus the gradient; `first` and `second` are m and v, zeros at first.
     """
+    length, least = _scales(adam, steps)
+    if is_numpy(parameter):
+        return _numpy_step(adam, length, least, parameter, direction, first, second)
     xp = namespace(parameter, direction)
     first = adam.beta1 * first + (1 - adam.beta1) * direction
-    second = adam.beta2 * second + (1 - adam.beta2) * direction * direction
-    length, root_scale = _scales(adam, steps)
-    return parameter + length * first / (xp.sqrt(second) * root_scale + adam.epsilon), first, second
+    second = adam.beta2 * second + (1 - adam.beta2) * (direction * direction)
+    return parameter + length * (first / (xp.sqrt(second) + least)), first, second
 
 
 def _scales(adam: Adam, steps: int) -> tuple[float, float]:
-    """What m and sqrt(v) are multiplied by."""
+    """Factors a, b with which the step a m / (sqrt(v) + b) is that of m' and v'."""
     if not adam.bias_correction:
-        return adam.learning_rate, 1.0
-    return (
-        adam.learning_rate / (1 - adam.beta1 ** (steps + 1)),
-        (1 - adam.beta2 ** (steps + 1)) ** -0.5,
-    )
+        return adam.learning_rate, adam.epsilon
+    root = (1 - adam.beta2 ** (steps + 1)) ** 0.5
+    return adam.learning_rate * root / (1 - adam.beta1 ** (steps + 1)), adam.epsilon * root
+
+
+def _numpy_step(
+    adam: Adam,
+    length: float,
+    least: float,
+    parameter: np.ndarray,
+    direction: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same, block by block: a dozen passes over what is in the cache, not over the arrays."""
+    shape, dtype = parameter.shape, parameter.dtype
+    new = np.empty(shape, dtype), np.empty(shape, dtype), np.empty(shape, dtype)
+    flat = [array.reshape(-1) for array in (parameter, direction, first, second, *new)]
+    room = np.empty(min(BLOCK, parameter.size), parameter.dtype)
+    for start in range(0, parameter.size, BLOCK):
+        p, d, m, v, moved, mean, square = (array[start : start + BLOCK] for array in flat)
+        work = room[: d.size]
+        np.multiply(m, adam.beta1, out=mean)
+        np.multiply(d, 1 - adam.beta1, out=work)
+        np.add(mean, work, out=mean)
+        np.multiply(v, adam.beta2, out=square)
+        np.multiply(d, d, out=work)
+        np.multiply(work, 1 - adam.beta2, out=work)
+        np.add(square, work, out=square)
+        np.sqrt(square, out=work)
+        np.add(work, least, out=work)
+        np.divide(mean, work, out=work)
+        np.multiply(work, length, out=work)
+        np.add(p, work, out=moved)
+    return new

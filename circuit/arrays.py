@@ -137,6 +137,18 @@ def rows_times(rows: Array, matrix: Array) -> Array:
     return xp.matmul(rows, xp.matrix_transpose(matrix))
 
 
+def outer_sum(left: Array, right: Array) -> Array:
+    """Sum over the batch of outer products, `(..., batch, n), (..., batch, m) -> (..., n, m)`.
+
+    Through the BLAS of SciPy, as `rows_times`, and contiguous.
+    """
+    if is_numpy(left) and left.ndim == right.ndim == 2 and left.dtype == right.dtype:
+        gemm = dgemm if left.dtype == np.float64 else sgemm
+        return gemm(1.0, right.T, left.T, trans_b=True).T
+    xp = namespace(left, right)
+    return xp.matmul(xp.matrix_transpose(left), right)
+
+
 @cache
 def _batch_comes_first() -> bool:
     """Whether BLAS is to see the batch as rows, and not as columns.

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import array_api_compat
+import numpy as np
 
 from circuit import adam, orthogonality
-from circuit.arrays import Array, namespace
+from circuit.arrays import Array, namespace, widened
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
@@ -165,6 +167,7 @@ def fresh(learner: Learner) -> Learner:
     return replace(learner, network=replace(learner.network))
 
 
+@np.errstate(all="ignore")  # what overflows is found by the next check
 def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tuple[Learner, Step]:
     """One step.
 
@@ -178,41 +181,27 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
     CircuitError, ShapeMismatch, NotFinite, SingularWeights, TargetOutOfRange
         Where the weights have become singular or are not finite, with the layer.
     """
-    network = learner.network
+    network, old = learner.network, learner.moments
+    if not network.has_moved:
+        network = network.moved(network.weights, network.biases)
     activity, shifts, settled = _shifts(network, lesson, inputs, targets)
     loss, correct = _marks(network, lesson, activity, targets)
-    changes = updates(network, activity, shifts)
+    move = partial(adam.step, lesson.adam(), learner.steps)
     pulled = lesson.orthogonality > 0 and learner.steps % lesson.orthogonality_every == 0
     strength = lesson.orthogonality * lesson.orthogonality_every
-    settings, old = lesson.adam(), learner.moments
-    columns: list[tuple[Array, ...]] = []
-    for i, change in enumerate(changes):
-        direction = change.weights
+    moved: list[tuple[Array, ...]] = []
+    for i, change in enumerate(updates(network, activity, shifts)):
+        w, b, direction = network.weights[i], network.biases[i], change.weights
         if pulled:
-            direction = direction + orthogonality.descent(
-                network.weights[i], strength, lesson.orthogonality_of
-            )
-        columns.append(
-            adam.step(
-                settings,
-                learner.steps,
-                network.weights[i],
-                direction,
-                old.first_weights[i],
-                old.second_weights[i],
-            )
-            + adam.step(
-                settings,
-                learner.steps,
-                network.biases[i],
-                change.biases,
-                old.first_biases[i],
-                old.second_biases[i],
+            direction = orthogonality.descent(w, strength, lesson.orthogonality_of, onto=direction)
+        moved.append(
+            (
+                *move(w, direction, old.first_weights[i], old.second_weights[i]),
+                *move(b, change.biases, old.first_biases[i], old.second_biases[i]),
             )
         )
-    w, mw, vw, b, mb, vb = (tuple(column) for column in zip(*columns, strict=True))
-    moved = replace(network, weights=w, biases=b)
-    learned = Learner(moved, Moments(mw, mb, vw, vb), learner.steps + 1)
+    w, mw, vw, b, mb, vb = zip(*moved, strict=True)
+    learned = Learner(network.moved(w, b), Moments(mw, mb, vw, vb), learner.steps + 1)
     return learned, Step(loss, correct, settled)
 
 
@@ -227,7 +216,10 @@ def _shifts(
         return activity, rule(network, activity, error, lesson.feedback_strength), None
     circuit = build_circuit(network, lesson.pathway, lesson.feedback_strength)
     record = settle(begin(circuit, inputs, targets, lesson.loss), must_converge=False)
-    shifts, activity = record.read_out(lesson.readout), record.trial.activity
+    shifts, activity = (
+        _of_projecting(network, record.read_out(lesson.readout)),
+        record.trial.activity,
+    )
     xp = namespace(inputs)
     settled = [status is Status.CONVERGED for status in record.sample_status]
     device = array_api_compat.device(inputs)
@@ -236,6 +228,18 @@ def _shifts(
     if all(settled):
         return activity, shifts, fraction
     return activity, _of_settled(shifts, mask, fraction), fraction
+
+
+def _of_projecting(network: Network, shifts: Shifts) -> Shifts:
+    """The shifts with those of auxiliary units set to zero: they follow what drives them, and there
+    is no target in them to learn from.
+    """
+    return shifts.with_values(
+        tuple(
+            widened(value[..., : network.n_projecting(layer)], value.shape[-1])
+            for layer, value in enumerate(shifts.values, 1)
+        )
+    )
 
 
 def _of_settled(shifts: Shifts, mask: Array, fraction: Array) -> Shifts:

@@ -14,11 +14,13 @@ outputs. Activities are `(..., batch, units)`, weights `(..., n_post, n_pre)`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+import array_api_compat
 import numpy as np
 
 from circuit.activations import Activation, leaky_relu
@@ -34,6 +36,7 @@ from circuit.arrays import (
 )
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.inverse import Factorised
+from circuit.moved import Moved
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +121,36 @@ class Network:
         """The weights, factorised once; `factors[l-1]` belongs to W_l."""
         return tuple(Factorised(weights, layer) for layer, weights in enumerate(self.weights, 1))
 
+    def moved(self, weights: tuple[Array, ...], biases: tuple[Array, ...]) -> Network:
+        """The network after a small step: weights and biases of the same shapes and dtype.
+
+        Its factors make use of those of the weights before the step (see `moved`). Nothing but
+        finiteness is checked, and that by one sum.
+
+        Raises
+        ------
+        NotFinite
+            With the layer.
+        """
+        xp = namespace(*weights)
+        total = sum(xp.sum(array) for array in (*weights, *biases))
+        if not math.isfinite(float(total)):
+            for layer, (own, bias) in enumerate(zip(weights, biases, strict=True), 1):
+                require_finite(own, f"W of layer {layer}", "use a lower learning rate")
+                require_finite(bias, f"bias of layer {layer}", "use a lower learning rate")
+        network = object.__new__(Network)
+        vars(network).update(vars(self), weights=weights, biases=biases)
+        vars(network)["factors"] = tuple(
+            old.moved(new) if isinstance(old, Moved) else Moved(new, layer)
+            for layer, (old, new) in enumerate(zip(self.factors, weights, strict=True), 1)
+        )
+        return network
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether it was made by `moved`."""
+        return isinstance(self.factors[0], Moved)
+
     def activation(self, layer: int) -> Activation:
         """F of `layer`."""
         return self.activations[layer - 1]
@@ -130,14 +163,26 @@ class Network:
         return rows_times(rates_below, self.weights[layer - 1])
 
     def pull(self, layer: int, drives: Array) -> Array:
-        """`W_l^-1` applied, `(..., batch, N_l) -> (..., batch, N_{l-1})`; 0 for auxiliary units."""
-        return widened(self.factors[layer - 1].solve(drives), self.widths[layer - 1])
+        """`W_l^-1` applied, `(..., batch, n) -> (..., batch, N_{l-1})`; 0 for auxiliary units.
+
+        Drives of n < N_l units are those of the first ones, the others being 0.
+        """
+        factors, given = self.factors[layer - 1], drives.shape[-1]
+        if 2 * given <= min(drives.shape[-2], self.widths[layer]):
+            # so few columns of the inverse are had for less than the solutions of the batch
+            xp, n = namespace(drives), self.widths[layer]
+            units = xp.eye(given, n, dtype=drives.dtype, device=array_api_compat.device(drives))
+            columns = factors.solve(xp.broadcast_to(units, (*drives.shape[:-2], given, n)))
+            rates = rows_times(drives, xp.matrix_transpose(columns))
+        else:
+            rates = factors.solve(widened(drives, self.widths[layer]))
+        return widened(rates, self.widths[layer - 1])
 
     def pull_transposed(self, layer: int, drives: Array) -> Array:
-        """`W_l^T` applied, `(..., batch, N_l) -> (..., batch, N_{l-1})`."""
+        """`W_l^T` applied, as `pull`."""
         xp = namespace(drives)
-        transposed = xp.matrix_transpose(self.weights[layer - 1])
-        return widened(rows_times(drives, transposed), self.widths[layer - 1])
+        rows = self.weights[layer - 1][..., : drives.shape[-1], :]
+        return widened(rows_times(drives, xp.matrix_transpose(rows)), self.widths[layer - 1])
 
 
 @dataclass(frozen=True, eq=False)

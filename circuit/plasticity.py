@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from circuit.arrays import Array, namespace
+from circuit.arrays import Array, namespace, outer_sum
 from circuit.network import Activity, Network
 from circuit.shifts import Shifts
 
@@ -36,7 +36,7 @@ def local_update(slope: Array, shift: Array, presynaptic: Array) -> Update:
     xp = namespace(slope, shift, presynaptic)
     error = slope * shift / slope.shape[-2]
     return Update(
-        weights=xp.matmul(xp.matrix_transpose(error), presynaptic),
+        weights=outer_sum(error, presynaptic),
         biases=xp.sum(error, axis=-2),
     )
 

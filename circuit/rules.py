@@ -42,7 +42,9 @@ def back_propagation(
     """
 
     def send_down(layer: int, value: Array, scale: Scale) -> tuple[Array, float]:
-        return network.pull_transposed(layer, activity.slope(layer) * value), 1.0
+        sent = slice(None, network.n_projecting(layer))  # the other units have no shift
+        message = activity.slope(layer)[..., sent] * value[..., sent]
+        return network.pull_transposed(layer, message), 1.0
 
     return _recursion(network, output_error, send_down)
 
@@ -116,9 +118,10 @@ def _propagate_targets(
     def send_down(layer: int, value: Array, scale: Scale) -> tuple[Array, float]:
         unit = network.activation(layer)
         gamma = strengths[layer - 1]
-        message = gain.local(activity.slope(layer), value)  # Eq. 16
+        sent = slice(None, network.n_projecting(layer))  # the other units have no shift
+        message = gain.local(activity.slope(layer)[..., sent], value[..., sent])  # Eq. 16
         drive_shift = unit.inverse_difference(
-            activity.rates[layer], message, scale.times(gamma).value
+            activity.rates[layer][..., sent], message, scale.times(gamma).value
         )
         return network.pull(layer, drive_shift), gamma  # Eqs. 5, 12, 17
 

@@ -199,7 +199,7 @@ def _matrices(trial: Trial) -> Matrices:
     factors = trial.network.factors
     return Matrices(
         push=lambda layer, rows: rows_times(rows, factors[layer - 1].weights),
-        pull=lambda layer, rows: rows_times(rows, factors[layer - 1].inverse),
+        pull=lambda layer, rows: factors[layer - 1].pull(rows),
         rounding=epsilon(trial.error),
     )
 
@@ -209,13 +209,13 @@ def _low_matrices(trial: Trial) -> Matrices:
     if trial.error.dtype == xp.float32:
         return _matrices(trial)
 
-    def times(rows: Array, matrix: Array) -> Array:
-        product = rows_times(xp.astype(rows, xp.float32, copy=False), matrix)
+    def low(through: Callable[[Array], Array], rows: Array) -> Array:
+        product = through(xp.astype(rows, xp.float32, copy=False))
         return xp.astype(product, rows.dtype, copy=False)
 
     return Matrices(
-        push=lambda layer, rows: times(rows, factors[layer - 1].low_precision[0]),
-        pull=lambda layer, rows: times(rows, factors[layer - 1].low_precision[1]),
+        push=lambda layer, rows: low(factors[layer - 1].quick_push, rows),
+        pull=lambda layer, rows: low(factors[layer - 1].quick_pull, rows),
         rounding=float(xp.finfo(xp.float32).eps),
     )
 
