@@ -170,6 +170,48 @@ MUTANTS = (
         "own.relative_error <= 1e9",
         "tests/test_run_equilibrium.py",
     ),
+    Mutant(
+        "shift without the noise of its free phase",
+        "analysis/fluctuations.py",
+        "nudged_phase + free_phase, matrix",
+        "nudged_phase, matrix",
+        "tests/test_noise.py",
+    ),
+    Mutant(
+        "time average that forgets where it began",
+        "analysis/fluctuations.py",
+        "(count * eye - gone @ inverse)",
+        "(count * eye)",
+        "tests/test_noise.py",
+    ),
+    Mutant(
+        "damaged cell taken for a result",
+        "analysis/cells.py",
+        ' or about.get("digest") != _digest(result)',
+        "",
+        "tests/test_sweep.py -k damaged",
+    ),
+    Mutant(
+        "fold taken for a branch point",
+        "analysis/branches.py",
+        "here.tangent[-1] * there.tangent[-1] < 0 else",
+        "here.tangent[-1] * there.tangent[-1] > 0 else",
+        "tests/test_branches.py",
+    ),
+    Mutant(
+        "corrected feedback without the layer's own rate",
+        "analysis/imperfection.py",
+        "return pulled + state[layer - 1][:, :n] if circuit.corrected else pulled",
+        "return pulled",
+        "tests/test_imperfection.py",
+    ),
+    Mutant(
+        "checkpoint of another version accepted",
+        "models/checkpoints.py",
+        "if (version, package) != (VERSION, here):",
+        "if package != here:",
+        "tests/test_checkpoints.py",
+    ),
 )
 
 
