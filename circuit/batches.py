@@ -20,7 +20,7 @@ from circuit.verification import Judgement, Status
 
 RISE_OF_DIVERGENCE = 1e3  # a residual this much over its lowest is on its way out
 LONGEST_CYCLE = 8  # in steps
-STANDSTILL = 30  # steps without a new lowest residual, after which a sample is going round
+STANDSTILL = 30  # steps without a new lowest residual, after which a sample is given up
 SAME = 1e-6  # two residuals that differ by less, relatively, count as the same
 ROUNDING_SLACK = 16  # residuals up to this much over their rounding floor are put down to rounding
 
@@ -53,6 +53,9 @@ class Batch:
         self.statuses: list[Status | None] = [None] * self.n_samples
         self.residuals = np.full((trial.network.depth, self.n_samples), np.inf)
         self._splittable = trial.error.ndim == 2
+        # with kinks the GAIT circuit need not have an equilibrium (docs/derivation.md, section 4)
+        units, gait = trial.network.activations, trial.circuit.pathway.gradient_adjusted
+        self._may_lack = gait and any(unit.piecewise_linear for unit in units)
         self._active = list(range(self.n_samples))
         self._history: list[np.ndarray] = []  # worst residual of each active sample, by step
 
@@ -109,7 +112,8 @@ class Batch:
             if now > RISE_OF_DIVERGENCE * min(past):
                 return Status.DIVERGED
             recent, before = past[-STANDSTILL:], past[:-STANDSTILL]
-            if (before and min(recent) >= min(before)) or _repeats(past):
+            stands = self._may_lack and before and min(recent) >= min(before)
+            if stands or _repeats(past):
                 return Status.CYCLING
         if last:
             return Status.NOT_RESOLVABLE if near_floor else Status.OUT_OF_BUDGET
