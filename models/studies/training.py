@@ -7,7 +7,7 @@ Owns which runs a figure needs at a scale, and what is kept of one. Does not own
 One cell is one training run of one seed. All figures draw on one study, "training", so a run that
 two figures show is made once.
 
-The learning rate and lambda of every rule and scale stand in `CHOSEN`. Those of scale laptop were
+The learning rate and lambda of every rule and scale stand in `SCALES`. Those of scale laptop were
 found by figure "grid" at that scale, on validation images (docs/results.md); those of scale paper
 are the authors' own (`presets.CHOSEN`).
 """
@@ -104,8 +104,14 @@ SCALES: dict[str, Scale] = {
         batch=60,
         train_images=12000,
         seeds=(1, 2, 3),
-        leaky_relu=dict.fromkeys(RULES, (1e-3, 0.0)),
-        linear=dict.fromkeys(RULES, (1e-3, 0.0)),
+        leaky_relu={
+            "bp": (3e-3, 0.0),
+            "gait": (1e-3, 0.0),
+            "circuit": (1e-3, 0.0),
+            "itp": (1e-3, 1.0),
+            "tp": (1e-3, 10.0),
+        },
+        linear=dict.fromkeys(RULES, (3e-4, 0.0)),
         grid_rates=(1e-4, 3e-4, 1e-3, 3e-3),
         grid_lambdas=(0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1000.0),
         grid_epochs=2,
