@@ -80,6 +80,14 @@ def options() -> OneLineParser:
         help="of weights, split and order of images; replaces those of the scale",
     )
     add(
+        "--parameters",
+        choices=("best", "same"),
+        default="best",
+        help="best: every rule has the learning rate and lambda that suit it; same: all have the "
+        "same and weights are kept near orthogonal, so that only the rule differs; for fig2a, "
+        "fig2b and fig3; use another --output (default: best)",
+    )
+    add(
         "--device",
         metavar="NAME",
         help="device of PyTorch, such as cuda, to train on; without it, NumPy",
@@ -144,8 +152,12 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     from analysis.comparison import grid_findings, tables
     from analysis.figures import canvas
     from analysis.figures.results import FIGURES as DRAWINGS
+    from models.studies.training import OWN
 
     names = [name for name in FIGURES if {name, ALL} & set(chosen.figures)]
+    idle = sorted(set(names) - set(OWN))
+    if idle and chosen.parameters == "same" and not chosen.figures_only:
+        fail(PROGRAM, f"--parameters same changes nothing in {', '.join(idle)}; leave them out")
     folder = records.output_folder(chosen.output)
     studies = {} if chosen.figures_only else {name: _study(name, chosen) for name in names}
     if studies:
@@ -197,6 +209,7 @@ def _study(name: str, chosen: argparse.Namespace) -> Study:
         datasets=None if chosen.datasets is None else list(dict.fromkeys(chosen.datasets)),
         data_dir=None if chosen.data_dir is None else str(chosen.data_dir.resolve()),
         seeds=chosen.seeds,
+        parameters=chosen.parameters,
         device=chosen.device,
     )
 

@@ -143,6 +143,7 @@ def test_interrupted_says_that_what_is_done_is_kept(tmp_path, monkeypatch, capsy
         (["fig2a", *HERE, "--datasets", "mnist", "--data-dir", "nowhere"], "no such file"),
         (["fig2a", *HERE, "--device", "abacus"], "--device abacus"),
         (["fig2a", "--figures-only"], "train first"),
+        (["fig2a", "fig2c", *HERE, "--parameters", "same"], "changes nothing in fig2c"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(tmp_path, monkeypatch, capsys, arguments, words):
@@ -210,6 +211,19 @@ def test_every_rule_of_a_seed_has_its_partner():
             }
             assert all(one == sets["bp"] for one in sets.values())
             assert len(sets["bp"]) * 5 == len(cells)
+
+
+def test_with_the_same_parameters_only_the_rule_differs():
+    for scale in training.SCALES:
+        best, same = (
+            training.study("fig2b", scale, parameters=which).cells for which in ("best", "same")
+        )
+        rest = [{k: v for k, v in cell.items() if k not in {"seed", "dataset"}} for cell in same]
+        assert len({tuple((cell | {"rule": ""}).items()) for cell in rest}) == 1
+        assert all(cell["orthogonality"] > 0 for cell in same)
+        unlike = {"learning_rate", "orthogonality"}
+        for one, other in zip(best, same, strict=True):
+            assert {k for k in one if one[k] != other[k]} <= unlike
 
 
 def test_numbers_kept_of_a_run(done):

@@ -314,8 +314,16 @@ def _message(data: xr.Dataset, shown: Sequence[Group], name: str, subject: str) 
         f"{subject[0].upper()}{subject[1:]}: against BP, of {len(shown)} comparisons\n"
         + "; ".join(words)
         + f"\n(level: within {100 * MARGIN:g} point; {_size(data)}, "
-        f"{seeds} seed{'s' if seeds != 1 else ''}, 95 % intervals)"
+        f"{seeds} seed{'s' if seeds != 1 else ''}, 95 % intervals{_same(data)})"
     )
+
+
+def _same(data: xr.Dataset) -> str:
+    """The learning rate and lambda, if all rules have the same."""
+    rates, strengths = (np.unique(data[name].values) for name in ("learning_rate", "orthogonality"))
+    if len(rates) > 1 or len(strengths) > 1:
+        return ""
+    return f";\nall rules with learning rate {rates[0]:g} and lambda {strengths[0]:g}"
 
 
 def _size(data: xr.Dataset) -> str:

@@ -34,6 +34,7 @@ from models.material import Plan, prepare
 from models.training import TrainingFailed, begin, train
 
 FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid")  # in the order in which they are trained
+OWN = ("fig2a", "fig2b", "fig3")  # figures that have a learning rate and lambda for every rule
 RULES = ("bp", "gait", "circuit", "itp", "tp")
 IMAGE_SETS = ("mnist", "fashion_mnist", "kmnist")
 NARROWING = (784, 784, 500, 200, 10)  # Fig. 3B
@@ -54,7 +55,8 @@ class Scale:
     depths : of Fig. 2A
     depth : hidden layers of Fig. 2B, 2C and the grid
     epochs, batch, train_images, seeds : of every run; None for all images
-    leaky_relu, linear : learning rate and lambda of each rule; linear networks have lambda 0
+    leaky_relu, linear : best learning rate and lambda of each rule; linear networks have lambda 0
+    same : learning rate and lambda for all rules, weights being kept near orthogonal
     grid_rates, grid_lambdas, grid_epochs, grid_seeds : of the grid search
     """
 
@@ -68,6 +70,7 @@ class Scale:
     seeds: tuple[int, ...]
     leaky_relu: Chosen
     linear: Chosen
+    same: tuple[float, float]
     grid_rates: tuple[float, ...]
     grid_lambdas: tuple[float, ...]
     grid_epochs: int
@@ -90,6 +93,7 @@ SCALES: dict[str, Scale] = {
         seeds=(1, 2),
         leaky_relu=dict.fromkeys(RULES, (2e-3, 0.0)) | {"tp": (5e-4, 0.0)},
         linear=dict.fromkeys(RULES, (2e-3, 0.0)),
+        same=(2e-3, 0.1),
         grid_rates=(5e-4, 2e-3),
         grid_lambdas=(0.0, 0.1),
         grid_epochs=2,
@@ -112,6 +116,7 @@ SCALES: dict[str, Scale] = {
             "tp": (1e-3, 10.0),
         },
         linear=dict.fromkeys(RULES, (3e-4, 0.0)),
+        same=(1e-3, 0.1),
         grid_rates=(1e-4, 3e-4, 1e-3, 3e-3),
         grid_lambdas=(0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1000.0),
         grid_epochs=2,
@@ -128,6 +133,7 @@ SCALES: dict[str, Scale] = {
         seeds=(1, 2, 3, 4, 5),
         leaky_relu=AUTHORS,
         linear={rule: (rate, 0.0) for rule, (rate, _) in AUTHORS.items()},
+        same=(1e-4, 0.1),
         grid_rates=(1e-5, 1e-4, 1e-3),
         grid_lambdas=(0.0, 0.1, 10.0, 1000.0),
         grid_epochs=100,
@@ -143,6 +149,7 @@ def study(
     datasets: Sequence[str] | None = None,
     data_dir: str | None = None,
     seeds: Sequence[int] | None = None,
+    parameters: str = "best",
     device: str | None = None,
 ) -> Study:
     """The training runs that `figure` shows at `scale`.
@@ -152,9 +159,14 @@ def study(
     figure : one of `FIGURES`
     scale : "smoke" (seconds), "laptop" (half an hour) or "paper" (days on two cores)
     datasets, seeds : in place of those of the scale
+    parameters
+        "best": learning rate and lambda of every rule are its own. "same": those of all are `same`,
+        back-propagation's too, so that nothing differs but the rule; only figures in `OWN` differ.
     device : of PyTorch; None for NumPy
     """
     sizes = SCALES[scale]
+    if parameters == "same":
+        sizes = replace(sizes, leaky_relu=dict.fromkeys(RULES, sizes.same))
     sizes = replace(sizes, datasets=tuple(datasets or sizes.datasets))
     if seeds is not None:
         sizes = replace(sizes, seeds=tuple(seeds), grid_seeds=tuple(seeds))
