@@ -43,7 +43,7 @@ BY_EPOCH = {
 BY_LAYER = {
     "alignment": "cosine of the rule's weight change with that of back-propagation",
     "alignment_norm": "norm of the rule's weight change over that of back-propagation",
-    "orthogonality_distance": "|W^T W / s - I| / sqrt(units), s the mean squared column length",
+    "orthogonality_distance": "|W - nearest orthogonal matrix| / sqrt(units), Frobenius norm",
     "condition": "condition number of W in the spectral norm",
 }
 

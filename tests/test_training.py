@@ -340,14 +340,13 @@ def test_plans_that_are_none(splits, options, words):
 
 
 def test_condition_and_orthogonality_in_closed_form(rng):
-    """W = Q diag(d) has W^T W = diag(d^2)."""
+    """W = Q diag(d) has the singular values d."""
     network = initialise([5, 5], rng)
     scales = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
     network = replace(network, weights=(network.weights[0] * scales,))
     found = measures.measure_layers(network, LESSON, rng.random((4, 5)), rng.random((4, 5)))
     np.testing.assert_allclose(found["condition"], [5.0], rtol=1e-13)
-    relative = scales**2 / np.mean(scales**2)
-    wanted = np.sqrt(np.mean((relative - 1) ** 2))
+    wanted = np.sqrt(np.mean((scales - 1) ** 2))
     np.testing.assert_allclose(found["orthogonality_distance"], [wanted], rtol=1e-13)
 
 
