@@ -47,7 +47,7 @@ DATASETS = {
     "kmnist": "KMNIST",
 }
 UNITS = {"leaky_relu": "leaky-ReLU", "linear": "linear"}
-TICKS = (0, 30, 50, 70, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9)  # accuracies in %
+TICKS = (0, 30, 50, 60, 70, 80, 85, 90, 95, 98, 99, 99.5, 99.8, 99.9)  # accuracies in %
 LEAST_ERROR = 0.05  # in %; fewer errors are drawn here, for a logarithm has no zero
 
 
@@ -105,7 +105,8 @@ def shapes(data: xr.Dataset) -> Figure:
     _peaks(grid[2], narrow, "train_accuracy_peak", filled=False)
     _peaks(grid[2], narrow, "test_accuracy_peak", filled=True)
     grid[2].set_title("peaks, narrowing (open: training)")
-    _accuracy_axis(grid[0], _worst(shown, ("test_accuracy", "test_accuracy_peak")))
+    ends = (_worst(shown, ("test_accuracy",)), _worst(narrow, ("train_accuracy_peak",)))
+    _accuracy_axis(grid[0], (min(low for low, _ in ends), max(high for _, high in ends)))
     grid[0].set_ylabel("test accuracy (%)")
     _legend(grid[2], shown)
     headline(figure, _message(data, narrow, "test_accuracy_peak", "narrowing layers, peak"))
@@ -125,7 +126,7 @@ def grid_search(data: xr.Dataset) -> Figure:
     figure, axes_grid = panels(
         len(activations),
         len(rules),
-        figsize=(9.4, 1.7 + 0.5 * sum(heights) + 0.5 * len(heights)),
+        figsize=(9.4, 1.7 + 0.42 * sum(heights) + 0.5 * len(heights)),
         gridspec_kw={"height_ratios": [height + 0.3 for height in heights]},
         sharey="row",
     )
@@ -238,8 +239,12 @@ def _heat_map(
                 color=colour,
                 bbox=frame if chosen else None,
             )
-    axes.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates], fontsize=8)
-    axes.set_yticks(range(len(strengths)), [f"{strength:g}" for strength in strengths])
+    axes.set_xticks(range(len(rates)), [_short(rate) for rate in rates], fontsize=8)
+    axes.set_yticks(range(len(strengths)), [_short(strength) for strength in strengths])
+
+
+def _short(number: float) -> str:
+    return f"{number:.0e}".replace("e-0", "e-") if 0 < number < 0.01 else f"{number:g}"
 
 
 def _errors(accuracy: np.ndarray) -> np.ndarray:
@@ -311,7 +316,7 @@ def _message(data: xr.Dataset, shown: Sequence[Group], name: str, subject: str) 
         words.append(f"{NAMES[rule]} {', '.join(counts)}")
     seeds = max((len(group.seeds) for group in shown), default=0)
     return (
-        f"{subject[0].upper()}{subject[1:]}: against BP, of {len(shown)} comparisons\n"
+        f"{subject[0].upper()}{subject[1:]}, against BP in {len(shown)} comparisons:\n"
         + "; ".join(words)
         + f"\n(level: within {100 * MARGIN:g} point; {_size(data)}, "
         f"{seeds} seed{'s' if seeds != 1 else ''}, 95 % intervals{_same(data)})"
