@@ -31,12 +31,20 @@ from circuit.shifts import Shifts
 from circuit.verification import Status
 
 READOUTS = ("shift", "mismatch")
-# Steps that each method may take, so that images without an equilibrium do not cost more than all
-# others. With kinks newton, and in the GAIT circuit later steps of direct, settled next to none of
-# the images that were left; in the ITP circuit some took a hundred (docs/feedback_strength.md).
-STEPS_OF_DIRECT = {("smooth", "itp"): 16, ("smooth", "gait"): 16, ("kinked", "gait"): 10}
-STEPS_OF_DIRECT["kinked", "itp"] = 100
-STEPS_OF_NEWTON = {"smooth": 8, "kinked": 0}
+# Steps that methods may take, so that images without an equilibrium do not cost more than all
+# others: of `direct`, and of what is tried on the images that it leaves. In the GAIT circuit with
+# kinks nothing settled more than next to none of those (docs/feedback_strength.md).
+STEPS_OF_DIRECT = {
+    ("smooth", "itp"): 16,
+    ("smooth", "gait"): 16,
+    ("kinked", "itp"): 100,
+    ("kinked", "gait"): 10,
+}
+SECOND = {
+    ("smooth", "itp"): ("newton", 8),
+    ("smooth", "gait"): ("newton", 8),
+    ("kinked", "itp"): ("sweep", 400),
+}
 LARGEST_SPECTRAL_ERROR = 0.05  # of 1/tau, the leak of a unit: beyond it an eigenvalue is not given
 MEASURED = "measured"
 
@@ -80,18 +88,19 @@ class Settled:
 
 @np.errstate(all="ignore")  # images that ran out of range are left out, not printed
 def settle_most(trial: Trial) -> Settled:
-    """Bring as many images to rest as `direct`, and for smooth units after it `newton`, can.
+    """Bring as many images to rest as `direct` can, and after it the method in `SECOND`.
 
     An image that neither can settle keeps the status that `direct` gave it: within their budgets
     no equilibrium was found, which is not to say that there is none.
     """
     record = _settle_directly(trial)
-    steps = STEPS_OF_NEWTON[_kind(trial.network)]
+    second_method = SECOND.get((_kind(trial.network), trial.circuit.pathway.name))
     statuses = list(record.sample_status)
     shifts, mismatches = record.shifts, record.mismatches
     left = [i for i, status in enumerate(statuses) if status is not Status.CONVERGED]
-    if left and steps:
-        second = settle(trial.samples(left), "newton", max_steps=steps, must_converge=False)
+    if left and second_method is not None:
+        name, steps = second_method
+        second = settle(trial.samples(left), name, max_steps=steps, must_converge=False)
         for place, status in enumerate(second.sample_status):
             if status is Status.CONVERGED:
                 statuses[left[place]] = status

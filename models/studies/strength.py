@@ -55,6 +55,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "stability_units": 704,
     },
 }
+VERSION = 2  # 2: what direct leaves in the ITP circuit with kinks is tried by sweep
 OF_A_NETWORK = ("depth", "width", "init", "activation", "seed")
 
 
@@ -101,7 +102,7 @@ def study(
         for gamma in grid["gamma"]
     )
     shared = tuple(name for name in cells[0] if name not in {"pathway", "gamma"})
-    return Study("strength", cells, measure, group_by=shared)
+    return Study("strength", cells, measure, group_by=shared, version=VERSION)
 
 
 def measure(*, gamma: float, pathway: str, stability_units: int, **network: Any) -> xr.Dataset:
