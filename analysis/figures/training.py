@@ -38,17 +38,19 @@ def learning_curves(data: xr.Dataset) -> Figure:
     """
     figure, ((left, right),) = panels(1, 2, figsize=(8.6, 3.5))
     epochs, several = data["epoch"].values, data.sizes["seed"] > 1
+    errors = {split: 100 * (1 - data[f"{split}_accuracy"].values) for split in SPLITS}
+    least = min(float(np.min(error[error > 0], initial=100.0)) for error in errors.values())
+    floor = least / 2  # where errors of zero are drawn
     for split, (words, colour, line) in SPLITS.items():
-        loss = data[f"{split}_loss"].values
-        error = 100 * (1 - data[f"{split}_accuracy"].values)
+        loss, error = data[f"{split}_loss"].values, np.maximum(errors[split], floor)
         if np.isnan(loss).all():
             continue
         for axes, values in ((left, loss), (right, error)):
             if several and len(values) <= SHOWN_SEEDS:
                 axes.plot(epochs, values.T, line, color=colour, lw=0.6, alpha=0.35)
             axes.plot(epochs, values.mean(axis=0), line, color=colour, lw=1.8, label=words)
-    test, chosen = data["test_accuracy"].values, data["chosen_epoch"].values
-    at_choice = 100 * (1 - test[np.arange(len(test)), chosen])
+    chosen = data["chosen_epoch"].values
+    at_choice = np.maximum(errors["test"][np.arange(len(chosen)), chosen], floor)
     by = data.attrs["chosen_by"]
     right.plot(
         chosen, at_choice, "o", ms=6, mfc="none", color="black", label=f"chosen by {by} accuracy"
@@ -57,8 +59,7 @@ def learning_curves(data: xr.Dataset) -> Figure:
     _logarithmic(left, 0.8 * np.nanmin(shown), 1.25 * np.nanmax(shown))
     left.set_ylabel("loss, mean over images")
     right.set_ylabel("error (% of images)")
-    one_image = 100 * float(np.min(1 - test[test < 1], initial=0.01))
-    _logarithmic(right, one_image / 2, 100)
+    _logarithmic(right, floor, 100, at_floor="0")
     for axes in (left, right):
         axes.set_xlabel("epoch (0: before learning)")
     right.legend(fontsize=8.5, loc="upper right")
@@ -91,7 +92,7 @@ def layers_while_learning(data: xr.Dataset) -> Figure:
     for axes, values in zip(grid, (alignment, distance, condition), strict=True):
         for column, colour in enumerate(shades(len(layers))):
             name = "output" if column == len(layers) - 1 else f"layer {layers[column]}"
-            axes.plot(epochs, values[:, column], ".-", ms=3, lw=1.4, color=colour, label=name)
+            axes.plot(epochs, values[:, column], lw=1.2, color=colour, label=name)
         axes.set_xlabel("epoch (0: before learning)")
     grid[0].set_ylabel("cosine with BP's weight change")
     grid[0].set_ylim(min(-0.05, float(np.nanmin(alignment)) - 0.05), 1.05)
@@ -100,11 +101,13 @@ def layers_while_learning(data: xr.Dataset) -> Figure:
     grid[2].set_ylabel("condition number of W")
     _logarithmic(grid[2], 0.95, max(2.1, 1.1 * float(condition.max())))
     grid[2].legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    least = np.floor(100 * float(np.nanmin(alignment))) / 100
+    hidden = alignment[:, :-1] if len(layers) > 1 else alignment
+    middle, least = np.nanmedian(hidden), np.nanmin(hidden)
     headline(
         figure,
-        f"{_name(data)}: its weight changes keep a cosine of at least {least:.2f} with "
-        "back-propagation's;\nhow far the weights leave orthogonality while it learns"
+        f"{_name(data)}: in hidden layers its weight changes have a cosine with back-propagation's "
+        f"of {middle:.2f} in the median\nand {least:.2f} at least; how far the weights leave "
+        "orthogonality on the way"
         + (f" (means over {data.sizes['seed']} seeds)" if data.sizes["seed"] > 1 else ""),
     )
     return figure
@@ -122,13 +125,16 @@ def _name(data: xr.Dataset) -> str:
     return name[0].upper() + name[1:]
 
 
-def _logarithmic(axes: Axes, low: float, high: float) -> None:
-    """A logarithmic axis from `low` to `high` with plain numbers at 1, 2, 5, 10, ..."""
+def _logarithmic(axes: Axes, low: float, high: float, *, at_floor: str | None = None) -> None:
+    """A logarithmic axis from `low` to `high` with plain numbers, and maybe a word at its foot."""
     axes.set_yscale("log")
     axes.set_ylim(low, high)
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    steps = (1, 2, 5) if len(decades) < 5 else (1,)
+    steps = (1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5) if len(decades) < 5 else (1,)
     ticks = [step * 10.0**decade for decade in decades for step in steps]
-    ticks = [tick for tick in ticks if low <= tick <= high]
-    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    ticks = [tick for tick in ticks if (1 if at_floor is None else 1.3) * low <= tick <= high]
+    labels = [f"{tick:g}" for tick in ticks]
+    if at_floor is not None:
+        ticks, labels = [low, *ticks], [at_floor, *labels]
+    axes.set_yticks(ticks, labels)
     axes.minorticks_off()
