@@ -19,7 +19,7 @@ import xarray as xr
 
 from analysis.intervals import LEVEL, over_repetitions
 
-MARGIN = 0.01  # a percentage point, the least that one would make out in Fig. 2 of the paper
+MARGIN = 0.01  # a percentage point
 REFERENCE = "bp"
 RULES = ("bp", "gait", "circuit", "itp", "tp")
 NAMES = {"bp": "BP", "gait": "GAIT-prop", "circuit": "circuit", "itp": "ITP", "tp": "TP"}
@@ -51,8 +51,8 @@ class Difference:
     def verdict(self, margin: float = MARGIN) -> str:
         """What the interval allows one to say.
 
-        "level" if all of it lies within the margin; else "behind" or "ahead" if all of it is on one
-        side of zero; else "undecided".
+        "level" if all of it lies within the margin, be zero in it or not; else "behind" or "ahead"
+        if all of it is on one side of zero; else "undecided".
         """
         low, high = self.mean - self.half, self.mean + self.half
         if -margin < low and high < margin:
@@ -183,7 +183,8 @@ def _rows(group: Group) -> Iterator[list[str]]:
             difference = group.against_reference(rule, "test_accuracy_chosen")
             row.append(_interval(difference.mean, difference.half, "+"))
             row.append(difference.verdict())
-            row.append(f"{float(np.mean(group.accuracy(rule, 'alignment')[:, -1, 0])):.2f}")
+            cosine = float(over_repetitions(group.accuracy(rule, "alignment")[:, -1, 0])[0])
+            row.append(f"{cosine:.2f}" if np.isfinite(cosine) else "-")
         failed = sum(str(status) != "completed" for status in runs["status"].values)
         row[-2] += f"; {failed} of {len(runs['status'])} failed" if failed else ""
         yield row
