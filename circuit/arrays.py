@@ -128,8 +128,11 @@ def rows_times(rows: Array, matrix: Array) -> Array:
     """
     if is_numpy(rows) and rows.ndim == matrix.ndim == 2 and rows.dtype == matrix.dtype:
         gemm = dgemm if rows.dtype == np.float64 else sgemm
-        if matrix.flags.c_contiguous and rows.flags.c_contiguous and _batch_comes_first():
-            return np.ascontiguousarray(gemm(1.0, rows.T, matrix.T, trans_a=True))
+        if rows.flags.c_contiguous and _batch_comes_first():
+            if matrix.flags.c_contiguous:
+                return np.ascontiguousarray(gemm(1.0, rows.T, matrix.T, trans_a=True))
+            if matrix.flags.f_contiguous:
+                return np.ascontiguousarray(gemm(1.0, rows.T, matrix, trans_a=True, trans_b=True))
         if matrix.flags.c_contiguous:
             return gemm(1.0, matrix.T, rows.T, trans_a=True).T
         return gemm(1.0, matrix, rows.T).T

@@ -13,19 +13,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import array_api_compat
 import numpy as np
 
 from circuit import adam, orthogonality
-from circuit.arrays import Array, namespace, widened
+from circuit.arrays import Array, namespace, require_finite, widened
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.feedback import PATHWAYS
 from circuit.losses import LOSSES, VALUES, output_error
 from circuit.network import Activity, Network, forward
-from circuit.plasticity import updates
+from circuit.plasticity import layer_update
 from circuit.rules import RULES
 from circuit.shifts import Shifts
 from circuit.verification import Status
@@ -189,19 +190,18 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
     move = partial(adam.step, lesson.adam(), learner.steps)
     pulled = lesson.orthogonality > 0 and learner.steps % lesson.orthogonality_every == 0
     strength = lesson.orthogonality * lesson.orthogonality_every
-    moved: list[tuple[Array, ...]] = []
-    for i, change in enumerate(updates(network, activity, shifts)):
+    moved: list[tuple[Any, ...]] = []
+    for i in range(network.depth):
+        change = layer_update(network, activity, shifts, i + 1)
         w, b, direction = network.weights[i], network.biases[i], change.weights
         if pulled:
             direction = orthogonality.descent(w, strength, lesson.orthogonality_of, onto=direction)
-        moved.append(
-            (
-                *move(w, direction, old.first_weights[i], old.second_weights[i]),
-                *move(b, change.biases, old.first_biases[i], old.second_biases[i]),
-            )
-        )
-    w, mw, vw, b, mb, vb = zip(*moved, strict=True)
-    learned = Learner(network.moved(w, b), Moments(mw, mb, vw, vb), learner.steps + 1)
+        w, mw, vw = move(w, direction, old.first_weights[i], old.second_weights[i])
+        b, mb, vb = move(b, change.biases, old.first_biases[i], old.second_biases[i])
+        require_finite(b, f"bias of layer {i + 1}", "use a lower learning rate")
+        moved.append((w, b, mw, mb, vw, vb))
+    weights, biases, *moments = (tuple(column) for column in zip(*moved, strict=True))
+    learned = Learner(network.moved(weights, biases), Moments(*moments), learner.steps + 1)
     return learned, Step(loss, correct, settled)
 
 

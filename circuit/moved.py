@@ -1,14 +1,16 @@
 """The inverse of weights that move a little in every step of learning.
 
-Owns solves with weights of which an earlier state was factorised, bounds of their singular values,
-and the decision when to factorise anew. Does not own what is asked of a single matrix, which
-`inverse` does.
+Owns solves with weights of which an earlier state was inverted, bounds of their singular values,
+and the decision when to invert anew. Does not own what is asked of a single matrix, which `inverse`
+does.
 
-An earlier factorisation W_0 = W - D corrects a solve: with x <- x + W_0^-1 (v - W x) the residual
-shrinks by D W_0^-1 in each round. Rounds are made until the residual is no larger than that of a
-fresh solve, which is checked, so nothing is less exact for being faster. Where more than a few
-rounds were needed, or the next one would cost more than its share of a new factorisation, W is
-factorised.
+B, the inverse of earlier weights, corrects a solve with the present ones: x <- x + B (v - W x)
+leaves the fraction |I - W B| of the residual. Rounds are made until the residual is no larger than
+that of a fresh solve, which is checked, so nothing is less exact for being faster. What a batch had
+to be corrected by also corrects B, to the one that would have solved the batch at once (a block
+form of Broyden's update): the messages of one batch are much like those of the next, so B keeps up
+with the weights where it matters. Where more rounds were needed than their share of a new inverse
+costs, W is inverted.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any
 
 import array_api_compat
 import numpy as np
+from scipy.linalg.blas import dgemm, sgemm
 from scipy.linalg.lapack import get_lapack_funcs
 
 from circuit.arrays import (
@@ -38,18 +41,18 @@ from circuit.singular_values import SingularValues, bounded
 
 MOST_ROUNDS = 8
 SLOWEST = 0.3  # a round that leaves more than this of the residual is the last one
+EASY = 0.25  # of what is enough: a residual below it leaves B as it is
 SUMS = 8  # random sums of samples on which the residual is checked
-WORTH_OF_LU = 1 / 4  # of a factorisation, in rounds for n rows; measured, docs/numerics.md
-WORTH_OF_INVERSE = 1.0
+WORTH = 1.0  # of an inverse, in rounds for n rows; measured, docs/numerics.md
 
 
-def fresh_residual(eps: float, n: int) -> float:
-    """Residual |v - W x| that a fresh solve leaves, relative to |v| or |W|_F |x| / sqrt(n).
+def usual_residual(eps: float, n: int) -> float:
+    """Residual that a fresh LU solve leaves, relative as in `Moved._residual`.
 
-    1.1, 2.7, 15 and 60 eps were seen for Gaussian weights with n = 16, 64, 256 and 784, and up to
-    twice as much for orthogonal ones.
+    1.8, 5.8, 32 and 110 eps were seen for orthogonal weights with n = 16, 64, 256 and 784, as many
+    for those in training, and half of it for Gaussian ones.
     """
-    return eps * (1 + n / 16)
+    return eps * (1 + n / 8)
 
 
 class Moved(Factorised):
@@ -75,25 +78,21 @@ class Moved(Factorised):
         self._known = known
 
     def moved(self, weights: Array) -> Moved:
-        """The factors of other weights near these."""
+        """The factors of other weights near these. What these ones keep is handed on to them."""
         start = self._start
-        if start is not None and start.is_worth_another_step():
-            start.begin_step()
-        else:
+        if start is not None and not start.begin_step():
             start = None
         return Moved(weights, self.layer, start, self._known)
 
     def solve(self, rates: Array) -> Array:
         """`W^-1` applied to every row of `rates`, as exactly as by a fresh factorisation."""
-        start = self._start
-        if start is not None and start.weights is not self.weights:
-            solution = self._refined(start, rates)
-            if solution is not None:
-                return solution
-            start = None
-        if start is None:
-            start = self._start = Start(self)
-        return start.apply(rates)
+        solution = None
+        if self._start is not None:
+            solution = self._refined(self._start, rates)
+        if solution is None:
+            self._start = Start(self)
+            solution = self._refined(self._start, rates)
+        return super().solve(rates) if solution is None else solution
 
     pull = solve
 
@@ -104,45 +103,47 @@ class Moved(Factorised):
 
     def quick_push(self, rates: Array) -> Array:
         """`W` applied to every row, in the precision of `rates`."""
-        xp = namespace(rates)
-        return rows_times(rates, xp.astype(self.weights, rates.dtype))
+        return rows_times(rates, namespace(rates).astype(self.weights, rates.dtype))
 
     def _refined(self, start: Start, rates: Array) -> Array | None:
         """The corrected solution, or None where it does not come about in a few rounds."""
-        enough = fresh_residual(epsilon(self.weights), self.weights.shape[-1])
-        solution, before = start.apply(rates), float("inf")
-        for rounds in range(MOST_ROUNDS):
-            residual = rates - rows_times(solution, self.weights)
-            sizes = _sizes(rates, solution, start.size)
-            now = _root_mean_square(row_norms(residual) / sizes)
+        enough = usual_residual(epsilon(self.weights), self.weights.shape[-1])
+        solution, before = start.apply(rates), 1.0
+        for rounds in range(MOST_ROUNDS + 1):
+            if rounds:
+                correction = start.apply(rates - rows_times(solution, self.weights))
+                solution = solution + correction
+                start.note(rates.shape[-2])
+            if rounds < start.rounds:
+                continue
+            now = self._residual(rates, solution, start.size)
             if now <= enough:
+                start.rounds = rounds
+                if rounds and now > EASY * enough:
+                    start.learn(rates, correction)
                 return solution
             if not now <= SLOWEST * before:
                 return None
-            before, solution = now, solution + start.apply(residual)
-            start.note(rates.shape[-2])
-            if rounds + 1 >= start.rounds and self._is_exact(rates, solution, start, enough):
-                start.rounds = rounds + 1
-                return solution
+            before = now
         return None
 
-    def _is_exact(self, rates: Array, solution: Array, start: Start, enough: float) -> bool:
-        """Whether the residual is small, in the mean over samples of its square.
+    def _residual(self, rates: Array, solution: Array, size: Array) -> float:
+        """Root mean square, over samples, of |v - W x| over |v| or |W|_F |x| / sqrt(n), whichever
+        is larger; the worst of a stack.
 
         A sum of all samples, each with a random sign, has in the mean over signs the summed squares
         of their residuals. A few such sums cost far less than the residuals themselves.
         """
-        sizes, batch = _sizes(rates, solution, start.size), rates.shape[-2]
-        if batch <= 2 * SUMS:
-            norms = row_norms(rates - rows_times(solution, self.weights))
-            return _root_mean_square(norms / sizes) <= enough
-        xp = namespace(rates)
-        signs = xp.asarray(_signs(batch), dtype=rates.dtype, device=array_api_compat.device(rates))
-        weights = signs / sizes[..., None] * batch**-0.5
-        residual = outer_sum(weights, rates) - rows_times(
-            outer_sum(weights, solution), self.weights
-        )
-        return _root_mean_square(row_norms(residual)) <= enough
+        xp, batch = namespace(rates), rates.shape[-2]
+        sizes = xp.maximum(row_norms(rates), size[..., None] * row_norms(solution))
+        weights = (1 / xp.where(sizes > 0, sizes, xp.ones_like(sizes)))[..., None]
+        if batch > 2 * SUMS:
+            device = array_api_compat.device(rates)
+            weights = weights * xp.asarray(_signs(batch), dtype=rates.dtype, device=device)
+            rates, solution = outer_sum(weights, rates), outer_sum(weights, solution)
+            weights = batch**-0.5
+        norms = row_norms((rates - rows_times(solution, self.weights)) * weights)
+        return largest(xp.mean(norms * norms, axis=-1)) ** 0.5
 
     @cached_property
     def _extremes(self) -> tuple[Array, Array]:
@@ -162,10 +163,16 @@ class Moved(Factorised):
         return known.least - moved, known.most + moved
 
     def require_invertible(self) -> None:
-        """Raise `SingularWeights` where a solve would keep fewer than two digits."""
+        """Raise `SingularWeights` where a solve would keep fewer than two digits.
+
+        The condition in the maximum norm, which for matrices like these lies above the spectral
+        one, is known from the inverse. Only where it is over the limit, singular values are found.
+        """
+        limit = self.worst_condition
+        if self._start is not None and self._start.condition <= limit:
+            return
         least, most = self._exact_extremes()
         condition = largest(most / least) if smallest(least) > 0 else float("inf")
-        limit = self.worst_condition
         if not condition <= limit:
             raise SingularWeights(
                 f"W of layer {self.layer} has come to a condition number of {condition:.3g}, over "
@@ -175,95 +182,85 @@ class Moved(Factorised):
 
 
 class Start:
-    """Weights as they were when they were factorised, and what has been spent on them since."""
+    """An inverse to start from, and what has been spent on it since the weights were inverted."""
 
     def __init__(self, factors: Moved) -> None:
-        xp, n = namespace(factors.weights), factors.weights.shape[-1]
-        self.weights = factors.weights
-        self.size = xp.linalg.matrix_norm(self.weights) / n**0.5
-        self.rounds = 1  # that the last solve needed
-        self._lapack: list[Any] = []
-        if is_numpy(self.weights):
-            worth, condition = WORTH_OF_LU, self._factorise()
-        else:
-            worth, condition = WORTH_OF_INVERSE, self._invert()
-        # In the 1-norm, which for matrices like these lies above the spectral one: only where it is
-        # over the limit are singular values computed
-        if not condition <= factors.worst_condition:
-            factors.require_invertible()
-        self._spent = worth * n  # rows of solves that could have been had instead
+        weights, n = factors.weights, factors.weights.shape[-1]
+        xp = namespace(weights)
+        self.size = xp.linalg.matrix_norm(weights) / n**0.5
+        self.rounds = 0  # that the last solve needed
+        self._spent = WORTH * n  # rows of solves that could have been had instead
         self._spent_now = 0
         self._steps = 1
-
-    def _factorise(self) -> float:
-        """LU factors of the transposes, which are what LAPACK sees in rows; the condition number
-        as LAPACK estimates it.
-        """
-        getrf, self._getrs, gecon = get_lapack_funcs(("getrf", "getrs", "gecon"), (self.weights,))
-        worst = 0.0
-        for matrix in self.weights.reshape(-1, *self.weights.shape[-2:]):
-            factors, pivots, _ = getrf(matrix.T)
-            self._lapack.append((factors, pivots))
-            inverse_condition, _ = gecon(factors, float(np.max(np.sum(np.abs(matrix), axis=1))))
-            worst = max(worst, 1 / inverse_condition if inverse_condition > 0 else np.inf)
-        return worst
-
-    def _invert(self) -> float:
-        """The inverse, for which a GPU takes less time than for triangular solves."""
-        xp = namespace(self.weights)
+        self.condition = float("inf")
         try:
-            self._inverse = xp.linalg.inv(self.weights)
+            self._inverse = _inverted(weights)
         except (np.linalg.LinAlgError, RuntimeError):
-            return float("inf")
+            factors.require_invertible()
+            raise
         norms = [
-            xp.max(xp.sum(xp.abs(matrix), axis=-1), axis=-1)
-            for matrix in (self.weights, self._inverse)
+            xp.max(xp.sum(xp.abs(matrix), axis=-1), axis=-1) for matrix in (weights, self._inverse)
         ]
-        return largest(norms[0] * norms[1])
+        self.condition = largest(norms[0] * norms[1])
+        factors._start = self
+        factors.require_invertible()
 
     def apply(self, rates: Array) -> Array:
-        """The inverse of the weights as they were, applied to every row."""
-        if not self._lapack:
-            return rows_times(rates, self._inverse)
-        if len(self._lapack) == 1 and rates.ndim == 2:
-            solution, _ = self._getrs(*self._lapack[0], rates.T, trans=1)
-            return solution.T
-        rows = rates.reshape(-1, *rates.shape[-2:])
-        solved = [
-            self._getrs(*factors, some.T, trans=1)[0].T
-            for factors, some in zip(self._lapack, rows, strict=True)
-        ]
-        return np.stack(solved).reshape(rates.shape)
+        """B applied to every row."""
+        return rows_times(rates, self._inverse)
+
+    def learn(self, rates: Array, correction: Array) -> None:
+        """Change B so that B v is no longer short of `correction`: B += d^T (v v^T)^-1 v.
+
+        With samples of unit length, and not fully where they are nearly the same.
+        """
+        xp, few = namespace(rates), max(1, rates.shape[-1] // 4)
+        rates, correction = rates[..., :few, :], correction[..., :few, :]
+        sizes = row_norms(rates)[..., None]
+        sizes = xp.where(sizes > 0, sizes, xp.ones_like(sizes))
+        rates, correction = rates / sizes, correction / sizes
+        overlaps = rows_times(rates, rates)
+        device = array_api_compat.device(overlaps)
+        eye = xp.eye(overlaps.shape[-1], dtype=overlaps.dtype, device=device)
+        weights = xp.linalg.inv(overlaps + epsilon(overlaps) ** 0.5 * eye)
+        self._inverse = _sum_added(self._inverse, outer_sum(weights, correction), rates)
 
     def note(self, rows: int) -> None:
         """A round was needed for some rows."""
         self._spent += rows
         self._spent_now += rows
 
-    def begin_step(self) -> None:
-        """The weights have moved once more."""
+    def begin_step(self) -> bool:
+        """The weights have moved once more: whether B is still worth being kept.
+
+        It is if the last step cost no more than the mean of all steps, the inversion in it. The
+        rounds needed only grow, so otherwise the mean would grow from there on.
+        """
+        if self._spent_now * self._steps > self._spent:
+            return False
         self._steps += 1
         self._spent_now = 0
-
-    def is_worth_another_step(self) -> bool:
-        """Whether the last step cost no more than the mean of all steps, the factorisation in it.
-
-        The rounds needed only grow, so from there on the mean would grow too.
-        """
-        return self._spent_now * self._steps <= self._spent
+        return True
 
 
-def _sizes(rates: Array, solution: Array, size: Array) -> Array:
-    """What the residual of each sample is to be small against, (..., batch)."""
-    xp = namespace(rates)
-    sizes = xp.maximum(row_norms(rates), size[..., None] * row_norms(solution))
-    return xp.where(sizes > 0, sizes, xp.ones_like(sizes))
+def _inverted(weights: Array) -> Array:
+    """The inverse, contiguous. NumPy's own takes twice as long (docs/numerics.md)."""
+    if not (is_numpy(weights) and weights.ndim == 2):
+        return namespace(weights).linalg.inv(weights)
+    getrf, getrs = get_lapack_funcs(("getrf", "getrs"), (weights,))
+    factors, pivots, singular = getrf(weights.T)
+    if singular:
+        raise np.linalg.LinAlgError
+    eye = np.eye(len(weights), dtype=weights.dtype, order="F")
+    return getrs(factors, pivots, eye, overwrite_b=True)[0].T
 
 
-def _root_mean_square(values: Array) -> float:
-    """Over the last axis, the worst of a stack."""
-    xp = namespace(values)
-    return largest(xp.mean(values * values, axis=-1)) ** 0.5
+def _sum_added(matrix: Array, left: Array, right: Array) -> Array:
+    """`matrix + outer_sum(left, right)`, in the memory of `matrix` where it is a NumPy one."""
+    if is_numpy(matrix) and matrix.ndim == 2:
+        gemm: Any = dgemm if matrix.dtype == np.float64 else sgemm
+        return gemm(1.0, right.T, left.T, trans_b=True, beta=1.0, c=matrix.T, overwrite_c=True).T
+    return matrix + outer_sum(left, right)
 
 
 @cache

@@ -41,17 +41,20 @@ def local_update(slope: Array, shift: Array, presynaptic: Array) -> Update:
     )
 
 
-def updates(network: Network, activity: Activity, shifts: Shifts) -> tuple[Update, ...]:
-    """`local_update` at every layer 1 .. L, with the rates and slopes of `activity`.
+def layer_update(network: Network, activity: Activity, shifts: Shifts, layer: int) -> Update:
+    """`local_update` at one layer, with the rates and slopes of `activity`.
 
-    Each shift is divided by its gain, the product of feedback strengths that the layer knows: this
+    The shift is divided by its gain, the product of feedback strengths that the layer knows: this
     is the factor gamma^-1 of Alg. 1, as the product that Eq. 21 needs.
     """
-    return tuple(
-        local_update(
-            activity.slope(layer),
-            shifts.per_gain(layer),
-            activity.rates[layer - 1][..., : network.widths[layer]],
-        )
-        for layer in range(1, network.depth + 1)
+    return local_update(
+        activity.slope(layer),
+        shifts.per_gain(layer),
+        activity.rates[layer - 1][..., : network.widths[layer]],
     )
+
+
+def updates(network: Network, activity: Activity, shifts: Shifts) -> tuple[Update, ...]:
+    """`layer_update` at every layer 1 .. L."""
+    layers = range(1, network.depth + 1)
+    return tuple(layer_update(network, activity, shifts, layer) for layer in layers)

@@ -28,6 +28,7 @@ from circuit.feedback import GRADIENT_ADJUSTED, INCREMENTAL, TARGET_PROPAGATION,
 from circuit.network import Activity, Network
 from circuit.scale import ONE, Scale
 from circuit.shifts import Shifts, renormalised
+from circuit.units import itp_message
 
 Strength = float | Sequence[float]
 Rule = Callable[[Network, Activity, Array, Strength], Shifts]
@@ -116,12 +117,12 @@ def _propagate_targets(
     )
 
     def send_down(layer: int, value: Array, scale: Scale) -> tuple[Array, float]:
-        unit = network.activation(layer)
-        gamma = strengths[layer - 1]
+        unit, gamma = network.activation(layer), strengths[layer - 1]
         sent = slice(None, network.n_projecting(layer))  # the other units have no shift
-        message = gain.local(activity.slope(layer)[..., sent], value[..., sent])  # Eq. 16
-        drive_shift = unit.inverse_difference(
-            activity.rates[layer][..., sent], message, scale.times(gamma).value
+        slope, rates = activity.slope(layer)[..., sent], activity.rates[layer][..., sent]
+        message = gain.local(slope, value[..., sent])  # Eq. 16
+        drive_shift = itp_message(
+            unit, activity.drive(layer)[..., sent], rates, slope, message, scale.times(gamma).value
         )
         return network.pull(layer, drive_shift), gamma  # Eqs. 5, 12, 17
 
