@@ -90,6 +90,8 @@ def run(chosen: argparse.Namespace, began: float) -> int:
             )
         progress.resumed(state, changes)
     else:
+        if chosen.resume:
+            progress.say(f"no checkpoint in {folder}: from the beginning")
         state = begin(plan, material)
     failure = None
     progress.begin(state)

@@ -212,6 +212,48 @@ MUTANTS = (
         "if package != here:",
         "tests/test_checkpoints.py",
     ),
+    Mutant(
+        "checkpoint of another configuration accepted",
+        "models/checkpoints.py",
+        "if saved.get(name) != configured.get(name):",
+        "if name not in saved:",
+        "tests/test_checkpoints.py",
+    ),
+    Mutant(
+        "state saved with what is kept for speed still at work in the run that saved it",
+        "models/training.py",
+        "return (rested(learner) if resting else learner), seen",
+        "return learner, seen",
+        "tests/test_checkpoints.py",
+    ),
+    Mutant(
+        "epoch chosen on the test images",
+        "models/training.py",
+        'by = "test" if plan.validation == 0 else "validation"',
+        'by = "test"',
+        "tests/test_training.py",
+    ),
+    Mutant(
+        "validation images learnt from",
+        "models/material.py",
+        "learning = rows[:, held_out:]",
+        "learning = rows",
+        "tests/test_training.py",
+    ),
+    Mutant(
+        "every network of a stack takes its images in the order of the first",
+        "models/training.py",
+        "generator.bit_generator.state = known",
+        "generator.bit_generator.state = state.generators[0]",
+        "tests/test_training.py",
+    ),
+    Mutant(
+        "reference preset with the usual Adam",
+        "models/presets.py",
+        '"bias_correction": "no",',
+        '"bias_correction": "yes",',
+        "tests/test_presets.py",
+    ),
 )
 
 
