@@ -19,7 +19,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -144,8 +144,15 @@ def local_cluster(workers: int) -> Iterator[str]:
                 silence_logs=SILENT,
                 preload=[DEAF],
             )
-            stack.enter_context(cluster)
+            stack.callback(_close, cluster)
         yield cluster.scheduler_address
+
+
+def _close(cluster: Any) -> None:
+    # on a busy machine workers may be slow to leave; they do so at the latest with this process,
+    # and what they have measured is on disk
+    with suppress(TimeoutError):
+        cluster.close()
 
 
 @contextmanager
