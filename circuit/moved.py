@@ -41,7 +41,7 @@ from circuit.singular_values import SingularValues, bounded
 
 MOST_ROUNDS = 8
 SLOWEST = 0.3  # a round that leaves more than this of the residual is the last one
-EASY = 0.25  # of what is enough: a residual below it leaves B as it is
+EASY = 0.5  # of what is enough: a residual below it leaves B as it is
 SUMS = 8  # random sums of samples on which the residual is checked
 WORTH = 1.0  # of an inverse, in rounds for n rows; measured, docs/numerics.md
 
@@ -90,7 +90,8 @@ class Moved(Factorised):
         if self._start is not None:
             solution = self._refined(self._start, rates)
         if solution is None:
-            self._start = Start(self)
+            self._start = Start(self.weights)
+            self.require_invertible()
             solution = self._refined(self._start, rates)
         return super().solve(rates) if solution is None else solution
 
@@ -138,8 +139,7 @@ class Moved(Factorised):
         sizes = xp.maximum(row_norms(rates), size[..., None] * row_norms(solution))
         weights = (1 / xp.where(sizes > 0, sizes, xp.ones_like(sizes)))[..., None]
         if batch > 2 * SUMS:
-            device = array_api_compat.device(rates)
-            weights = weights * xp.asarray(_signs(batch), dtype=rates.dtype, device=device)
+            weights = weights * _signs(batch, rates.dtype, array_api_compat.device(rates), xp)
             rates, solution = outer_sum(weights, rates), outer_sum(weights, solution)
             weights = batch**-0.5
         norms = row_norms((rates - rows_times(solution, self.weights)) * weights)
@@ -184,26 +184,18 @@ class Moved(Factorised):
 class Start:
     """An inverse to start from, and what has been spent on it since the weights were inverted."""
 
-    def __init__(self, factors: Moved) -> None:
-        weights, n = factors.weights, factors.weights.shape[-1]
-        xp = namespace(weights)
+    def __init__(self, weights: Array) -> None:
+        xp, n = namespace(weights), weights.shape[-1]
         self.size = xp.linalg.matrix_norm(weights) / n**0.5
         self.rounds = 0  # that the last solve needed
         self._spent = WORTH * n  # rows of solves that could have been had instead
         self._spent_now = 0
         self._steps = 1
-        self.condition = float("inf")
-        try:
-            self._inverse = _inverted(weights)
-        except (np.linalg.LinAlgError, RuntimeError):
-            factors.require_invertible()
-            raise
+        self._inverse = _inverted(weights)
         norms = [
             xp.max(xp.sum(xp.abs(matrix), axis=-1), axis=-1) for matrix in (weights, self._inverse)
         ]
         self.condition = largest(norms[0] * norms[1])
-        factors._start = self
-        factors.require_invertible()
 
     def apply(self, rates: Array) -> Array:
         """B applied to every row."""
@@ -215,14 +207,14 @@ class Start:
         With samples of unit length, and not fully where they are nearly the same.
         """
         xp, few = namespace(rates), max(1, rates.shape[-1] // 4)
-        rates, correction = rates[..., :few, :], correction[..., :few, :]
-        sizes = row_norms(rates)[..., None]
-        sizes = xp.where(sizes > 0, sizes, xp.ones_like(sizes))
-        rates, correction = rates / sizes, correction / sizes
-        overlaps = rows_times(rates, rates)
-        device = array_api_compat.device(overlaps)
-        eye = xp.eye(overlaps.shape[-1], dtype=overlaps.dtype, device=device)
-        weights = xp.linalg.inv(overlaps + epsilon(overlaps) ** 0.5 * eye)
+        if rates.shape[-2] > few:
+            rates, correction = rates[..., :few, :], correction[..., :few, :]
+        products = rows_times(rates, rates)
+        squares = xp.linalg.diagonal(products)
+        lengths = xp.sqrt(xp.where(squares > 0, squares, xp.ones_like(squares)))
+        lengths = lengths[..., None] * lengths[..., None, :]
+        eye = xp.eye(lengths.shape[-1], dtype=rates.dtype, device=array_api_compat.device(rates))
+        weights = xp.linalg.inv(products / lengths + epsilon(rates) ** 0.5 * eye) / lengths
         self._inverse = _sum_added(self._inverse, outer_sum(weights, correction), rates)
 
     def note(self, rows: int) -> None:
@@ -244,15 +236,20 @@ class Start:
 
 
 def _inverted(weights: Array) -> Array:
-    """The inverse, contiguous. NumPy's own takes twice as long (docs/numerics.md)."""
-    if not (is_numpy(weights) and weights.ndim == 2):
-        return namespace(weights).linalg.inv(weights)
-    getrf, getrs = get_lapack_funcs(("getrf", "getrs"), (weights,))
-    factors, pivots, singular = getrf(weights.T)
-    if singular:
-        raise np.linalg.LinAlgError
-    eye = np.eye(len(weights), dtype=weights.dtype, order="F")
-    return getrs(factors, pivots, eye, overwrite_b=True)[0].T
+    """The inverse, contiguous; infinite where there is none."""
+    xp = namespace(weights)
+    try:
+        if not (is_numpy(weights) and weights.ndim == 2):
+            return xp.linalg.inv(weights)
+        # NumPy's own takes three times as long (docs/numerics.md)
+        getrf, getrs = get_lapack_funcs(("getrf", "getrs"), (weights,))
+        factors, pivots, singular = getrf(weights.T)
+        if not singular:
+            eye = np.eye(len(weights), dtype=weights.dtype, order="F")
+            return getrs(factors, pivots, eye, overwrite_b=True)[0].T
+    except (np.linalg.LinAlgError, RuntimeError):
+        pass
+    return xp.full_like(weights, float("inf"))
 
 
 def _sum_added(matrix: Array, left: Array, right: Array) -> Array:
@@ -264,6 +261,7 @@ def _sum_added(matrix: Array, left: Array, right: Array) -> Array:
 
 
 @cache
-def _signs(batch: int) -> np.ndarray:
+def _signs(batch: int, dtype: Any, device: Any, xp: Any) -> Array:
     """Signs for the samples of a batch in `SUMS` sums, (batch, SUMS); always the same ones."""
-    return np.random.default_rng(batch).choice((-1.0, 1.0), (batch, SUMS))
+    signs = np.random.default_rng(batch).choice((-1.0, 1.0), (batch, SUMS))
+    return xp.asarray(signs, dtype=dtype, device=device)
