@@ -10,13 +10,14 @@ there are any, are a stack of networks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import array_api_compat
 import numpy as np
-from scipy.linalg.blas import dgemm, sgemm
+from scipy.linalg.blas import dasum, dgemm, sasum, sgemm
 from threadpoolctl import threadpool_info
 
 from circuit.errors import NotFinite, ShapeMismatch
@@ -107,6 +108,19 @@ def require_finite(array: Array, name: str, remedy: str) -> None:
         bad = np.argwhere(~np.isfinite(to_numpy(array)))[0]
         value = to_numpy(array)[tuple(bad)]
         raise NotFinite(f"{name} holds {value} at index {tuple(map(int, bad))}; {remedy}")
+
+
+def all_finite(arrays: Sequence[Array]) -> bool:
+    """Whether every entry of every array is finite, by one sum over each and one answer in all."""
+    xp = namespace(*arrays)
+    if all(is_numpy(array) and array.dtype in (np.float32, np.float64) for array in arrays):
+        sums = [(dasum if a.dtype == np.float64 else sasum)(a.reshape(-1)) for a in arrays]
+    else:
+        sums = [sum(xp.sum(xp.abs(array)) for array in arrays)]
+    # a sum may also overflow
+    return all(map(math.isfinite, map(float, sums))) or not any(
+        any_true(~xp.isfinite(array)) for array in arrays
+    )
 
 
 def require_real(array: Array, name: str) -> None:

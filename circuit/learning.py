@@ -19,9 +19,9 @@ import array_api_compat
 import numpy as np
 
 from circuit import adam, orthogonality
-from circuit.arrays import Array, namespace, require_finite, widened
+from circuit.arrays import Array, all_finite, namespace, require_finite, widened
 from circuit.dynamics import begin, build_circuit
-from circuit.equilibrium import settle
+from circuit.equilibrium import Equilibrium, settle
 from circuit.errors import CircuitError
 from circuit.feedback import PATHWAYS
 from circuit.losses import LOSSES, VALUES, output_error
@@ -146,11 +146,14 @@ class Step:
     correct : array (...), the fraction of the batch whose largest output is the target's
     settled : array (...), the fraction of the batch that settled and was learnt from; None unless
         the rule is the circuit
+    conditions : L floats, the condition number in the maximum norm of each W when it was last
+        inverted, the worst of a stack; NaN where it was not
     """
 
     loss: Array
     correct: Array
     settled: Array | None
+    conditions: tuple[float, ...]
 
 
 def begin_learning(network: Network) -> Learner:
@@ -164,7 +167,10 @@ def begin_learning(network: Network) -> Learner:
 
 
 def fresh(learner: Learner) -> Learner:
-    """The same state without anything that was kept for speed: what a checkpoint holds."""
+    """The same state without anything that was kept for speed: what a checkpoint holds.
+
+    From there the same steps give the same bits. With what was kept they give the same to rounding.
+    """
     return replace(learner, network=replace(learner.network))
 
 
@@ -198,11 +204,23 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
             direction = orthogonality.descent(w, strength, lesson.orthogonality_of, onto=direction)
         w, mw, vw = move(w, direction, old.first_weights[i], old.second_weights[i])
         b, mb, vb = move(b, change.biases, old.first_biases[i], old.second_biases[i])
-        require_finite(b, f"bias of layer {i + 1}", "use a lower learning rate")
         moved.append((w, b, mw, mb, vw, vb))
     weights, biases, *moments = (tuple(column) for column in zip(*moved, strict=True))
+    if not all_finite((*weights, *biases, *moments[2], *moments[3])):
+        _refuse(weights, biases, moments)
+    conditions = tuple(factors.last_condition for factors in network.factors)
     learned = Learner(network.moved(weights, biases), Moments(*moments), learner.steps + 1)
-    return learned, Step(loss, correct, settled)
+    return learned, Step(loss, correct, settled, conditions)
+
+
+def _refuse(
+    weights: Sequence[Array], biases: Sequence[Array], moments: Sequence[Sequence[Array]]
+) -> None:
+    """Raise `NotFinite` for the first array that is not finite."""
+    remedy = "use a lower learning rate or better conditioned weights (orthogonal initialisation)"
+    for layer, arrays in enumerate(zip(weights, biases, moments[2], moments[3], strict=True), 1):
+        for name, array in zip(("W", "bias", "change of W", "change of bias"), arrays, strict=True):
+            require_finite(array, f"{name} of layer {layer}", remedy)
 
 
 def _shifts(
@@ -216,10 +234,7 @@ def _shifts(
         return activity, rule(network, activity, error, lesson.feedback_strength), None
     circuit = build_circuit(network, lesson.pathway, lesson.feedback_strength)
     record = settle(begin(circuit, inputs, targets, lesson.loss), must_converge=False)
-    shifts, activity = (
-        _of_projecting(network, record.read_out(lesson.readout)),
-        record.trial.activity,
-    )
+    activity, shifts = record.trial.activity, _of_projecting(record, lesson.readout)
     xp = namespace(inputs)
     settled = [status is Status.CONVERGED for status in record.sample_status]
     device = array_api_compat.device(inputs)
@@ -230,10 +245,11 @@ def _shifts(
     return activity, _of_settled(shifts, mask, fraction), fraction
 
 
-def _of_projecting(network: Network, shifts: Shifts) -> Shifts:
-    """The shifts with those of auxiliary units set to zero: they follow what drives them, and there
-    is no target in them to learn from.
+def _of_projecting(record: Equilibrium, readout: str) -> Shifts:
+    """The read-out with that of auxiliary units set to zero: they follow what drives them, and
+    there is no target in them to learn from.
     """
+    network, shifts = record.trial.network, record.read_out(readout)
     return shifts.with_values(
         tuple(
             widened(value[..., : network.n_projecting(layer)], value.shape[-1])

@@ -58,6 +58,7 @@ NEWTON_ITERATIONS = 6
 STEEPEST_SECANT = 0.9  # beyond it a secant is not trusted, and the iteration is left plain
 STALLED = 0.3  # a descent that leaves more than this of the residual has gained too little
 PREPARATORY_DESCENTS = 20
+WELL_CONDITIONED = 100.0  # weights through which float32 still leaves the digits that are wanted
 SURE = 1e-2  # of the tolerance: an expected error below it is not worth another descent
 
 
@@ -129,7 +130,9 @@ def start(trial: Trial, tolerance: float) -> Progress:
         return Progress(shifts, 1)
     # only where a unit crossed its kink is anything left to couple: once more for those samples
     part, few = trial.samples(rows), final.samples(rows)
-    quick = _low_matrices(trial)
+    # rounding of the low precision grows with the condition of the weights
+    well = max(factor.condition for factor in trial.network.factors) < WELL_CONDITIONED
+    quick = _low_matrices(trial) if well else exact
     couplings, evaluations = _prepare(part, few, nothing, quick, tolerance, base=few)
     again = descend(part, couplings, _pull_near(few, part, quick), final.scales)
     pairs = zip(shifts.values, again.values, strict=True)
