@@ -1,0 +1,116 @@
+"""A step of learning against automatic differences, and solves with weights that move."""
+
+import numpy as np
+import pytest
+
+from circuit.learning import Lesson, begin_learning, fresh, learn
+from circuit.network import Network, initialise
+from circuit.rules import RULES
+
+
+def _task(seed=0, width=24, depth=3, batch=10, dtype="float64", **options):
+    rng = np.random.default_rng(seed)
+    network = initialise([width] * (depth + 1), rng, n_outputs=4, dtype=dtype, **options)
+    inputs = rng.random((batch, width)).astype(dtype)
+    targets = np.eye(4, dtype=dtype)[rng.integers(0, 4, batch)]
+    return network, inputs, targets, rng
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("size", [1e-4, 1e-2, 0.3])
+def test_solves_with_moved_weights_are_as_exact_as_fresh_ones(dtype, size):
+    """|W x - v| after many moves, small and large, against LAPACK's own residual."""
+    network, _, _, rng = _task(dtype=dtype)
+    eps = np.finfo(dtype).eps
+    for _ in range(12):
+        moved = tuple(
+            (w + size * rng.standard_normal(w.shape) / np.sqrt(w.shape[-1])).astype(dtype)
+            for w in network.weights
+        )
+        network = network.moved(moved, network.biases)
+        rows = rng.standard_normal((10, 24)).astype(dtype)
+        for layer in range(1, network.depth + 1):
+            weights = network.weights[layer - 1].astype(float)
+            solution = network.factors[layer - 1].solve(rows).astype(float)
+            own = np.linalg.solve(network.weights[layer - 1], rows.T).T.astype(float)
+            scale = np.linalg.norm(weights, 2) * np.linalg.norm(solution) + np.linalg.norm(rows)
+            found = np.linalg.norm(solution @ weights.T - rows) / scale
+            lapack = np.linalg.norm(own @ weights.T - rows) / scale
+            assert found <= 8 * max(lapack, eps)
+
+
+@pytest.mark.parametrize("rule", list(RULES))
+def test_first_step_goes_by_the_learning_rate_against_the_gradient(rule):
+    """Adam's first step with bias correction is lr times the sign of the update (Kingma and Ba)."""
+    network, inputs, targets, _ = _task()
+    lesson = Lesson(rule=rule, learning_rate=1e-3, epsilon=1e-30)
+    after, _ = learn(begin_learning(network), lesson, inputs, targets)
+    for layer in range(network.depth):
+        change = after.network.weights[layer] - network.weights[layer]
+        moving = np.abs(change) > 0
+        np.testing.assert_allclose(np.abs(change[moving]), 1e-3, rtol=1e-6)
+
+
+def test_back_propagation_step_lowers_the_loss_as_its_gradient_says():
+    """The sign of each change of W is minus that of the loss's central difference."""
+    network, inputs, targets, rng = _task(width=8, depth=2)
+    after, _ = learn(
+        begin_learning(network), Lesson(rule="bp", learning_rate=1e-6), inputs, targets
+    )
+
+    def loss(weights):
+        rates = inputs
+        for w in weights:
+            drive = rates @ w.T
+            rates = np.maximum(drive, 0.1 * drive)
+        return 0.5 * np.mean(np.sum((rates[:, :4] - targets) ** 2, axis=1))
+
+    for layer in range(2):
+        for _ in range(10):
+            i, j = rng.integers(0, 8, 2)
+            step = np.zeros((8, 8))
+            step[i, j] = 1e-6
+            up, down = list(network.weights), list(network.weights)
+            up[layer], down[layer] = up[layer] + step, down[layer] - step
+            slope = (loss(up) - loss(down)) / 2e-6
+            change = (after.network.weights[layer] - network.weights[layer])[i, j]
+            assert abs(slope) < 1e-9 or np.sign(change) == -np.sign(slope)
+
+
+def test_auxiliary_rows_do_not_learn_from_the_task():
+    network, inputs, targets, _ = _task()
+    learner = begin_learning(network)
+    for _ in range(5):
+        learner, _ = learn(learner, Lesson(rule="gait"), inputs, targets)
+    last = learner.network.weights[-1] - network.weights[-1]
+    assert np.all(last[4:] == 0)
+    assert np.all(np.any(last[:4] != 0, axis=1))
+
+
+def test_what_a_checkpoint_holds_is_all_that_counts():
+    """fresh(learner) twice goes on in the same bits."""
+    network, inputs, targets, _ = _task(dtype="float32")
+    learner = begin_learning(network)
+    for _ in range(5):
+        learner, _ = learn(learner, Lesson(), inputs, targets)
+    one, other = fresh(learner), fresh(learner)
+    for _ in range(3):
+        one, _ = learn(one, Lesson(), inputs, targets)
+        other, _ = learn(other, Lesson(), inputs, targets)
+    for a, b in zip(one.network.weights, other.network.weights, strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_the_circuit_learns_as_gait_prop_to_first_order_in_gamma():
+    """Adam's first moment is the update: its relative distance falls with gamma."""
+    network, inputs, targets, _ = _task()
+    distances = []
+    for gamma in (1e-2, 1e-3, 1e-4):
+        moments = []
+        for rule in ("circuit", "gait"):
+            lesson = Lesson(rule=rule, feedback_strength=gamma)
+            learner, _ = learn(begin_learning(network), lesson, inputs, targets)
+            moments.append(np.concatenate([m.ravel() for m in learner.moments.first_weights]))
+        distances.append(np.linalg.norm(moments[0] - moments[1]) / np.linalg.norm(moments[1]))
+    assert distances[2] < 0.2 * distances[1] < 0.04 * distances[0] + 1e-12
+    assert isinstance(network, Network)
