@@ -33,7 +33,7 @@ DEFAULTS: dict[str, Value] = {
     "readout": "shift",
     "gamma": 1e-3,
     "learning_rate": 4e-3,
-    "orthogonality": 0.1,
+    "orthogonality": 0.3,
     "orthogonality_of": "rows",
     "orthogonality_every": 1,
     "beta1": 0.9,
