@@ -88,7 +88,7 @@ def test_against_the_printed_algorithm(settings: Adam, rng: np.random.Generator)
 
 def test_the_reference_preset_is_that_of_the_public_code() -> None:
     """beta1 0.9, beta2 0.99, epsilon 1e-8, no correction (derivation.md, reference settings)."""
-    assert REFERENCE == Adam(1e-4, 0.9, 0.99, 1e-8, bias_correction=False)
+    assert Adam(1e-4, 0.9, 0.99, 1e-8, bias_correction=False) == REFERENCE
     moved, _, _ = adam.step(REFERENCE, 0, *(np.array([x]) for x in (0.0, 2.0, 0.0, 0.0)))
     assert moved[0] == pytest.approx(1e-4 * 0.1 / math.sqrt(0.01), rel=1e-7)
 
