@@ -197,7 +197,7 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
     pulled = lesson.orthogonality > 0 and learner.steps % lesson.orthogonality_every == 0
     strength = lesson.orthogonality * lesson.orthogonality_every
     moved: list[tuple[Any, ...]] = []
-    for i in range(network.depth):
+    for i in reversed(range(network.depth)):  # those last that are needed first, still in the cache
         change = layer_update(network, activity, shifts, i + 1)
         w, b, direction = network.weights[i], network.biases[i], change.weights
         if pulled:
@@ -205,7 +205,7 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
         w, mw, vw = move(w, direction, old.first_weights[i], old.second_weights[i])
         b, mb, vb = move(b, change.biases, old.first_biases[i], old.second_biases[i])
         moved.append((w, b, mw, mb, vw, vb))
-    weights, biases, *moments = (tuple(column) for column in zip(*moved, strict=True))
+    weights, biases, *moments = (tuple(column) for column in zip(*moved[::-1], strict=True))
     if not all_finite((*weights, *biases, *moments[2], *moments[3])):
         _refuse(weights, biases, moments)
     conditions = tuple(factors.last_condition for factors in network.factors)

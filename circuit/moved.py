@@ -35,6 +35,7 @@ from circuit.arrays import (
     row_norms,
     rows_times,
     smallest,
+    smallest_normal,
 )
 from circuit.errors import SingularWeights
 from circuit.inverse import Factorised
@@ -43,6 +44,7 @@ from circuit.singular_values import SingularValues, bounded
 MOST_ROUNDS = 8
 SLOWEST = 0.3  # a round that leaves more than this of the residual is the last one
 EASY = 0.5  # of what is enough: a residual below it leaves B as it is
+COLUMNS_AT_ONCE = 64  # in which LAPACK inverts; with less room it takes six times as long
 SUMS = 8  # random sums of samples on which the residual is checked
 WORTH = 1.0  # of an inverse, in rounds for n rows; measured, docs/numerics.md
 
@@ -138,7 +140,8 @@ class Moved(Factorised):
         """
         xp, batch = namespace(rates), rates.shape[-2]
         sizes = xp.maximum(row_norms(rates), size[..., None] * row_norms(solution))
-        weights = (1 / xp.where(sizes > 0, sizes, xp.ones_like(sizes)))[..., None]
+        # a sample without any error has none to be measured
+        weights = 1 / xp.clip(sizes, smallest_normal(rates), None)[..., None]
         if batch > 2 * SUMS:
             weights = weights * _signs(batch, rates.dtype, array_api_compat.device(rates), xp)
             rates, solution = outer_sum(weights, rates), outer_sum(weights, solution)
@@ -248,11 +251,11 @@ def _inverted(weights: Array) -> Array:
         if not (is_numpy(weights) and weights.ndim == 2):
             return xp.linalg.inv(weights)
         # NumPy's own takes three times as long (docs/numerics.md)
-        getrf, getrs = get_lapack_funcs(("getrf", "getrs"), (weights,))
+        getrf, getri = get_lapack_funcs(("getrf", "getri"), (weights,))
         factors, pivots, singular = getrf(weights.T)
         if not singular:
-            eye = np.eye(len(weights), dtype=weights.dtype, order="F")
-            return getrs(factors, pivots, eye, overwrite_b=True)[0].T
+            room = COLUMNS_AT_ONCE * len(weights)
+            return getri(factors, pivots, lwork=room, overwrite_lu=True)[0].T
     except (np.linalg.LinAlgError, RuntimeError):
         pass
     return xp.full_like(weights, float("inf"))
