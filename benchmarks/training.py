@@ -1,93 +1,245 @@
 """How long a step of learning takes, each figure beside PyTorch's in the same run.
 
-    python -m benchmarks.training [--quick]
+    python -m benchmarks.training [--quick] [--data-dir DIR] [--output FILE.json]
 
-Owns the command and its contestants. Weights are float32, Adam's moments included; every contestant
-learns from its own images, one batch a round, all in turns.
+Owns the command and its contestants. Each has a process of its own, so that no thread pool gets in
+another's way, and they take turns of some steps in a row. All learn the same: float32, batches of
+60 images, Adam with a learning rate of 1e-4 (TP 1e-5).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import resource
 import sys
 from collections.abc import Callable, Sequence
-from itertools import count
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.equilibrium import machine, versions
 from benchmarks.others import missing
-from benchmarks.tables import columns, ratios, table
-from benchmarks.timing import Turn, take_turns, timed
+from benchmarks.tables import Section, ratios, table
+from benchmarks.timing import Timing, Worker, take_turns
 from circuit.learning import Lesson, begin_learning, learn
-from circuit.network import Network, initialise
+from circuit.network import initialise
+from models.images import DATA_DIR_VARIABLE, ImageError, load, one_hot
 
-LESSONS = {
-    "bp": Lesson(rule="bp"),
-    "gait": Lesson(rule="gait"),
-    "itp": Lesson(rule="itp"),
-    "tp": Lesson(rule="tp", learning_rate=1e-5),
-    "circuit": Lesson(rule="circuit"),
-    "gait, lambda 0.1": Lesson(rule="gait", orthogonality=0.1),
-    "gait, lambda 0.1 every 4": Lesson(rule="gait", orthogonality=0.1, orthogonality_every=4),
-    "gait, lambda 0.1 every 10": Lesson(rule="gait", orthogonality=0.1, orthogonality_every=10),
+PYTORCH, OWN = "PyTorch, BP", "bp"
+STACKED = 4
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the network is and how long it is timed.
+
+    Attributes
+    ----------
+    steps : in a turn; a multiple of all intervals of the regulariser
+    before : steps of each contestant that do not count
+    data_dir : where mnist.npz is; made-up images if None
+    """
+
+    width: int = 784
+    depth: int = 5
+    batch: int = 60
+    steps: int = 20
+    before: int = 100
+    rounds: int = 8
+    data_dir: Path | None = None
+
+
+QUICK = Sizes(width=16, depth=3, batch=12, steps=20, before=2, rounds=2)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way to make a step.
+
+    Attributes
+    ----------
+    networks : that learn at once; 1 for a network without a leading axis
+    library : numpy or torch, for our own steps
+    """
+
+    lesson: Lesson
+    networks: int = 1
+    library: str = "numpy"
+
+
+def _with_regulariser(every: int) -> Contestant:
+    return Contestant(Lesson("gait", orthogonality=0.1, orthogonality_every=every))
+
+
+CONTESTANTS: dict[str, Contestant | None] = {
+    PYTORCH: None,
+    OWN: Contestant(Lesson(OWN)),
+    "gait": Contestant(Lesson("gait")),
+    "itp": Contestant(Lesson("itp")),
+    "tp": Contestant(Lesson("tp", learning_rate=1e-5)),
+    "circuit": Contestant(Lesson("circuit")),
+    "gait, lambda 0.1": _with_regulariser(1),
+    "gait, lambda 0.1 every 4": _with_regulariser(4),
+    "gait, lambda 0.1 every 10": _with_regulariser(10),
+    "gait, PyTorch tensors": Contestant(Lesson("gait"), library="torch"),
+    f"gait, {STACKED} networks": Contestant(Lesson("gait"), networks=STACKED),
 }
 
 
-def own_turn(network: Network, lesson: Lesson, inputs: np.ndarray, targets: np.ndarray) -> Turn:
-    """One step of ours a turn, on the next batch."""
-    learner, batches = begin_learning(network), count()
+# --- what is learnt ---
+
+
+def images(sizes: Sizes) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs (n, width) and one-hot targets (n, classes): MNIST where it is given, or ten random
+    patterns, mostly dark as digits are, under noise.
+    """
+    if sizes.data_dir is not None:
+        mnist = load("mnist", data_dir=sizes.data_dir, dtype="float32")
+        return mnist.inputs, one_hot(mnist.labels, 10, "float32")
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 10, 6000)
+    patterns = rng.random((10, sizes.width)) * (rng.random((10, sizes.width)) < 0.25)
+    noise = rng.random((len(labels), sizes.width)) * (rng.random((len(labels), 1)) < 0.5)
+    inputs = np.where(patterns[labels] > 0, 0.5 * (patterns[labels] + noise), 0)
+    return inputs.astype("float32"), one_hot(labels, 10, "float32")
+
+
+def batches(
+    sizes: Sizes, networks: int, n_outputs: int
+) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+    """Draws one batch after the other, other images for every network of a stack."""
+    inputs, targets = images(sizes)
+    rng, shape = np.random.default_rng(0), (networks, sizes.batch) if networks > 1 else sizes.batch
+
+    def draw() -> tuple[np.ndarray, np.ndarray]:
+        rows = rng.integers(0, len(inputs), shape)
+        return inputs[rows], np.ascontiguousarray(targets[rows][..., :n_outputs])
+
+    return draw
+
+
+def weights_and_biases(sizes: Sizes, networks: int) -> Any:
+    """An orthogonal network, or several stacked."""
+    shape, n_outputs = [sizes.width] * (sizes.depth + 1), min(10, sizes.width)
+    made = [
+        initialise(shape, np.random.default_rng(seed), n_outputs=n_outputs, dtype="float32")
+        for seed in range(networks)
+    ]
+    if networks == 1:
+        return made[0]
+    stack = [
+        tuple(np.stack(arrays) for arrays in zip(*(getattr(n, name) for n in made), strict=True))
+        for name in ("weights", "biases")
+    ]
+    return type(made[0])(*stack, made[0].activations, made[0].n_inputs, n_outputs)
+
+
+# --- contestants; each function runs in a process of its own ---
+
+
+def prepare_own(sizes: Sizes, contestant: Contestant) -> tuple[Callable[[], object], int]:
+    """A turn of our own steps; and the megabytes that the process has needed so far."""
+    network = weights_and_biases(sizes, contestant.networks)
+    draw = batches(sizes, contestant.networks, network.n_outputs)
+    convert: Callable[[np.ndarray], Any] = np.asarray
+    if contestant.library == "torch":
+        import torch
+
+        convert = torch.from_numpy
+        arrays = (tuple(map(convert, these)) for these in (network.weights, network.biases))
+        network = type(network)(*arrays, network.activations, network.n_inputs, network.n_outputs)
+    learner = begin_learning(network)
 
     def step() -> None:
         nonlocal learner
-        i = next(batches) % len(inputs)
-        learner, _ = learn(learner, lesson, inputs[i], targets[i])
+        learner, _ = learn(learner, contestant.lesson, *map(convert, draw()))
 
-    return timed(step)
+    return _turn(step, sizes), _megabytes()
 
 
-def torch_turn(network: Network, inputs: np.ndarray, targets: np.ndarray) -> Turn:
-    """One step of back-propagation and torch.optim.Adam a turn."""
+def prepare_pytorch(sizes: Sizes) -> tuple[Callable[[], object], int]:
+    """The same in PyTorch alone: autograd and torch.optim.Adam."""
     import torch
 
-    weights = [torch.nn.Parameter(torch.tensor(w)) for w in network.weights]
-    biases = [torch.nn.Parameter(torch.tensor(b)) for b in network.biases]
+    network = weights_and_biases(sizes, 1)
+    draw = batches(sizes, 1, network.n_outputs)
+    weights = [torch.nn.Parameter(torch.from_numpy(w)) for w in network.weights]
+    biases = [torch.nn.Parameter(torch.from_numpy(b)) for b in network.biases]
     optimiser = torch.optim.Adam(weights + biases, lr=1e-4)
-    images, wanted = torch.tensor(inputs), torch.tensor(targets)
-    batches = count()
 
     def step() -> None:
-        i = next(batches) % len(inputs)
-        rates = images[i]
+        rates, targets = map(torch.from_numpy, draw())
         for w, b in zip(weights, biases, strict=True):
-            rates = torch.nn.functional.leaky_relu(rates @ w.T + b, 0.1)
-        error = rates[:, : network.n_outputs] - wanted[i]
+            rates = torch.nn.functional.leaky_relu(torch.nn.functional.linear(rates, w, b), 0.1)
+        error = rates[:, : network.n_outputs] - targets
         optimiser.zero_grad()
         (0.5 * (error**2).sum(1).mean()).backward()
         optimiser.step()
 
-    return timed(step)
+    return _turn(step, sizes), _megabytes()
 
 
-def rows(width: int, depth: int, batch: int, rounds: int) -> list[dict[str, Any]]:
-    """Milliseconds of every contestant, and the ratio to our own back-propagation."""
-    rng = np.random.default_rng(0)
-    n_outputs = min(10, width)
-    network = initialise([width] * (depth + 1), rng, n_outputs=n_outputs, dtype="float32")
-    inputs = rng.random((40, batch, width)).astype("float32")
-    targets = np.eye(n_outputs, dtype="float32")[rng.integers(0, n_outputs, (40, batch))]
-    turns: dict[str, Turn] = {}
-    if missing("torch") is None:
-        turns["PyTorch, BP"] = torch_turn(network, inputs, targets)
-    turns |= {name: own_turn(network, le, inputs, targets) for name, le in LESSONS.items()}
-    timings = take_turns(turns, rounds)
-    found = []
+def _turn(step: Callable[[], None], sizes: Sizes) -> Callable[[], None]:
+    """Some steps in a row, after those that do not count."""
+
+    def steps(number: int) -> None:
+        for _ in range(number):
+            step()
+
+    steps(sizes.before)
+    return lambda: steps(sizes.steps)
+
+
+def _megabytes() -> int:
+    """Largest resident memory of this process, imports and images included."""
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes // (1024 if sys.platform != "darwin" else 1024**2)
+
+
+# --- the table ---
+
+
+def compare(sizes: Sizes) -> Section:
+    """All contestants in turns."""
+    section, workers = Section("A step of learning"), {}
+    try:
+        for name, contestant in CONTESTANTS.items():
+            needs_torch = contestant is None or contestant.library == "torch"
+            if needs_torch and missing("torch"):
+                section.remarks.append(f"{name}: PyTorch is not installed.")
+                continue
+            worker = (
+                Worker(prepare_pytorch, sizes)
+                if contestant is None
+                else Worker(prepare_own, sizes, contestant)
+            )
+            workers[name] = worker
+            if worker.failure is not None:
+                raise RuntimeError(f"{name}: {worker.failure}")
+        timings = take_turns({n: worker.turn for n, worker in workers.items()}, sizes.rounds)
+    finally:
+        for worker in workers.values():
+            worker.stop()
     for name, timing in timings.items():
-        mean = 1e3 * float(np.mean(timing.seconds))
-        row = {"a step of": name, **columns(timing), "mean ms": mean}
-        found.append(row | ratios(timing, timings["bp"]))
-    return found
+        contestant = CONTESTANTS[name]
+        made = sizes.steps * (1 if contestant is None else contestant.networks)
+        each = Timing(tuple(seconds / made for seconds in timing.seconds))
+        row: dict[str, Any] = {"a step of": name, "ms": 1e3 * each.median}
+        row["quartiles"] = [1e3 * value for value in each.quartiles]
+        base = Timing(tuple(seconds / sizes.steps for seconds in timings[OWN].seconds))
+        row |= {f"{key} to bp": value for key, value in ratios(each, base).items()}
+        section.rows.append(row | {"memory, MB": workers[name].facts})
+    source = "made-up images" if sizes.data_dir is None else "MNIST"
+    section.remarks.append(
+        f"{sizes.width} units x {sizes.depth} layers, batch {sizes.batch}, {source}. A turn is "
+        f"{sizes.steps} steps in a row, after {sizes.before} that do not count; the mean step of a "
+        "turn is what medians, quartiles and ratios are taken of. The stack's times are those of "
+        "one of its networks. Memory is the largest of the whole process."
+    )
+    return section
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,11 +247,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.training", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--quick", action="store_true", help="a tiny network: does it run at all?")
-    chosen = parser.parse_args(arguments)
-    sizes: Callable[[], list[dict[str, Any]]] = (
-        (lambda: rows(16, 2, 4, 2)) if chosen.quick else (lambda: rows(784, 5, 60, 40))
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        help=f"folder with mnist.npz; made-up images without it, whatever {DATA_DIR_VARIABLE} says",
     )
-    print(f"{machine()}\n{versions()}\n\n{table(sizes())}")
+    parser.add_argument("--output", type=Path, metavar="FILE.json", help="write the results too")
+    chosen = parser.parse_args(arguments)
+    if chosen.output is not None and not chosen.output.resolve().parent.is_dir():
+        parser.error(f"{chosen.output}: its folder does not exist; make it first")
+    sizes = QUICK if chosen.quick else Sizes(data_dir=chosen.data_dir)
+    if chosen.data_dir is not None and not chosen.quick:
+        try:
+            images(sizes)
+        except ImageError as error:
+            parser.error(str(error))
+    print(f"{machine()}\n{versions()}")
+    section = compare(sizes)
+    print(f"\n## {section.title}\n", table(section.rows), *section.remarks, sep="\n\n")
+    if chosen.output is not None:
+        results = {"machine": machine(), "versions": versions(), "rows": section.rows}
+        chosen.output.write_text(json.dumps(results, indent=1) + "\n")
     return 0
 
 

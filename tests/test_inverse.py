@@ -78,7 +78,7 @@ def test_as_exact_as_a_fresh_solve(
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("init", DRAW)
 def test_what_is_usual_is_what_a_fresh_solve_leaves(init: str, dtype: str) -> None:
-    """In the mean over matrices: for orthogonal ones about as much, for Gaussian ones half of it."""
+    """In the mean over matrices: as much for orthogonal ones, half of it for Gaussian ones."""
     rng = np.random.default_rng(2)
     for n in (16, 64, 256):
         left = []
