@@ -10,8 +10,8 @@ from its own images.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -129,11 +129,14 @@ class Learner:
     network : as it is after `steps` steps
     moments : of Adam, for all weights and biases
     steps : steps made so far
+    companions : name -> arrays that learn beside the network, each with the stack's leading axis;
+        a checkpoint holds them too
     """
 
     network: Network
     moments: Moments
     steps: int
+    companions: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +212,12 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
     if not all_finite((*weights, *biases, *moments[2], *moments[3])):
         _refuse(weights, biases, moments)
     conditions = tuple(factors.last_condition for factors in network.factors)
-    learned = Learner(network.moved(weights, biases), Moments(*moments), learner.steps + 1)
+    learned = replace(
+        learner,
+        network=network.moved(weights, biases),
+        moments=Moments(*moments),
+        steps=learner.steps + 1,
+    )
     return learned, Step(loss, correct, settled, conditions)
 
 

@@ -5,8 +5,9 @@ another version. Does not own the state that is saved (`training.State`).
 
 Members: `format`, `version`, `package` (version of this project), `configuration`, `surroundings`
 and `generators` (JSON text); `epoch`, `batch`, `steps`; `W_1` .. `b_L`, the same of Adam's moments
-and of the chosen networks with a word before them; `n_outputs`; `orders`, `sums`, `chosen_epochs`;
-`history_` and the names of the history. Nothing is pickled. A file is replaced whole or not at all.
+and of the chosen networks with a word before them; `companion_` with the name and number of what
+learns beside the network; `n_outputs`; `orders`, `sums`, `chosen_epochs`; `history_` and the names
+of the history. Nothing is pickled. A file is replaced whole or not at all.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ from models.training import State
 from models.weights import read_arrays
 
 FORMAT = "gait-circuit training"
-VERSION = 1
+VERSION = 2
 REMEDY = "remove it to begin anew, or give another --output"
+COMPANION = "companion_"
 BIT_FOR_BIT = ("python", "numpy", "scipy", "torch", "blas", "device")  # what also decides rounding
 
 Configuration = Mapping[str, Any]  # plain values
@@ -104,6 +106,8 @@ def save(path: Path, state: State, plan: Plan, configured: Configuration) -> Non
         ("chosen_", state.chosen.weights, state.chosen.biases),
     ):
         arrays |= _numbered(f"{word}W", weights) | _numbered(f"{word}b", biases)
+    for name, values in learner.companions.items():
+        arrays |= _numbered(f"{COMPANION}{name}", values)
     arrays |= {f"history_{name}": values for name, values in state.history.items()}
     try:
         write_atomically(path, lambda name: np.savez(name, allow_pickle=False, **arrays))
@@ -172,7 +176,9 @@ def _state(members: Mapping[str, np.ndarray], plan: Plan) -> State:
     moments = Moments(*parts("first_"), *parts("second_"))
     first, right, settled = placed(list(members["sums"]), plan)
     return State(
-        learner=Learner(network(""), moments, int(members["steps"].item())),
+        learner=Learner(
+            network(""), moments, int(members["steps"].item()), _companions(members, plan)
+        ),
         epoch=int(members["epoch"].item()),
         batch=int(members["batch"].item()),
         orders=members["orders"],
@@ -183,6 +189,19 @@ def _state(members: Mapping[str, np.ndarray], plan: Plan) -> State:
         chosen_epochs=members["chosen_epochs"],
         at_rest=True,
     )
+
+
+def _companions(members: Mapping[str, np.ndarray], plan: Plan) -> dict[str, tuple[Array, ...]]:
+    """What learns beside the network, by name, in the order of its numbers."""
+    numbers: dict[str, list[int]] = {}
+    for member in members:
+        if member.startswith(COMPANION):
+            name, number = member.removeprefix(COMPANION).rsplit("_", 1)
+            numbers.setdefault(name, []).append(int(number))
+    return {
+        name: placed([members[f"{COMPANION}{name}_{i}"] for i in sorted(found)], plan)
+        for name, found in numbers.items()
+    }
 
 
 def _changes(members: Mapping[str, np.ndarray], plan: Plan) -> list[str]:

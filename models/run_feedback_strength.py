@@ -1,34 +1,26 @@
 """What feedback strength does: sweeps of four studies, their figures, and a table of findings.
 
-Owns the way from options to result files and figures. Does not own the studies (`models.studies`),
-the running of cells (`analysis.sweep`) nor the pictures (`analysis.figures`). Exit status: 0 if
-every cell is recorded, whatever its status; 1 if some are missing; 2 for bad input; 130 if
-interrupted.
+Owns the words of the command and its studies. Does not own the way from options to result files and
+figures (`models.study_command`) nor the studies (`models.studies`).
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from models import study_command
 from models.options import OneLineParser, fail, parse
-
-if TYPE_CHECKING:
-    import xarray as xr
-
-    from analysis.sweep import Study
 
 PROGRAM = "run_feedback_strength"
 STUDIES = ("strength", "strong", "noise", "imperfection")
+OUTPUT = Path("results/feedback_strength")
 
 
 def options() -> OneLineParser:
@@ -40,8 +32,7 @@ def options() -> OneLineParser:
         "the equilibrium ceases to be stable. noise: what weak feedback costs where rates are "
         "noisy. "
         "imperfection: feedback that is not the exact inverse. See docs/feedback_strength.md.",
-        epilog="What is done is kept: run the same command again to go on. Exit status: 0 every "
-        "cell is recorded, whatever its status; 1 some are missing; 2 bad input; 130 interrupted.",
+        epilog=study_command.EPILOG,
     )
     add = parser.add_argument
     add(
@@ -52,219 +43,29 @@ def options() -> OneLineParser:
         metavar="NAME",
         help=f"which of {', '.join(STUDIES)} (default: all)",
     )
-    add(
-        "--scale",
-        choices=("smoke", "laptop", "full"),
-        default="laptop",
-        help="how many cells: smoke takes seconds, laptop minutes, full hours (default: laptop)",
-    )
-    add(
-        "--dataset",
-        choices=("digits", "mnist", "fashion_mnist", "kmnist"),
-        default="digits",
-        help="images to clamp; digits (8x8) ship with scikit-learn (default: digits)",
-    )
-    add(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder with mnist.npz, fashion_mnist.npz, kmnist.npz; without it, the folder in "
-        "GAIT_CIRCUIT_DATA, or a download from openml.org",
-    )
-    add(
-        "--seeds",
-        type=_whole_or_none,
-        nargs="+",
-        metavar="N",
-        help="of images and weights; replaces those of the scale",
-    )
+    study_command.add_options(parser, OUTPUT)
     add(
         "--weights",
         type=Path,
         metavar="FILE.npz",
         help="a trained network that study strength measures beside those with random weights",
     )
-    add(
-        "--workers",
-        type=_whole_or_none,
-        default=2,
-        metavar="N",
-        help="processes on this machine, each with one thread; 0 for none beside this one "
-        "(default: 2)",
-    )
-    add(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers share the "
-        "output folder; replaces --workers",
-    )
-    add(
-        "--output",
-        type=Path,
-        default=Path("results/feedback_strength"),
-        metavar="DIR",
-        help="folder for NAME.nc of every study, its cells and the figures "
-        "(default: results/feedback_strength)",
-    )
-    add(
-        "--figures-only",
-        action="store_true",
-        help="measure nothing: draw the figures from the NAME.nc in --output",
-    )
-    add("--pdf", action="store_true", help="save figures as PDF too")
-    add("--quiet", action="store_true", help="no progress and no findings, only the statuses")
-    add("--config", metavar="FILE.toml", help="TOML file with any of these options")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    began = time.perf_counter()
     chosen = parse(options(), arguments)
     if chosen.weights is not None and "strength" not in chosen.studies:
         fail(PROGRAM, "--weights is for study strength; add it to --studies or leave --weights out")
-    from circuit.errors import CircuitError
-    from models.images import ImageError
-
-    try:
-        return run(chosen, began)
-    except (CircuitError, ImageError) as error:
-        fail(PROGRAM, str(error))
-    except KeyboardInterrupt:
-        print(
-            f"{PROGRAM}: interrupted; what is done is kept: run the same command again to go on",
-            file=sys.stderr,
-        )
-        return 130
+    return study_command.main(PROGRAM, chosen, special)
 
 
-def run(chosen: argparse.Namespace, began: float) -> int:
-    """Everything between the options and the exit status."""
-    from analysis import records
-    from analysis.figures import canvas
-    from analysis.findings import findings
-
-    names = list(dict.fromkeys(chosen.studies))
-    folder = records.output_folder(chosen.output)
-    if chosen.figures_only:
-        results = {name: _read(folder / f"{name}.nc", name) for name in names}
-    else:
-        results = _sweep(chosen, names, folder)
-    print(_statuses(results))
-    n_figures = 0
-    for name, data in results.items():
-        if not chosen.quiet:
-            print("", *findings(name, data), sep="\n")
-        drawings = getattr(importlib.import_module(f"analysis.figures.{name}"), name.upper())
-        n_figures += len(canvas.draw(drawings, data, folder, pdf=chosen.pdf))
-    if not chosen.quiet:
-        seconds = time.perf_counter() - began
-        print(f"\n{n_figures} figures and {len(results)} results in {folder}, {seconds:.0f} s.")
-    missing = any("missing" in data["status"].values for data in results.values())
-    return 1 if missing else 0
-
-
-def _sweep(chosen: argparse.Namespace, names: list[str], folder: Path) -> dict[str, xr.Dataset]:
-    """Run the studies one after another, on the same processes; writes NAME.nc of each."""
-    from analysis import records
-    from analysis import sweep as engine
-    from models import images
-
-    # bad data are to be refused once, and not by every cell
-    images.load(chosen.dataset, data_dir=chosen.data_dir)
-    studies = [_study(name, chosen) for name in names]
-    results = {}
-    with _processes(chosen, studies, folder) as address:
-        for study in studies:
-            data = engine.run(
-                study, folder, workers=chosen.workers, scheduler=address, quiet=chosen.quiet
-            )
-            data.attrs |= {
-                "config": str(_config(chosen)),
-                "scale": chosen.scale,
-                "seeds": sorted(set(data["seed"].values.tolist())),
-            }
-            records.write_dataset(folder / f"{study.name}.nc", data)
-            results[study.name] = data
-    return results
-
-
-def _study(name: str, chosen: argparse.Namespace) -> Study:
-    """The study called `name` with what was chosen for it."""
-    module = importlib.import_module(f"models.studies.{name}")
-    given: dict[str, Any] = {
-        "dataset": chosen.dataset,
-        "data_dir": None if chosen.data_dir is None else str(chosen.data_dir.resolve()),
-        "seeds": None if chosen.seeds is None else tuple(chosen.seeds),
-    }
+def special(name: str, chosen: argparse.Namespace) -> dict[str, Any]:
+    """What a study is given beside what all are given."""
     if name == "strength" and chosen.weights is not None:
-        given["weights"] = chosen.weights
-    study: Study = module.study(chosen.scale, **given)
-    return study
-
-
-@contextmanager
-def _processes(
-    chosen: argparse.Namespace, studies: Sequence[Study], folder: Path
-) -> Iterator[str | None]:
-    """Address of the scheduler for all studies; None where there is nothing to run, or here."""
-    from analysis.sweep import local_cluster
-
-    if chosen.scheduler is not None:
-        yield chosen.scheduler
-        return
-    waiting = any(
-        not study.path(cell, folder).exists() for study in studies for cell in study.cells
-    )
-    if chosen.workers and waiting:
-        with local_cluster(chosen.workers) as address:
-            yield address
-    else:
-        yield None
-
-
-def _read(path: Path, name: str) -> xr.Dataset:
-    """The result of a study, checked to be one."""
-    from analysis.records import read_dataset
-    from circuit.errors import CircuitError
-
-    if not path.exists():
-        raise CircuitError(f"{path}: no such file; run the study first, without --figures-only")
-    data = read_dataset(path)
-    if data.attrs.get("study") != name:
-        raise CircuitError(f"{path} is no result of study {name}; run the study again")
-    return data
-
-
-def _statuses(results: dict[str, xr.Dataset]) -> str:
-    """One line a study: its cells by status."""
-    from analysis.cells import summary
-
-    lines = [f"{'study':<14}{'cells':>6}  by status"]
-    for name, data in results.items():
-        words = [summary(str(status)) for status in data["status"].values]
-        counts = {word: words.count(word) for word in sorted(set(words), key=words.count)[::-1]}
-        listed = ", ".join(f"{count} {word}" for word, count in counts.items())
-        lines.append(f"{name:<14}{len(words):>6}  {listed}")
-        failed = [str(status) for status in data["status"].values if "failed" in str(status)]
-        lines += [f"{'':<22}{status}" for status in dict.fromkeys(failed)][:3]
-    return "\n".join(lines)
-
-
-def _config(chosen: argparse.Namespace) -> dict[str, Any]:
-    return {
-        key: str(value) if isinstance(value, Path) else value for key, value in vars(chosen).items()
-    }
-
-
-def _whole_or_none(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is too small; give 0 or more")
-    return value
+        return {"weights": chosen.weights}
+    return {}
 
 
 if __name__ == "__main__":

@@ -156,6 +156,7 @@ def rested(learner: Learner) -> Learner:
         replace(network, weights=laid_out(network.weights), biases=laid_out(network.biases)),
         Moments(*map(laid_out, vars(moments).values())),
         learner.steps,
+        {name: laid_out(arrays) for name, arrays in learner.companions.items()},
     )
 
 
@@ -323,10 +324,15 @@ def _or_failure(
 
 
 def _one_learner(learner: Learner, plan: Plan, index: int) -> Learner:
-    moments = Moments(
-        *(tuple(array[index] for array in arrays) for arrays in vars(learner.moments).values())
+    def own(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+        return tuple(array[index] for array in arrays)
+
+    return Learner(
+        single(learner.network, plan, index),
+        Moments(*map(own, vars(learner.moments).values())),
+        learner.steps,
+        {name: own(arrays) for name, arrays in learner.companions.items()},
     )
-    return Learner(single(learner.network, plan, index), moments, learner.steps)
 
 
 def _no_sums(plan: Plan) -> tuple[Array, Array, Array]:

@@ -15,6 +15,7 @@ from analysis import sweep
 from analysis.records import write_dataset
 from circuit.network import initialise
 from models import run_feedback_strength as command
+from models import study_command
 from models.weights import save_network
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -152,7 +153,7 @@ def test_options_from_a_file(tmp_path):
 @pytest.mark.parametrize("scale", ["smoke", "laptop"])
 def test_every_study_takes_seeds_and_a_scale(name, scale):
     chosen = command.options().parse_args(["--scale", scale, "--seeds", "5", "6"])
-    study = command._study(name, chosen)
+    study = study_command.study_of(name, chosen, command.special)
     assert study.name == name
     assert {cell["seed"] for cell in study.cells} == {5, 6}
 
