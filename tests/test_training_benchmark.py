@@ -115,7 +115,7 @@ def test_bad_input(tmp_path, capsys):
 
 
 def test_a_contestant_that_fails_stops_the_benchmark(monkeypatch):
-    broken = training.Contestant(Lesson("gait"), library="torch", networks=0)
+    broken = training.Contestant(Lesson("gait"), networks=0)
     monkeypatch.setattr(training, "CONTESTANTS", {OWN: broken})
     with pytest.raises(RuntimeError, match="bp: failed"):
         training.compare(QUICK)
