@@ -185,13 +185,13 @@ def jacobians(
             circuit.matrices[layer - 1],
             network.activation(layer),
         )
-        n, width = network.n_projecting(layer), network.widths[layer]
+        n, read = network.n_projecting(layer), network.n_projecting(layer - 1)
         k = network.push(layer, state[layer - 2])
         h, y = base.drive(layer) + k, base.rates[layer] + state[layer - 1]
         A = unit.slope(h)
         here = slice(starts[layer - 1], starts[layer])
-        below = slice(starts[layer - 2], starts[layer - 2] + width)  # that projects
-        kept = np.ones(width)
+        below = slice(starts[layer - 2], starts[layer - 2] + read)  # that projects
+        kept = np.ones(network.widths[layer])
         if nudged or layer < network.depth:
             kept[:n] -= trial.circuit.strength(layer)
         found[:, here, below] += (kept * A)[:, :, None] * W
@@ -206,7 +206,7 @@ def jacobians(
         found[:, below, here] += gamma * B * by_rate[:, None, :]
         if circuit.corrected:
             by_drive = by_drive - 1
-            found[:, below, below] += gamma * np.eye(width)
+            found[:, below, below] += gamma * np.eye(read)
         found[:, below, below] += gamma * (B * by_drive[:, None, :]) @ W
     return found
 
@@ -235,7 +235,7 @@ def imperfect_updates(circuit: Imperfect, found: Settled) -> tuple[Update, ...]:
         local_update(
             base.slope(layer)[there],
             found.shifts[layer - 1][there] / circuit.trial.circuit.gains[layer - 1].value,
-            base.rates[layer - 1][there, : network.widths[layer]],
+            base.rates[layer - 1][there, : network.n_projecting(layer - 1)],
         )
         for layer in range(1, network.depth + 1)
     )

@@ -89,11 +89,12 @@ class Factorised:
 
     @cached_property
     def _extremes(self) -> tuple[Array, Array]:
-        """Smallest and largest singular value of each matrix, `(...)`.
+        """Smallest and largest singular value of each square matrix, `(...)`.
 
         Where `W^T W` is within 1e-3 of the identity in the Frobenius norm, the bounds that this
         implies take the place of the singular values themselves.
         """
+        self._require_square()
         xp = namespace(self.weights)
         n = self.weights.shape[-1]
         gram = xp.matmul(xp.matrix_transpose(self.weights), self.weights)
@@ -141,10 +142,19 @@ class Factorised:
 
     def require_invertible(self) -> None:
         """Raise `SingularWeights` where a solve would keep fewer than two digits."""
+        self._require_square()
         limit = self.worst_condition
         if not self.condition <= limit:
             raise SingularWeights(
                 f"W of layer {self.layer} has condition number {self.condition:.3g}, over the "
                 f"{limit:.1g} that {self.weights.dtype} can invert; use orthogonal initialisation, "
                 "another seed, or float64"
+            )
+
+    def _require_square(self) -> None:
+        rows, columns = self.weights.shape[-2:]
+        if rows != columns:
+            raise SingularWeights(
+                f"W of layer {self.layer} is {rows} x {columns} and has no exact inverse; use a "
+                "learned inverse, or auxiliary units, which make it square"
             )

@@ -93,6 +93,7 @@ class Moved(Factorised):
         if self._start is not None:
             solution = self._refined(self._start, rates)
         if solution is None:
+            self._require_square()
             self._start = Start(self.weights)
             self.require_invertible()
             solution = self._refined(self._start, rates)
@@ -155,6 +156,7 @@ class Moved(Factorised):
 
         They move by no more than the weights do in the Frobenius norm.
         """
+        self._require_square()
         xp, known = namespace(self.weights), self._known
         if known is not None:
             moved = xp.linalg.matrix_norm(self.weights - known.weights)
@@ -177,6 +179,7 @@ class Moved(Factorised):
         The condition in the maximum norm, which for matrices like these lies above the spectral
         one, is known from the inverse. Only where it is over the limit, singular values are found.
         """
+        self._require_square()
         limit = self.worst_condition
         if self._start is not None and self._start.condition <= limit:
             return

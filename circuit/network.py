@@ -1,12 +1,16 @@
-"""Layered invertible networks: weights, forward pass, and the pull-back of a shift (paper 2, 7).
+"""Layered networks: weights, forward pass, and the pull-back of a shift (paper 2, 7).
 
 Owns what is true of the network alone. Does not own targets, feedback or learning.
 
-Layers are numbered 0 (input) to L (output). Layer l has N_l units with N_0 >= N_1 >= ... >= N_L.
-The first N_l units of layer l-1 project forward, through the square matrix W_l; the others are
-*auxiliary* (paper section 7): nobody reads them and no feedback reaches them.
+Layers are numbered 0 (input) to L (output). Layer l has N_l units, and reads the first n_l of those
+below it, through W_l (N_l, n_l); the others are *auxiliary* (paper section 7): nobody reads them
+and no feedback reaches them.
 
-    h_l = W_l y_{l-1}[:N_l] + b_l ,    y_l = f_l(h_l)                                    (Eq. 1)
+    h_l = W_l y_{l-1}[:n_l] + b_l ,    y_l = f_l(h_l)                                    (Eq. 1)
+
+An exact inverse needs square weights, n_l = N_l, so that N_0 >= N_1 >= ... >= N_L. Where a layer
+reads all units below, n_l = N_{l-1}, widths are free, and a learned inverse
+(`circuit.learned_inverse`) takes the place of the exact one.
 
 Of the output layer, the first `n_outputs` units carry an error signal; the rest are auxiliary
 outputs. Activities are `(..., batch, units)`, weights `(..., n_post, n_pre)`.
@@ -44,18 +48,19 @@ class Network:
 
     Attributes
     ----------
-    weights : tuple of L arrays (..., N_l, N_l)
+    weights : tuple of L arrays (..., N_l, n_l)
     biases : tuple of L arrays (..., N_l)
     activations : tuple of L `Activation`
     n_inputs : int
-        N_0, at least N_1.
+        N_0, at least n_1.
     n_outputs : int
         Output units that carry an error signal, at most N_L.
 
     Raises
     ------
     ShapeMismatch, NotFinite, CircuitError
-        On construction. Singular weights raise `SingularWeights` when an inverse is first needed.
+        On construction. Weights that are singular or not square raise `SingularWeights` when an
+        inverse is first needed.
     """
 
     weights: tuple[Array, ...]
@@ -73,18 +78,18 @@ class Network:
         namespace(*self.weights, *self.biases)
         for layer, (weights, bias) in enumerate(zip(self.weights, self.biases, strict=True), 1):
             require_real(weights, f"W of layer {layer}")
-            if weights.ndim < 2 or weights.shape[-1] != weights.shape[-2]:
+            if weights.ndim < 2:
                 raise ShapeMismatch(
-                    f"W of layer {layer} has shape {tuple(weights.shape)}; it must be square "
-                    "(give the units that are not read on as auxiliary units of the layer below)"
+                    f"W of layer {layer} has shape {tuple(weights.shape)}; it must be a matrix "
+                    "(units, units that are read)"
                 )
             if (
-                tuple(bias.shape[-1:]) != tuple(weights.shape[-1:])
+                tuple(bias.shape[-1:]) != (weights.shape[-2],)
                 or bias.dtype != self.weights[0].dtype
             ):
                 raise ShapeMismatch(
                     f"bias of layer {layer} has shape {tuple(bias.shape)} and dtype {bias.dtype}; "
-                    f"it needs {weights.shape[-1]} entries of {self.weights[0].dtype}"
+                    f"it needs {weights.shape[-2]} entries of {self.weights[0].dtype}"
                 )
             if weights.dtype != self.weights[0].dtype:
                 raise ShapeMismatch(
@@ -94,7 +99,16 @@ class Network:
             remedy = "use finite weights and biases"
             require_finite(weights, f"W of layer {layer}", remedy)
             require_finite(bias, f"bias of layer {layer}", remedy)
-        _require_widths(self.widths)
+        _require_counts(self.widths)
+        for layer, weights in enumerate(self.weights, 1):
+            read, below = int(weights.shape[-1]), self.widths[layer - 1]
+            if read > below and read == self.widths[layer]:
+                _require_decreasing(self.widths)
+            if not 1 <= read <= below:
+                raise ShapeMismatch(
+                    f"W of layer {layer} has shape {tuple(weights.shape)}, which reads {read} "
+                    f"units of the {below} below; give 1 to {below} columns"
+                )
         if self.n_outputs not in range(1, self.widths[-1] + 1):
             raise CircuitError(
                 f"{self.n_outputs} output units with an error signal do not fit into an output "
@@ -109,11 +123,11 @@ class Network:
     @cached_property
     def widths(self) -> tuple[int, ...]:
         """N_0 .. N_L."""
-        return (self.n_inputs, *(int(weights.shape[-1]) for weights in self.weights))
+        return (self.n_inputs, *(int(weights.shape[-2]) for weights in self.weights))
 
     def n_projecting(self, layer: int) -> int:
         """Units of `layer` that are read from above, or at the output carry an error signal."""
-        return self.n_outputs if layer == self.depth else self.widths[layer + 1]
+        return self.n_outputs if layer == self.depth else int(self.weights[layer].shape[-1])
 
     @cached_property
     def factors(self) -> tuple[Factorised, ...]:
@@ -144,15 +158,16 @@ class Network:
 
     def push(self, layer: int, rates_below: Array) -> Array:
         """`W_l` applied to the projecting units, `(..., batch, N_{l-1}) -> (..., batch, N_l)`."""
-        width = self.widths[layer]
-        if rates_below.shape[-1] != width:
-            rates_below = rates_below[..., :width]
+        read = self.weights[layer - 1].shape[-1]
+        if rates_below.shape[-1] != read:
+            rates_below = rates_below[..., :read]
         return rows_times(rates_below, self.weights[layer - 1])
 
     def pull(self, layer: int, drives: Array) -> Array:
         """`W_l^-1` applied, `(..., batch, n) -> (..., batch, N_{l-1})`; 0 for auxiliary units.
 
-        Drives of n < N_l units are those of the first ones, the others being 0.
+        Drives of n < N_l units are those of the first ones, the others being 0. Raises
+        `SingularWeights` unless W_l is square and invertible.
         """
         factors, given = self.factors[layer - 1], drives.shape[-1]
         if 2 * given <= min(drives.shape[-2], self.widths[layer]):
@@ -242,13 +257,14 @@ def initialise(
     init: str = "orthogonal",
     activation: str | Activation | Sequence[Activation] | None = None,
     n_outputs: int | None = None,
+    auxiliary: bool = True,
     dtype: str = "float64",
 ) -> Network:
     """A network with random weights and zero biases, as NumPy arrays.
 
     Parameters
     ----------
-    widths : N_0 .. N_L, not increasing
+    widths : N_0 .. N_L
     generator : source of all randomness
     init
         "orthogonal" (Haar measure) or "gaussian" (standard deviation sqrt(2 / (n_in + n_out)), as
@@ -257,6 +273,9 @@ def initialise(
         A name, an `Activation`, or one per layer; leaky-ReLU by default.
     n_outputs
         Output units with an error signal; all of them by default.
+    auxiliary
+        Whether units beyond the width of the layer above are auxiliary, so that all weights are
+        square; widths must then not increase. If not, each layer reads all units below.
     dtype
         "float64" or "float32".
 
@@ -264,7 +283,9 @@ def initialise(
     ------
     CircuitError
     """
-    _require_widths(widths)
+    _require_counts(widths)
+    if auxiliary:
+        _require_decreasing(widths)
     if init not in INITIALISERS:
         raise CircuitError(f"init {init!r} is unknown; choose from {', '.join(INITIALISERS)}")
     depth = len(widths) - 1
@@ -276,8 +297,12 @@ def initialise(
         activation = (activation,) * depth
     units = tuple(named_activation(one) if isinstance(one, str) else one for one in activation)
     draw = INITIALISERS[init]
+    read = widths[1:] if auxiliary else widths[:-1]
     return Network(
-        weights=tuple(draw(width, generator).astype(dtype) for width in widths[1:]),
+        weights=tuple(
+            draw(width, generator, columns).astype(dtype)
+            for width, columns in zip(widths[1:], read, strict=True)
+        ),
         biases=tuple(np.zeros(width, dtype=dtype) for width in widths[1:]),
         activations=units,
         n_inputs=widths[0],
@@ -285,25 +310,36 @@ def initialise(
     )
 
 
-def orthogonal(width: int, generator: np.random.Generator) -> np.ndarray:
-    """A random orthogonal matrix from the Haar measure (Mezzadri 2007)."""
-    q, r = np.linalg.qr(generator.standard_normal((width, width)))
-    return q * np.sign(np.diagonal(r))
+def orthogonal(
+    width: int, generator: np.random.Generator, columns: int | None = None
+) -> np.ndarray:
+    """A random orthogonal matrix from the Haar measure (Mezzadri 2007), (width, width).
+
+    With another number of `columns` the shorter of rows and columns are orthonormal.
+    """
+    columns = width if columns is None else columns
+    q, r = np.linalg.qr(generator.standard_normal((max(width, columns), min(width, columns))))
+    q = q * np.sign(np.diagonal(r))
+    return q.T if columns > width else q
 
 
-def gaussian(width: int, generator: np.random.Generator) -> np.ndarray:
-    """Independent Gaussian weights with variance 2 / (n_in + n_out)."""
-    return generator.standard_normal((width, width)) / np.sqrt(width)
+def gaussian(width: int, generator: np.random.Generator, columns: int | None = None) -> np.ndarray:
+    """Independent Gaussian weights with variance 2 / (n_in + n_out), (width, columns)."""
+    columns = width if columns is None else columns
+    return generator.standard_normal((width, columns)) / np.sqrt((width + columns) / 2)
 
 
 INITIALISERS = {"orthogonal": orthogonal, "gaussian": gaussian}
 
 
-def _require_widths(widths: Sequence[int]) -> None:
+def _require_counts(widths: Sequence[int]) -> None:
     if len(widths) < 2 or not all(width >= 1 and width % 1 == 0 for width in widths):
         raise CircuitError(
             f"widths {tuple(widths)}: give at least two whole numbers, input first, each 1 or more"
         )
+
+
+def _require_decreasing(widths: Sequence[int]) -> None:
     for layer, (below, above) in enumerate(pairwise(widths), 1):
         if above > below:
             raise CircuitError(

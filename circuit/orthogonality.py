@@ -7,7 +7,7 @@ own the learning rule that it is added to.
 
 pulls the rows of W apart and leaves their lengths free. For columns the same of W^T. For square W
 both vanish together only where the lengths are equal (docs/derivation.md, section 1). Weights are
-`(..., n, n)`.
+`(..., n, n)`; of rectangular ones only the shorter side, rows or columns, can be pulled apart.
 """
 
 from __future__ import annotations
@@ -89,8 +89,7 @@ def _overlaps(weights: Array, of: str) -> Array:
     """Inner products of different rows, or of different columns; zero on the diagonal."""
     _require_side(of)
     xp = namespace(weights)
-    n = weights.shape[-1]
     transposed = xp.matrix_transpose(weights)
     gram = xp.matmul(weights, transposed) if of == "rows" else xp.matmul(transposed, weights)
-    eye = xp.eye(n, dtype=xp.bool, device=array_api_compat.device(gram))
+    eye = xp.eye(gram.shape[-1], dtype=xp.bool, device=array_api_compat.device(gram))
     return xp.where(eye, xp.zeros_like(gram), gram)

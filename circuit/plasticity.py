@@ -15,7 +15,7 @@ from circuit.shifts import Shifts
 
 @dataclass(frozen=True, eq=False)
 class Update:
-    """Changes of W `(..., N_l, N_l)` and b `(..., N_l)` of one layer, for learning rate 1."""
+    """Changes of W `(..., N_l, n_l)` and b `(..., N_l)` of one layer, for learning rate 1."""
 
     weights: Array
     biases: Array
@@ -50,7 +50,7 @@ def layer_update(network: Network, activity: Activity, shifts: Shifts, layer: in
     return local_update(
         activity.slope(layer),
         shifts.per_gain(layer),
-        activity.rates[layer - 1][..., : network.widths[layer]],
+        activity.rates[layer - 1][..., : network.n_projecting(layer - 1)],
     )
 
 

@@ -430,15 +430,30 @@ REFUSALS: dict[str, tuple[Callable[[], object], type, str]] = {
         CircuitError,
         "increase from 3 to 4 at layer 1",
     ),
-    "rectangular": (
-        lambda: two_layers(weights=(np.ones((4, 5)), np.eye(3))),
+    "more is read than there is": (
+        lambda: two_layers(weights=(np.ones((4, 6)), np.eye(3))),
         ShapeMismatch,
-        r"W of layer 1 has shape \(4, 5\); it must be square",
+        r"W of layer 1 has shape \(4, 6\), which reads 6 units of the 5 below",
     ),
-    "stack of rectangles": (
-        lambda: two_layers(weights=(np.ones((7, 4, 5)), np.ones((7, 3, 3)))),
+    "nothing is read": (
+        lambda: two_layers(weights=(np.ones((4, 0)), np.eye(3))),
         ShapeMismatch,
-        r"W of layer 1 has shape \(7, 4, 5\); it must be square",
+        r"shape \(4, 0\), which reads 0 units",
+    ),
+    "inverse of a rectangle": (
+        lambda: two_layers(weights=(np.ones((4, 4)), np.ones((3, 4)))).pull(2, np.ones((2, 3))),
+        CircuitError,
+        "W of layer 2 is 3 x 4 and has no exact inverse; use a learned inverse",
+    ),
+    "condition of a rectangle": (
+        lambda: two_layers(weights=(np.ones((4, 4)), np.ones((3, 4)))).factors[1].condition,
+        CircuitError,
+        "W of layer 2 is 3 x 4 and has no exact inverse",
+    ),
+    "bias of a stack of rectangles": (
+        lambda: two_layers(weights=(np.ones((7, 3, 5)), np.ones((7, 3, 3)))),
+        ShapeMismatch,
+        "bias of layer 1 .* needs 3 entries",
     ),
     "vector for a matrix": (
         lambda: two_layers(weights=(np.eye(4), np.ones(3))),

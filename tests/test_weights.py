@@ -132,7 +132,7 @@ def test_files_of_other_kinds_are_refused(path):
         ("activations", np.array(["leaky_relu", "asinh", "tanh", "relu"]), "'relu'"),
         ("activations", np.array(["asinh", "asinh", "tanh"]), "W_4"),
         ("smallest_slopes", np.array([1.5, 0.0, 0.0, 1.0]), "1.5"),
-        ("W_2", np.ones((7, 6)), "must be square"),
+        ("W_2", np.ones((7, 99)), "reads 99 units"),
         ("W_2", np.full((7, 7), np.nan), "nan"),
         ("W_2", np.full((7, 7), "one"), "W of layer 2"),
         ("b_1", np.ones(3), "bias of layer 1"),
