@@ -21,6 +21,7 @@ from circuit import orthogonality
 from circuit.arrays import Array, namespace, take_rows, to_numpy
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
+from circuit.feedback import PATHWAYS, TARGET_PROPAGATION, per_layer
 from circuit.learning import CIRCUIT, Lesson
 from circuit.losses import output_error
 from circuit.network import Activity, Network, forward
@@ -45,6 +46,7 @@ BY_LAYER = {
     "alignment_norm": "norm of the rule's weight change over that of back-propagation",
     "orthogonality_distance": "|W - nearest orthogonal matrix| / sqrt(units), Frobenius norm",
     "condition": "condition number of W in the spectral norm",
+    "clipped": "fraction of the targets sent down that were clipped to the range of their units",
 }
 
 
@@ -74,6 +76,7 @@ def measure_layers(
         "alignment_norm": np.array([ratio for _, ratio in compared]),
         "orthogonality_distance": np.array([float(orthogonality.distance(w)) for w in precise]),
         "condition": np.array([condition(weights) for weights in precise]),
+        "clipped": clipped_targets(network, lesson, inputs, targets),
     }
 
 
@@ -97,7 +100,7 @@ def alignment_with_back_propagation(
     activity = forward(network, inputs)
     error = output_error(network, activity, targets, lesson.loss)
     if lesson.rule == CIRCUIT:
-        circuit = build_circuit(network, lesson.pathway, lesson.feedback_strength)
+        circuit = build_circuit(network, lesson.pathway, lesson.strengths(network.depth))
         record = settle(begin(circuit, inputs, targets, lesson.loss), must_converge=False)
         rows = [
             row for row, status in enumerate(record.sample_status) if status is Status.CONVERGED
@@ -114,13 +117,39 @@ def alignment_with_back_propagation(
             )
             error = take_rows(error, rows)
     else:
-        shifts = RULES[lesson.rule](network, activity, error, lesson.feedback_strength)
+        shifts = RULES[lesson.rule](network, activity, error, lesson.strengths(network.depth))
     own = updates(network, activity, shifts)
     reference = updates(network, activity, RULES["bp"](network, activity, error, 1.0))
     compared = [
         agreement(one.weights, other.weights) for one, other in zip(own, reference, strict=True)
     ]
     return [(layer.cosine, layer.norm_ratio) for layer in compared]
+
+
+def clipped_targets(network: Network, lesson: Lesson, inputs: Array, targets: Array) -> np.ndarray:
+    """For each layer, the fraction of its targets that its units clip (`Activation.clips`), (L,).
+
+    NaN where none is sent down: in layer 1, by back-propagation, and in units that clip nothing.
+    """
+    found = np.full(network.depth, np.nan)
+    gain = {"tp": TARGET_PROPAGATION, **PATHWAYS}.get(lesson.rule)
+    if gain is None or all(unit.clips is None for unit in network.activations):
+        return found
+    activity = forward(network, inputs)
+    error = output_error(network, activity, targets, lesson.loss)
+    shifts = RULES[lesson.rule](network, activity, error, lesson.strengths(network.depth))
+    strengths = per_layer(
+        lesson.strengths(network.depth) if gain.incremental else 1.0, network.depth, up_to_one=True
+    )
+    for layer in range(2, network.depth + 1):
+        clips, sent = network.activation(layer).clips, slice(None, network.n_projecting(layer))
+        if clips is not None:
+            rates, slope = activity.rates[layer][..., sent], activity.slope(layer)[..., sent]
+            message = gain.local(slope, shifts.values[layer - 1][..., sent])
+            scale = shifts.scales[layer - 1].times(strengths[layer - 1]).value
+            xp, beyond = namespace(rates), clips(rates, message, scale)
+            found[layer - 1] = float(xp.mean(xp.astype(beyond, rates.dtype)))
+    return found
 
 
 def labelled(history: Mapping[str, np.ndarray], seeds: Sequence[int]) -> xr.Dataset:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import array_api_compat
 
@@ -48,6 +48,8 @@ class Activation:
         Supremum of |f''| away from kinks.
     piecewise_linear
         Whether f'' is zero wherever it exists.
+    clips
+        Which targets y + s d are clipped before they are inverted; None where none ever are.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Activation:
     smallest_slope: float
     largest_curvature: float
     piecewise_linear: bool
+    clips: Callable[[Array, Array, float], Array] | None = None
 
 
 def linear() -> Activation:
@@ -217,11 +220,43 @@ def tanh() -> Activation:
     )
 
 
+def clipped_tanh(limit: float = 0.999) -> Activation:
+    """`tanh` with an inverse everywhere: f^-1(y) = atanh(y clipped to +-`limit`).
+
+    For target propagation, whose targets leave (-1, 1): the output's are its ends. Nothing else is
+    changed, the forward pass and the slopes are those of tanh, and with it no target is refused:
+    `clips` tells which were clipped. It is no inverse there, so that no circuit can be made of it.
+    Raises `CircuitError` unless 0 < limit < 1.
+    """
+    if not 0 < limit < 1:
+        raise CircuitError(f"limit {limit} of tanh is not between 0 and 1; use for example 0.999")
+    exact = tanh()
+
+    def inverse_difference(y: Array, d: Array, s: float) -> Array:
+        xp = namespace(y)
+        s = _clamped(s, y)
+        start, end = xp.clip(y, -limit, limit), xp.clip(y + s * d, -limit, limit)
+        kept = (start == y) & ~clips(y, d, s)  # the others' shift is large: nothing cancels
+        return exact.inverse_difference(start, xp.where(kept, d, (end - start) / s), s)
+
+    def clips(y: Array, d: Array, s: float) -> Array:
+        return namespace(y).abs(y + s * d) > limit
+
+    return replace(
+        exact,
+        name="clipped_tanh",
+        inverse=lambda y: exact.inverse(namespace(y).clip(y, -limit, limit)),
+        inverse_difference=inverse_difference,
+        clips=clips,
+    )
+
+
 ACTIVATIONS: dict[str, Callable[[], Activation]] = {
     "linear": linear,
     "leaky_relu": leaky_relu,
     "asinh": asinh,
     "tanh": tanh,
+    "clipped_tanh": clipped_tanh,
 }
 
 
@@ -247,6 +282,6 @@ def _require_inside_unit_interval(y: Array) -> None:
     if any_true(~(size < 1)):
         raise TargetOutOfRange(
             f"tanh has no inverse at a rate of size {largest(size):.6g}, which is not inside "
-            "(-1, 1); use smaller targets or weaker feedback, or an activation without bounds "
-            "(asinh, leaky_relu)"
+            "(-1, 1); use smaller targets or weaker feedback, an activation without bounds "
+            "(asinh, leaky_relu), or clipped_tanh"
         )

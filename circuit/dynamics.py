@@ -123,6 +123,11 @@ def build_circuit(
     """
     if pathway not in PATHWAYS:
         raise CircuitError(f"pathway {pathway!r} is unknown; choose from {', '.join(PATHWAYS)}")
+    for unit in network.activations:
+        if unit.clips is not None:
+            raise CircuitError(
+                f"a circuit inverts its units exactly, {unit.name} does not; use tanh"
+            )
     depth = network.depth
     if nudge is not None:
         hidden = (

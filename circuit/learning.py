@@ -23,7 +23,7 @@ from circuit.arrays import Array, all_finite, namespace, require_finite, widened
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import Equilibrium, settle
 from circuit.errors import CircuitError
-from circuit.feedback import PATHWAYS
+from circuit.feedback import PATHWAYS, output_only
 from circuit.losses import LOSSES, VALUES, output_error
 from circuit.network import Activity, Network, forward
 from circuit.plasticity import layer_update
@@ -33,6 +33,7 @@ from circuit.verification import Status
 
 CIRCUIT = "circuit"
 READOUTS = ("shift", "mismatch")
+INCREMENTS = ("every", "output")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Lesson:
     ----------
     rule : bp, tp, itp, gait, or circuit, which settles for every batch
     feedback_strength : gamma (itp, gait, circuit)
+    increments : "every" layer has the feedback strength, or the "output" alone and none below
+        (paper section 9), see `strengths`
     pathway, readout : of the circuit; itp or gait, shift or mismatch
     loss : a name in `losses.LOSSES`
     learning_rate, beta1, beta2, epsilon, bias_correction : see `adam.Adam`
@@ -69,6 +72,7 @@ class Lesson:
     beta2: float = 0.999
     epsilon: float = 1e-8
     bias_correction: bool = True
+    increments: str = "every"
 
     def __post_init__(self) -> None:
         for what, name, known in (
@@ -76,6 +80,7 @@ class Lesson:
             ("pathway", self.pathway, tuple(PATHWAYS)),
             ("read-out", self.readout, READOUTS),
             ("loss", self.loss, tuple(LOSSES)),
+            ("increments at", self.increments, INCREMENTS),
             ("orthogonality of", self.orthogonality_of, orthogonality.SIDES),
         ):
             if name not in known:
@@ -96,6 +101,18 @@ class Lesson:
                 "1 or more"
             )
         self.adam()
+
+    def strengths(self, depth: int) -> float | tuple[float, ...]:
+        """Gamma of all layers, or gamma_1 .. gamma_L where the output alone has an increment.
+
+        Then a rule multiplies by 1 below. So does the circuit's mismatch, gamma_l / (1 - gamma_l),
+        with gamma_l = 1/2; its rates would not feel their input with 1.
+        """
+        if self.increments == "every":
+            return self.feedback_strength
+        if self.rule == CIRCUIT:
+            return (0.5,) * (depth - 1) + (self.feedback_strength,)
+        return output_only(self.feedback_strength, depth)
 
     def adam(self) -> adam.Adam:
         """The settings of Adam."""
@@ -239,8 +256,8 @@ def _shifts(
         activity = forward(network, inputs)
         error = output_error(network, activity, targets, lesson.loss)
         rule = RULES[lesson.rule]
-        return activity, rule(network, activity, error, lesson.feedback_strength), None
-    circuit = build_circuit(network, lesson.pathway, lesson.feedback_strength)
+        return activity, rule(network, activity, error, lesson.strengths(network.depth)), None
+    circuit = build_circuit(network, lesson.pathway, lesson.strengths(network.depth))
     record = settle(begin(circuit, inputs, targets, lesson.loss), must_converge=False)
     activity, shifts = record.trial.activity, _of_projecting(record, lesson.readout)
     xp = namespace(inputs)

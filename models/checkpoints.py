@@ -160,7 +160,7 @@ def _require_same(path: Path, members: Mapping[str, np.ndarray], configured: Con
 def _state(members: Mapping[str, np.ndarray], plan: Plan) -> State:
     layers = len(plan.widths) - 1
     n_outputs = int(members["n_outputs"].item())
-    units = (activation(plan.activation),) * layers
+    units = tuple(map(activation, plan.activations))
 
     def parts(word: str) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         weights, biases = (

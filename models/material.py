@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from circuit.activations import activation
 from circuit.arrays import Array, namespace
 from circuit.errors import CircuitError
 from circuit.learning import Lesson
@@ -33,6 +34,7 @@ class Plan:
     lesson : one step of learning
     widths : N_0 .. N_L
     activation, init : as in `network.initialise`
+    output_activation : of the output layer; "same" for that of the others
     seeds : one for each network of the stack
     batch : images of a step, for each network
     batches_per_epoch : at most so many; None for all images
@@ -53,6 +55,7 @@ class Plan:
     lesson: Lesson
     widths: tuple[int, ...]
     activation: str = "leaky_relu"
+    output_activation: str = "same"
     init: str = "orthogonal"
     seeds: tuple[int, ...] = (1,)
     batch: int = 60
@@ -73,6 +76,13 @@ class Plan:
                 f"validation {self.validation:g} is outside [0, 1); use for example 0.1, or 0 to "
                 "choose by the test images"
             )
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """The names of the activation functions of the layers 1 .. L."""
+        same = self.output_activation == "same"
+        last = self.activation if same else self.output_activation
+        return (self.activation,) * (len(self.widths) - 2) + (last,)
 
     @property
     def stacked(self) -> bool:
@@ -170,7 +180,7 @@ def initial_network(plan: Plan, n_outputs: int) -> Network:
             plan.widths,
             generator(seed, "weights"),
             init=plan.init,
-            activation=plan.activation,
+            activation=tuple(map(activation, plan.activations)),
             n_outputs=n_outputs,
             dtype=plan.precision,
         )

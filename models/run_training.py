@@ -155,6 +155,7 @@ def plan_of(settings: dict[str, Any], train_images: Images) -> Plan:
             for name in (
                 "pathway",
                 "readout",
+                "increments",
                 "loss",
                 "learning_rate",
                 "orthogonality",
@@ -175,6 +176,7 @@ def plan_of(settings: dict[str, Any], train_images: Images) -> Plan:
             name: settings[name]
             for name in (
                 "activation",
+                "output_activation",
                 "init",
                 "batch",
                 "batches_per_epoch",

@@ -14,6 +14,7 @@ from models.options import OneLineParser, at_least
 from models.presets import DEFAULTS, PRESETS, RULES, preset, resolve
 
 PROGRAM = "run_training"
+ACTIVATIONS = ("leaky_relu", "linear", "asinh", "tanh", "clipped_tanh")
 
 
 def options() -> OneLineParser:
@@ -128,8 +129,16 @@ def _add_network(parser: OneLineParser) -> None:
     )
     add(
         "--activation",
-        choices=("leaky_relu", "linear", "asinh", "tanh"),
-        help=f"activation function of all units {_shown('activation')}",
+        choices=ACTIVATIONS,
+        help="activation function of all units; clipped_tanh is tanh whose targets (tp, itp, gait) "
+        "beyond +-0.999 are clipped to there before they are inverted, which history.nc counts "
+        f"{_shown('activation')}",
+    )
+    add(
+        "--output-activation",
+        choices=("same", *ACTIVATIONS),
+        help="that of the output layer alone: a one-hot target, inside the range of linear units, "
+        f"is at the end of that of tanh {_shown('output_activation')}",
     )
     add(
         "--init",
@@ -157,6 +166,13 @@ def _add_learning(parser: OneLineParser) -> None:
         type=number,
         metavar="G",
         help=f"feedback strength, between 0 and 1 (itp, gait, circuit) {_shown('gamma')}",
+    )
+    add(
+        "--increments",
+        choices=("every", "output"),
+        help="where the feedback strength is: at every layer, or at the output alone and none "
+        "below, as paper section 9 says is possible; the circuit then has 1/2 below (itp, gait, "
+        f"circuit) {_shown('increments')}",
     )
     add("--loss", choices=("quadratic", "cross_entropy"), help=f"{_shown('loss')}")
     add("--learning-rate", type=number, metavar="R", help=f"of Adam {_shown('learning_rate')}")

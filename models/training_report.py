@@ -214,10 +214,12 @@ def _description(plan: Plan, material: Material, settings: dict[str, Any]) -> st
     lesson, widths = plan.lesson, "-".join(map(str, plan.widths))
     seeds = ", ".join(map(str, plan.seeds))
     chosen_by = f"{material.validation.shape[1]} to choose by, " if plan.validation else ""
+    *_, last = kinds = plan.activations
+    units = kinds[0] if last == kinds[0] else f"{kinds[0]} with {last} outputs"
     return (
         f"{NAMES[lesson.rule]} on {settings['dataset']}: {material.learning.shape[1]} images to "
         f"learn from, {chosen_by}{len(material.test_inputs)} to test on; layers {widths}, "
-        f"{plan.activation}, {plan.init} weights; learning rate {lesson.learning_rate:g}, lambda "
+        f"{units}, {plan.init} weights; learning rate {lesson.learning_rate:g}, lambda "
         f"{lesson.orthogonality:g} ({lesson.orthogonality_of}), batch {plan.batch}, "
         f"{settings['epochs']} epochs, seed {seeds}, {plan.precision}, preset {settings['preset']}"
     )
