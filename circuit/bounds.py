@@ -21,7 +21,9 @@ means that a true equilibrium lies within E (Brouwer). Where the iteration does 
 bound can be given, and it is infinite.
 
 Rounding of the evaluation and of the forward pass is added to |R| in the probabilistic model of
-Higham and Mary (2019), in which rounding errors of a product add up like sqrt(n).
+Higham and Mary (2019), in which rounding errors of a product add up like sqrt(n). The forward pass
+rounds the error too, as far as it is made from its outputs (`losses.doubt`): t - y of a quadratic
+loss is known no better than y is, an error that a user's own loss returns is taken as it is given.
 """
 
 from __future__ import annotations
@@ -120,9 +122,10 @@ class _Measured:
         demand = terms.demands[layer - 1]
         rows = SAFETY * self.eps * self.network.widths[layer] ** 0.5
         if layer == self.depth:
-            rounding = rows * value + self.circuit.strength(layer) * (
-                self.forward_rounding[layer] * ONE.over(self.shifts.scales[-1]).value
-            )
+            doubt = self.trial.doubt
+            unsure = doubt.steepness * self.forward_rounding[layer] + doubt.rounding
+            unsure = unsure * ONE.over(self.shifts.scales[-1]).value
+            rounding = rows * value + self.circuit.strength(layer) * unsure
             return self.flat(row_norms(demand)) + rounding
         message = terms.messages[layer]
         supply = self.weight(layer) * self.network.factors[layer].solve(message)

@@ -52,7 +52,7 @@ from circuit.feedback import (
     per_layer,
     ruin_ratios,
 )
-from circuit.losses import Loss, output_error
+from circuit.losses import AS_GIVEN, Doubt, Loss, doubt, output_error
 from circuit.network import Activity, Network, forward
 from circuit.scale import ONE, Scale
 from circuit.shifts import Shifts
@@ -159,11 +159,13 @@ class Trial:
     activity : the forward pass, with rates (..., batch, N_l)
     error : array (..., batch, N_L)
         t_L - y_L, zero at auxiliary outputs.
+    doubt : how well the error is known, given that the outputs are rounded
     """
 
     circuit: Circuit
     activity: Activity
     error: Array
+    doubt: Doubt = AS_GIVEN
 
     @property
     def network(self) -> Network:
@@ -184,7 +186,7 @@ class Trial:
         activity = Activity(
             chosen(self.activity.rates), chosen(self.activity.drives), chosen(self.activity.slopes)
         )
-        return Trial(self.circuit, activity, take_rows(self.error, indices))
+        return replace(self, activity=activity, error=take_rows(self.error, indices))
 
     def at_rest(self) -> Shifts:
         """The forward pass itself, as shifts of zero in the circuit's natural scales."""
@@ -211,7 +213,8 @@ def begin(circuit: Circuit, inputs: Array, targets: Array, loss: str | Loss = "q
     """
     activity = forward(circuit.network, inputs)
     error = output_error(circuit.network, activity, targets, loss)
-    return Trial(circuit, activity, widened(error, circuit.network.widths[-1]))
+    error = widened(error, circuit.network.widths[-1])
+    return Trial(circuit, activity, error, doubt(targets, loss))
 
 
 def in_float64(trial: Trial) -> Trial:
@@ -229,7 +232,8 @@ def in_float64(trial: Trial) -> Trial:
     activity = forward(precise, inputs)
     aimed = slice(None, network.n_outputs)
     error = widened((target - activity.rates[-1])[..., aimed], network.widths[-1])
-    return Trial(replace(trial.circuit, network=precise), activity, error)
+    # from here on it is the target that is given
+    return Trial(replace(trial.circuit, network=precise), activity, error, Doubt(steepness=1.0))
 
 
 def velocity(trial: Trial, rates: Sequence[Array], *, nudged: bool = True) -> tuple[Array, ...]:

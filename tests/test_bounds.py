@@ -8,17 +8,20 @@ from hypothesis import strategies as st
 from mpmath import mp, mpf
 
 from circuit.bounds import relative_error_bounds
+from circuit.dynamics import begin
 from circuit.equilibrium import settle
+from circuit.losses import doubt, softmax_cross_entropy
 from circuit.shifts import Shifts
 from tests.test_dynamics import LiteralCircuit, digits, make_trial
 
 
-def true_shifts(trial, shifts, sample):
+def true_shifts(trial, shifts, sample, targets=None):
     """Newton's method on the literal equations from `shifts`, with differences for the Jacobian.
 
+    With the trial's error, or with `targets` and the error that the true outputs make of them.
     Vectors of mpf for the layers 1 .. L in units of the scales, or None where it does not converge.
     """
-    literal = LiteralCircuit(trial, sample)
+    literal = LiteralCircuit(trial, sample, None if targets is None else targets[sample])
     scales = [mpmath.ldexp(mpf(s.mantissa), s.exponent) for s in shifts.scales]
     widths = trial.network.widths[1:]
     flat = [mpf(float(v)) for values in shifts.values for v in values[sample]]
@@ -58,13 +61,13 @@ def true_shifts(trial, shifts, sample):
     return None
 
 
-def _ratios(trial, state):
+def _ratios(trial, state, targets=None):
     """bound / true error of every layer, the worst sample; None without a true equilibrium."""
     bounds = relative_error_bounds(trial, state)
     errors = np.zeros(len(bounds))
     with mp.workdps(2 * digits(state)):
         for sample in range(trial.error.shape[0]):
-            exact = true_shifts(trial, state, sample)
+            exact = true_shifts(trial, state, sample, targets)
             if exact is None:
                 return None
             for layer, truth in enumerate(exact, 1):
@@ -142,3 +145,61 @@ def test_error_at_the_output_reaches_every_layer(pathway):
     record = settle(trial, tolerance=1e-13)
     scaled = record.shifts.with_values(tuple(1.001 * value for value in record.shifts.values))
     assert min(relative_error_bounds(trial, scaled)) >= 0.001 / 1.001 * (1 - 1e-9)
+
+
+# --- how well the error itself is known ---
+
+
+def _with_loss(pathway, unit, size, dtype, loss):
+    """A trial whose error is `size`: returned by a user's loss, or made from targets close by."""
+    trial = make_trial(np.random.default_rng(5), pathway, unit, 0.03, dtype=dtype, batch=1)
+    outputs = trial.activity.rates[-1][:, : trial.network.n_outputs]
+    error = (size * np.array([[0.6, -0.8]])).astype(dtype)
+    inputs = trial.activity.rates[0]
+    return begin(trial.circuit, inputs, outputs + error, loss(error)), outputs + error
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("unit", ["linear", "leaky_relu", "asinh"])
+@pytest.mark.parametrize("pathway", ["itp", "gait"])
+def test_error_far_below_the_rates_is_exact_where_a_loss_returns_it(pathway, unit, dtype):
+    """An error of 1e-20 beside outputs of order 1 gives shifts that are as exact as any others."""
+    trial, _ = _with_loss(pathway, unit, 1e-20, dtype, lambda error: lambda y, t: error)
+    state = settle(trial).shifts
+    bounds = relative_error_bounds(trial, state)
+    ratios = _ratios(trial, state)
+    assert ratios is not None
+    assert np.all(ratios >= 1)
+    assert max(bounds) < {"float64": 1e-8, "float32": 1e-2}[dtype]
+
+
+@pytest.mark.parametrize("pathway", ["itp", "gait"])
+def test_error_made_of_rounded_outputs_is_no_better_than_they_are(pathway):
+    """Control: t - y of 1e-14 beside outputs of order 1. Held against the literal circuit with the
+    same targets and exact outputs, the shifts are off by more than rounding, and the bound says so.
+    """
+    trial, targets = _with_loss(pathway, "linear", 1e-14, "float64", lambda error: "quadratic")
+    state = settle(trial).shifts
+    ratios = _ratios(trial, state, targets)
+    assert ratios is not None
+    assert np.all(ratios >= 1)
+    assert min(np.array(relative_error_bounds(trial, state)) / ratios) > 1e-4  # the true error
+
+
+def test_doubt_of_cross_entropy_against_differences():
+    """|de/dy| of t - softmax(y) is at most half the sum of t, and comes near to it."""
+    rng, steepest = np.random.default_rng(6), 0.0
+    targets = np.array([[0.5, 1.5, 0.0]])
+    bound = doubt(targets, "cross_entropy").steepness
+    for _ in range(200):
+        outputs = 3 * rng.standard_normal((1, 3))
+        columns = [
+            (
+                softmax_cross_entropy(outputs + 1e-6 * unit, targets)
+                - softmax_cross_entropy(outputs - 1e-6 * unit, targets)
+            )
+            / 2e-6
+            for unit in np.eye(3)
+        ]
+        steepest = max(steepest, np.linalg.norm(np.concatenate(columns), 2))
+    assert 0.8 * bound < steepest <= bound
