@@ -322,7 +322,6 @@ def measure(
         became singular or were no longer finite. Then there is no end, and what is chosen and the
         peak are those of the epochs before.
     """
-    learn_from, test_on = _images(dataset, data_dir, pooling)
     lesson = Lesson(
         rule=rule,
         feedback_strength=gamma,
@@ -340,7 +339,15 @@ def measure(
         device=device,
         measure_every=epochs,
     )
-    material = prepare(plan, learn_from, test_on)
+    return outcome(plan, epochs, dataset=dataset, data_dir=data_dir, pooling=pooling)
+
+
+def outcome(
+    plan: Plan, epochs: int, *, dataset: str, data_dir: str | None, pooling: int
+) -> xr.Dataset:
+    """What became of the run of a plan for one seed, as `measure` returns it."""
+    seed, *_ = plan.seeds
+    material = prepare(plan, *_images(dataset, data_dir, pooling))
     state, status = None, COMPLETED
     try:
         state = begin(plan, material)

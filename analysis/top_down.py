@@ -1,0 +1,358 @@
+"""Circuits with one increment, at the output, and strong top-down input below it (section 9).
+
+Owns two readings of such a circuit, their equilibria, Jacobians and spectra, with what theory says
+of each. Does not own the circuit of weak feedback (`circuit.dynamics`) nor the study.
+
+With z_l = y_l - y_l^f the deviation from the forward pass, p_l = f(h_l + W_l z_{l-1}) - f(h_l) what
+it does to a layer's own drive, m_l = z_l - p_l its mismatch and Phi_l = F_{l+1} - y_l^f what comes
+from above (docs/derivation.md, section 2), all hidden layers obey
+
+    dz_l/dt = -z_l + keep p_l + take Phi_l ,     dz_L/dt = -z_L + (1 - gamma_L) p_L + gamma_L e
+
+in units of tau. Units that nobody reads have keep 1 and take 0.
+
+    replacing   keep = 1 - gamma, take = gamma: the circuit of section 2; gamma = 1 is the inverse
+                alone, y_l = F_{l+1}, and a layer does not hear the one below
+    added       keep = 1, take = kappa: the whole feed-forward drive, and on top of it kappa times
+                what top-down input has become since the free phase, which has to be remembered
+
+Added without memory, y_l = g(y_{l-1}) + kappa (F_{l+1} - y_l), is `replacing` with gamma =
+kappa / (1 + kappa), faster by 1 + kappa: kappa = 1 is gamma = 1/2. In a linear piece of the ITP
+pathway z_l = c_l D_{l+1}^-1 .. D_L^-1 e with one number a layer (`chain_gains`), and the
+eigenvalues are those of the same chain of numbers (`chain_abscissa`). NumPy only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import eigvalsh_tridiagonal
+
+from circuit.errors import CircuitError, NotFinite, TargetOutOfRange
+from circuit.feedback import PATHWAYS, Gain
+from circuit.losses import output_error
+from circuit.network import Activity, Network, forward
+
+Layers = tuple[np.ndarray, ...]
+
+READINGS = ("replacing", "added")
+STEPS = 40  # of Newton's method on each rung
+HALVINGS = 15
+RUNGS = (1 / 32, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)  # of the output error, where one go does not do
+
+
+@dataclass(frozen=True, eq=False)
+class TopDown:
+    """A circuit with strong top-down input, its input clamped and a target set.
+
+    Attributes
+    ----------
+    activity : the forward pass of a batch
+    error : array (batch, N_L), target less forward pass; zero at outputs without a target
+    pathway : what a layer sends down
+    keep, take : of the layers 1 .. L-1
+    nudge : gamma_L, in [0, 1]; 0 is the free phase
+    """
+
+    network: Network
+    activity: Activity
+    error: np.ndarray
+    pathway: Gain
+    keep: float
+    take: float
+    nudge: float
+
+
+def strong_circuit(
+    network: Network,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    *,
+    pathway: str,
+    reading: str,
+    strength: float,
+    nudge: float,
+) -> TopDown:
+    """The circuit around `network`.
+
+    Parameters
+    ----------
+    inputs, targets : arrays (batch, N_0), (batch, n_outputs)
+    pathway : "itp" or "gait"
+    reading : one of `READINGS`
+    strength : gamma of the hidden layers (replacing), in (0, 1]; kappa (added), positive
+
+    Raises
+    ------
+    CircuitError
+    """
+    if pathway not in PATHWAYS or reading not in READINGS:
+        raise CircuitError(
+            f"pathway {pathway!r} and reading {reading!r}: choose from {', '.join(PATHWAYS)} and "
+            f"from {', '.join(READINGS)}"
+        )
+    if not 0 < strength <= (1 if reading == "replacing" else np.inf):
+        raise CircuitError(
+            f"strength {strength:g} of top-down input is out of range; use one in (0, 1]"
+        )
+    if not 0 <= nudge <= 1:
+        raise CircuitError(f"nudge gamma = {nudge:g} is outside [0, 1]; use for example 0.01")
+    activity = forward(network, inputs)
+    error = np.zeros_like(activity.rates[-1])
+    error[:, : network.n_outputs] = output_error(network, activity, targets)
+    keep = 1.0 if reading == "added" else 1.0 - strength
+    return TopDown(network, activity, error, PATHWAYS[pathway], keep, strength, nudge)
+
+
+def residual(circuit: TopDown, state: Layers) -> Layers:
+    """-dz_l/dt of the layers 1 .. L, each `(batch, N_l)`, at the deviations `state`."""
+    network, activity = circuit.network, circuit.activity
+    found = []
+    for layer, z in enumerate(state, 1):
+        n, p = network.n_projecting(layer), np.zeros_like(z)
+        if layer > 1:
+            lifted = network.push(layer, state[layer - 2])
+            p = network.activation(layer).difference(activity.drive(layer), lifted, 1.0)
+        demand = z - p
+        if layer == network.depth:
+            demand[:, :n] += circuit.nudge * (p - circuit.error)[:, :n]
+        else:
+            drive = _message(circuit, state, layer + 1)
+            above = network.factors[layer].solve(drive)
+            if circuit.pathway.gradient_adjusted:
+                above = above + z[:, :n]
+            demand[:, :n] += (1 - circuit.keep) * p[:, :n] - circuit.take * above
+        found.append(demand)
+    return tuple(found)
+
+
+def _message(circuit: TopDown, state: Layers, layer: int) -> np.ndarray:
+    """What `layer` reports down, as a shift of its drive; GAIT: from the drive it has now."""
+    unit, activity, z = circuit.network.activation(layer), circuit.activity, state[layer - 1]
+    if not circuit.pathway.gradient_adjusted:
+        return unit.inverse_difference(activity.rates[layer], z, 1.0)
+    h, k = activity.drive(layer), circuit.network.push(layer, state[layer - 2])
+    mismatch = z - unit.difference(h, k, 1.0)
+    sent = circuit.pathway.local(unit.slope(h + k), mismatch)
+    return unit.inverse_difference(unit.value(h + k), sent, 1.0)
+
+
+def mismatches(circuit: TopDown, state: Layers) -> Layers:
+    """m_l = y_l - g_l(y_{l-1}) of the layers 1 .. L."""
+    network, found = circuit.network, [state[0]]
+    for layer in range(2, network.depth + 1):
+        lifted, h = network.push(layer, state[layer - 2]), circuit.activity.drive(layer)
+        found.append(state[layer - 1] - network.activation(layer).difference(h, lifted, 1.0))
+    return tuple(found)
+
+
+def jacobians(circuit: TopDown, state: Layers) -> np.ndarray:
+    """The Jacobian of dz/dt, (batch, N, N), one an image; N are the units of the layers 1 .. L."""
+    network = circuit.network
+    starts = np.cumsum([0, *network.widths[1:]])
+    total = int(starts[-1])
+    found = np.zeros((circuit.error.shape[0], total, total))
+    found[:, range(total), range(total)] = -1.0
+    for layer in range(2, network.depth + 1):
+        W, unit = network.weights[layer - 1], network.activation(layer)
+        n, width = network.n_projecting(layer), network.widths[layer]
+        h = circuit.activity.drive(layer) + network.push(layer, state[layer - 2])
+        y, A = circuit.activity.rates[layer] + state[layer - 1], unit.slope(h)
+        here = slice(starts[layer - 1], starts[layer])
+        below = slice(starts[layer - 2], starts[layer - 2] + width)  # what projects
+        kept = np.ones(width)
+        kept[:n] = 1 - circuit.nudge if layer == network.depth else circuit.keep
+        found[:, here, below] += (kept * A)[:, :, None] * W
+        if circuit.pathway.gradient_adjusted:
+            m = y - unit.value(h)
+            sender = unit.slope(unit.inverse(unit.value(h) + A**2 * m))
+            by_rate, by_drive = A**2 / sender, (A + 2 * A * unit.curvature(h) * m - A**3) / sender
+        else:
+            by_rate, by_drive = 1 / unit.slope(unit.inverse(y)), np.zeros_like(A)
+        inverse = network.factors[layer - 1].solve(np.eye(width)).T
+        found[:, below, here] += circuit.take * inverse * by_rate[:, None, :]
+        found[:, below, below] += circuit.take * (inverse * by_drive[:, None, :]) @ W
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Rest:
+    """What became of an attempt to find equilibria.
+
+    Attributes
+    ----------
+    state : L arrays (batch, N_l), deviations from the forward pass
+    relative_residual : (batch,), the worst layer's |R_l| / |z_l|, of units that have feedback
+    settled : (batch,), whether that is within the tolerance
+    """
+
+    state: Layers
+    relative_residual: np.ndarray
+    settled: np.ndarray
+
+
+@np.errstate(all="ignore")  # what overflows on the way is refused, not printed
+def find_rest(circuit: TopDown, start: Layers | None = None, tolerance: float = 1e-9) -> Rest:
+    """Equilibria by Newton's method, each image on its own.
+
+    From `start` or, without one, from the forward pass: in one go, and what is not found so along
+    growing output errors. An image that is not settled has no equilibrium that these found.
+    """
+    still = tuple(np.zeros_like(rates) for rates in circuit.activity.rates[1:])
+    state, relative = _newton(circuit, still if start is None else start, tolerance)
+    if start is None and not np.all(relative <= tolerance):
+        other = still
+        for rung in RUNGS:
+            other, found = _newton(replace(circuit, error=rung * circuit.error), other, tolerance)
+        better = np.nan_to_num(found, nan=np.inf) < np.nan_to_num(relative, nan=np.inf)
+        state = _chosen(better, other, state)
+        relative = np.where(better, found, relative)
+    return Rest(state, relative, relative <= tolerance)
+
+
+def chain_gains(depth: int, keep: float, take: float, nudge: float) -> np.ndarray:
+    """c_1 .. c_L of a linear piece of the ITP pathway: z_l = c_l D_{l+1}^-1 .. D_L^-1 e.
+
+    c_l = keep c_{l-1} + take c_{l+1}, c_0 = 0, and c_L = (1 - nudge) c_{L-1} + nudge: a dense
+    solve. Infinite where the chain has no equilibrium.
+    """
+    end = np.zeros(depth)
+    end[-1] = nudge
+    try:
+        return np.linalg.solve(np.eye(depth) - _chain(depth, keep, take, nudge), end)
+    except np.linalg.LinAlgError:
+        return np.full(depth, np.inf)
+
+
+def chain_abscissa(depth: int, keep: float, take: float, nudge: float) -> float:
+    """Largest real part of the eigenvalues, in 1/tau, where every output has a target.
+
+    Of a linear piece of the ITP pathway, whatever the weights, each eigenvalue as often as there
+    are units in a layer. A tridiagonal matrix with positive products of its off-diagonals is
+    similar to the symmetric one with their roots.
+    """
+    chain = _chain(depth, keep, take, nudge)
+    products = np.diagonal(chain, 1) * np.diagonal(chain, -1)
+    return float(eigvalsh_tridiagonal(np.full(depth, -1.0), np.sqrt(products))[-1])
+
+
+def _chain(depth: int, keep: float, take: float, nudge: float) -> np.ndarray:
+    below = np.full(depth - 1, keep)
+    below[-1:] = 1 - nudge
+    return np.diag(below, -1) + np.diag(np.full(depth - 1, take), 1)
+
+
+def critical_gain(depth: int) -> float:
+    """The kappa up to which `added` is stable with a vanishing nudge: 1 / (4 cos^2(pi / (L + 1))).
+
+    The chain's eigenvalues are -1 + 2 sqrt(kappa) cos(k pi / (L + 1)). Infinite for one layer.
+    """
+    cosine = np.cos(np.pi / (depth + 1))
+    return float(1 / (4 * cosine**2)) if depth > 1 else float("inf")
+
+
+def replaced_eigenvalues(circuit: TopDown, state: Layers, image: int = 0) -> np.ndarray:
+    """All eigenvalues of `replacing` with gamma = 1 at its equilibrium, (N,), in 1/tau.
+
+    Exact for bent units and any weights. Every layer l + 1 >= 2 has lost its mismatch there; in
+    terms of its drive q = W y_l + b, layer l obeys dq/dt = -q + f^-1(y_{l+1}) (ITP) or, with the
+    slopes a of layer l + 1, dq/dt = -a^2 q + a y_{l+1} (GAIT). That is a cascade but for the
+    output, dy_L/dt = -y_L + (1 - gamma_L) f(q) + gamma_L t:
+
+        ITP   -1 (layers 1 .. L-2)      -1 +- sqrt(1 - gamma_L)
+        GAIT  -a^2 (layers 2 .. L-1)    -(1 + a^2)/2 +- sqrt((1 + a^2)^2 / 4 - a^2 gamma_L)
+
+    with gamma_L = 0, and so an eigenvalue 0, for each unit above layer 1 that nobody reads and that
+    has no target. For one layer, -1.
+    """
+    network, adjusted = circuit.network, circuit.pathway.gradient_adjusted
+    if network.depth == 1:
+        return np.full(network.widths[1], -1.0)
+    found = [np.full(network.widths[1] - network.n_projecting(1), -1.0)]  # driven by the input
+    for layer in range(2, network.depth + 1):
+        n = network.n_projecting(layer)
+        h = circuit.activity.drive(layer) + network.push(layer, state[layer - 2])
+        a2 = network.activation(layer).slope(h)[image] ** 2 if adjusted else np.ones(h.shape[1])
+        nudge = np.zeros(len(a2))
+        if layer < network.depth:
+            found.append(-a2[:n])
+            a2, nudge = a2[n:], nudge[n:]
+        else:
+            nudge[:n] = circuit.nudge
+        middle = (1 + a2) / 2
+        root = np.sqrt(np.maximum(middle**2 - a2 * nudge, 0.0))
+        found += [-middle - root, -a2 * nudge / (middle + root)]  # the small one without cancelling
+    return np.concatenate(found)
+
+
+def _relative(state: Layers, missing: Layers) -> np.ndarray:
+    """(batch,), the worst layer's residual against its deviation."""
+    ratios = [
+        np.linalg.norm(r, axis=1) / np.maximum(np.linalg.norm(z, axis=1), 1e-290)
+        for r, z in zip(missing, state, strict=True)
+    ]
+    return np.asarray(np.max(ratios, axis=0))
+
+
+def _residual_or_nan(circuit: TopDown, state: Layers) -> Layers:
+    """The residual, NaN for images that have left the range of their units or of floats."""
+    try:
+        return residual(circuit, state)
+    except (TargetOutOfRange, NotFinite):
+        if circuit.error.shape[0] == 1:
+            return tuple(np.full_like(z, np.nan) for z in state)
+        alone = [
+            _residual_or_nan(image_of(circuit, i), tuple(z[i : i + 1] for z in state))
+            for i in range(circuit.error.shape[0])
+        ]
+        return tuple(np.concatenate(layer) for layer in zip(*alone, strict=True))
+
+
+def image_of(circuit: TopDown, image: int) -> TopDown:
+    """The circuit with one image of its batch."""
+
+    def one(arrays: Layers) -> Layers:
+        return tuple(array[image : image + 1] for array in arrays)
+
+    old = circuit.activity
+    activity = Activity(one(old.rates), one(old.drives), one(old.slopes))
+    return replace(circuit, activity=activity, error=circuit.error[image : image + 1])
+
+
+def _chosen(mask: np.ndarray, these: Layers, those: Layers) -> Layers:
+    return tuple(np.where(mask[:, None], new, old) for new, old in zip(these, those, strict=True))
+
+
+def _newton(circuit: TopDown, state: Layers, tolerance: float) -> tuple[Layers, np.ndarray]:
+    """Newton's method with halved steps, from `state`; every image stops for itself."""
+    cuts = np.cumsum(circuit.network.widths[1:])[:-1]
+    missing = _residual_or_nan(circuit, state)
+    for _ in range(STEPS):
+        flat = np.concatenate(missing, axis=1)
+        going = ~(_relative(state, missing) <= tolerance / 100) & np.isfinite(flat).all(axis=1)
+        going &= np.linalg.norm(flat, axis=1) > 0
+        step = np.zeros_like(flat)
+        for image in np.flatnonzero(going):
+            one = tuple(z[image : image + 1] for z in state)
+            try:
+                matrix = jacobians(image_of(circuit, image), one)[0]
+                step[image] = np.linalg.solve(matrix, flat[image])
+            except (np.linalg.LinAlgError, TargetOutOfRange):
+                going[image] = False
+        reach, before = going.astype(float), np.linalg.norm(flat, axis=1)
+        moving = np.zeros(len(going), dtype=bool)
+        for _ in range(HALVINGS):
+            pieces = np.split(step * reach[:, None], cuts, axis=1)
+            tried = tuple(z + dz for z, dz in zip(state, pieces, strict=True))
+            after = _residual_or_nan(circuit, tried)
+            better = np.linalg.norm(np.concatenate(after, axis=1), axis=1) < before
+            take = going & better & ~moving
+            state, missing = _chosen(take, tried, state), _chosen(take, after, missing)
+            moving |= take
+            if np.all(moving | ~going):
+                break
+            reach = np.where(moving, 0.0, reach / 2)
+        if not moving.any():
+            break
+    return state, _relative(state, missing)
