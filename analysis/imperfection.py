@@ -56,21 +56,32 @@ class Imperfect:
     Attributes
     ----------
     trial : of NumPy arrays and one network
-    matrices : B_1 .. B_L (N_l, N_l); B_1 is never used
+    matrices : B_1 .. B_L (n_l, N_l), of the shapes of W^T; B_1 is never used
     corrected : whether only deviations are sent down
+    offsets : c_1 .. c_L (n_l), for F = B f^-1(sent) + c in the plain circuit, which is -B b where
+        none are given; c_1 is never used, and the corrected circuit has none
     """
 
     trial: Trial
     matrices: Layers
     corrected: bool
+    offsets: Layers | None = None
 
     def __post_init__(self) -> None:
         shapes = [matrix.shape for matrix in self.matrices]
-        wanted = [weights.shape for weights in self.trial.network.weights]
+        wanted = [weights.shape[::-1] for weights in self.trial.network.weights]
         if shapes != wanted:
             raise CircuitError(
-                f"feedback matrices of shapes {shapes}; give one like each of the weights {wanted}"
+                f"feedback matrices of shapes {shapes}; give one like the transpose of each of the "
+                f"weights {wanted}"
             )
+
+    def bias_of_feedback(self, layer: int) -> np.ndarray | float:
+        """B_l b_l + c_l: what offsets add to B_l (f^-1 - b_l)."""
+        if self.offsets is None:
+            return 0.0
+        bias = self.trial.network.biases[layer - 1]
+        return self.matrices[layer - 1] @ bias + self.offsets[layer - 1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +151,7 @@ def residual(circuit: Imperfect, base: Activity, state: Layers, error: np.ndarra
                 rates = base.rates[layer][:, :n]
                 drive = network.push(layer + 1, rates)
                 pulled = pulled + drive @ circuit.matrices[layer].T - rates
+                pulled = pulled + circuit.bias_of_feedback(layer + 1)
             demand[:, :n] += gamma * (p[:, :n] - pulled)
         elif error is not None:
             demand[:, :n] += gamma * (p - error)[:, :n]

@@ -16,6 +16,9 @@ With targets t_l = y_l + delta_l, Eqs. 5, 12 and 17 are one recursion with three
 Back-propagation (Eq. 3) gives one shift per layer too: delta_{l-1} = W_l^T A_l delta_l. The shift
 itself is propagated, with a running scale, never a target: a target holds the shift as the
 difference of two numbers of size 1, where it drowns in rounding.
+
+`propagate_targets` is the recursion with another map down than W_l^-1, such as a learned inverse,
+and with what else comes into a shift on its way, such as the noise with which rates are read.
 """
 
 from __future__ import annotations
@@ -57,7 +60,7 @@ def target_propagation(
 
     Parameters, returns and errors as `gait_propagation`.
     """
-    return _propagate_targets(TARGET_PROPAGATION, network, activity, output_error, 1.0)
+    return propagate_targets(TARGET_PROPAGATION, network, activity, output_error, 1.0)
 
 
 def incremental_target_propagation(
@@ -67,7 +70,7 @@ def incremental_target_propagation(
 
     Parameters, returns and errors as `gait_propagation`.
     """
-    return _propagate_targets(INCREMENTAL, network, activity, output_error, feedback_strength)
+    return propagate_targets(INCREMENTAL, network, activity, output_error, feedback_strength)
 
 
 def gait_propagation(
@@ -94,7 +97,7 @@ def gait_propagation(
     ------
     CircuitError, ShapeMismatch, NotFinite, SingularWeights, TargetOutOfRange
     """
-    return _propagate_targets(GRADIENT_ADJUSTED, network, activity, output_error, feedback_strength)
+    return propagate_targets(GRADIENT_ADJUSTED, network, activity, output_error, feedback_strength)
 
 
 RULES: dict[str, Rule] = {
@@ -105,13 +108,35 @@ RULES: dict[str, Rule] = {
 }
 
 
-def _propagate_targets(
+GAINS: dict[str, Gain] = {
+    "gait": GRADIENT_ADJUSTED,
+    "itp": INCREMENTAL,
+    "tp": TARGET_PROPAGATION,
+}
+
+
+def propagate_targets(
     gain: Gain,
     network: Network,
     activity: Activity,
     output_error: Array,
     feedback_strength: Strength,
+    *,
+    pull: Callable[[int, Array], Array] | None = None,
+    added: Sequence[Array | None] = (),
 ) -> Shifts:
+    """Eqs. 5, 12 and 17 for any gain.
+
+    Parameters
+    ----------
+    pull : (layer, drives) -> rates below, in place of `network.pull`
+    added : L arrays (..., batch, n) or None, or none at all
+        What is added to the shifts of the first n units of layers 1 .. L before they are learnt
+        from and sent down, in units of the rates.
+
+    Other parameters, returns and errors as `gait_propagation`.
+    """
+    pull = network.pull if pull is None else pull
     strengths = per_layer(
         feedback_strength if gain.incremental else 1.0, network.depth, up_to_one=True
     )
@@ -124,28 +149,39 @@ def _propagate_targets(
         drive_shift = itp_message(
             unit, activity.drive(layer)[..., sent], rates, slope, message, scale.times(gamma).value
         )
-        return network.pull(layer, drive_shift), gamma  # Eqs. 5, 12, 17
+        return pull(layer, drive_shift), gamma  # Eqs. 5, 12, 17
 
-    return _recursion(network, output_error, send_down)
+    return _recursion(network, output_error, send_down, added)
 
 
 def _recursion(
     network: Network,
     output_error: Array,
     send_down: Callable[[int, Array, Scale], tuple[Array, float]],
+    added: Sequence[Array | None] = (),
 ) -> Shifts:
     """From the output error down to layer 1; `send_down` gives the next value and its gain."""
+
+    def with_added(layer: int, value: Array, scale: Scale) -> Array:
+        extra = added[layer - 1] if added else None
+        if extra is None:
+            return value
+        return value + widened(extra * ONE.over(scale).value, value.shape[-1])
+
     if output_error.shape[-1] != network.n_outputs:
         raise ShapeMismatch(
             f"the output error has {output_error.shape[-1]} units; the network has "
             f"{network.n_outputs} output units with an error signal"
         )
-    value, scale = renormalised(widened(output_error, network.widths[-1]), ONE, network.depth)
+    value = with_added(network.depth, widened(output_error, network.widths[-1]), ONE)
+    value, scale = renormalised(value, ONE, network.depth)
     gain = ONE
     values, scales, gains = [value], [scale], [gain]
     for layer in range(network.depth, 1, -1):
         value, gamma = send_down(layer, value, scale)
-        value, scale = renormalised(value, scale.times(gamma), layer - 1)
+        scale = scale.times(gamma)
+        value = with_added(layer - 1, value, scale)
+        value, scale = renormalised(value, scale, layer - 1)
         gain = gain.times(gamma)
         values.append(value)
         scales.append(scale)

@@ -318,7 +318,7 @@ def test_image_without_an_equilibrium_is_not_settled():
 
 def test_bad_input():
     trial = _trial("itp")
-    with pytest.raises(CircuitError, match="give one like each of the weights"):
+    with pytest.raises(CircuitError, match="give one like the transpose of each of the"):
         Imperfect(trial, (np.eye(2),) * 3, True)
     deep = _trial("gait", 1e-90, depth=3)
     with pytest.raises(CircuitError, match="less than 1e-250; use stronger feedback"):
