@@ -1,7 +1,7 @@
 """Circuits with one increment, at the output, and strong top-down input below it (section 9).
 
-Owns two readings of such a circuit, their equilibria, Jacobians and spectra, with what theory says
-of each. Does not own the circuit of weak feedback (`circuit.dynamics`) nor the study.
+Owns two readings of such a circuit, their equilibria and Jacobians. Does not own what theory says
+of them (`analysis.top_down_theory`) nor the circuit of weak feedback (`circuit.dynamics`).
 
 With z_l = y_l - y_l^f the deviation from the forward pass, p_l = f(h_l + W_l z_{l-1}) - f(h_l) what
 it does to a layer's own drive, m_l = z_l - p_l its mismatch and Phi_l = F_{l+1} - y_l^f what comes
@@ -17,9 +17,7 @@ in units of tau. Units that nobody reads have keep 1 and take 0.
                 what top-down input has become since the free phase, which has to be remembered
 
 Added without memory, y_l = g(y_{l-1}) + kappa (F_{l+1} - y_l), is `replacing` with gamma =
-kappa / (1 + kappa), faster by 1 + kappa: kappa = 1 is gamma = 1/2. In a linear piece of the ITP
-pathway z_l = c_l D_{l+1}^-1 .. D_L^-1 e with one number a layer (`chain_gains`), and the
-eigenvalues are those of the same chain of numbers (`chain_abscissa`). NumPy only.
+kappa / (1 + kappa), faster by 1 + kappa: kappa = 1 is gamma = 1/2. NumPy only.
 """
 
 from __future__ import annotations
@@ -27,7 +25,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import eigvalsh_tridiagonal
 
 from circuit.errors import CircuitError, NotFinite, TargetOutOfRange
 from circuit.feedback import PATHWAYS, Gain
@@ -211,81 +208,6 @@ def find_rest(circuit: TopDown, start: Layers | None = None, tolerance: float = 
     return Rest(state, relative, relative <= tolerance)
 
 
-def chain_gains(depth: int, keep: float, take: float, nudge: float) -> np.ndarray:
-    """c_1 .. c_L of a linear piece of the ITP pathway: z_l = c_l D_{l+1}^-1 .. D_L^-1 e.
-
-    c_l = keep c_{l-1} + take c_{l+1}, c_0 = 0, and c_L = (1 - nudge) c_{L-1} + nudge: a dense
-    solve. Infinite where the chain has no equilibrium.
-    """
-    end = np.zeros(depth)
-    end[-1] = nudge
-    try:
-        return np.linalg.solve(np.eye(depth) - _chain(depth, keep, take, nudge), end)
-    except np.linalg.LinAlgError:
-        return np.full(depth, np.inf)
-
-
-def chain_abscissa(depth: int, keep: float, take: float, nudge: float) -> float:
-    """Largest real part of the eigenvalues, in 1/tau, where every output has a target.
-
-    Of a linear piece of the ITP pathway, whatever the weights, each eigenvalue as often as there
-    are units in a layer. A tridiagonal matrix with positive products of its off-diagonals is
-    similar to the symmetric one with their roots.
-    """
-    chain = _chain(depth, keep, take, nudge)
-    products = np.diagonal(chain, 1) * np.diagonal(chain, -1)
-    return float(eigvalsh_tridiagonal(np.full(depth, -1.0), np.sqrt(products))[-1])
-
-
-def _chain(depth: int, keep: float, take: float, nudge: float) -> np.ndarray:
-    below = np.full(depth - 1, keep)
-    below[-1:] = 1 - nudge
-    return np.diag(below, -1) + np.diag(np.full(depth - 1, take), 1)
-
-
-def critical_gain(depth: int) -> float:
-    """The kappa up to which `added` is stable with a vanishing nudge: 1 / (4 cos^2(pi / (L + 1))).
-
-    The chain's eigenvalues are -1 + 2 sqrt(kappa) cos(k pi / (L + 1)). Infinite for one layer.
-    """
-    cosine = np.cos(np.pi / (depth + 1))
-    return float(1 / (4 * cosine**2)) if depth > 1 else float("inf")
-
-
-def replaced_eigenvalues(circuit: TopDown, state: Layers, image: int = 0) -> np.ndarray:
-    """All eigenvalues of `replacing` with gamma = 1 at its equilibrium, (N,), in 1/tau.
-
-    Exact for bent units and any weights. Every layer l + 1 >= 2 has lost its mismatch there; in
-    terms of its drive q = W y_l + b, layer l obeys dq/dt = -q + f^-1(y_{l+1}) (ITP) or, with the
-    slopes a of layer l + 1, dq/dt = -a^2 q + a y_{l+1} (GAIT). That is a cascade but for the
-    output, dy_L/dt = -y_L + (1 - gamma_L) f(q) + gamma_L t:
-
-        ITP   -1 (layers 1 .. L-2)      -1 +- sqrt(1 - gamma_L)
-        GAIT  -a^2 (layers 2 .. L-1)    -(1 + a^2)/2 +- sqrt((1 + a^2)^2 / 4 - a^2 gamma_L)
-
-    with gamma_L = 0, and so an eigenvalue 0, for each unit above layer 1 that nobody reads and that
-    has no target. For one layer, -1.
-    """
-    network, adjusted = circuit.network, circuit.pathway.gradient_adjusted
-    if network.depth == 1:
-        return np.full(network.widths[1], -1.0)
-    found = [np.full(network.widths[1] - network.n_projecting(1), -1.0)]  # driven by the input
-    for layer in range(2, network.depth + 1):
-        n = network.n_projecting(layer)
-        h = circuit.activity.drive(layer) + network.push(layer, state[layer - 2])
-        a2 = network.activation(layer).slope(h)[image] ** 2 if adjusted else np.ones(h.shape[1])
-        nudge = np.zeros(len(a2))
-        if layer < network.depth:
-            found.append(-a2[:n])
-            a2, nudge = a2[n:], nudge[n:]
-        else:
-            nudge[:n] = circuit.nudge
-        middle = (1 + a2) / 2
-        root = np.sqrt(np.maximum(middle**2 - a2 * nudge, 0.0))
-        found += [-middle - root, -a2 * nudge / (middle + root)]  # the small one without cancelling
-    return np.concatenate(found)
-
-
 def _relative(state: Layers, missing: Layers) -> np.ndarray:
     """(batch,), the worst layer's residual against its deviation."""
     ratios = [
@@ -318,6 +240,14 @@ def image_of(circuit: TopDown, image: int) -> TopDown:
     old = circuit.activity
     activity = Activity(one(old.rates), one(old.drives), one(old.slopes))
     return replace(circuit, activity=activity, error=circuit.error[image : image + 1])
+
+
+def with_inputs(circuit: TopDown, inputs: np.ndarray) -> TopDown:
+    """The circuit with other inputs and the same targets."""
+    n, activity = circuit.network.n_outputs, forward(circuit.network, inputs)
+    error = np.zeros_like(circuit.error)
+    error[:, :n] = (circuit.activity.rates[-1] + circuit.error - activity.rates[-1])[:, :n]
+    return replace(circuit, activity=activity, error=error)
 
 
 def _chosen(mask: np.ndarray, these: Layers, those: Layers) -> Layers:

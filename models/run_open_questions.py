@@ -20,7 +20,9 @@ from models.options import OneLineParser, parse
 
 PROGRAM = "run_open_questions"
 OUTPUT = Path("results/open_questions")
-QUESTIONS: dict[str, str] = {}  # name -> the question in words, for --help
+QUESTIONS: dict[str, str] = {  # name -> the question in words, for --help
+    "top_down": "is one increment at the output, with exact inversion below, a stable circuit?",
+}
 
 
 def options() -> OneLineParser:
