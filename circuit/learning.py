@@ -18,22 +18,35 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from circuit import adam, orthogonality
+from circuit import adam, decorrelation, lateral, orthogonality
 from circuit.arrays import Array, all_finite, namespace, require_finite, widened
-from circuit.dynamics import begin, build_circuit
-from circuit.equilibrium import Equilibrium, settle
+from circuit.dynamics import Trial, build_circuit
+from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.feedback import PATHWAYS, output_only
+from circuit.learned_inverse import Practice
+from circuit.learned_shifts import (
+    EXACT,
+    LEARNED,
+    after_practice,
+    circuit_shifts,
+    companions_of,
+    noise_of,
+    practice_of,
+    read_with,
+    rule_shifts,
+)
 from circuit.losses import LOSSES, VALUES, output_error
 from circuit.network import Activity, Network, forward
 from circuit.plasticity import layer_update
-from circuit.rules import RULES
+from circuit.rules import back_propagation
 from circuit.shifts import Shifts
 from circuit.verification import Status
 
 CIRCUIT = "circuit"
 READOUTS = ("shift", "mismatch")
 INCREMENTS = ("every", "output")
+RULES = ("gait", "itp", "tp", "bp", CIRCUIT)
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,16 @@ class Lesson:
     orthogonality : lambda of Eq. 23
     orthogonality_of : "rows", as printed, or "columns", as the public code effectively does
     orthogonality_every : the gradient of Eq. 23 is taken in every k-th step, with weight k
+    inverse : "exact", or "learned" (tp, itp, gait, circuit; see `learned_inverse`)
+    inverse_rate, inverse_noise, inverse_aim, inverse_steps, inverse_before : of its `Practice`
+    correction : whether a learned inverse sends only deviations down (difference correction)
+    rate_noise : standard deviation with which each shift is read, in units of the rates
+    orthogonality_by : "regulariser", Eq. 23; lateral inhibition that teaches instead, one of
+        `inhibition.MECHANISMS`, with the same lambda; or lateral inhibition that acts, one of
+        `decorrelation.PLACES`, without lambda
+    lateral_rate : of plasticity of the lateral synapses, per step
+    lateral_during : "spontaneous" activity, or the "task", is when inhibition teaches
+    spontaneous_samples : patterns of spontaneous activity in a step
 
     Raises
     ------
@@ -73,15 +96,28 @@ class Lesson:
     epsilon: float = 1e-8
     bias_correction: bool = True
     increments: str = "every"
+    inverse: str = EXACT
+    inverse_rate: float = Practice.rate
+    inverse_noise: float = Practice.noise
+    inverse_aim: str = Practice.aim
+    inverse_steps: int = Practice.steps
+    inverse_before: int = Practice.before
+    correction: bool = True
+    rate_noise: float = 0.0
+    orthogonality_by: str = lateral.REGULARISER
+    lateral_rate: float = 0.3
+    lateral_during: str = "spontaneous"
+    spontaneous_samples: int = 64
 
     def __post_init__(self) -> None:
         for what, name, known in (
-            ("rule", self.rule, (*RULES, CIRCUIT)),
+            ("rule", self.rule, RULES),
             ("pathway", self.pathway, tuple(PATHWAYS)),
             ("read-out", self.readout, READOUTS),
             ("loss", self.loss, tuple(LOSSES)),
             ("increments at", self.increments, INCREMENTS),
             ("orthogonality of", self.orthogonality_of, orthogonality.SIDES),
+            ("inverse", self.inverse, (EXACT, LEARNED)),
         ):
             if name not in known:
                 raise CircuitError(f"{what} {name!r} is unknown; choose from {', '.join(known)}")
@@ -100,6 +136,22 @@ class Lesson:
                 f"orthogonality every {self.orthogonality_every} steps: give a whole number, "
                 "1 or more"
             )
+        if not 0 <= self.rate_noise < float("inf"):
+            raise CircuitError(
+                f"rate noise {self.rate_noise:g} is negative or not finite; use for example 0.001"
+            )
+        if self.rule == "bp" and (self.inverse == LEARNED or self.rate_noise > 0):
+            raise CircuitError(
+                "back-propagation (bp) goes through no inverse and reads no shifts of rates; leave "
+                "out the learned inverse and the rate noise, or use another rule"
+            )
+        if self.inverse == EXACT and not self.correction:
+            raise CircuitError(
+                "an exact inverse has nothing to correct; leave out the correction, or use a "
+                "learned inverse"
+            )
+        practice_of(self)
+        lateral.require_possible(self)
         self.adam()
 
     def strengths(self, depth: int) -> float | tuple[float, ...]:
@@ -176,14 +228,26 @@ class Step:
     conditions: tuple[float, ...]
 
 
-def begin_learning(network: Network) -> Learner:
-    """A learner that has not learnt anything yet."""
+def begin_learning(
+    network: Network, lesson: Lesson | None = None, keys: Array | None = None
+) -> Learner:
+    """A learner that has not learnt anything yet.
+
+    Parameters
+    ----------
+    lesson : what it is to learn by; needed where something learns beside the network
+    keys : int64 array (...), one for each network, for all that is random in a step
+    """
 
     def zeros(arrays: Sequence[Array]) -> tuple[Array, ...]:
         return tuple(namespace(array).zeros_like(array) for array in arrays)
 
     w, b = network.weights, network.biases
-    return Learner(network, Moments(zeros(w), zeros(b), zeros(w), zeros(b)), 0)
+    beside: Mapping[str, tuple[Array, ...]] = {}
+    if lesson is not None:
+        inhibiting = lateral.companions_of(network, lesson, keys)
+        beside = {**companions_of(network, lesson, keys), **inhibiting}
+    return Learner(network, Moments(zeros(w), zeros(b), zeros(w), zeros(b)), 0, beside)
 
 
 def fresh(learner: Learner) -> Learner:
@@ -211,16 +275,42 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
     network, old = learner.network, learner.moments
     if not network.has_moved:
         network = network.moved(network.weights, network.biases)
-    activity, shifts, settled = _shifts(network, lesson, inputs, targets)
+    activity = forward(network, inputs)
     loss, correct = _marks(network, lesson, activity, targets)
-    move = partial(adam.step, lesson.adam(), learner.steps)
-    pulled = lesson.orthogonality > 0 and learner.steps % lesson.orthogonality_every == 0
+    if lesson.inverse == LEARNED:
+        beside = after_practice(network, lesson, activity, learner.companions, learner.steps)
+        learner = replace(learner, companions=beside)
+    steps = learner.steps - lesson.inverse_before  # of the network
+    if steps < 0:
+        return replace(learner, steps=learner.steps + 1), Step(
+            loss, correct, None, (float("nan"),) * network.depth
+        )
+    activity, shifts, mask = teach(
+        network, lesson, activity, targets, learner.companions, learner.steps
+    )
+    settled = None
+    if mask is not None:
+        settled = namespace(targets).mean(namespace(targets).astype(mask, targets.dtype), axis=-1)
+        shifts = _of_settled(shifts, mask, settled)
+    move = partial(adam.step, lesson.adam(), steps)
+    pulled = lesson.orthogonality > 0 and steps % lesson.orthogonality_every == 0
     strength = lesson.orthogonality * lesson.orthogonality_every
+    acting, companions = lesson.orthogonality_by in decorrelation.PLACES, learner.companions
+    taught: list[Array] | None = None
+    if pulled and lesson.orthogonality_by != lateral.REGULARISER:
+        taught, companions = lateral.taught(
+            network, lesson, activity, companions, learner.steps, strength
+        )
+    synapses = lateral.synapses_of(network, companions)
     moved: list[tuple[Any, ...]] = []
     for i in reversed(range(network.depth)):  # those last that are needed first, still in the cache
         change = layer_update(network, activity, shifts, i + 1)
-        w, b, direction = network.weights[i], network.biases[i], change.weights
-        if pulled:
+        w, b, direction = synapses[i], network.biases[i], change.weights
+        if acting:
+            direction = lateral.through(lesson, companions, direction, i)
+        elif taught is not None:
+            direction = direction + taught[i]
+        elif pulled:
             direction = orthogonality.descent(w, strength, lesson.orthogonality_of, onto=direction)
         w, mw, vw = move(w, direction, old.first_weights[i], old.second_weights[i])
         b, mb, vb = move(b, change.biases, old.first_biases[i], old.second_biases[i])
@@ -229,11 +319,14 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
     if not all_finite((*weights, *biases, *moments[2], *moments[3])):
         _refuse(weights, biases, moments)
     conditions = tuple(factors.last_condition for factors in network.factors)
+    if acting:
+        weights, companions = lateral.acted(lesson, activity, companions, weights)
     learned = replace(
         learner,
         network=network.moved(weights, biases),
         moments=Moments(*moments),
         steps=learner.steps + 1,
+        companions=companions,
     )
     return learned, Step(loss, correct, settled, conditions)
 
@@ -248,33 +341,53 @@ def _refuse(
             require_finite(array, f"{name} of layer {layer}", remedy)
 
 
-def _shifts(
-    network: Network, lesson: Lesson, inputs: Array, targets: Array
+def teach(
+    network: Network,
+    lesson: Lesson,
+    activity: Activity,
+    targets: Array,
+    companions: Mapping[str, tuple[Array, ...]] | None = None,
+    step: int = 0,
 ) -> tuple[Activity, Shifts, Array | None]:
-    """The forward pass, what the synapses learn from, and the fraction that settled."""
+    """What the synapses learn from.
+
+    Parameters
+    ----------
+    activity : the forward pass
+    companions : of the learner
+    step : of the learner, which decides what the noise is
+
+    Returns
+    -------
+    The rates and slopes that shifts count from (the forward pass, or the free phase of a circuit
+    that has another); the shifts; and which samples settled, `(..., batch)`, None unless the rule
+    is the circuit.
+    """
+    error = output_error(network, activity, targets, lesson.loss)
+    if lesson.rule == "bp":
+        return activity, back_propagation(network, activity, error), None
+    beside = {} if companions is None else companions
+    noise = noise_of(network, lesson, beside, step, error)
     if lesson.rule != CIRCUIT:
-        activity = forward(network, inputs)
-        error = output_error(network, activity, targets, lesson.loss)
-        rule = RULES[lesson.rule]
-        return activity, rule(network, activity, error, lesson.strengths(network.depth)), None
-    circuit = build_circuit(network, lesson.pathway, lesson.strengths(network.depth))
-    record = settle(begin(circuit, inputs, targets, lesson.loss), must_converge=False)
-    activity, shifts = record.trial.activity, _of_projecting(record, lesson.readout)
-    xp = namespace(inputs)
-    settled = [status is Status.CONVERGED for status in record.sample_status]
-    device = array_api_compat.device(inputs)
-    mask = xp.reshape(xp.asarray(settled, device=device), inputs.shape[:-1])
-    fraction = xp.mean(xp.astype(mask, inputs.dtype), axis=-1)
-    if all(settled):
-        return activity, shifts, fraction
-    return activity, _of_settled(shifts, mask, fraction), fraction
+        shifts = rule_shifts(network, lesson, beside, activity, error, noise)
+        return activity, shifts, None
+    if lesson.inverse == LEARNED:
+        activity, shifts, mask = circuit_shifts(network, lesson, beside, activity, error)
+    else:
+        circuit = build_circuit(network, lesson.pathway, lesson.strengths(network.depth))
+        trial = Trial(circuit, activity, widened(error, network.widths[-1]))
+        record = settle(trial, must_converge=False)
+        shifts, xp = record.read_out(lesson.readout), namespace(targets)
+        settled = [status is Status.CONVERGED for status in record.sample_status]
+        device = array_api_compat.device(targets)
+        mask = xp.reshape(xp.asarray(settled, device=device), targets.shape[:-1])
+    return activity, read_with(noise, _of_projecting(network, shifts)), mask
 
 
-def _of_projecting(record: Equilibrium, readout: str) -> Shifts:
+def _of_projecting(network: Network, shifts: Shifts) -> Shifts:
     """The read-out with that of auxiliary units set to zero: they follow what drives them, and
     there is no target in them to learn from.
     """
-    network, shifts = record.trial.network, record.read_out(readout)
     return shifts.with_values(
         tuple(
             widened(value[..., : network.n_projecting(layer)], value.shape[-1])
@@ -288,6 +401,8 @@ def _of_settled(shifts: Shifts, mask: Array, fraction: Array) -> Shifts:
     the mean over the samples that settled.
     """
     xp = namespace(mask, fraction)
+    if bool(xp.all(mask)):
+        return shifts
     weight = xp.where(fraction > 0, 1 / xp.where(fraction > 0, fraction, 1 + fraction), fraction)
     weight, mask = weight[..., None, None], mask[..., None]
     return shifts.with_values(

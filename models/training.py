@@ -91,8 +91,9 @@ def begin(plan: Plan, material: Material) -> State:
         Where the initial networks are already singular.
     """
     network = initial_network(plan, material.targets.shape[1])
+    (keys,) = placed([np.array(plan.seeds if plan.stacked else plan.seeds[0])], plan)
     state = State(
-        learner=rested(begin_learning(network)),
+        learner=rested(begin_learning(network, plan.lesson, keys)),
         epoch=-1,  # so that what follows ends epoch 0
         batch=0,
         orders=material.learning,

@@ -1,0 +1,161 @@
+"""Lateral inhibition beside a learning network: what it adds to a step of learning.
+
+Owns the companions in which lateral synapses live, and the choice between inhibition that teaches
+(`inhibition`), inhibition that acts (`decorrelation`) and none. Does not own either, nor the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import array_api_compat
+
+from circuit import decorrelation, inhibition
+from circuit.arrays import Array, all_finite, namespace, require_finite
+from circuit.errors import CircuitError
+from circuit.network import Activity, Network
+
+if TYPE_CHECKING:
+    from circuit.learning import Lesson
+
+REGULARISER = "regulariser"
+ORTHOGONALITY_BY = (REGULARISER, *inhibition.MECHANISMS, *decorrelation.PLACES)
+
+Companions = Mapping[str, tuple[Array, ...]]
+
+
+def require_possible(lesson: Lesson) -> None:
+    """Raise `CircuitError` for settings of lateral inhibition out of their range."""
+    by = lesson.orthogonality_by
+    for what, name, known in (
+        ("orthogonality by", by, ORTHOGONALITY_BY),
+        ("lateral during", lesson.lateral_during, inhibition.PHASES),
+    ):
+        if name not in known:
+            raise CircuitError(f"{what} {name!r} is unknown; choose from {', '.join(known)}")
+    if not 0 < lesson.lateral_rate <= 1:
+        raise CircuitError(
+            f"lateral rate {lesson.lateral_rate:g} is outside (0, 1]; use for example 0.3"
+        )
+    if lesson.spontaneous_samples < 1 or lesson.spontaneous_samples % 1:
+        raise CircuitError(
+            f"{lesson.spontaneous_samples} spontaneous samples: give a whole number, 1 or more"
+        )
+    if by in decorrelation.PLACES and lesson.orthogonality:
+        raise CircuitError(
+            f"{by} has no lambda, and {lesson.orthogonality:g} was given; use orthogonality 0, and "
+            "the lateral rate for its strength"
+        )
+    if by != REGULARISER and lesson.orthogonality_of != "rows":
+        raise CircuitError(
+            f"{by} pulls rows apart, not {lesson.orthogonality_of}; leave out orthogonality of"
+        )
+
+
+def companions_of(network: Network, lesson: Lesson, keys: Array | None) -> Companions:
+    """What lateral inhibition needs beside the network.
+
+    Parameters
+    ----------
+    keys : int64 array (...), one for each network of a stack; 0 by default
+
+    Raises `CircuitError` where the layers do not allow it.
+    """
+    by, weights = lesson.orthogonality_by, network.weights
+    if by in decorrelation.PLACES:
+        return decorrelation.begin(by, weights)
+    if by not in inhibition.MECHANISMS:
+        return {}
+    if keys is None:
+        xp, device = namespace(weights[0]), array_api_compat.device(weights[0])
+        keys = xp.zeros(weights[0].shape[:-2], dtype=xp.int64, device=device)
+    return inhibition.begin(by, weights, keys)
+
+
+def synapses_of(network: Network, companions: Companions) -> tuple[Array, ...]:
+    """What learns by the rule: the weights, or where inhibition acts, those without it."""
+    return companions.get(decorrelation.SYNAPSES, network.weights)
+
+
+def taught(
+    network: Network,
+    lesson: Lesson,
+    activity: Activity,
+    companions: Companions,
+    step: int,
+    strength: float,
+) -> tuple[list[Array], Companions]:
+    """The direction in which inhibition pulls the weights of every layer, and the companions a step
+    later.
+
+    Parameters
+    ----------
+    activity : the forward pass, for inhibition that teaches during the task
+    step : of the learner, which decides what the spontaneous activity is
+    strength : lambda
+
+    Raises
+    ------
+    CircuitError
+        Where a lateral circuit has no stable rest, or the learner has no such circuits.
+    """
+    weights = network.weights
+    if inhibition.KEYS not in companions:
+        raise CircuitError(
+            f"this learner has no lateral synapses for {lesson.orthogonality_by}; begin with "
+            "begin_learning(network, lesson)"
+        )
+    if lesson.lateral_during == inhibition.TASK:
+        rates = _read(activity, weights)
+    else:
+        (keys,), samples = companions[inhibition.KEYS], lesson.spontaneous_samples
+        rates = [
+            inhibition.spontaneous(keys, step, layer, samples, one)
+            for layer, one in enumerate(weights, 1)
+        ]
+    return inhibition.teach_all(
+        lesson.orthogonality_by, companions, weights, rates, lesson.lateral_rate, strength
+    )
+
+
+def through(lesson: Lesson, companions: Companions, direction: Array, index: int) -> Array:
+    """The direction that the synapses W_(index + 1) learn in where inhibition acts."""
+    lateral = companions[decorrelation.LATERAL][index]
+    return decorrelation.through(lesson.orthogonality_by, direction, lateral)
+
+
+def acted(
+    lesson: Lesson, activity: Activity, companions: Companions, synapses: tuple[Array, ...]
+) -> tuple[tuple[Array, ...], Companions]:
+    """Effective weights after a step in which the synapses and then inhibition have learnt, and the
+    companions.
+
+    Raises
+    ------
+    CircuitError, NotFinite
+        With the layer, where inhibition has no stable rest or weights are not finite.
+    """
+    place, lateral, weights = lesson.orthogonality_by, [], []
+    inputs = _read(activity, synapses)
+    for i, one in enumerate(synapses):
+        old = companions[decorrelation.LATERAL][i]
+        new = decorrelation.learn(place, old, activity.drives[i], inputs[i], lesson.lateral_rate)
+        try:
+            weights.append(decorrelation.effective(place, one, new))
+        except CircuitError as error:
+            raise CircuitError(f"layer {i + 1}: {error}") from None
+        lateral.append(new)
+    if not all_finite(weights):
+        for layer, one in enumerate(weights, 1):
+            remedy = "use a lower learning rate or lateral rate"
+            require_finite(one, f"the inhibited W of layer {layer}", remedy)
+    own = {decorrelation.SYNAPSES: synapses, decorrelation.LATERAL: tuple(lateral)}
+    return tuple(weights), {**companions, **own}
+
+
+def _read(activity: Activity, weights: Sequence[Array]) -> list[Array]:
+    """The rates that every layer reads."""
+    return [
+        below[..., : one.shape[-1]] for below, one in zip(activity.rates[:-1], weights, strict=True)
+    ]
