@@ -18,16 +18,15 @@ import xarray as xr
 from analysis.alignment import agreement
 from analysis.records import write_atomically
 from circuit import orthogonality
-from circuit.arrays import Array, namespace, take_rows, to_numpy
-from circuit.dynamics import begin, build_circuit
-from circuit.equilibrium import settle
+from circuit.arrays import Array, namespace, row_indices, take_rows, to_numpy
 from circuit.feedback import PATHWAYS, TARGET_PROPAGATION, per_layer
-from circuit.learning import CIRCUIT, Lesson
+from circuit.learned_inverse import inverse_error
+from circuit.learned_shifts import LEARNED, Companions, model_of
+from circuit.learning import Lesson, teach
 from circuit.losses import output_error
 from circuit.network import Activity, Network, forward
 from circuit.plasticity import updates
 from circuit.rules import RULES
-from circuit.verification import Status
 
 # name -> what it is, as it is written into the files
 BY_EPOCH = {
@@ -46,12 +45,17 @@ BY_LAYER = {
     "alignment_norm": "norm of the rule's weight change over that of back-propagation",
     "orthogonality_distance": "|W - nearest orthogonal matrix| / sqrt(units), Frobenius norm",
     "condition": "condition number of W in the spectral norm",
+    "inverse_error": "|B W - 1| / sqrt(units) of the learned inverse B of W, Frobenius norm",
     "clipped": "fraction of the targets sent down that were clipped to the range of their units",
 }
 
 
 def measure_layers(
-    network: Network, lesson: Lesson, inputs: Array, targets: Array
+    network: Network,
+    lesson: Lesson,
+    inputs: Array,
+    targets: Array,
+    companions: Companions | None = None,
 ) -> dict[str, np.ndarray]:
     """All of `BY_LAYER` for one network.
 
@@ -60,6 +64,7 @@ def measure_layers(
     inputs : array (batch, N_0)
     targets : array (batch, n_outputs)
         The fixed images on which the alignment is measured.
+    companions : of the learner
 
     Returns
     -------
@@ -69,14 +74,15 @@ def measure_layers(
     ------
     CircuitError, SingularWeights, NotFinite
     """
-    compared = alignment_with_back_propagation(network, lesson, inputs, targets)
+    compared = alignment_with_back_propagation(network, lesson, inputs, targets, companions)
     precise = [_in_float64(weights) for weights in network.weights]
     return {
         "alignment": np.array([cosine for cosine, _ in compared]),
         "alignment_norm": np.array([ratio for _, ratio in compared]),
         "orthogonality_distance": np.array([float(orthogonality.distance(w)) for w in precise]),
         "condition": np.array([condition(weights) for weights in precise]),
-        "clipped": clipped_targets(network, lesson, inputs, targets),
+        "inverse_error": inverse_errors(network, lesson, companions),
+        "clipped": clipped_targets(network, lesson, inputs, targets, companions),
     }
 
 
@@ -90,43 +96,59 @@ def condition(weights: Array) -> float:
 
 
 def alignment_with_back_propagation(
-    network: Network, lesson: Lesson, inputs: Array, targets: Array
+    network: Network,
+    lesson: Lesson,
+    inputs: Array,
+    targets: Array,
+    companions: Companions | None = None,
 ) -> list[tuple[float, float]]:
     """For each layer, cosine with and norm over the weight change of back-propagation.
 
-    The weight change of the task alone, before the regulariser and Adam. Images whose circuit does
+    The weight change of the task alone, before the regulariser and Adam, with the noise of step 0
+    where rates are read with noise. Images whose circuit does
     not settle are left out on both sides; NaN where none does.
     """
-    activity = forward(network, inputs)
-    error = output_error(network, activity, targets, lesson.loss)
-    if lesson.rule == CIRCUIT:
-        circuit = build_circuit(network, lesson.pathway, lesson.strengths(network.depth))
-        record = settle(begin(circuit, inputs, targets, lesson.loss), must_converge=False)
-        rows = [
-            row for row, status in enumerate(record.sample_status) if status is Status.CONVERGED
-        ]
+    forward_pass = forward(network, inputs)
+    activity, shifts, settled = teach(network, lesson, forward_pass, targets, companions)
+    if settled is not None and not bool(namespace(settled).all(settled)):
+        rows = row_indices(settled)
         if not rows:
             return [(np.nan, np.nan)] * network.depth
-        shifts = record.read_out(lesson.readout)
-        if len(rows) < len(record.sample_status):
-            shifts = shifts.with_values(_rows(shifts.values, rows))
-            activity = Activity(
-                _rows(activity.rates, rows),
-                _rows(activity.drives, rows),
-                _rows(activity.slopes, rows),
-            )
-            error = take_rows(error, rows)
-    else:
-        shifts = RULES[lesson.rule](network, activity, error, lesson.strengths(network.depth))
+        shifts = shifts.with_values(_rows(shifts.values, rows))
+        activity, forward_pass = (
+            Activity(*(_rows(arrays, rows) for arrays in (one.rates, one.drives, one.slopes)))
+            for one in (activity, forward_pass)
+        )
+        targets = take_rows(targets, rows)
+    error = output_error(network, forward_pass, targets, lesson.loss)
     own = updates(network, activity, shifts)
-    reference = updates(network, activity, RULES["bp"](network, activity, error, 1.0))
+    exact = RULES["bp"](network, forward_pass, error, 1.0)
+    reference = updates(network, forward_pass, exact)
     compared = [
         agreement(one.weights, other.weights) for one, other in zip(own, reference, strict=True)
     ]
     return [(layer.cosine, layer.norm_ratio) for layer in compared]
 
 
-def clipped_targets(network: Network, lesson: Lesson, inputs: Array, targets: Array) -> np.ndarray:
+def inverse_errors(network: Network, lesson: Lesson, companions: Companions | None) -> np.ndarray:
+    """For each layer, how far the learned inverse of W is from one (`inverse_error`), (L,).
+
+    NaN in layer 1, which has none, and where the inverse is exact.
+    """
+    found = np.full(network.depth, np.nan)
+    if lesson.inverse == LEARNED and companions is not None:
+        for layer in range(2, network.depth + 1):
+            found[layer - 1] = float(inverse_error(network, model_of(companions), layer))
+    return found
+
+
+def clipped_targets(
+    network: Network,
+    lesson: Lesson,
+    inputs: Array,
+    targets: Array,
+    companions: Companions | None = None,
+) -> np.ndarray:
     """For each layer, the fraction of its targets that its units clip (`Activation.clips`), (L,).
 
     NaN where none is sent down: in layer 1, by back-propagation, and in units that clip nothing.
@@ -136,8 +158,7 @@ def clipped_targets(network: Network, lesson: Lesson, inputs: Array, targets: Ar
     if gain is None or all(unit.clips is None for unit in network.activations):
         return found
     activity = forward(network, inputs)
-    error = output_error(network, activity, targets, lesson.loss)
-    shifts = RULES[lesson.rule](network, activity, error, lesson.strengths(network.depth))
+    _, shifts, _ = teach(network, lesson, activity, targets, companions)
     strengths = per_layer(
         lesson.strengths(network.depth) if gain.incremental else 1.0, network.depth, up_to_one=True
     )

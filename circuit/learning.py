@@ -282,9 +282,9 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
         learner = replace(learner, companions=beside)
     steps = learner.steps - lesson.inverse_before  # of the network
     if steps < 0:
-        return replace(learner, steps=learner.steps + 1), Step(
-            loss, correct, None, (float("nan"),) * network.depth
-        )
+        nothing = loss * float("nan") if lesson.rule == CIRCUIT else None  # has settled
+        waited = replace(learner, steps=learner.steps + 1)
+        return waited, Step(loss, correct, nothing, (float("nan"),) * network.depth)
     activity, shifts, mask = teach(
         network, lesson, activity, targets, learner.companions, learner.steps
     )

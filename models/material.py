@@ -35,6 +35,8 @@ class Plan:
     widths : N_0 .. N_L
     activation, init : as in `network.initialise`
     output_activation : of the output layer; "same" for that of the others
+    auxiliary : whether units beyond the width of the layer above are auxiliary and all weights
+        square, or every layer reads all units below
     seeds : one for each network of the stack
     batch : images of a step, for each network
     batches_per_epoch : at most so many; None for all images
@@ -57,6 +59,7 @@ class Plan:
     activation: str = "leaky_relu"
     output_activation: str = "same"
     init: str = "orthogonal"
+    auxiliary: bool = True
     seeds: tuple[int, ...] = (1,)
     batch: int = 60
     batches_per_epoch: int | None = None
@@ -75,6 +78,13 @@ class Plan:
             raise CircuitError(
                 f"validation {self.validation:g} is outside [0, 1); use for example 0.1, or 0 to "
                 "choose by the test images"
+            )
+        inverted = self.lesson.inverse == "exact" and self.lesson.rule != "bp"
+        first = 0 if self.lesson.rule == "circuit" else 1  # of the widths that have to be equal
+        if inverted and not self.auxiliary and len({*self.widths[first:]}) > 1:
+            raise CircuitError(
+                f"widths {self.widths} without auxiliary units have no exact inverse; use a "
+                "learned inverse (--inverse learned), or --auxiliary yes"
             )
 
     @property
@@ -182,6 +192,7 @@ def initial_network(plan: Plan, n_outputs: int) -> Network:
             init=plan.init,
             activation=tuple(map(activation, plan.activations)),
             n_outputs=n_outputs,
+            auxiliary=plan.auxiliary,
             dtype=plan.precision,
         )
         for seed in plan.seeds

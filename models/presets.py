@@ -34,6 +34,15 @@ DEFAULTS: dict[str, Value] = {
     "readout": "shift",
     "gamma": 1e-3,
     "increments": "every",
+    "inverse": "exact",
+    "inverse_rate": 0.5,
+    "inverse_noise": 1.0,
+    "inverse_aim": "noisy",
+    "inverse_steps": 1,
+    "inverse_before": 0,
+    "correction": "yes",
+    "rate_noise": 0.0,
+    "auxiliary": "yes",
     "learning_rate": 4e-3,
     "orthogonality": 0.3,
     "orthogonality_of": "rows",
@@ -115,4 +124,6 @@ def resolve(name: str, rule: str, given: Mapping[str, Value]) -> dict[str, Value
     values = preset(name, rule) | dict(given)
     if name == "reference" and values["orthogonality"] == 0 and "init" not in given:
         values["init"] = "orthogonal"
+    if values["inverse"] == "learned" and "auxiliary" not in given:
+        values["auxiliary"] = "no"
     return values

@@ -150,12 +150,20 @@ def plan_of(settings: dict[str, Any], train_images: Images) -> Plan:
         rule=settings["rule"],
         feedback_strength=settings["gamma"],
         bias_correction=settings["bias_correction"] == "yes",
+        correction=settings["correction"] == "yes",
         **{
             name: settings[name]
             for name in (
                 "pathway",
                 "readout",
                 "increments",
+                "inverse",
+                "inverse_rate",
+                "inverse_noise",
+                "inverse_aim",
+                "inverse_steps",
+                "inverse_before",
+                "rate_noise",
                 "loss",
                 "learning_rate",
                 "orthogonality",
@@ -171,6 +179,7 @@ def plan_of(settings: dict[str, Any], train_images: Images) -> Plan:
         lesson=lesson,
         widths=tuple(settings["widths"] or [pixels] * (settings["depth"] + 2)),
         shuffled=settings["order"] == "shuffled",
+        auxiliary=settings["auxiliary"] == "yes",
         seeds=tuple(settings["seeds"]),
         **{
             name: settings[name]

@@ -208,13 +208,15 @@ def _begin_epoch(plan: Plan, material: Material, state: State) -> State:
 
 def _finish_epoch(plan: Plan, material: Material, state: State) -> State:
     """Evaluate, add to the history, and choose."""
-    network, epoch = state.learner.network, state.epoch + 1
+    learner, epoch = state.learner, state.epoch + 1
 
     row: Row = _or_failure(
         plan,
         f"after epoch {epoch}",
-        lambda: _epoch_row(plan, network, material, epoch),
-        lambda i: _epoch_row(alone(plan, i), single(network, plan, i), share(material, i), epoch),
+        lambda: _epoch_row(plan, learner, material, epoch),
+        lambda i: _epoch_row(
+            alone(plan, i), _one_learner(learner, plan, i), share(material, i), epoch
+        ),
     )
     seen = min(state.batch * plan.batch, state.orders.shape[1])
     for name, total in zip(BY_EPOCH, state.sums, strict=False):  # the first three
@@ -230,9 +232,10 @@ def _finish_epoch(plan: Plan, material: Material, state: State) -> State:
     return _choose(plan, replace(state, epoch=epoch, batch=0, history=history, at_rest=True))
 
 
-def _epoch_row(plan: Plan, network: Network, material: Material, epoch: int) -> Row:
+def _epoch_row(plan: Plan, learner: Learner, material: Material, epoch: int) -> Row:
     """Loss and accuracy on all three kinds of images, and the measures of every layer."""
     row: Row = {}
+    network = learner.network
     for name, inputs, targets, rows in (
         ("train", material.inputs, material.targets, material.part),
         ("validation", material.inputs, material.targets, material.validation),
@@ -245,20 +248,21 @@ def _epoch_row(plan: Plan, network: Network, material: Material, epoch: int) -> 
     if plan.measure_every == 0 or epoch % plan.measure_every:
         return row | dict.fromkeys(BY_LAYER, np.full((len(plan.seeds), network.depth), np.nan))
     measures = [
-        _measured(alone(plan, i), single(network, plan, i), share(material, i))
+        _measured(alone(plan, i), _one_learner(learner, plan, i), share(material, i))
         for i in range(len(plan.seeds))
     ]
     return row | {name: np.stack([one[name] for one in measures]) for name in BY_LAYER}
 
 
-def _measured(plan: Plan, network: Network, material: Material) -> Row:
+def _measured(plan: Plan, learner: Learner, material: Material) -> Row:
     """The measures of every layer of one network, `(L,)`."""
     with np.errstate(all="ignore"):
         return measure_layers(
-            network,
+            learner.network,
             plan.lesson,
             taken(plan, material.inputs, material.probe),
             taken(plan, material.targets, material.probe),
+            learner.companions,
         )
 
 
@@ -325,6 +329,9 @@ def _or_failure(
 
 
 def _one_learner(learner: Learner, plan: Plan, index: int) -> Learner:
+    if not plan.stacked:
+        return learner
+
     def own(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
         return tuple(array[index] for array in arrays)
 

@@ -43,6 +43,7 @@ def options() -> OneLineParser:
     )
     _add_network(parser)
     _add_learning(parser)
+    _add_inverse(parser)
     add("--seeds", type=at_least(0), nargs="+", default=[1], metavar="N", help=_SEEDS)
     add("--precision", choices=("float32", "float64"), help=f"of all numbers {_shown('precision')}")
     add(
@@ -125,7 +126,15 @@ def _add_network(parser: OneLineParser) -> None:
         type=at_least(1),
         nargs="+",
         metavar="N",
-        help="units of every layer, input first, not increasing; replaces --depth",
+        help="units of every layer, input first, not increasing unless with --auxiliary no; "
+        "replaces --depth",
+    )
+    add(
+        "--auxiliary",
+        choices=("yes", "no"),
+        help="whether units beyond the width of the layer above are read by nobody, so that all "
+        "weights are square and have an exact inverse; if not, every layer reads all units below "
+        "(default: no with --inverse learned, else yes)",
     )
     add(
         "--activation",
@@ -215,6 +224,64 @@ def _add_learning(parser: OneLineParser) -> None:
         "--order",
         choices=("shuffled", "stored"),
         help=f"in which an epoch takes the images {_shown('order')}",
+    )
+
+
+def _add_inverse(parser: OneLineParser) -> None:
+    """Options of a learned inverse, and of the noise with which shifts are read."""
+    add, number = parser.add_argument, at_least(None, float)
+    add(
+        "--inverse",
+        choices=("exact", "learned"),
+        help="what carries targets down: the exact inverse of the weights, or feedback weights "
+        "that start random and learn to invert them as a denoising auto-encoder (tp, itp, gait, "
+        f"circuit) {_shown('inverse')}",
+    )
+    add(
+        "--inverse-rate",
+        type=number,
+        metavar="R",
+        help=f"learning rate of the inverse, between 0 and 2 {_shown('inverse_rate')}",
+    )
+    add(
+        "--inverse-noise",
+        type=number,
+        metavar="S",
+        help="noise that the inverse learns from, in units of the rates' root mean square "
+        f"{_shown('inverse_noise')}",
+    )
+    add(
+        "--inverse-aim",
+        choices=("noisy", "clean"),
+        help="what the inverse learns to reconstruct: rates with their noise (Lee et al. 2015) or "
+        f"without it (denoising; Bengio 2014) {_shown('inverse_aim')}",
+    )
+    add(
+        "--inverse-steps",
+        type=at_least(0),
+        metavar="N",
+        help="steps of the inverse before each step of the network, from the same images; 0: it "
+        f"learns only beforehand {_shown('inverse_steps')}",
+    )
+    add(
+        "--inverse-before",
+        type=at_least(0),
+        metavar="N",
+        help="batches at the beginning from which the inverse learns alone "
+        f"{_shown('inverse_before')}",
+    )
+    add(
+        "--correction",
+        choices=("yes", "no"),
+        help="difference correction: a learned inverse sends down deviations alone, so that its "
+        f"errors of reconstruction cancel {_shown('correction')}",
+    )
+    add(
+        "--rate-noise",
+        type=number,
+        metavar="S",
+        help="standard deviation with which every shift is read, in units of the rates "
+        f"{_shown('rate_noise')}",
     )
 
 

@@ -23,6 +23,7 @@ from analysis.intervals import over_repetitions
 from analysis.learning import accuracies, labelled, write_table
 from analysis.progress import duration
 from circuit.arrays import to_numpy
+from circuit.learned_shifts import LEARNED
 from models.material import Material, Plan, batches_of_an_epoch, single
 from models.training import State
 from models.weights import save_network
@@ -216,10 +217,18 @@ def _description(plan: Plan, material: Material, settings: dict[str, Any]) -> st
     chosen_by = f"{material.validation.shape[1]} to choose by, " if plan.validation else ""
     *_, last = kinds = plan.activations
     units = kinds[0] if last == kinds[0] else f"{kinds[0]} with {last} outputs"
+    inverse = ""
+    if lesson.inverse == LEARNED:
+        inverse = (
+            f"inverse learned at rate {lesson.inverse_rate:g} from noise {lesson.inverse_noise:g} "
+            f"({lesson.inverse_aim}), {'with' if lesson.correction else 'without'} correction; "
+        )
+    if lesson.rate_noise > 0:
+        inverse += f"shifts read with noise {lesson.rate_noise:g}; "
     return (
         f"{NAMES[lesson.rule]} on {settings['dataset']}: {material.learning.shape[1]} images to "
         f"learn from, {chosen_by}{len(material.test_inputs)} to test on; layers {widths}, "
-        f"{units}, {plan.init} weights; learning rate {lesson.learning_rate:g}, lambda "
+        f"{units}, {plan.init} weights; {inverse}learning rate {lesson.learning_rate:g}, lambda "
         f"{lesson.orthogonality:g} ({lesson.orthogonality_of}), batch {plan.batch}, "
         f"{settings['epochs']} epochs, seed {seeds}, {plan.precision}, preset {settings['preset']}"
     )
