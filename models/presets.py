@@ -47,6 +47,10 @@ DEFAULTS: dict[str, Value] = {
     "orthogonality": 0.3,
     "orthogonality_of": "rows",
     "orthogonality_every": 1,
+    "orthogonality_by": "regulariser",
+    "lateral_rate": 0.3,
+    "lateral_during": "spontaneous",
+    "spontaneous_samples": 64,
     "beta1": 0.9,
     "beta2": 0.999,
     "epsilon": 1e-8,
@@ -102,6 +106,15 @@ QUICK: dict[str, dict[str, Value]] = {
     "tp": {"learning_rate": 3e-4, "orthogonality": 100.0},
 }
 
+# lateral inhibition in place of the regulariser, whatever the preset (docs/open_questions.md)
+LATERAL: dict[str, dict[str, Value]] = {
+    "inhibition": {"orthogonality": 1e-3, "lateral_rate": 0.02},
+    "whitening": {"orthogonality": 1e-3},
+    "populations": {"orthogonality": 1e-3},
+    "decorrelated_drives": {"orthogonality": 0.0, "lateral_rate": 1e-3},
+    "decorrelated_inputs": {"orthogonality": 0.0, "lateral_rate": 1e-2},
+}
+
 PRESETS = ("quick", "paper", "reference")
 
 
@@ -122,6 +135,9 @@ def resolve(name: str, rule: str, given: Mapping[str, Value]) -> dict[str, Value
     given : the options that somebody wrote; they win
     """
     values = preset(name, rule) | dict(given)
+    if values["orthogonality_by"] in LATERAL:
+        own = LATERAL[str(values["orthogonality_by"])]
+        values |= {"orthogonality_of": "rows"} | own | dict(given)
     if name == "reference" and values["orthogonality"] == 0 and "init" not in given:
         values["init"] = "orthogonal"
     if values["inverse"] == "learned" and "auxiliary" not in given:

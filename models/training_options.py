@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models.options import OneLineParser, at_least
-from models.presets import DEFAULTS, PRESETS, RULES, preset, resolve
+from models.presets import DEFAULTS, LATERAL, PRESETS, RULES, preset, resolve
 
 PROGRAM = "run_training"
 ACTIVATIONS = ("leaky_relu", "linear", "asinh", "tanh", "clipped_tanh")
@@ -204,6 +204,7 @@ def _add_learning(parser: OneLineParser) -> None:
         metavar="K",
         help=f"pull in every K-th step, K times as strongly {_shown('orthogonality_every')}",
     )
+    _add_lateral(parser)
     add("--beta1", type=number, help=f"of Adam: memory of the direction {_shown('beta1')}")
     add("--beta2", type=number, help=f"of Adam: memory of its square {_shown('beta2')}")
     add("--epsilon", type=number, help=f"of Adam {_shown('epsilon')}")
@@ -224,6 +225,39 @@ def _add_learning(parser: OneLineParser) -> None:
         "--order",
         choices=("shuffled", "stored"),
         help=f"in which an epoch takes the images {_shown('order')}",
+    )
+
+
+def _add_lateral(parser: OneLineParser) -> None:
+    """Options of lateral inhibition in place of the regulariser."""
+    add, number = parser.add_argument, at_least(None, float)
+    add(
+        "--orthogonality-by",
+        choices=("regulariser", *LATERAL),
+        help="what pulls weights towards orthogonality: Eq. 23 (regulariser), or local plasticity "
+        "alone. inhibition, whitening, populations: lateral inhibition teaches the synapses, with "
+        "the same lambda; between different units, also of each unit itself, or through "
+        "inhibitory cells. decorrelated_drives, decorrelated_inputs: it acts on the units, or on "
+        "what they read, without lambda. Each has a lambda and a lateral rate of its own by "
+        f"default {_shown('orthogonality_by')}",
+    )
+    add(
+        "--lateral-rate",
+        type=number,
+        metavar="R",
+        help=f"rate at which lateral synapses learn, per step {_shown('lateral_rate')}",
+    )
+    add(
+        "--lateral-during",
+        choices=("spontaneous", "task"),
+        help="inhibition teaches in phases of spontaneous activity, or from the images "
+        f"{_shown('lateral_during')}",
+    )
+    add(
+        "--spontaneous-samples",
+        type=at_least(1),
+        metavar="N",
+        help=f"patterns of spontaneous activity in a step {_shown('spontaneous_samples')}",
     )
 
 

@@ -23,7 +23,10 @@ from analysis.intervals import over_repetitions
 from analysis.learning import accuracies, labelled, write_table
 from analysis.progress import duration
 from circuit.arrays import to_numpy
+from circuit.decorrelation import PLACES
+from circuit.lateral import REGULARISER
 from circuit.learned_shifts import LEARNED
+from circuit.learning import Lesson
 from models.material import Material, Plan, batches_of_an_epoch, single
 from models.training import State
 from models.weights import save_network
@@ -229,9 +232,18 @@ def _description(plan: Plan, material: Material, settings: dict[str, Any]) -> st
         f"{NAMES[lesson.rule]} on {settings['dataset']}: {material.learning.shape[1]} images to "
         f"learn from, {chosen_by}{len(material.test_inputs)} to test on; layers {widths}, "
         f"{units}, {plan.init} weights; {inverse}learning rate {lesson.learning_rate:g}, lambda "
-        f"{lesson.orthogonality:g} ({lesson.orthogonality_of}), batch {plan.batch}, "
+        f"{lesson.orthogonality:g} ({_pull(lesson)}), batch {plan.batch}, "
         f"{settings['epochs']} epochs, seed {seeds}, {plan.precision}, preset {settings['preset']}"
     )
+
+
+def _pull(lesson: Lesson) -> str:
+    """What pulls the weights towards orthogonality, in words."""
+    by = lesson.orthogonality_by
+    if by == REGULARISER:
+        return lesson.orthogonality_of
+    words = f"by {by.replace('_', ' ')} at rate {lesson.lateral_rate:g}"
+    return words if by in PLACES else f"{words}, {lesson.lateral_during}"
 
 
 def _marks(state: State) -> str:
