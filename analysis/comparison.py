@@ -23,6 +23,12 @@ MARGIN = 0.01  # a percentage point
 REFERENCE = "bp"
 RULES = ("bp", "gait", "circuit", "itp", "tp")
 NAMES = {"bp": "BP", "gait": "GAIT-prop", "circuit": "circuit", "itp": "ITP", "tp": "TP"}
+DATASETS = {
+    "digits": "digits",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "kmnist": "KMNIST",
+}
 LEVEL_WITH, BEHIND, AHEAD, OPEN = "level", "behind", "ahead", "undecided"
 COSINE = "cosine, layer 1"
 ACCURACIES = {  # name of the variable -> word in tables
@@ -185,9 +191,58 @@ def _rows(group: Group) -> Iterator[list[str]]:
             row.append(difference.verdict())
             cosine = float(over_repetitions(group.accuracy(rule, "alignment")[:, -1, 0])[0])
             row.append(f"{cosine:.2f}" if np.isfinite(cosine) else "-")
-        failed = sum(str(status) != "completed" for status in runs["status"].values)
-        row[-2] += f"; {failed} of {len(runs['status'])} failed" if failed else ""
+        row[-2] += _failures(runs)
         yield row
+
+
+def _failures(runs: xr.Dataset) -> str:
+    """How many of the runs did not end well, in words that follow others; empty if none."""
+    failed = sum(str(status) != "completed" for status in runs["status"].values)
+    return f"; {failed} of {len(runs['status'])} failed" if failed else ""
+
+
+def interval_groups(data: xr.Dataset) -> dict[tuple[str, str], dict[int, xr.Dataset]]:
+    """For each data set and rule the runs by k, the regulariser being applied in every k-th step:
+    in ascending order of k and of seeds, only seeds that every k has.
+    """
+    found: dict[tuple[str, str], dict[int, xr.Dataset]] = {}
+    for every in np.unique(data["orthogonality_every"].values):
+        part = data.isel(cell=data["orthogonality_every"].values == every)
+        for group in groups(part):
+            for rule, runs in group.runs.items():
+                found.setdefault((group.dataset, rule), {})[int(every)] = runs
+    for key, by_every in found.items():
+        common = set.intersection(*({*one["seed"].values.tolist()} for one in by_every.values()))
+        found[key] = {
+            every: runs.isel(cell=[seed in common for seed in runs["seed"].values.tolist()])
+            for every, runs in by_every.items()
+        }
+    return found
+
+
+def interval_findings(data: xr.Dataset) -> list[str]:
+    """A table in Markdown of the same runs with the regulariser in every k-th step: accuracy,
+    difference from k = 1 seed by seed, and how far from orthogonal the weights ended.
+    """
+    columns = ["data set", "rule", "learning rate", "lambda", "k", "seeds", "test, chosen epoch"]
+    columns += ["minus k = 1", "so", "distance from orthogonality"]
+    lines = [_row(columns), _row(["---"] * len(columns))]
+    for (dataset, rule), by_every in interval_groups(data).items():
+        for every, runs in by_every.items():
+            rate, strength = (f"{runs[n].values[0]:g}" for n in ("learning_rate", "orthogonality"))
+            row = [dataset, NAMES[rule], rate, strength, str(every), str(runs.sizes["cell"])]
+            accuracy = runs["test_accuracy_chosen"].values
+            mean, half = over_repetitions(accuracy)
+            row.append(_interval(float(mean), float(half)))
+            difference = paired_difference(accuracy, by_every[1]["test_accuracy_chosen"].values)
+            shown = every > 1
+            row.append(_interval(difference.mean, difference.half, "+") if shown else "")
+            row.append((difference.verdict() if shown else "") + _failures(runs))
+            last = xr.DataArray(runs["epochs"].values, dims="cell")  # data sets differ in it
+            away = runs["orthogonality_distance"].sel(epoch=last).values
+            row.append(f"{float(np.nanmean(away)):.3f}" if np.isfinite(away).any() else "-")
+            lines.append(_row(row))
+    return lines
 
 
 def best_of_grid(data: xr.Dataset) -> dict[tuple[str, str], tuple[float, float, float]]:

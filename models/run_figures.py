@@ -1,4 +1,5 @@
-"""Figures 2 and 3 of the paper and its grid search: training runs, pictures, tables.
+"""Figures 2 and 3 of the paper, its grid search, and the regulariser now and then: training runs,
+pictures, tables.
 
 Owns the way from options to result files, pictures and tables. Does not own which runs a figure
 needs (`models.studies.training`), the running of cells (`analysis.sweep`), the comparison of rules
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from analysis.sweep import Study
 
 PROGRAM = "run_figures"
-FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid")  # in this order; each whole before the next
+FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid", "every")  # in this order, one by one
 ALL = "all"
 
 
@@ -37,8 +38,8 @@ def options() -> OneLineParser:
         prog=PROGRAM,
         description="Train networks by BP, GAIT-prop, the circuit, ITP and TP, and draw the "
         "paper's figures of it. fig2a: depths. fig2b: three data sets. fig2c: linear networks. "
-        "fig3: narrowing layers. grid: learning rate and lambda, judged on validation images. See "
-        "docs/results.md.",
+        "fig3: narrowing layers. grid: learning rate and lambda, judged on validation images. "
+        "every: the pull towards orthogonal weights in every k-th step. See docs/results.md.",
         epilog="What is done is kept: run the same command again to go on. Exit status: 0 every "
         "run is recorded, whatever its status; 1 some are missing; 2 bad input; 130 interrupted.",
     )
@@ -63,7 +64,7 @@ def options() -> OneLineParser:
         choices=("digits", "mnist", "fashion_mnist", "kmnist"),
         metavar="NAME",
         help="digits, mnist, fashion_mnist, kmnist: in place of those of the scale; the first is "
-        "also that of fig2a, of the grid and of the curves of fig3",
+        "also that of fig2a, of the grid, of every (beside digits) and of the curves of fig3",
     )
     add(
         "--data-dir",
@@ -149,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(chosen: argparse.Namespace, began: float) -> int:
     """Everything between the options and the exit status."""
     from analysis import records
-    from analysis.comparison import grid_findings, tables
+    from analysis.comparison import grid_findings, interval_findings, tables
     from analysis.figures import canvas
     from analysis.figures.results import FIGURES as DRAWINGS
     from models.studies.training import OWN
@@ -162,7 +163,7 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     studies = {} if chosen.figures_only else {name: _study(name, chosen) for name in names}
     if studies:
         _check(chosen, studies)
-    missing = False
+    missing, findings = False, {"grid": grid_findings, "every": interval_findings}
     with _processes(chosen, list(studies.values()), folder) as address:
         for name in names:
             if chosen.figures_only:
@@ -173,8 +174,7 @@ def run(chosen: argparse.Namespace, began: float) -> int:
             print(_statuses(name, data))
             canvas.save(DRAWINGS[name](data), folder, name, pdf=chosen.pdf)
             if not chosen.quiet:
-                found = grid_findings(data) if name == "grid" else tables(data)
-                print("", *found, "", sep="\n", flush=True)
+                print("", *findings.get(name, tables)(data), "", sep="\n", flush=True)
     if not chosen.quiet:
         seconds = time.perf_counter() - began
         print(f"Results and pictures of {', '.join(names)} in {folder}, {seconds:.0f} s.")

@@ -358,6 +358,32 @@ def invented(*, rule, seed, epochs, widths, **_):
     return xr.Dataset(curves | numbers | {"status": "completed"}, {"epoch": range(epochs + 1)})
 
 
+def now_and_then(*, orthogonality_every, seed, **cell):
+    """A run with a known loss by a regulariser that is applied now and then."""
+    loss = 0.03 if orthogonality_every == 10 else 0.001 * (orthogonality_every - 1)
+    run = invented(seed=seed, **cell).drop_vars("status") - loss * (1 + 0.01 * (-1) ** seed)
+    shape = (cell["epochs"] + 1, cell["widths"].count("-"))
+    distance = xr.DataArray(np.full(shape, 0.01 * orthogonality_every), dims=("epoch", "layer"))
+    return run.assign(orthogonality_distance=distance, status="completed")
+
+
+def test_the_regulariser_now_and_then_against_every_step(tmp_path):
+    """All else equal, seed by seed."""
+    study = training.study("every", "laptop", seeds=(1, 2, 3))
+    rests = {
+        tuple((k, v) for k, v in cell.items() if k != "orthogonality_every") for cell in study.cells
+    }
+    assert len(study.cells) == 3 * len(rests)
+    assert all(cell["orthogonality"] > 0 for cell in study.cells)
+    data = sweep.run(replace(study, measure=now_and_then), tmp_path, workers=0, quiet=True)
+    table = [line.split(" | ") for line in comparison.interval_findings(data)[2:]]
+    assert len(table) == 2 * 3 * len(training.RULES)
+    for row in table:
+        loss, verdict = {"1": ("", ""), "4": ("-0.30", "level"), "10": ("-3.00", "behind")}[row[4]]
+        assert (row[7].split(" +- ")[0], row[8], row[9]) == (loss, verdict, f"0.{row[4]:0>2}0 |")
+    assert "10 behind, 10 level" in pictures.intervals(data).get_suptitle()
+
+
 @pytest.mark.parametrize("name", ["fig2a", "fig2b", "fig2c", "fig3"])
 def test_known_differences_are_found_and_drawn(name, tmp_path):
     study = replace(training.study(name, "laptop"), measure=invented)

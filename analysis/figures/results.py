@@ -1,7 +1,8 @@
 """Pictures of networks that learn: Figures 2 and 3 of the paper, and the grid search.
 
 Owns what `run_figures` shows, drawn from `fig2a.nc`, `fig2b.nc`, `fig2c.nc`, `fig3.nc` and
-`grid.nc`. Does not own the look (`canvas`) nor the comparison (`analysis.comparison`).
+`grid.nc`. Does not own the look (`canvas`), the comparison (`analysis.comparison`) nor the picture
+of the regulariser (`regulariser`).
 
 Accuracies stand on a logarithmic axis of the error, best on top, so that half the errors are the
 same step everywhere. Bands and bars are 95 % intervals of Student's t over seeds.
@@ -17,6 +18,7 @@ import xarray as xr
 from analysis.comparison import (
     AHEAD,
     BEHIND,
+    DATASETS,
     LEVEL_WITH,
     MARGIN,
     NAMES,
@@ -35,17 +37,12 @@ from analysis.figures.canvas import (
     panels,
     styled,
 )
+from analysis.figures.regulariser import intervals
 from analysis.intervals import over_repetitions
 
 WIDTHS = {"bp": 5.0, "gait": 2.4, "circuit": 1.2, "itp": 1.8, "tp": 1.8}
 DASHES = {"bp": "-", "gait": "-", "circuit": "--", "itp": "-.", "tp": ":"}
 MARKERS = {"bp": "D", "gait": "o", "circuit": "x", "itp": "s", "tp": "^"}
-DATASETS = {
-    "digits": "digits",
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "kmnist": "KMNIST",
-}
 UNITS = {"leaky_relu": "leaky-ReLU", "linear": "linear"}
 TICKS = (0, 30, 50, 60, 70, 80, 85, 90, 95, 98, 99, 99.5, 99.8, 99.9)  # accuracies in %
 LEAST_ERROR = 0.05  # in %; fewer errors are drawn here, for a logarithm has no zero
@@ -152,6 +149,7 @@ FIGURES: dict[str, Callable[[xr.Dataset], Figure]] = {
     "fig2c": linear,
     "fig3": shapes,
     "grid": grid_search,
+    "every": intervals,
 }
 
 

@@ -1,4 +1,5 @@
-"""Networks that learn: the training runs behind Figures 2 and 3 and the grid search.
+"""Networks that learn: the training runs behind Figures 2 and 3, the grid search, and what it costs
+to pull weights towards orthogonality in every k-th step only.
 
 Owns which runs a figure needs at a scale, and what is kept of one. Does not own training
 (`models.training`), the comparison of rules (`analysis.comparison`) nor the pictures
@@ -7,15 +8,13 @@ Owns which runs a figure needs at a scale, and what is kept of one. Does not own
 One cell is one training run of one seed. All figures draw on one study, "training", so a run that
 two figures show is made once.
 
-The learning rate and lambda of every rule and scale stand in `SCALES`. Those of scale laptop were
-found by figure "grid" at that scale, on validation images (docs/results.md); those of scale paper
-are the authors' own (`presets.CHOSEN`).
+How large runs are, and the learning rate and lambda of every rule, stand in `scales`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -31,115 +30,14 @@ from circuit.learning import Lesson
 from models import images, presets
 from models.images import Images
 from models.material import Plan, prepare
+from models.studies.scales import IMAGE_SETS, RULES, SCALES, Scale
 from models.training import TrainingFailed, begin, train
 
-FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid")  # in the order in which they are trained
+FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid", "every")  # as they are trained
 OWN = ("fig2a", "fig2b", "fig3")  # figures that have a learning rate and lambda for every rule
-RULES = ("bp", "gait", "circuit", "itp", "tp")
-IMAGE_SETS = ("mnist", "fashion_mnist", "kmnist")
 NARROWING = (784, 784, 500, 200, 10)  # Fig. 3B
 COMPLETED = "completed"
 FAILED = "training failed"  # how the status of a run begins whose weights became useless
-
-Chosen = dict[str, tuple[float, float]]  # rule -> learning rate, lambda
-
-
-@dataclass(frozen=True)
-class Scale:
-    """What a scale leaves of the paper's figures.
-
-    Attributes
-    ----------
-    datasets : the first of them where the paper has MNIST alone
-    pooling : images of 28 x 28 pixels are averaged over squares of so many pixels a side
-    depths : of Fig. 2A
-    depth : hidden layers of Fig. 2B, 2C and the grid
-    epochs, batch, train_images, seeds : of every run; None for all images
-    leaky_relu, linear : best learning rate and lambda of each rule; linear networks have lambda 0
-    same : learning rate and lambda for all rules, weights being kept near orthogonal
-    grid_rates, grid_lambdas, grid_epochs, grid_seeds : of the grid search
-    """
-
-    datasets: tuple[str, ...]
-    pooling: int
-    depths: tuple[int, ...]
-    depth: int
-    epochs: int
-    batch: int
-    train_images: int | None
-    seeds: tuple[int, ...]
-    leaky_relu: Chosen
-    linear: Chosen
-    same: tuple[float, float]
-    grid_rates: tuple[float, ...]
-    grid_lambdas: tuple[float, ...]
-    grid_epochs: int
-    grid_seeds: tuple[int, ...]
-
-
-AUTHORS: Chosen = {
-    rule: (float(str(values["learning_rate"])), float(str(values["orthogonality"])))
-    for rule, values in presets.CHOSEN.items()
-}
-SCALES: dict[str, Scale] = {
-    "smoke": Scale(
-        datasets=("digits",),
-        pooling=1,
-        depths=(1, 2),
-        depth=2,
-        epochs=3,
-        batch=30,
-        train_images=400,
-        seeds=(1, 2),
-        leaky_relu=dict.fromkeys(RULES, (2e-3, 0.0)) | {"tp": (5e-4, 0.0)},
-        linear=dict.fromkeys(RULES, (2e-3, 0.0)),
-        same=(2e-3, 0.1),
-        grid_rates=(5e-4, 2e-3),
-        grid_lambdas=(0.0, 0.1),
-        grid_epochs=2,
-        grid_seeds=(1,),
-    ),
-    "laptop": Scale(
-        datasets=IMAGE_SETS,
-        pooling=2,
-        depths=(1, 2, 3, 4),
-        depth=4,
-        epochs=5,
-        batch=60,
-        train_images=12000,
-        seeds=(1, 2, 3),
-        leaky_relu={
-            "bp": (3e-3, 0.0),
-            "gait": (1e-3, 0.0),
-            "circuit": (1e-3, 0.0),
-            "itp": (1e-3, 1.0),
-            "tp": (1e-3, 10.0),
-        },
-        linear=dict.fromkeys(RULES, (3e-4, 0.0)),
-        same=(1e-3, 0.1),
-        grid_rates=(1e-4, 3e-4, 1e-3, 3e-3),
-        grid_lambdas=(0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1000.0),
-        grid_epochs=2,
-        grid_seeds=(101,),
-    ),
-    "paper": Scale(
-        datasets=IMAGE_SETS,
-        pooling=1,
-        depths=(1, 2, 3, 4),
-        depth=4,
-        epochs=100,
-        batch=60,
-        train_images=None,
-        seeds=(1, 2, 3, 4, 5),
-        leaky_relu=AUTHORS,
-        linear={rule: (rate, 0.0) for rule, (rate, _) in AUTHORS.items()},
-        same=(1e-4, 0.1),
-        grid_rates=(1e-5, 1e-4, 1e-3),
-        grid_lambdas=(0.0, 0.1, 10.0, 1000.0),
-        grid_epochs=100,
-        grid_seeds=(101,),
-    ),
-}
 
 
 def study(
@@ -169,7 +67,8 @@ def study(
         sizes = replace(sizes, leaky_relu=dict.fromkeys(RULES, sizes.same))
     sizes = replace(sizes, datasets=tuple(datasets or sizes.datasets))
     if seeds is not None:
-        sizes = replace(sizes, seeds=tuple(seeds), grid_seeds=tuple(seeds))
+        chosen = tuple(seeds)
+        sizes = replace(sizes, seeds=chosen, grid_seeds=chosen, every_seeds=chosen)
     common: Cell = {"data_dir": data_dir, "device": device}
     return Study("training", tuple(common | cell for cell in CELLS[figure](sizes)), measure)
 
@@ -232,12 +131,43 @@ def _grid(sizes: Scale) -> list[Cell]:
     ]
 
 
+def _every(sizes: Scale) -> list[Cell]:
+    """Every rule with the pull towards orthogonality in each k-th step: digits as in preset quick,
+    and the first data set as elsewhere, where lambda is that of `same` or the rule's own if larger.
+    """
+    first = sizes.datasets[0]
+    ((_, widths),) = _fixed(sizes, [first], sizes.depth)
+    cells = []
+    for seed, rule in product(sizes.every_seeds, RULES):
+        rate, strength = sizes.same[0], max(sizes.same[1], sizes.leaky_relu[rule][1])
+        runs = [_cell(sizes, first, widths, "leaky_relu", rule, rate, strength, sizes.epochs, seed)]
+        if first != "digits":
+            runs.append(_cell_of_preset(rule, sizes.every_epochs_of_digits, seed))
+        cells += [run | {"orthogonality_every": k} for run, k in product(runs, sizes.every)]
+    return cells
+
+
+def _cell_of_preset(rule: str, epochs: int, seed: int) -> Cell:
+    """Digits with the values of preset quick."""
+    values: dict[str, Any] = presets.preset("quick", rule)
+    names = ("activation", "gamma", "learning_rate", "orthogonality", "batch", "train_images")
+    return {name: values[name] for name in (*names, "validation")} | {
+        "dataset": "digits",
+        "pooling": 1,
+        "widths": fixed_width(64, values["depth"]),
+        "rule": rule,
+        "epochs": epochs,
+        "seed": seed,
+    }
+
+
 CELLS: dict[str, Any] = {
     "fig2a": _depths,
     "fig2b": _image_sets,
     "fig2c": _linear,
     "fig3": _shapes,
     "grid": _grid,
+    "every": _every,
 }
 
 
@@ -301,6 +231,7 @@ def measure(
     validation: float,
     seed: int,
     device: str | None,
+    orthogonality_every: int = 1,
 ) -> xr.Dataset:
     """One training run: float32, orthogonal initial weights, bias-corrected Adam, Eq. 23 of rows.
 
@@ -327,6 +258,7 @@ def measure(
         feedback_strength=gamma,
         learning_rate=learning_rate,
         orthogonality=orthogonality,
+        orthogonality_every=orthogonality_every,
     )
     plan = Plan(
         lesson=lesson,
