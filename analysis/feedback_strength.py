@@ -10,7 +10,6 @@ the fraction stands beside them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,12 @@ import xarray as xr
 
 from analysis import stability
 from analysis.alignment import agreement
-from circuit.arrays import put_rows, row_norms, take_rows, to_numpy
+from analysis.settled import Settled, settle_directly, settle_most
+from circuit.arrays import row_norms, to_numpy
 from circuit.dynamics import Trial, balance, dense_jacobian
-from circuit.equilibrium import Equilibrium, settle
 from circuit.errors import NotFinite, TargetOutOfRange
 from circuit.feedback import closed_form_gain
+from circuit.linearised import linearised
 from circuit.network import Network
 from circuit.plasticity import Update, updates
 from circuit.rules import RULES
@@ -31,114 +31,10 @@ from circuit.shifts import Shifts
 from circuit.verification import Status
 
 READOUTS = ("shift", "mismatch")
-# Steps that methods may take, so that images without an equilibrium do not cost more than all
-# others: of `direct`, and of what is tried on the images that it leaves. In the GAIT circuit with
-# kinks nothing settled more than next to none of those (docs/feedback_strength.md).
-STEPS_OF_DIRECT = {
-    ("smooth", "itp"): 16,
-    ("smooth", "gait"): 16,
-    ("kinked", "itp"): 100,
-    ("kinked", "gait"): 10,
-}
-SECOND = {
-    ("smooth", "itp"): ("newton", 8),
-    ("smooth", "gait"): ("newton", 8),
-    ("kinked", "itp"): ("sweep", 400),
-}
 LARGEST_SPECTRAL_ERROR = 0.05  # of 1/tau, the leak of a unit: beyond it an eigenvalue is not given
 MEASURED = "measured"
-
-
-@dataclass(frozen=True, eq=False)
-class Settled:
-    """The images of a trial that came to rest.
-
-    Attributes
-    ----------
-    trial : of those images only, or of the whole batch where none did
-    shifts, mismatches : theirs
-    statuses : of all images, in the order of the batch
-    images : places in the batch of those that came to rest
-    """
-
-    trial: Trial
-    shifts: Shifts
-    mismatches: Shifts
-    statuses: tuple[Status, ...]
-    images: tuple[int, ...]
-
-    @property
-    def fraction(self) -> float:
-        """Of the batch that came to rest."""
-        return len(self.images) / len(self.statuses)
-
-    @property
-    def status(self) -> str:
-        """One word or two for all of it."""
-        if len(self.images) == len(self.statuses):
-            return Status.CONVERGED.value
-        if self.images:
-            return "settled in part"
-        return next(status.value for status in Status if status in self.statuses)
-
-    def read_out(self, readout: str) -> Shifts:
-        """The layers' local error signals, "shift" or "mismatch"."""
-        return self.shifts if readout == "shift" else self.mismatches
-
-
-@np.errstate(all="ignore")  # images that ran out of range are left out, not printed
-def settle_most(trial: Trial) -> Settled:
-    """Bring as many images to rest as `direct` can, and after it the method in `SECOND`.
-
-    An image that neither can settle keeps the status that `direct` gave it: within their budgets
-    no equilibrium was found, which is not to say that there is none.
-    """
-    record = _settle_directly(trial)
-    second_method = SECOND.get((_kind(trial.network), trial.circuit.pathway.name))
-    statuses = list(record.sample_status)
-    shifts, mismatches = record.shifts, record.mismatches
-    left = [i for i, status in enumerate(statuses) if status is not Status.CONVERGED]
-    if left and second_method is not None:
-        name, steps = second_method
-        second = settle(trial.samples(left), name, max_steps=steps, must_converge=False)
-        for place, status in enumerate(second.sample_status):
-            if status is Status.CONVERGED:
-                statuses[left[place]] = status
-        shifts = _with_rows(shifts, left, second.shifts)
-        mismatches = _with_rows(mismatches, left, second.mismatches)
-    images = tuple(i for i, status in enumerate(statuses) if status is Status.CONVERGED)
-
-    if len(images) in {0, len(statuses)}:
-        return Settled(trial, shifts, mismatches, tuple(statuses), images)
-
-    def chosen(found: Shifts) -> Shifts:
-        return found.with_values(tuple(take_rows(value, images) for value in found.values))
-
-    return Settled(
-        trial.samples(images), chosen(shifts), chosen(mismatches), tuple(statuses), images
-    )
-
-
-def _settle_directly(trial: Trial) -> Equilibrium:
-    """By the default method, within its budget."""
-    steps = STEPS_OF_DIRECT[_kind(trial.network), trial.circuit.pathway.name]
-    return settle(trial, "direct", max_steps=steps, must_converge=False)
-
-
-def _kind(network: Network) -> str:
-    """Whether units curve or bend at a kink (or, linear, do neither)."""
-    return "kinked" if all(unit.piecewise_linear for unit in network.activations) else "smooth"
-
-
-def _with_rows(shifts: Shifts, rows: list[int], others: Shifts) -> Shifts:
-    """`shifts` with those of some samples replaced, in the scales of `shifts`."""
-    values = [
-        put_rows(value, rows, other * own.over(scale).value)
-        for value, other, scale, own in zip(
-            shifts.values, others.values, shifts.scales, others.scales, strict=True
-        )
-    ]
-    return shifts.with_values(tuple(values))
+ABSCISSAS_ONLY = "abscissas only"
+NOT_CONVERGED = "ARPACK did not converge"
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what overflows is refused, not printed
@@ -279,7 +175,7 @@ def first_crossing(
 
     def crosses(gamma: float) -> bool:
         trial = trial_at(gamma)
-        record = _settle_directly(trial)
+        record = settle_directly(trial)
         if not record.converged:
             return True
         statuses = record.sample_status
@@ -314,51 +210,79 @@ def stability_measures(settled: Settled, largest_units: int = 320) -> xr.Dataset
 
     Parameters
     ----------
-    largest_units : beyond so many units nothing is computed, for it costs n^3
+    largest_units
+        Up to so many units everything is computed, from the Jacobian as a matrix, which costs n^3;
+        beyond, from products with it, the two abscissas.
 
     Returns
     -------
     `spectral_abscissa`, `euler_step` with `..._error`, what rounding may have done to them (NaN
     where that is over 0.05); `numerical_abscissa`; `transient_growth`, of rates; `settling_time`
-    (layer), within 1e-3 of the end, from the forward pass; and `stability`, "measured" or the
-    reason why all of it is NaN. See `analysis.stability`.
+    (layer), within 1e-3 of the end, from the forward pass; and `stability`, "measured" or what is
+    NaN and why. See `analysis.stability`.
     """
-    trial, widths = settled.trial, settled.trial.network.widths[1:]
-    names = (
-        "spectral_abscissa",
-        "spectral_abscissa_error",
-        "euler_step",
-        "euler_step_error",
-        "numerical_abscissa",
-        "transient_growth",
+    widths = settled.trial.network.widths[1:]
+    values: dict[str, Any] = dict.fromkeys(
+        (
+            "spectral_abscissa",
+            "spectral_abscissa_error",
+            "euler_step",
+            "euler_step_error",
+            "numerical_abscissa",
+            "transient_growth",
+        ),
+        np.nan,
     )
-    values: dict[str, Any] = dict.fromkeys(names, np.nan)
-    times, note = np.full(len(widths), np.nan), MEASURED
+    values["settling_time"] = ("layer", np.full(len(widths), np.nan))
     if not settled.images:
-        note = "no image settled"
-    elif sum(widths) > largest_units:
-        note = f"more than {largest_units} units"
-    else:
-        tau = trial.circuit.time_constants[0]
-        jacobian = tau * to_numpy(dense_jacobian(trial, settled.shifts))
-        found = stability.spectrum(jacobian)
-        values["spectral_abscissa_error"] = found.abscissa_error
-        values["euler_step_error"] = found.euler_step_error
-        if found.abscissa_error <= LARGEST_SPECTRAL_ERROR:
-            values["spectral_abscissa"] = found.abscissa
-        if found.euler_step_error <= LARGEST_SPECTRAL_ERROR:
-            values["euler_step"] = found.euler_step
-        values["numerical_abscissa"] = stability.numerical_abscissa(jacobian)
-        values["transient_growth"] = stability.transient_growth(jacobian)
-        ends = [settled.shifts.absolute(layer)[0] for layer in range(1, len(widths) + 1)]
-        sizes = [float(row_norms(end)) for end in ends]
-        if all(sizes):
-            times = stability.settling_times(
-                stability.in_units_of(jacobian, sizes, widths),
-                np.concatenate([end / size for end, size in zip(ends, sizes, strict=True)]),
-                widths,
-            )
-    return xr.Dataset(values | {"settling_time": ("layer", times), "stability": note})
+        return xr.Dataset(values | {"stability": "no image settled"})
+    if sum(widths) > largest_units:
+        return xr.Dataset(values | _from_products(settled))
+    return xr.Dataset(values | _from_matrix(settled))
+
+
+def _from_matrix(settled: Settled) -> dict[str, Any]:
+    """All measures, for a circuit that is small enough."""
+    trial, widths = settled.trial, settled.trial.network.widths[1:]
+    tau = trial.circuit.time_constants[0]
+    jacobian = tau * to_numpy(dense_jacobian(trial, settled.shifts))
+    found = stability.spectrum(jacobian)
+    values: dict[str, Any] = {
+        "spectral_abscissa_error": found.abscissa_error,
+        "euler_step_error": found.euler_step_error,
+        "numerical_abscissa": stability.numerical_abscissa(jacobian),
+        "transient_growth": stability.transient_growth(jacobian),
+        "stability": MEASURED,
+    }
+    if found.abscissa_error <= LARGEST_SPECTRAL_ERROR:
+        values["spectral_abscissa"] = found.abscissa
+    if found.euler_step_error <= LARGEST_SPECTRAL_ERROR:
+        values["euler_step"] = found.euler_step
+    ends = [settled.shifts.absolute(layer)[0] for layer in range(1, len(widths) + 1)]
+    sizes = [float(row_norms(end)) for end in ends]
+    if all(sizes):
+        times = stability.settling_times(
+            stability.in_units_of(jacobian, sizes, widths),
+            np.concatenate([end / size for end, size in zip(ends, sizes, strict=True)]),
+            widths,
+        )
+        values["settling_time"] = ("layer", times)
+    return values
+
+
+def _from_products(settled: Settled) -> dict[str, Any]:
+    """The abscissas, for a circuit of any size."""
+    circuit = linearised(settled.trial, settled.shifts)
+    tau = settled.trial.circuit.time_constants[0]
+    generator = np.random.default_rng(circuit.units)  # any start will do, but always the same
+    # eigenvalues do not depend on units, and are found best in those that make J nearly symmetric
+    leading = stability.leading_eigenvalue(circuit.balanced().operator(tau), generator)
+    growth = stability.largest_initial_growth(circuit.operator(tau), generator)
+    values = {"spectral_abscissa_error": leading.error, "numerical_abscissa": growth}
+    if leading.error <= LARGEST_SPECTRAL_ERROR:
+        values["spectral_abscissa"] = leading.value.real
+    found = np.isfinite([leading.error, growth]).all()
+    return values | {"stability": ABSCISSAS_ONLY if found else NOT_CONVERGED}
 
 
 def measures(trial: Trial, *, largest_units: int = 320) -> xr.Dataset:

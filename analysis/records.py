@@ -80,7 +80,8 @@ def write_dataset(path: Path, dataset: xr.Dataset) -> None:
 def read_dataset(path: Path) -> xr.Dataset:
     """Read such a file into memory. Raises `CircuitError` naming the file where it is none."""
     try:
-        with xr.open_dataset(path, engine="scipy") as dataset:
+        # SciPy would map the file into memory, and warn where an array outlives it
+        with xr.open_dataset(path, engine="scipy", mmap=False) as dataset:
             return dataset.load()
     except (OSError, ValueError, TypeError) as error:
         raise CircuitError(f"{path} is no NetCDF file of this project ({error})") from None

@@ -1,10 +1,12 @@
 """How fast, how surely and along which detours a linearised circuit comes to rest.
 
 Owns measures of one Jacobian J, a square matrix with dx/dt = J x for a deviation x. Does not own
-Jacobians (`circuit.dynamics.dense_jacobian`) nor what is done with the measures.
+Jacobians (`circuit.dynamics.dense_jacobian`, `circuit.linearised`) nor what is done with the
+measures.
 
-All functions take J as a NumPy array (n, n) in inverse units of some time, in which their times are
-then given too: J tau gives times in units of tau.
+Functions take J as a NumPy array (n, n), the last two as a SciPy LinearOperator with a transpose,
+in inverse units of some time, in which their times are then given too: J tau gives times in units
+of tau.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import eig, eigh, eigvalsh, expm
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, eigsh
 
 from circuit.errors import CircuitError
 
@@ -22,6 +25,21 @@ DOUBLINGS = 22  # after which the look ahead ends, at 16 * 2^22 first steps
 FIRST_STEP = 0.1  # of the scan for transient growth, in units of 1 / |J|
 LARGEST_GROWTH = 1e70  # fourth powers of larger entries would leave the range of floats
 POWER_STEPS = 4  # multiplications with E'E at each instant; the vector of the last one is kept
+BASIS = 40  # Krylov vectors that ARPACK keeps; the more, the fewer restarts
+RESTARTS = 300
+EIGENVALUE_ACCURACY = 1e-9  # relative, asked of ARPACK
+GROWTH_ACCURACY = 1e-5
+
+
+@dataclass(frozen=True)
+class Leading:
+    """The eigenvalue with the largest real part (one of a pair), and how far it may be off.
+
+    Both NaN where it was not found.
+    """
+
+    value: complex
+    error: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +210,87 @@ def in_units_of(jacobian: np.ndarray, sizes: Sequence[float], widths: Sequence[i
     coupled = jacobian != 0  # two sizes far apart meet only where nothing couples them
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         return np.where(coupled, jacobian * (each[None, :] / each[:, None]), 0.0)
+
+
+def leading_eigenvalue(operator: LinearOperator, generator: np.random.Generator) -> Leading:
+    """The eigenvalue of J with the largest real part, from products with J and J'.
+
+    By ARPACK, once for J and once for J', each from its own random start. The error is, to first
+    order, (residual + rounding) times the condition number 1 / |w v| of the eigenvalue. NaN where
+    one of them did not converge, or where the two found different eigenvalues, as when a start
+    held next to nothing of one.
+
+    Parameters
+    ----------
+    generator : of the starts
+    """
+    missing = Leading(complex(np.nan, np.nan), float("nan"))
+    n, norm = operator.shape[0], _norm(operator, generator)
+    found = []
+    for matrix in (operator, operator.T):
+        start = generator.standard_normal(n)
+        try:
+            values, vectors = eigs(
+                matrix,
+                k=1,
+                which="LR",
+                ncv=min(BASIS, n),
+                v0=start,
+                tol=EIGENVALUE_ACCURACY,
+                maxiter=RESTARTS,
+            )
+        except ArpackError:
+            return missing
+        value, vector = values[0], vectors[:, 0]
+        if value.imag < 0:
+            value, vector = value.conj(), vector.conj()
+        rest = matrix.matvec(vector.real) + 1j * matrix.matvec(vector.imag) - value * vector
+        found.append((value, vector, float(np.linalg.norm(rest))))
+    (value, right, residual), (other, left, other_residual) = found
+    with np.errstate(divide="ignore"):
+        condition = 1 / abs(np.sum(left * right))
+    unsure = max(residual, other_residual) + np.finfo(float).eps * n**0.5 * norm
+    error = float(unsure * condition)
+    if not abs(value - other) <= 2 * error:
+        return missing
+    return Leading(complex(value), error)
+
+
+def largest_initial_growth(operator: LinearOperator, generator: np.random.Generator) -> float:
+    """`numerical_abscissa` from products with J and J', by ARPACK.
+
+    Within the residual of the true one, 1e-5 of it or of 1. NaN where it did not converge.
+    """
+    n = operator.shape[0]
+    symmetric = LinearOperator(
+        (n, n), matvec=lambda x: (operator.matvec(x) + operator.rmatvec(x)) / 2, dtype=float
+    )
+    start = generator.standard_normal(n)
+    try:
+        values, vectors = eigsh(
+            symmetric,
+            k=1,
+            which="LA",
+            ncv=min(BASIS, n),
+            v0=start,
+            tol=GROWTH_ACCURACY,
+            maxiter=RESTARTS,
+        )
+    except ArpackError:
+        return float("nan")
+    value, vector = float(values[0]), vectors[:, 0]
+    residual = float(np.linalg.norm(symmetric.matvec(vector) - value * vector))
+    return value if residual <= 10 * GROWTH_ACCURACY * max(abs(value), 1.0) else float("nan")
+
+
+def _norm(operator: LinearOperator, generator: np.random.Generator) -> float:
+    """About the spectral norm of J."""
+    vector = generator.standard_normal(operator.shape[0])
+    size = 0.0
+    for _ in range(2 * POWER_STEPS):
+        vector = operator.rmatvec(operator.matvec(vector / np.linalg.norm(vector)))
+        size = float(np.linalg.norm(vector) ** 0.5)
+    return size
 
 
 def _checked(jacobian: np.ndarray) -> np.ndarray:

@@ -49,6 +49,11 @@ class Factorised:
         self.require_invertible()
         return xp.matrix_transpose(xp.linalg.solve(self.weights, columns))
 
+    def solve_transposed(self, rates: Array) -> Array:
+        """`W^-T` applied to every row of `rates`; of one NumPy matrix, `(batch, n)` alike."""
+        solution, _ = self._getrs(*self._factors, rates.T, trans=1)
+        return solution.T
+
     @cached_property
     def _factors(self) -> tuple[Array, Array]:
         self.require_invertible()

@@ -10,6 +10,8 @@ from scipy.optimize import brentq
 from scipy.stats import t as student
 
 from analysis import feedback_strength as measured
+from analysis import settled as settled_images
+from analysis import stability
 from analysis.intervals import over_repetitions
 from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
@@ -104,7 +106,7 @@ def test_where_none_settles_there_are_no_numbers_but_a_reason():
 def test_newton_settles_smooth_images_that_direct_does_not(monkeypatch):
     """What is merged from two methods is what newton finds alone, to a finer tolerance."""
     trial = _trial(_scene(activation="asinh", depth=7, batch=4), "gait", 0.5)
-    monkeypatch.setitem(measured.STEPS_OF_DIRECT, ("smooth", "gait"), 2)
+    monkeypatch.setitem(settled_images.STEPS_OF_DIRECT, ("smooth", "gait"), 2)
     assert not settle(trial, max_steps=2, must_converge=False).converged
     settled = measured.settle_most(trial)
     assert settled.status == "converged"
@@ -123,7 +125,7 @@ def test_sweep_settles_kinked_images_that_direct_does_not(monkeypatch):
     printed equations leave at rest, in every layer relative to its own shift."""
     network, inputs, targets = _scene(depth=5, batch=12)
     trial = begin(build_circuit(network, "itp", 0.2), inputs, targets)
-    monkeypatch.setitem(measured.STEPS_OF_DIRECT, ("kinked", "itp"), 8)
+    monkeypatch.setitem(settled_images.STEPS_OF_DIRECT, ("kinked", "itp"), 8)
     direct = settle(trial, max_steps=8, must_converge=False)
     settled = measured.settle_most(trial)
     alone = sum(status is Status.CONVERGED for status in direct.sample_status)
@@ -308,9 +310,23 @@ def test_settling_time_against_integration():
 def test_what_is_not_computed_says_why():
     settled = measured.settle_most(_trial(_scene(), "gait", 0.01))
     found = measured.stability_measures(settled, largest_units=47)
-    assert str(found["stability"].values) == "more than 47 units"
+    assert str(found["stability"].values) == measured.ABSCISSAS_ONLY
+    everything = measured.stability_measures(settled, 48)
+    assert str(everything["stability"].values) == measured.MEASURED
+    for name in ("euler_step", "transient_growth", "settling_time"):
+        assert np.all(np.isnan(found[name].values)), name
+        assert np.all(np.isfinite(everything[name].values)), name
+    for name in ("spectral_abscissa", "numerical_abscissa"):
+        assert float(found[name]) == pytest.approx(float(everything[name]), abs=1e-4), name
+
+
+def test_abscissas_that_are_not_found_are_not_given(monkeypatch):
+    monkeypatch.setattr(stability, "RESTARTS", 1)
+    monkeypatch.setattr(stability, "BASIS", 4)
+    settled = measured.settle_most(_trial(_scene(), "gait", 0.01))
+    found = measured.stability_measures(settled, largest_units=47)
+    assert str(found["stability"].values) == measured.NOT_CONVERGED
     assert np.isnan(float(found["spectral_abscissa"]))
-    assert str(measured.stability_measures(settled, 48)["stability"].values) == measured.MEASURED
 
 
 def test_eigenvalues_that_rounding_has_moved_are_not_given():

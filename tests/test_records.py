@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import xarray as xr
+from xarray.backends.scipy_ import ScipyArrayWrapper
 
 from analysis import records
 from circuit.errors import CircuitError
@@ -35,6 +36,20 @@ def test_dataset_comes_back(tmp_path):
     data = xr.Dataset({"shift": (("sample", "unit"), np.eye(3))}, attrs={"seed": 4})
     records.write_dataset(tmp_path / "a.nc", data)
     assert records.read_dataset(tmp_path / "a.nc").identical(data)
+
+
+def test_reading_keeps_no_hold_of_the_file(tmp_path, monkeypatch):
+    """SciPy warns, an error here, where an array outlives the file that it is mapped from."""
+    records.write_dataset(tmp_path / "a.nc", xr.Dataset({"shift": ("unit", np.arange(9.0))}))
+    held, read = [], ScipyArrayWrapper.__getitem__
+
+    def holding(self, key):
+        held.append(self.get_variable().data)
+        return read(self, key)
+
+    monkeypatch.setattr(ScipyArrayWrapper, "__getitem__", holding)
+    assert records.read_dataset(tmp_path / "a.nc")["shift"].sum() == 36
+    assert held
 
 
 def test_what_is_no_dataset_is_refused(tmp_path):

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from scipy.linalg import expm, solve_continuous_lyapunov
 from scipy.optimize import minimize_scalar
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from analysis import stability
 from circuit.dynamics import begin, build_circuit, dense_jacobian
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
+from circuit.linearised import linearised
 from circuit.network import initialise
 
 
@@ -209,3 +211,72 @@ def test_an_unstable_circuit_never_settles():
 def test_bad_jacobians_are_refused(bad):
     with pytest.raises(CircuitError, match="Jacobian"):
         stability.numerical_abscissa(bad)
+
+
+# --- from products alone ---
+
+
+@pytest.mark.parametrize("activation", ["leaky_relu", "asinh"])
+@pytest.mark.parametrize("init", ["orthogonal", "gaussian"])
+@pytest.mark.parametrize("pathway", ["itp", "gait"])
+def test_edge_from_products_is_that_of_the_matrix(pathway, init, activation):
+    """LAPACK on the matrix, within the errors that the two give for themselves."""
+    record, jacobian = _circuit(pathway, 0.05, width=20, init=init, activation=activation)
+    circuit, rng = linearised(record.trial, record.shifts), np.random.default_rng(7)
+    found = stability.leading_eigenvalue(circuit.balanced().operator(0.02), rng)
+    dense = stability.spectrum(jacobian)
+    assert found.error < 1e-5
+    assert found.value.real == pytest.approx(
+        dense.abscissa, abs=10 * (found.error + dense.abscissa_error)
+    )
+    growth = stability.largest_initial_growth(circuit.operator(0.02), rng)
+    assert growth == pytest.approx(stability.numerical_abscissa(jacobian), rel=1e-4, abs=1e-4)
+
+
+def test_pair_of_complex_eigenvalues_is_found_from_products():
+    """A matrix with a known leading pair, 0.3 +- 2i, made far from normal."""
+    rng = np.random.default_rng(8)
+    blocks = np.diag(-1 - np.arange(30.0))
+    blocks[:2, :2] = [[0.3, 2.0], [-2.0, 0.3]]
+    basis = np.eye(30) + np.triu(rng.standard_normal((30, 30)), 1) / 5
+    jacobian = basis @ blocks @ np.linalg.inv(basis)
+    found = stability.leading_eigenvalue(aslinearoperator(jacobian), rng)
+    assert found.value == pytest.approx(0.3 + 2j, abs=1e-6)
+    assert abs(found.value - (0.3 + 2j)) <= 10 * found.error
+
+
+def test_wide_circuit_has_the_known_edge():
+    """2000 units, beyond what a dense matrix is made for: -1 + 2 sqrt(g (1 - g)) cos(pi / (L + 1)),
+    n-fold, whatever the weights."""
+    rng = np.random.default_rng(9)
+    network = initialise([400] * 6, rng, activation="linear")
+    circuit = build_circuit(network, "itp", 0.1, time_constant=0.02)
+    trial = begin(circuit, rng.random((1, 400)), rng.random((1, 400)))
+    found = stability.leading_eigenvalue(
+        linearised(trial, trial.at_rest()).balanced().operator(0.02), rng
+    )
+    assert found.error < 1e-4
+    assert found.value == pytest.approx(-1 + 0.6 * np.cos(np.pi / 6), abs=10 * found.error)
+
+
+def test_what_has_not_converged_is_not_given(monkeypatch):
+    """A circulant of slow decay: eigenvalues on a circle, next to one another. One restart is not
+    enough, and neither measure may pretend that it was."""
+    monkeypatch.setattr(stability, "RESTARTS", 1)
+    n = 400
+    jacobian = np.roll(np.eye(n), 1, axis=0) - np.eye(n)
+    rng = np.random.default_rng(10)
+    found = stability.leading_eigenvalue(aslinearoperator(jacobian), rng)
+    assert np.isnan(found.value)
+    assert np.isnan(found.error)
+    assert np.isnan(stability.largest_initial_growth(aslinearoperator(jacobian), rng))
+
+
+def test_products_that_contradict_each_other_give_nothing():
+    """Control: a "transpose" of another matrix has another leading eigenvalue."""
+    rng = np.random.default_rng(11)
+    own, other = -1 - np.arange(30.0), -2 - np.arange(30.0)
+    operator = LinearOperator(
+        (30, 30), matvec=lambda x: own * x, rmatvec=lambda x: other * x, dtype=float
+    )
+    assert np.isnan(stability.leading_eigenvalue(operator, rng).error)

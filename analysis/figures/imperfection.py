@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.stats import t as student
 
 from analysis.figures.canvas import (
     COLOURS,
@@ -25,6 +24,7 @@ from analysis.figures.canvas import (
     shades,
     styled,
 )
+from analysis.intervals import over_repetitions
 
 STYLES = {"corrected": "-", "plain": "--"}
 KINDS = {"noisy": "noisy inverse", "stale": "stale inverse", "transposed": "transpose $W^T$"}
@@ -183,16 +183,6 @@ def _cells(data: xr.Dataset, **wanted: Any) -> xr.Dataset:
     return data.isel(cell=keep)
 
 
-def _mean(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over seeds (axis 0) and half the width of its 95 % interval; NaN where all are."""
-    count = np.isfinite(values).sum(axis=0)
-    there = np.where(count > 0, count, 1)
-    mean = np.where(count > 0, np.nansum(values, axis=0) / there, np.nan)
-    square = np.nansum((values - mean) ** 2, axis=0) / np.maximum(count - 1, 1)
-    quantile = student.ppf(0.975, np.maximum(count - 1, 1))
-    return mean, np.where(count > 1, quantile * np.sqrt(square / there), 0.0)
-
-
 def _against_size(
     axes: Axes,
     data: xr.Dataset,
@@ -205,7 +195,8 @@ def _against_size(
 
     `limits` cut the intervals where the quantity itself ends.
     """
-    mean, half = _mean(values)
+    mean, half = over_repetitions(values)
+    half = np.nan_to_num(half)  # a single seed has no interval
     low = mean - np.clip(mean - half, *limits)
     high = np.clip(mean + half, *limits) - mean
     axes.errorbar(
@@ -217,7 +208,7 @@ def _against_size(
 def _as_drawn(axes: Axes, value: xr.DataArray, circuit: str, colour: Any) -> None:
     """The one size of weights that are not spread, against each rule."""
     for place, rule in enumerate(("bp", "pathway")):
-        mean, half = _mean(value.sel(rule=rule).values[:, :1])
+        mean, half = over_repetitions(value.sel(rule=rule).values[:, :1])
         filled = colour if circuit == "corrected" else "none"
         offset = 0.08 if circuit == "plain" else -0.08
         axes.errorbar(

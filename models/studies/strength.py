@@ -55,7 +55,9 @@ SCALES: dict[str, dict[str, Any]] = {
         "stability_units": 704,
     },
 }
-VERSION = 2  # 2: what direct leaves in the ITP circuit with kinks is tried by sweep
+# 2: what direct leaves in the ITP circuit with kinks is tried by sweep
+# 3: abscissas of circuits that are too large for a matrix; less work at kinks
+VERSION = 3
 OF_A_NETWORK = ("depth", "width", "init", "activation", "seed")
 
 
