@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 PROGRAM = "run_figures"
 FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid", "every")  # in this order, one by one
 ALL = "all"
+RULES = ("bp", "gait", "circuit", "itp", "tp")
 
 
 def options() -> OneLineParser:
@@ -87,6 +88,25 @@ def options() -> OneLineParser:
         help="best: every rule has the learning rate and lambda that suit it; same: all have the "
         "same and weights are kept near orthogonal, so that only the rule differs; for fig2a, "
         "fig2b and fig3; use another --output (default: best)",
+    )
+    add(
+        "--learning-rate",
+        type=at_least(None, float),
+        metavar="R",
+        help="with --parameters same: in place of the scale's",
+    )
+    add(
+        "--orthogonality",
+        type=at_least(None, float),
+        metavar="L",
+        help="with --parameters same: lambda in place of the scale's",
+    )
+    add(
+        "--rules",
+        nargs="+",
+        choices=RULES,
+        metavar="RULE",
+        help=f"only some of {', '.join(RULES)} (default: all)",
     )
     add(
         "--device",
@@ -159,6 +179,9 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     idle = sorted(set(names) - set(OWN))
     if idle and chosen.parameters == "same" and not chosen.figures_only:
         fail(PROGRAM, f"--parameters same changes nothing in {', '.join(idle)}; leave them out")
+    for name in ("learning_rate", "orthogonality"):
+        if getattr(chosen, name) is not None and chosen.parameters != "same":
+            fail(PROGRAM, f"--{name.replace('_', '-')} is that of all rules; add --parameters same")
     folder = records.output_folder(chosen.output)
     studies = {} if chosen.figures_only else {name: _study(name, chosen) for name in names}
     if studies:
@@ -210,17 +233,24 @@ def _study(name: str, chosen: argparse.Namespace) -> Study:
         data_dir=None if chosen.data_dir is None else str(chosen.data_dir.resolve()),
         seeds=chosen.seeds,
         parameters=chosen.parameters,
+        same=(chosen.learning_rate, chosen.orthogonality),
+        rules=chosen.rules,
         device=chosen.device,
     )
 
 
 def _check(chosen: argparse.Namespace, studies: dict[str, Study]) -> None:
-    """Refuse a bad device and bad data once, and not in every run."""
+    """Refuse a bad device, bad data and bad parameters once, and not in every run."""
+    from circuit.learning import Lesson
     from models import images
     from models.run_training import require_device
 
     require_device(chosen.device)
-    for dataset in dict.fromkeys(cell["dataset"] for one in studies.values() for cell in one.cells):
+    cells = [cell for one in studies.values() for cell in one.cells]
+    for pair in {(cell["learning_rate"], cell["orthogonality"]) for cell in cells}:
+        rate, strength = (float(str(value)) for value in pair)
+        Lesson(learning_rate=rate, orthogonality=strength)
+    for dataset in dict.fromkeys(cell["dataset"] for cell in cells):
         images.load(str(dataset), data_dir=chosen.data_dir, dtype="float32")
 
 

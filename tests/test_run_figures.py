@@ -144,6 +144,9 @@ def test_interrupted_says_that_what_is_done_is_kept(tmp_path, monkeypatch, capsy
         (["fig2a", *HERE, "--device", "abacus"], "--device abacus"),
         (["fig2a", "--figures-only"], "train first"),
         (["fig2a", "fig2c", *HERE, "--parameters", "same"], "changes nothing in fig2c"),
+        (["fig2a", *HERE, "--orthogonality", "1"], "add --parameters same"),
+        (["fig2a", *HERE, "--parameters", "same", "--learning-rate", "0"], "not positive"),
+        (["fig2a", *HERE, "--rules", "bptt"], "bptt"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(tmp_path, monkeypatch, capsys, arguments, words):
@@ -224,6 +227,17 @@ def test_with_the_same_parameters_only_the_rule_differs():
         unlike = {"learning_rate", "orthogonality"}
         for one, other in zip(best, same, strict=True):
             assert {k for k in one if one[k] != other[k]} <= unlike
+
+
+def test_parameters_that_all_rules_share_can_be_given_and_rules_left_out():
+    def cells(**options):
+        return training.study("fig3", "laptop", parameters="same", **options).cells
+
+    for same, wanted in (((3e-3, 0.7), (3e-3, 0.7)), ((None, 0.7), (1e-3, 0.7))):
+        pairs = {(c["learning_rate"], c["orthogonality"]) for c in cells(same=same)}
+        assert pairs == {wanted}
+    some = cells(rules=["gait", "bp"])
+    assert list(some) == [cell for cell in cells() if cell["rule"] in ("bp", "gait")]
 
 
 def test_numbers_kept_of_a_run(done):

@@ -48,6 +48,8 @@ def study(
     data_dir: str | None = None,
     seeds: Sequence[int] | None = None,
     parameters: str = "best",
+    same: tuple[float | None, float | None] = (None, None),
+    rules: Sequence[str] | None = None,
     device: str | None = None,
 ) -> Study:
     """The training runs that `figure` shows at `scale`.
@@ -60,17 +62,23 @@ def study(
     parameters
         "best": learning rate and lambda of every rule are its own. "same": those of all are `same`,
         back-propagation's too, so that nothing differs but the rule; only figures in `OWN` differ.
+    same : learning rate and lambda in place of the scale's `same`
+    rules : only these; None for all
     device : of PyTorch; None for NumPy
     """
     sizes = SCALES[scale]
     if parameters == "same":
-        sizes = replace(sizes, leaky_relu=dict.fromkeys(RULES, sizes.same))
+        rate, strength = (
+            old if new is None else new for old, new in zip(sizes.same, same, strict=True)
+        )
+        sizes = replace(sizes, leaky_relu=dict.fromkeys(RULES, (rate, strength)))
     sizes = replace(sizes, datasets=tuple(datasets or sizes.datasets))
     if seeds is not None:
         chosen = tuple(seeds)
         sizes = replace(sizes, seeds=chosen, grid_seeds=chosen, every_seeds=chosen)
     common: Cell = {"data_dir": data_dir, "device": device}
-    return Study("training", tuple(common | cell for cell in CELLS[figure](sizes)), measure)
+    cells = [cell for cell in CELLS[figure](sizes) if rules is None or cell["rule"] in rules]
+    return Study("training", tuple(common | cell for cell in cells), measure)
 
 
 def fixed_width(pixels: int, depth: int) -> str:
