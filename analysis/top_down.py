@@ -30,12 +30,14 @@ from circuit.errors import CircuitError, NotFinite, TargetOutOfRange
 from circuit.feedback import PATHWAYS, Gain
 from circuit.losses import output_error
 from circuit.network import Activity, Network, forward
+from circuit.rules import target_propagation
 
 Layers = tuple[np.ndarray, ...]
 
 READINGS = ("replacing", "added")
 STEPS = 40  # of Newton's method on each rung
 HALVINGS = 15
+SMALL_STEP = 1e-5  # of Newton's method, against the deviation, at what is called an equilibrium
 RUNGS = (1 / 32, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)  # of the output error, where one go does not do
 
 
@@ -180,8 +182,10 @@ class Rest:
     Attributes
     ----------
     state : L arrays (batch, N_l), deviations from the forward pass
-    relative_residual : (batch,), the worst layer's |R_l| / |z_l|, of units that have feedback
-    settled : (batch,), whether that is within the tolerance
+    relative_residual : (batch,), the worst layer's |R_l| over the largest of |z_l|, keep |z_{l-1}|
+        and take |z_{l+1}|, which balance one another
+    settled : (batch,), whether that is within the tolerance, and the step that Newton's method
+        would make within `SMALL_STEP`: where units are flat all is slow and nothing at rest
     """
 
     state: Layers
@@ -194,27 +198,51 @@ def find_rest(circuit: TopDown, start: Layers | None = None, tolerance: float = 
     """Equilibria by Newton's method, each image on its own.
 
     From `start` or, without one, from the forward pass: in one go, and what is not found so along
-    growing output errors. An image that is not settled has no equilibrium that these found.
+    growing output errors. An image that is not settled has no equilibrium that these found, or
+    none that is isolated.
     """
     still = tuple(np.zeros_like(rates) for rates in circuit.activity.rates[1:])
     state, relative = _newton(circuit, still if start is None else start, tolerance)
     if start is None and not np.all(relative <= tolerance):
+        other = _full_targets(circuit)
+        if other is not None:
+            other, found = _newton(circuit, other, tolerance)
+            better = found < np.nan_to_num(relative, nan=np.inf)
+            state, relative = _chosen(better, other, state), np.where(better, found, relative)
         other = still
         for rung in RUNGS:
             other, found = _newton(replace(circuit, error=rung * circuit.error), other, tolerance)
         better = np.nan_to_num(found, nan=np.inf) < np.nan_to_num(relative, nan=np.inf)
         state = _chosen(better, other, state)
         relative = np.where(better, found, relative)
-    return Rest(state, relative, relative <= tolerance)
+    settled = relative <= tolerance
+    missing = np.concatenate(_residual_or_nan(circuit, state), axis=1)
+    for image in np.flatnonzero(settled):
+        step = _step(circuit, state, missing, int(image))
+        size = np.linalg.norm(np.concatenate([z[image] for z in state]))
+        settled[image] = step is not None and np.linalg.norm(step) <= SMALL_STEP * size
+    return Rest(state, relative, settled)
 
 
-def _relative(state: Layers, missing: Layers) -> np.ndarray:
-    """(batch,), the worst layer's residual against its deviation."""
-    ratios = [
-        np.linalg.norm(r, axis=1) / np.maximum(np.linalg.norm(z, axis=1), 1e-290)
-        for r, z in zip(missing, state, strict=True)
-    ]
+def _relative(circuit: TopDown, state: Layers, missing: Layers) -> np.ndarray:
+    """(batch,), see `Rest`."""
+    none = np.zeros(len(state[0]))
+    sizes = [none, *(np.linalg.norm(z, axis=1) for z in state), none]
+    ratios = []
+    for layer, r in enumerate(missing, 1):
+        around = (circuit.keep * sizes[layer - 1], sizes[layer], circuit.take * sizes[layer + 1])
+        ratios.append(np.linalg.norm(r, axis=1) / np.maximum(np.max(around, axis=0), 1e-290))
     return np.asarray(np.max(ratios, axis=0))
+
+
+def _step(circuit: TopDown, state: Layers, missing: np.ndarray, image: int) -> np.ndarray | None:
+    """Newton's step (N,) for one image; None where there is none."""
+    one = tuple(z[image : image + 1] for z in state)
+    try:
+        matrix = jacobians(image_of(circuit, image), one)[0]
+        return np.asarray(np.linalg.solve(matrix, missing[image]))
+    except (np.linalg.LinAlgError, TargetOutOfRange):
+        return None
 
 
 def _residual_or_nan(circuit: TopDown, state: Layers) -> Layers:
@@ -250,6 +278,19 @@ def with_inputs(circuit: TopDown, inputs: np.ndarray) -> TopDown:
     return replace(circuit, activity=activity, error=error)
 
 
+def _full_targets(circuit: TopDown) -> Layers | None:
+    """The shifts of target propagation (Eq. 5), where `replacing` with gamma = 1 is at rest."""
+    if circuit.keep or circuit.take != 1:
+        return None
+    network = circuit.network
+    error = circuit.error[:, : network.n_outputs]
+    try:
+        shifts = target_propagation(network, circuit.activity, error)
+    except (TargetOutOfRange, NotFinite):
+        return None
+    return tuple(shifts.absolute(layer) for layer in range(1, network.depth + 1))
+
+
 def _chosen(mask: np.ndarray, these: Layers, those: Layers) -> Layers:
     return tuple(np.where(mask[:, None], new, old) for new, old in zip(these, those, strict=True))
 
@@ -260,16 +301,15 @@ def _newton(circuit: TopDown, state: Layers, tolerance: float) -> tuple[Layers, 
     missing = _residual_or_nan(circuit, state)
     for _ in range(STEPS):
         flat = np.concatenate(missing, axis=1)
-        going = ~(_relative(state, missing) <= tolerance / 100) & np.isfinite(flat).all(axis=1)
+        going = ~(_relative(circuit, state, missing) <= tolerance / 100) & np.isfinite(flat).all(
+            axis=1
+        )
         going &= np.linalg.norm(flat, axis=1) > 0
         step = np.zeros_like(flat)
         for image in np.flatnonzero(going):
-            one = tuple(z[image : image + 1] for z in state)
-            try:
-                matrix = jacobians(image_of(circuit, image), one)[0]
-                step[image] = np.linalg.solve(matrix, flat[image])
-            except (np.linalg.LinAlgError, TargetOutOfRange):
-                going[image] = False
+            one = _step(circuit, state, flat, int(image))
+            going[image] = one is not None
+            step[image] = 0.0 if one is None else one
         reach, before = going.astype(float), np.linalg.norm(flat, axis=1)
         moving = np.zeros(len(going), dtype=bool)
         for _ in range(HALVINGS):
@@ -285,4 +325,4 @@ def _newton(circuit: TopDown, state: Layers, tolerance: float) -> tuple[Layers, 
             reach = np.where(moving, 0.0, reach / 2)
         if not moving.any():
             break
-    return state, _relative(state, missing)
+    return state, _relative(circuit, state, missing)

@@ -1,0 +1,181 @@
+"""Activation functions: does TP gain from tanh, and is GAIT-prop indifferent (paper section 9)?
+
+Owns the cells of the study and what is measured in one. Does not own training
+(`models.studies.training`), the comparison of rules (`analysis.comparison`) nor the pictures
+(`analysis.figures.activations`).
+
+One cell is one training run of one seed, for one of two purposes. "tuning": every rule with every
+kind of hidden units at the same learning rates and lambdas, on the first data set, with a seed of
+its own, judged by validation images; the circuit is not tuned but has the values of GAIT-prop,
+whose circuit it is. "test": the runs that are compared, with what the tuning chose (`CHOSEN`).
+
+Output units are linear throughout: a one-hot target lies at the end of the range of tanh. The
+hidden targets of TP leave that range too; the hidden units of tp, itp and gait are therefore
+"clipped_tanh", whose forward pass is that of tanh, and how many targets were clipped is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import xarray as xr
+
+from analysis.cells import Cell, Study
+from circuit.learning import Lesson
+from models.material import Plan
+from models.studies.training import IMAGE_SETS, fixed_width, outcome, pixels_of
+
+HIDDEN = ("leaky_relu", "asinh", "tanh")
+RULES = ("bp", "gait", "circuit", "itp", "tp")
+CLIPPING = ("tp", "itp", "gait")  # rules that invert units at targets
+TUNING_SEED = 101
+GAMMA = 1e-3
+BATCH = 60
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What is trained at a scale.
+
+    Attributes
+    ----------
+    datasets : None for the one that was asked for
+    depth : hidden layers, all as wide as the images
+    epochs, tuning_epochs, train_images, seeds : of a run; None for all images
+    rates, lambdas : of the tuning
+    """
+
+    datasets: tuple[str, ...] | None
+    pooling: int
+    depth: int
+    epochs: int
+    tuning_epochs: int
+    train_images: int | None
+    seeds: tuple[int, ...]
+    rates: tuple[float, ...]
+    lambdas: tuple[float, ...]
+
+
+SCALES = {
+    "smoke": Scale(None, 1, 2, 2, 1, 400, (1, 2), (2e-3,), (0.0, 0.1)),
+    "laptop": Scale(
+        IMAGE_SETS, 2, 3, 3, 2, 8000, (1, 2, 3), (3e-4, 1e-3, 3e-3), (0.0, 0.1, 1.0, 10.0)
+    ),
+    "full": Scale(
+        IMAGE_SETS, 1, 4, 30, 5, None, (1, 2, 3, 4, 5), (1e-4, 3e-4, 1e-3, 3e-3),
+        (0.0, 0.01, 0.1, 1.0, 10.0, 100.0),
+    ),
+}  # fmt: skip
+
+# learning rate and lambda that the tuning of scale laptop chose
+CHOSEN: dict[tuple[str, str], tuple[float, float]] = {
+    (hidden, rule): (1e-3, 0.1) for hidden in HIDDEN for rule in RULES
+}
+
+
+def study(
+    scale: str,
+    *,
+    dataset: str = "digits",
+    data_dir: str | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Study:
+    """The cells of the study at a scale: "smoke", "laptop" or "full".
+
+    Above smoke the data sets are MNIST, Fashion-MNIST and KMNIST unless one of them is asked for;
+    `dataset` digits, the default, leaves all three.
+    """
+    sizes = SCALES[scale]
+    several = sizes.datasets is not None and dataset == "digits"
+    datasets = (sizes.datasets or ()) if several else (dataset,)
+
+    def cell(
+        purpose: str, name: str, hidden: str, rule: str, rate: float, pull: float, seed: int
+    ) -> Cell:
+        pixels, pooling = pixels_of(name, sizes.pooling)
+        return {
+            "purpose": purpose,
+            "dataset": name,
+            "data_dir": data_dir,
+            "pooling": pooling,
+            "widths": fixed_width(pixels, sizes.depth),
+            "activation": hidden,
+            "rule": rule,
+            "learning_rate": rate,
+            "orthogonality": pull,
+            "epochs": sizes.epochs if purpose == "test" else sizes.tuning_epochs,
+            "train_images": sizes.train_images,
+            "seed": seed,
+        }
+
+    cells = [
+        cell("tuning", datasets[0], hidden, rule, rate, pull, TUNING_SEED)
+        for hidden, rule, rate, pull in product(HIDDEN, RULES, sizes.rates, sizes.lambdas)
+        if rule != "circuit"
+    ]
+    cells += [
+        cell("test", name, hidden, rule, *CHOSEN[hidden, rule], seed)
+        for seed, name, hidden, rule in product(
+            sizes.seeds if seeds is None else seeds, datasets, HIDDEN, RULES
+        )
+    ]
+    return Study("activations", tuple(cells), measure)
+
+
+def measure(
+    *,
+    purpose: str,
+    dataset: str,
+    data_dir: str | None,
+    pooling: int,
+    widths: str,
+    activation: str,
+    rule: str,
+    learning_rate: float,
+    orthogonality: float,
+    epochs: int,
+    train_images: int | None,
+    seed: int,
+) -> xr.Dataset:
+    """One training run: float32, orthogonal initial weights, linear output units.
+
+    Parameters
+    ----------
+    activation : of the hidden units; one of `HIDDEN`
+    Others as `models.studies.training.measure`.
+
+    Returns
+    -------
+    xr.Dataset
+        As that of `models.studies.training.measure`, and `clipped_start` and `clipped_end`, the
+        fraction of the hidden targets sent down that were clipped, of the worst layer, before
+        learning and at the end; 0 where nothing can be.
+    """
+    plan = Plan(
+        lesson=Lesson(
+            rule=rule,
+            feedback_strength=GAMMA,
+            learning_rate=learning_rate,
+            orthogonality=orthogonality,
+        ),
+        widths=tuple(map(int, widths.split("-"))),
+        activation=units_of(activation, rule),
+        output_activation="linear",
+        seeds=(seed,),
+        batch=BATCH,
+        train_images=train_images,
+        measure_every=epochs,
+    )
+    run = outcome(plan, epochs, dataset=dataset, data_dir=data_dir, pooling=pooling)
+    clipped = run["clipped"].values if "clipped" in run else np.zeros((epochs + 1, 1))
+    layers = ~np.isnan(clipped).all(axis=0)
+    start, end = (float(np.max(clipped[row, layers], initial=0.0)) for row in (0, -1))
+    return run.drop_vars("clipped", errors="ignore").assign(clipped_start=start, clipped_end=end)
+
+
+def units_of(hidden: str, rule: str) -> str:
+    """The hidden units of a run, so that none of its targets is refused."""
+    return "clipped_tanh" if hidden == "tanh" and rule in CLIPPING else hidden
