@@ -6,6 +6,8 @@ look (`canvas`).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -89,7 +91,7 @@ def settings(data: xr.Dataset) -> Figure:
     for name in methods:
         values = np.unique(data["setting"].values[data["method"].values == name])
         runs = [runs_of(data, name, float(value)) for value in values]
-        style = {
+        style: Any = {
             "color": HUES[name],
             "ls": "--" if name in ("populations", "task", "inputs") else "-",
             "marker": "o",
@@ -173,7 +175,7 @@ def pull(data: xr.Dataset) -> Figure:
 def _point(axes: Axes, values: np.ndarray, place: float, name: str, filled: bool = True) -> None:
     mean, half = over_repetitions(values)
     face = HUES[name] if filled else "white"
-    style = {"color": HUES[name], "marker": "o", "mfc": face, "capsize": 3}
+    style: Any = {"color": HUES[name], "marker": "o", "mfc": face, "capsize": 3}
     axes.errorbar(mean, place, xerr=None if np.isnan(half) else half, **style)
 
 
