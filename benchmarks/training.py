@@ -81,6 +81,7 @@ CONTESTANTS: dict[str, Contestant | None] = {
     "itp": Contestant(Lesson("itp")),
     "tp": Contestant(Lesson("tp", learning_rate=1e-5)),
     "circuit": Contestant(Lesson("circuit")),
+    "gait, learned inverse": Contestant(Lesson("gait", inverse="learned")),
     "gait, lambda 0.1": _with_regulariser(1),
     "gait, lambda 0.1 every 4": _with_regulariser(4),
     "gait, lambda 0.1 every 10": _with_regulariser(10),
@@ -151,7 +152,9 @@ def prepare_own(sizes: Sizes, contestant: Contestant) -> tuple[Callable[[], obje
         convert = torch.from_numpy
         arrays = (tuple(map(convert, these)) for these in (network.weights, network.biases))
         network = type(network)(*arrays, network.activations, network.n_inputs, network.n_outputs)
-    learner = begin_learning(network)
+    shape = contestant.networks if contestant.networks > 1 else ()
+    keys = convert(np.arange(contestant.networks).reshape(shape))
+    learner = begin_learning(network, contestant.lesson, keys)
 
     def step() -> None:
         nonlocal learner

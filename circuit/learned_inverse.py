@@ -72,7 +72,7 @@ class Practice:
     CircuitError
     """
 
-    rate: float = 0.5
+    rate: float = 1.0
     noise: float = 1.0
     aim: str = "noisy"
     steps: int = 1

@@ -121,7 +121,8 @@ class Lesson:
         ):
             if name not in known:
                 raise CircuitError(f"{what} {name!r} is unknown; choose from {', '.join(known)}")
-        if not 0 < self.feedback_strength < 1:
+        whole = self.feedback_strength == 1 and self.rule != CIRCUIT  # no increment at all
+        if not (0 < self.feedback_strength < 1 or whole):
             raise CircuitError(
                 f"feedback strength gamma = {self.feedback_strength:g} is outside (0, 1); "
                 "use for example 0.001"

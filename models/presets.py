@@ -35,7 +35,7 @@ DEFAULTS: dict[str, Value] = {
     "gamma": 1e-3,
     "increments": "every",
     "inverse": "exact",
-    "inverse_rate": 0.5,
+    "inverse_rate": 1.0,
     "inverse_noise": 1.0,
     "inverse_aim": "noisy",
     "inverse_steps": 1,
