@@ -236,7 +236,7 @@ def clipped_tanh(limit: float = 0.999) -> Activation:
         xp = namespace(y)
         s = _clamped(s, y)
         start, end = xp.clip(y, -limit, limit), xp.clip(y + s * d, -limit, limit)
-        kept = (start == y) & ~clips(y, d, s)  # the others' shift is large: nothing cancels
+        kept = (start == y) & ~clips(y, d, s)  # of the others the digits are those of a rate
         return exact.inverse_difference(start, xp.where(kept, d, (end - start) / s), s)
 
     def clips(y: Array, d: Array, s: float) -> Array:
