@@ -28,7 +28,7 @@ def signs(keys: Array, count: Sequence[int], like: Array, units: int) -> Array:
     def draw(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         size = int(np.prod(shape))
         bits = np.frombuffer(generator.bytes(-(-size // 8)), dtype=np.uint8)
-        table = np.array([-1, 1], dtype=str(like.dtype).removeprefix("torch."))
+        table = np.array([-1, 1], dtype=str(like.dtype).rpartition(".")[2])
         return table[np.unpackbits(bits)[:size]].reshape(shape)
 
     return _drawn(draw, keys, count, like, units)
