@@ -33,16 +33,28 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from circuit import spontaneous
 from circuit.arrays import epsilon, is_numpy
 from circuit.dynamics import Circuit, Trial
 from circuit.errors import CircuitError, NotFinite
+from circuit.plastic import Plastic, PlasticRecord, require_stream
+from circuit.plastic_texts import (
+    SHOW_IMAGE,
+    input_equations,
+    layer_equations,
+    synapse_equations,
+    transmission,
+)
 from circuit.scale import Scale
 from circuit.shifts import Shifts
+from circuit.spontaneous import Spontaneous, SpontaneousRecord
+from circuit.unit_texts import UNIT_TEXTS
 
 
 @contextlib.contextmanager
@@ -91,47 +103,12 @@ with _process_left_alone():
 
 MOST_SYNAPSES = 20_000_000  # about 1 GB while Brian2 sums over them
 
+SHOW = -4  # of patterns, in a spontaneous phase
 SUM_DRIVES, RESPOND, SUM_FEEDBACK = -3, -2, -1  # places in Brian2's slot "groups"; rates are at 0
 
 
 # --- the equations as text ---
 
-
-@dataclass(frozen=True)
-class UnitText:
-    """An activation function in Brian2's language.
-
-    Attributes
-    ----------
-    response : f at `drive`
-    slope : f' at `drive`
-    inverse : f^-1 at `sent`
-    """
-
-    response: str
-    slope: str
-    inverse: str
-
-
-UNIT_TEXTS: dict[str, UnitText] = {
-    "linear": UnitText("drive", "1", "sent"),
-    "leaky_relu": UnitText(
-        "int(drive > 0)*drive + int(drive <= 0)*leak*drive",
-        "int(drive > 0) + int(drive <= 0)*leak",
-        "int(sent > 0)*sent + int(sent <= 0)*sent/leak",
-    ),
-    # Brian2 has neither arcsinh nor arctanh; these keep the digits of small arguments
-    "asinh": UnitText(
-        "sign(drive)*log1p(abs(drive) + drive**2/(1 + sqrt(1 + drive**2)))",
-        "1/sqrt(1 + drive**2)",
-        "sinh(sent)",
-    ),
-    "tanh": UnitText(
-        "tanh(drive)",
-        "4*exp(-2*abs(drive))/(1 + exp(-2*abs(drive)))**2",
-        "0.5*(log1p(sent) - log1p(-sent))",
-    ),
-}
 
 INPUT_EQUATIONS = "y : 1"  # clamped
 
@@ -158,7 +135,7 @@ def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
     if unit.name not in UNIT_TEXTS:
         raise CircuitError(
             f"activation {unit.name!r} has no Brian2 text; use {', '.join(UNIT_TEXTS)}, or add it "
-            "to circuit.brian.UNIT_TEXTS"
+            "to circuit.unit_texts"
         )
     text = UNIT_TEXTS[unit.name]
     pull = "target" if layer == circuit.network.depth else "feedback"
@@ -590,10 +567,7 @@ def advance(circuit: BrianCircuit, steps: int) -> None:
     """
     if steps == 0:
         return
-    if brian2.get_device() is not runtime_device:
-        raise CircuitError(
-            "Brian2 is set to a standalone device; call brian2.set_device('runtime') first"
-        )
+    _require_runtime()
     length = circuit.clock.dt_
     end = round(float(circuit.network.t_) / length) + steps
     # What is not finite is found below. Brian2 writes, at every call of a function such as log1p,
@@ -666,6 +640,256 @@ def float_floor(trial: Trial, shifts: Shifts) -> tuple[float, ...]:
     return tuple(floors)
 
 
+# --- plastic weights: learning inside the circuit ---
+
+# places in the slot "groups" in a plastic circuit: what was sent arrives, is summed and answered,
+# the answer goes down, and then weights and rates move, each by what all of them were before
+ARRIVE, SUM_PLASTIC, ANSWER, SEND_DOWN, SUM_MESSAGES, LEARN, MOVE = range(-6, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class PlasticPieces:
+    """A plastic circuit and its stream of images as Brian2 objects that belong to no network yet.
+
+    Attributes
+    ----------
+    plastic : what was built
+    clock : the `Clock` that all of them follow
+    layers : `NeuronGroup`s of the layers 0 .. L; neuron `network * N_l + unit`
+    feedforward, feedback : `Synapses`; `feedforward[l-1]` and `feedback[l-1]` end at layer l
+    """
+
+    plastic: Plastic
+    clock: brian2.Clock
+    layers: tuple[brian2.NeuronGroup, ...]
+    feedforward: tuple[brian2.Synapses, ...]
+    feedback: tuple[brian2.Synapses, ...]
+
+    @property
+    def objects(self) -> tuple[brian2.BrianObject, ...]:
+        """All that a `Network` must hold for the circuit to run."""
+        return (*self.layers, *self.feedforward, *self.feedback)
+
+
+def make_plastic_pieces(
+    plastic: Plastic,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    *,
+    codegen: str = "numpy",
+    name: str = "plastic",
+) -> PlasticPieces:
+    """Make the groups and synapses of a plastic circuit, its images and targets in `TimedArray`s.
+
+    Parameters
+    ----------
+    inputs : array (images, N_0), in the order in which they are shown
+    targets : array (images, n_outputs)
+    codegen, name : as in `make_pieces`
+
+    Raises
+    ------
+    CircuitError
+        For bad values, or more than `MOST_SYNAPSES` synapses.
+    """
+    network, timing, target = plastic.network, plastic.timing, _target(codegen)
+    count, widths = len(plastic.rates), network.widths
+    require_stream(plastic, inputs, targets)
+    _require_so_few(sum(matrix.size for matrix in (*network.weights, *plastic.feedback)), widths)
+    clock = brian2.Clock(dt=timing.step * brian2.second, name=f"{name}_clock")
+    common = {"clock": clock, "dtype": np.float64, "codeobj_class": target}
+    period = timing.steps * timing.step * brian2.second
+    wide = np.zeros((len(targets), widths[-1]))
+    wide[:, : network.n_outputs] = targets
+    spaces: list[dict[str, Any]] = [{} for _ in widths]
+    spaces[0]["images"] = brian2.TimedArray(inputs, dt=period, name=f"{name}_images")
+    spaces[-1]["labels"] = brian2.TimedArray(wide, dt=period, name=f"{name}_labels")
+    layers = tuple(
+        brian2.NeuronGroup(
+            count * width,
+            layer_equations(plastic, layer) if layer else input_equations(),
+            method="euler",
+            name=f"{name}_layer_{layer}",
+            namespace=spaces[layer],
+            **common,
+        )
+        for layer, width in enumerate(widths)
+    )
+    layers[0].units = widths[0]
+    _each_step(layers[0], SHOW_IMAGE, ARRIVE, target)
+    for layer, group in enumerate(layers[1:], 1):
+        _set_plastic_constants(plastic, layer, group)
+        group.subexpression_updater.when = "groups"
+        group.subexpression_updater.order = ANSWER
+        group.state_updater.order = MOVE
+        up_text, down_text = transmission(plastic, layer)
+        _each_step(group, up_text, ARRIVE, target)
+        _each_step(group, down_text, SEND_DOWN, target)
+
+    make = partial(_plastic_synapses, plastic, name, common)
+    pairs = list(enumerate(pairwise(layers), 1))
+    feedforward = tuple(
+        make("feedforward", layer, lower, upper, network.weights[layer - 1])
+        for layer, (lower, upper) in pairs
+    )
+    feedback = tuple(  # nothing is sent down to the input
+        make("feedback", layer - 1, upper, lower, plastic.feedback[layer - 2])
+        for layer, (lower, upper) in pairs[1:]
+    )
+    return PlasticPieces(plastic, clock, layers, feedforward, feedback)
+
+
+def run_plastic(
+    plastic: Plastic,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    *,
+    snapshots: int = 1,
+    generator: np.random.Generator | None = None,
+    codegen: str = "numpy",
+) -> PlasticRecord:
+    """Let the circuits learn from a stream of images: one run, in which only equations act.
+
+    Parameters
+    ----------
+    inputs, targets, codegen : as in `make_plastic_pieces`
+    snapshots : how many times weights are recorded, at equal distances; once at the end by default
+    generator : where the seed of the noise is drawn from. Needed if there is noise.
+
+    Raises
+    ------
+    CircuitError
+    """
+    if plastic.noise.any() and generator is None:
+        raise CircuitError("noise needs a generator; give for example numpy.random.default_rng(1)")
+    if not (isinstance(snapshots, int) and 1 <= snapshots <= len(inputs)):
+        raise CircuitError(f"snapshots = {snapshots!r}; give 1 to {len(inputs)}, one an image")
+    pieces = make_plastic_pieces(plastic, inputs, targets, codegen=codegen)
+    every = -(-len(inputs) // snapshots)
+    clock = brian2.Clock(
+        dt=every * plastic.timing.steps * pieces.clock.dt, name="plastic_record_clock"
+    )
+    watched = [(synapses, "weight") for synapses in (*pieces.feedforward, *pieces.feedback)]
+    watched += [(group, "bias") for group in pieces.layers[1:]]
+    monitors = [
+        brian2.StateMonitor(
+            group,
+            variable,
+            record=True,
+            clock=clock,
+            name=f"{group.name}_monitor",
+            codeobj_class=_target(codegen),
+        )
+        for group, variable in watched
+    ]
+    network = brian2.Network(*pieces.objects, *monitors, name="plastic_network*")
+    began = time.perf_counter()
+    with _seeded(generator if plastic.noise.any() else None):
+        steps = advance_plastic(network, pieces, len(inputs))
+    seconds = time.perf_counter() - began
+    shown = [*range(0, len(inputs), every), len(inputs)]
+    found = []
+    for (group, variable), monitor in zip(watched, monitors, strict=True):
+        last = np.array(getattr(group, f"{variable}_")[:])
+        found.append([*getattr(monitor, f"{variable}_").T[: len(shown) - 1], last])
+    ups, downs = len(pieces.feedforward), len(pieces.feedback)
+
+    def shaped(flat: Sequence[list[np.ndarray]], like: Sequence[np.ndarray]) -> tuple[Any, ...]:
+        pairs = list(zip(flat, like, strict=True))
+        return tuple(
+            tuple(series[at].reshape(array.shape) for series, array in pairs)
+            for at in range(len(shown))
+        )
+
+    widths = plastic.network.widths[1:]
+    return PlasticRecord(
+        images=tuple(shown),
+        weights=shaped(found[:ups], plastic.network.weights),
+        biases=shaped(found[ups + downs :], plastic.network.biases),
+        feedback=shaped(found[ups : ups + downs], plastic.feedback),
+        rates=tuple(
+            np.array(group.y_[:]).reshape(-1, width)
+            for group, width in zip(pieces.layers[1:], widths, strict=True)
+        ),
+        steps=steps,
+        seconds=seconds,
+    )
+
+
+def advance_plastic(network: brian2.Network, pieces: PlasticPieces, images: int) -> int:
+    """Run a `Network` that holds the pieces for so many images; returns the Euler steps.
+
+    What ceases to be finite stays so, in its own circuit only. Raises `KeyboardInterrupt` where the
+    run was stopped.
+    """
+    _require_runtime()
+    steps, length = images * pieces.plastic.timing.steps, pieces.clock.dt_
+    end = round(float(network.t_) / length) + steps
+    # as in `advance`
+    with np.errstate(all="ignore"), np.printoptions(threshold=1, edgeitems=1):
+        network.run(steps * length * brian2.second, namespace={})
+    if round(float(network.t_) / length) < end:
+        raise KeyboardInterrupt("Brian2 was stopped before the last image")
+    return steps
+
+
+def _each_step(group: brian2.NeuronGroup, statements: str, order: int, target: Any) -> None:
+    """Let the group carry out statements in every step."""
+    if statements:
+        group.run_regularly(
+            statements, when="groups", order=order, clock=group.clock, codeobj_class=target
+        )
+
+
+def _set_plastic_constants(plastic: Plastic, layer: int, group: brian2.NeuronGroup) -> None:
+    network, timing, width = plastic.network, plastic.timing, plastic.network.widths[layer]
+    second = brian2.second
+    group.bias = network.biases[layer - 1].ravel()
+    group.tau = plastic.time_constants[layer - 1].ravel() * second
+    group.rate = np.repeat(plastic.rates, width) / second
+    group.noise = np.repeat(plastic.noise, width)
+    group.late = np.repeat(plastic.delays, width)
+    gamma = np.zeros((len(plastic.rates), width))
+    gamma[:, : network.n_projecting(layer)] = plastic.strength
+    group.gamma = gamma.ravel()
+    group.gain = plastic.gains[layer - 1]
+    group.leak = network.activation(layer).smallest_slope
+    group.memory, group.capture = timing.memory * second, timing.capture * second
+    group.lag = timing.lag * second
+    group.period, group.free, group.units = timing.steps, timing.free_steps, width
+
+
+def _plastic_synapses(
+    plastic: Plastic,
+    name: str,
+    common: dict[str, Any],
+    direction: str,
+    place: int,
+    source: brian2.NeuronGroup,
+    target: brian2.NeuronGroup,
+    weights: np.ndarray,
+) -> brian2.Synapses:
+    """All units of source and target joined within each circuit, through (R, n_post, n_pre)."""
+    synapses = brian2.Synapses(
+        source,
+        target,
+        synapse_equations(plastic, direction),
+        method="euler",
+        name=f"{name}_{direction}_{place}",
+        namespace={},
+        **common,
+    )
+    n_post, n_pre = weights.shape[1:]
+    circuit, post, pre = np.indices(weights.shape).reshape(3, -1)
+    synapses.connect(i=circuit * n_pre + pre, j=circuit * n_post + post)
+    synapses.weight = weights.ravel()
+    synapses.loss = np.repeat(plastic.decay * plastic.rates, n_post * n_pre) / brian2.second
+    (updater,) = synapses.summed_updaters.values()
+    updater.order = SUM_PLASTIC if direction == "feedforward" else SUM_MESSAGES
+    synapses.state_updater.order = LEARN
+    return synapses
+
+
 # --- bad input ---
 
 
@@ -700,6 +924,13 @@ def _target(codegen: str) -> Any:
     return targets.CythonCodeObject
 
 
+def _require_runtime() -> None:
+    if brian2.get_device() is not runtime_device:
+        raise CircuitError(
+            "Brian2 is set to a standalone device; call brian2.set_device('runtime') first"
+        )
+
+
 def _require_plain(trial: Trial) -> None:
     if not (is_numpy(trial.error) and trial.error.ndim == 2 and trial.error.dtype == np.float64):
         raise CircuitError(
@@ -714,10 +945,97 @@ def _require_plain(trial: Trial) -> None:
 def _require_few_synapses(trial: Trial) -> None:
     widths, batch = trial.network.widths, trial.error.shape[0]
     squares = [width**2 for width in widths[1:]]
-    count = batch * (sum(squares) + sum(squares[1:]))
+    _require_so_few(batch * (sum(squares) + sum(squares[1:])), widths)
+
+
+def _require_so_few(count: int, widths: Sequence[int]) -> None:
     if count > MOST_SYNAPSES:
         raise CircuitError(
-            f"{count} synapses for {batch} images in widths {widths} are more than the "
-            f"{MOST_SYNAPSES} that Brian2 can carry here; give fewer images at a time or narrower "
-            "layers"
+            f"{count} synapses in widths {widths} are more than the {MOST_SYNAPSES} that Brian2 "
+            "can carry here; give fewer images or networks at a time, or narrower layers"
         )
+
+
+# --- a layer in a phase of spontaneous activity ---
+
+
+def run_spontaneous(
+    phase: Spontaneous,
+    weights: np.ndarray,
+    lateral: np.ndarray,
+    patterns: np.ndarray,
+    *,
+    codegen: str = "numpy",
+) -> SpontaneousRecord:
+    """Present patterns one after another to a layer whose synapses are all plastic.
+
+    Rates start at 0. In every step all sums are taken first, then synapses and rates change, each
+    from what was there before: an Euler step of the equations in `spontaneous`.
+
+    Parameters
+    ----------
+    weights : array (n_post, n_pre), at the beginning
+    lateral : array (n_post, n_post), M at the beginning
+    patterns : array (patterns, n_pre)
+
+    Raises
+    ------
+    CircuitError, NotFinite
+        For arrays that do not fit, and where rates or synapses have run away.
+    """
+    weights, lateral, patterns = (np.asarray(one, float) for one in (weights, lateral, patterns))
+    n_post, n_pre = weights.shape
+    if lateral.shape != (n_post, n_post) or patterns.ndim != 2 or patterns.shape[1] != n_pre:
+        raise CircuitError(
+            f"weights {weights.shape} need lateral weights ({n_post}, {n_post}) and patterns "
+            f"(any, {n_pre}), not {lateral.shape} and {patterns.shape}"
+        )
+    _require_runtime()
+    second = brian2.second
+    clock = brian2.Clock(dt=phase.step * second, name="spontaneous_clock")
+    common = {"clock": clock, "dtype": np.float64, "codeobj_class": _target(codegen)}
+    shown = brian2.TimedArray(
+        patterns, dt=phase.period * phase.step * second, name="spontaneous_patterns"
+    )
+    inputs = brian2.NeuronGroup(
+        n_pre,
+        spontaneous.PRESYNAPTIC,
+        namespace={"patterns": shown},
+        name="spontaneous_inputs",
+        **common,
+    )
+    inputs.subexpression_updater.when, inputs.subexpression_updater.order = "groups", SHOW
+    units = brian2.NeuronGroup(
+        n_post, spontaneous.UNITS, method="euler", namespace={}, name="spontaneous_units", **common
+    )
+    units.tau = phase.time_constant * second
+    joined = []
+    for name, source, text, matrix, slowness in (
+        ("feedforward", inputs, spontaneous.FEEDFORWARD, weights, phase.feedforward_time),
+        ("lateral", units, spontaneous.LATERAL, lateral, phase.lateral_time),
+    ):
+        synapses = brian2.Synapses(
+            source, units, text, method="euler", namespace={}, name=f"spontaneous_{name}", **common
+        )
+        post, pre = np.indices(matrix.shape).reshape(2, -1)
+        synapses.connect(i=pre, j=post)
+        synapses.weight = matrix.ravel()
+        synapses.slowness = slowness * second
+        synapses.period, synapses.wait = phase.period, phase.wait
+        (updater,) = synapses.summed_updaters.values()
+        updater.order, synapses.state_updater.order = SUM_DRIVES, RESPOND
+        joined.append(synapses)
+    joined[0].pull = 8 * phase.strength
+    network = brian2.Network(inputs, units, *joined)
+    with np.errstate(all="ignore"):  # what runs away is refused below
+        network.run(len(patterns) * phase.period * phase.step * second, namespace={})
+    found = [np.array(one.weight_[:]) for one in joined]
+    rates = np.array(units.r_[:])
+    if not all(np.all(np.isfinite(one)) for one in (*found, rates)):
+        raise NotFinite(
+            "rates of the spontaneous phase have run away; use slower lateral plasticity"
+        )
+    trained, inhibiting = found
+    return SpontaneousRecord(
+        trained.reshape(weights.shape), inhibiting.reshape(lateral.shape), rates
+    )
