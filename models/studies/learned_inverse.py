@@ -170,8 +170,8 @@ def _runs(sizes: Scale) -> Iterator[Cell]:
     for steps in (0, 4):  # of the inverse for one of the network; 0: it stays random
         yield _cell(TRAINING, "gait", gamma=usual, steps=steps)
     for way, inverse in (("bp", "exact"), ("gait", "learned"), ("gait shift", "learned")):
-        gamma = None if way == "bp" else usual
-        yield _cell(TRAINING, way, inverse, gamma=gamma, shape="narrowing")
+        strength = None if way == "bp" else usual
+        yield _cell(TRAINING, way, inverse, gamma=strength, shape="narrowing")
 
 
 def measure(
