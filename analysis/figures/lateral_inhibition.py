@@ -69,7 +69,7 @@ def mechanisms(data: xr.Dataset) -> Figure:
     first.set_xlim(-0.1, 1.05)
     second.set_xlabel("distance of $W_2 .. W_L$\nfrom orthogonality")
     second.set_xlim(left=0)
-    third.set_xlabel("test accuracy (%)\nfilled: chosen epoch, open: at the end")
+    third.set_xlabel("test accuracy (%); filled: epoch\nchosen, open: at the end")
     for axes in (first, second, third):
         axes.grid(axis="y", lw=0.4, alpha=0.5)
     headline(
@@ -143,7 +143,8 @@ def pull(data: xr.Dataset) -> Figure:
         first.bar(places, mean, width=0.28, yerr=half, color=colour, capsize=3, label=words)
     first.set_xticks(range(len(pulls)), [PULL_LABELS[str(name)] for name in pulls])
     first.set_ylabel("cosine of the expected pull\nwith the descent on Eq. 23")
-    first.legend(loc="center")
+    first.set_ylim(-0.3, 1.5)
+    first.legend(loc="upper center", ncol=2, fontsize=9)
     for name in data["mechanism"].values:
         mean, half = over_repetitions(data["sampled_cosine"].sel(mechanism=name).values)
         hue = HUES[str(name)]
