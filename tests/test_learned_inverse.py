@@ -30,7 +30,9 @@ from circuit.learning import Lesson, begin_learning, learn
 from circuit.network import Network, forward, initialise, orthogonal
 from circuit.plasticity import updates
 from circuit.rules import RULES
+from models import training
 from models.material import Plan
+from models.run_training import main
 
 KEY = np.array(5)
 EQUAL, FREE = ((9, 7, 7, 7), True), ((9, 6, 8, 5), False)  # widths, whether with auxiliary units
@@ -575,3 +577,73 @@ def test_rectangles_without_a_learned_inverse_are_refused_where_it_is_needed():
     with pytest.raises(CircuitError, match=r"W of layer 3 is 5 x 8 .* use a learned inverse"):
         learn(begin_learning(network), Lesson("gait"), inputs, targets)
     learn(begin_learning(network), Lesson("bp"), inputs, targets)  # needs none
+
+
+# --- the command ---
+
+
+def _command(folder, *options):
+    """A run of the command on a few digits; everything in its last checkpoint."""
+    common = ["--train-images", "200", "--epochs", "2", "--no-figures", "--quiet"]
+    status = main([*common, "--checkpoint-every", "2", *options, "--output", str(folder)])
+    with np.load(folder / "checkpoint.npz") as members:
+        return status, {name: members[name] for name in members.files}
+
+
+RUNS = {
+    "gait, free widths": ["--widths", "64", "20", "30", "10", "--rate-noise", "1e-4"],
+    "itp, exact inverse": ["--rule", "itp", "--inverse", "exact", "--rate-noise", "1e-4"],
+    "circuit, plain": ["--rule", "circuit", "--widths", "64", "24", "10", "--correction", "no"],
+}
+
+
+@pytest.mark.parametrize("case", RUNS)
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(case, tmp_path, monkeypatch):
+    options = ["--inverse", "learned", "--inverse-before", "1", "--seeds", "1", "2", *RUNS[case]]
+    status, whole = _command(tmp_path / "whole", *options)
+    assert status == 0
+    step, calls = training.learn, []
+
+    def interrupted(*arguments):
+        calls.append(0)
+        if len(calls) == 12:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "learn", interrupted)
+        assert _command(tmp_path / "stopped", *options)[0] == 130
+    status, found = _command(tmp_path / "stopped", *options, "--resume")
+    assert status == 0
+    assert sorted(found) == sorted(whole)
+    if "exact" not in options:
+        assert "companion_feedback_weights_1" in found
+    for name, values in whole.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
+def test_seeds_together_are_as_apart(tmp_path):
+    options = ["--inverse", "learned", "--precision", "float64", "--depth", "2"]
+    _, both = _command(tmp_path / "both", *options, "--seeds", "1", "2")
+    for i, seed in enumerate(("1", "2")):
+        _, one = _command(tmp_path / seed, *options, "--seeds", seed)
+        for name in ("W_1", "W_3", "companion_feedback_weights_1", "companion_feedback_biases_2"):
+            np.testing.assert_allclose(both[name][i], one[name], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--rule", "bp", "--inverse", "learned"], "goes through no inverse"),
+        (["--widths", "64", "32", "10", "--auxiliary", "no", "--rule", "tp"], "no exact inverse"),
+        (["--widths", "64", "80", "64"], "increase from 64 to 80"),
+        (["--inverse", "learned", "--inverse-rate", "2.5"], "inverse rate 2.5"),
+        (["--correction", "no"], "nothing to correct"),
+    ],
+)
+def test_the_command_refuses_in_one_line(options, words, tmp_path, capsys):
+    with pytest.raises(SystemExit) as refusal:
+        main([*options, "--output", str(tmp_path)])
+    assert refusal.value.code == 2
+    text = capsys.readouterr().err.strip()
+    assert words in text.splitlines()[-1]
