@@ -254,6 +254,48 @@ MUTANTS = (
         '"bias_correction": "yes",',
         "tests/test_presets.py",
     ),
+    Mutant(
+        "anti-Hebbian plasticity of a unit with itself",
+        "circuit/inhibition.py",
+        "rate * without_diagonal(correlations(rates, rates))",
+        "rate * correlations(rates, rates)",
+        "tests/test_inhibition.py",
+    ),
+    Mutant(
+        "synapses taught by the drive, not by what inhibition took from it",
+        "circuit/inhibition.py",
+        "correlations(drives - rates, presynaptic)",
+        "correlations(drives, presynaptic)",
+        "tests/test_inhibition.py",
+    ),
+    Mutant(
+        "the same spontaneous activity in every step",
+        "circuit/inhibition.py",
+        "(STREAM, step, layer)",
+        "(STREAM, layer)",
+        "tests/test_inhibition.py",
+    ),
+    Mutant(
+        "synapses behind decorrelated inputs see the inputs before",
+        "circuit/decorrelation.py",
+        "if place == INPUTS else direction",
+        "if place == DRIVES else direction",
+        "tests/test_inhibition.py",
+    ),
+    Mutant(
+        "the spontaneous activity of the first network in all of a stack",
+        "models/training.py",
+        "np.array(plan.seeds if plan.stacked",
+        "np.array(plan.seeds[:1] * len(plan.seeds) if plan.stacked",
+        "tests/test_lateral_inhibition.py",
+    ),
+    Mutant(
+        "whitening without a variance to come to, in Brian2",
+        "circuit/spontaneous.py",
+        "int(i == j)",
+        "0",
+        "tests/test_lateral_inhibition.py",
+    ),
 )
 
 
