@@ -6,7 +6,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from analysis import sweep
 from analysis.alignment import agreement
+from analysis.figures import canvas
+from analysis.figures.learned_inverse import LEARNED_INVERSE
+from analysis.findings import findings
 from analysis.imperfection import Imperfect, settle_imperfect
 from analysis.learned_inverse import cosines, stages
 from circuit.counted import normals, signs
@@ -33,6 +37,7 @@ from circuit.rules import RULES
 from models import training
 from models.material import Plan
 from models.run_training import main
+from models.studies import learned_inverse
 
 KEY = np.array(5)
 EQUAL, FREE = ((9, 7, 7, 7), True), ((9, 6, 8, 5), False)  # widths, whether with auxiliary units
@@ -647,3 +652,49 @@ def test_the_command_refuses_in_one_line(options, words, tmp_path, capsys):
     assert refusal.value.code == 2
     text = capsys.readouterr().err.strip()
     assert words in text.splitlines()[-1]
+
+
+# --- the study ---
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """Some of the smallest cells, through the sweep, as the command has them."""
+    small = replace(
+        learned_inverse.SCALES["smoke"], ways=("gait",), practice=(0, 30, np.inf), width=16, depth=2
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(learned_inverse.SCALES, "smoke", small)
+        whole = learned_inverse.study("smoke", seeds=(1,))
+        some = tuple(
+            cell
+            for cell in whole.cells
+            if cell["way"] in ("gait", "bp") and cell["gamma"] in (None, 1e-3)
+        )
+        part = replace(whole, cells=some)
+        return sweep.run(part, tmp_path_factory.mktemp("study"), workers=0, quiet=True)
+
+
+def test_cells_are_labelled_and_complete(smoke):
+    assert set(smoke["status"].values) == {"completed"}
+    part = smoke.isel(cell=smoke["part"].values == "alignment")
+    assert part["cosine"].dims == ("cell", "practice", "strength", "sigma", "layer")
+    exact = part["cosine"].sel(practice=np.inf, sigma=0.0, strength=1e-3)
+    assert float(exact.min()) > 0.999  # orthogonal weights: GAIT-prop is back-propagation
+    np.testing.assert_allclose(part["model_error"].sel(practice=np.inf, layer=2), 0, atol=1e-13)
+    runs = smoke.isel(cell=smoke["part"].values == "training")
+    assert np.isfinite(runs["accuracy"].values).all()
+
+
+def test_findings_and_pictures_are_made_of_the_results_alone(smoke, tmp_path):
+    lines = "\n".join(findings("learned_inverse", smoke))
+    for words in ("cosine of layer 1", "best gamma", "narrowing"):
+        assert words in lines
+    drawn = canvas.draw(LEARNED_INVERSE, smoke, tmp_path)
+    assert [path.stem for path in drawn] == list(LEARNED_INVERSE)
+
+
+def test_the_study_has_each_cell_once_at_every_scale():
+    for scale in ("smoke", "laptop", "full"):
+        study = learned_inverse.study(scale)  # refuses doubles
+        assert {cell["part"] for cell in study.cells} == {"alignment", "training"}

@@ -104,7 +104,13 @@ def accuracy(data: xr.Dataset) -> Figure:
             values = np.stack([100 * cells(one, gamma=g)["accuracy"].values for g in gammas], 1)
             mean, half = over_repetitions(values)
             axes.errorbar(
-                gammas, mean, yerr=_drawn(half), color=colour, marker=marker, ms=4, label=label
+                gammas,
+                mean,
+                yerr=_bars(mean, half, 0.0, 100.0),
+                color=colour,
+                marker=marker,
+                ms=4,
+                label=label,
             )
         axes.axhline(base.mean(), color=COLOURS["bp"], lw=1.2, ls=":", label="back-propagation")
         axes.set_xscale("log")
@@ -139,13 +145,18 @@ def _curve(axes: Axes, values: xr.DataArray, **style: Any) -> None:
     """Mean over cells with intervals, against strength; `values` is (cell, strength)."""
     mean, half = over_repetitions(values.values)
     there = np.isfinite(mean)
-    style = {"lw": 1.5, "marker": "o", "ms": 3, "elinewidth": 0.8} | style
-    axes.errorbar(values["strength"].values[there], mean[there], yerr=_drawn(half)[there], **style)
+    look: Any = {"lw": 1.5, "marker": "o", "ms": 3, "elinewidth": 0.8} | style
+    bars = _bars(mean[there], half[there], -1.0, 1.0)
+    axes.errorbar(values["strength"].values[there], mean[there], yerr=bars, **look)
 
 
-def _drawn(half: np.ndarray) -> np.ndarray:
-    """Half-widths of intervals, 0 where there is none to be drawn."""
-    return np.where(np.isfinite(half), half, 0.0)
+def _bars(
+    mean: np.ndarray, half: np.ndarray, least: float, most: float
+) -> tuple[list[float], list[float]]:
+    """Lengths of intervals downwards and upwards, cut where the quantity itself ends."""
+    half = np.where(np.isfinite(half), half, 0.0)
+    down, up = mean - np.maximum(mean - half, least), np.minimum(mean + half, most) - mean
+    return down.tolist(), up.tolist()
 
 
 def _key(axes: Axes, title: str, entries: list[tuple[str, str]]) -> None:
