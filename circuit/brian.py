@@ -825,9 +825,15 @@ def advance_plastic(network: brian2.Network, pieces: PlasticPieces, images: int)
     _require_runtime()
     steps, length = images * pieces.plastic.timing.steps, pieces.clock.dt_
     end = round(float(network.t_) / length) + steps
-    # as in `advance`
-    with np.errstate(all="ignore"), np.printoptions(threshold=1, edgeitems=1):
-        network.run(steps * length * brian2.second, namespace={})
+    # as in `advance`; Brian2 would warn of what has diverged, by variable and not by circuit
+    said = logging.getLogger("brian2.groups.group")
+    before = said.level
+    said.setLevel(logging.ERROR)
+    try:
+        with np.errstate(all="ignore"), np.printoptions(threshold=1, edgeitems=1):
+            network.run(steps * length * brian2.second, namespace={})
+    finally:
+        said.setLevel(before)
     if round(float(network.t_) / length) < end:
         raise KeyboardInterrupt("Brian2 was stopped before the last image")
     return steps
@@ -846,6 +852,7 @@ def _set_plastic_constants(plastic: Plastic, layer: int, group: brian2.NeuronGro
     second = brian2.second
     group.bias = network.biases[layer - 1].ravel()
     group.tau = plastic.time_constants[layer - 1].ravel() * second
+    group.own_tau = plastic.own_time_constants[layer - 1].ravel() * second
     group.rate = np.repeat(plastic.rates, width) / second
     group.noise = np.repeat(plastic.noise, width)
     group.late = np.repeat(plastic.delays, width)
@@ -883,7 +890,11 @@ def _plastic_synapses(
     circuit, post, pre = np.indices(weights.shape).reshape(3, -1)
     synapses.connect(i=circuit * n_pre + pre, j=circuit * n_post + post)
     synapses.weight = weights.ravel()
-    synapses.loss = np.repeat(plastic.decay * plastic.rates, n_post * n_pre) / brian2.second
+    loss = plastic.decay * plastic.rates
+    if direction == "feedback":
+        synapses.plasticity = np.repeat(plastic.feedback_plasticity, n_post * n_pre)
+        loss = loss * plastic.feedback_plasticity
+    synapses.loss = np.repeat(loss, n_post * n_pre) / brian2.second
     (updater,) = synapses.summed_updaters.values()
     updater.order = SUM_PLASTIC if direction == "feedforward" else SUM_MESSAGES
     synapses.state_updater.order = LEARN

@@ -115,6 +115,8 @@ class Plastic:
     timing : of the images
     strength : gamma
     time_constants : L arrays (R, N_l) in seconds
+    own_time_constants : L arrays (R, N_l) of n, in seconds; those of the membranes by default
+    feedback_plasticity : array (R,), dB/dt is taken so many times: 1, or 0 for fixed feedback
     readout : "shift" or "mismatch"
     own_drive : "membrane" or "instant"
     storage : "captured" or "direct"; captured needs a free phase
@@ -137,9 +139,13 @@ class Plastic:
     decay: float = 0.0
     delays: np.ndarray = field(default_factory=lambda: np.zeros(1, dtype=int))
     noise: np.ndarray = field(default_factory=lambda: np.zeros(1))
+    own_time_constants: tuple[np.ndarray, ...] = ()
+    feedback_plasticity: np.ndarray = field(default_factory=lambda: np.ones(1))
 
     def __post_init__(self) -> None:
         widths, count = self.network.widths, len(self.network.weights[0])
+        if not self.own_time_constants:
+            object.__setattr__(self, "own_time_constants", self.time_constants)
         for what, name, known in (
             ("read-out", self.readout, READOUTS),
             ("own drive", self.own_drive, OWN_DRIVES),
@@ -159,6 +165,8 @@ class Plastic:
             "W": [(count, up, down) for down, up in pairwise(widths)],
             "feedback": [(count, down, up) for down, up in pairwise(widths[1:])],
             "time constants": [(count, width) for width in widths[1:]],
+            "own time constants": [(count, width) for width in widths[1:]],
+            "feedback plasticity": [(count,)],
             "rates": [(count,)],
             "delays": [(count,)],
             "noise": [(count,)],
@@ -167,6 +175,8 @@ class Plastic:
             "W": self.network.weights,
             "feedback": self.feedback,
             "time constants": self.time_constants,
+            "own time constants": self.own_time_constants,
+            "feedback plasticity": [self.feedback_plasticity],
             "rates": [self.rates],
             "delays": [self.delays],
             "noise": [self.noise],
@@ -180,7 +190,8 @@ class Plastic:
                 f"feedback strength gamma = {self.strength:g} is outside (0, 1); use for example "
                 "0.2"
             )
-        shortest = min(float(tau.min()) for tau in self.time_constants)
+        constants = (*self.time_constants, *self.own_time_constants)
+        shortest = min(float(tau.min()) for tau in constants)
         if not shortest >= self.timing.step:
             raise CircuitError(
                 f"step = {self.timing.step:g} s is longer than the smallest time constant, "

@@ -36,7 +36,7 @@ def layer_equations(plastic: Plastic, layer: int) -> str:
         f"slope = {text.slope} : 1 (constant over dt)",
     ]
     if plastic.own_drive == "membrane":
-        lines += ["down/dt = (response - own)/tau : 1"]
+        lines += ["down/dt = (response - own)/own_tau : 1"]
         lines += ["mismatch = y - own : 1 (constant over dt)"]
     else:
         lines += ["mismatch = y - response : 1 (constant over dt)"]
@@ -61,6 +61,7 @@ def layer_equations(plastic: Plastic, layer: int) -> str:
     lines += [f"{name} : 1 (constant, shared)" for name in ("gain", "leak")]
     lines += [f"{name} : second (constant, shared)" for name in ("memory", "capture", "lag")]
     lines += [f"{name} : integer (constant, shared)" for name in ("period", "free", "units")]
+    lines += ["own_tau : second (constant)"]
     lines += ["tau : second (constant)", "noise : 1 (constant)", "late : integer (constant)"]
     return "\n".join(lines)
 
@@ -126,7 +127,7 @@ def synapse_equations(plastic: Plastic, direction: str) -> str:
     if direction == "feedforward":
         summed, product = "weighted_post = weight*axon_pre", "teaching_post*axon_pre"
     else:
-        summed, product = "feedback_post = weight*letter_pre", "lesson_pre*y_post"
+        summed, product = "feedback_post = weight*letter_pre", "plasticity*lesson_pre*y_post"
     if plastic.storage == "captured":
         change = [
             f"dtag/dt = {product} - (1 - nudged_post)*tag/capture_post : 1 (clock-driven)",
@@ -134,4 +135,6 @@ def synapse_equations(plastic: Plastic, direction: str) -> str:
         ]
     else:
         change = [f"dweight/dt = {product} - loss*weight : 1 (clock-driven)"]
+    if direction == "feedback":
+        change += ["plasticity : 1 (constant)"]
     return "\n".join([*change, "loss : Hz (constant)", f"{summed} : 1 (summed)"])

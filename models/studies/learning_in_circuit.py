@@ -1,0 +1,426 @@
+"""Learning inside the circuit: weights as variables of the dynamics, and what breaks it.
+
+Owns the cells of the study and what is measured in one. Does not own the circuit
+(`circuit.plastic`, simulated by `circuit.brian`), the trainer beside it
+(`analysis.plastic_circuit`) nor the pictures (`analysis.figures.learning_in_circuit`).
+
+A cell is one protocol and one probe at all values of the probe, each in a few networks that differ
+in their first weights. Networks and values stand side by side in one Brian2 run over one stream of
+images, since a step costs the same for many as for one; where a value changes the equations or the
+timing, it has a run of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise, product
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from analysis.cells import Cell, Study
+from analysis.plastic_circuit import (
+    accuracies,
+    alignments,
+    distances,
+    trained_by_updates,
+    with_weights,
+)
+from circuit.activations import activation
+from circuit.network import Network
+from circuit.plastic import Plastic, PlasticRecord, Timing
+from models import images
+
+TAU = 0.010  # seconds; everything else is measured in it
+CONTRAST = 2.0  # pixels are shown as this many times their difference from their mean
+LEARNT = 0.05  # an image's learning rate, rate times nudged time
+DECAY = 3e-4
+PROTOCOLS = ("phases", "always")
+STRENGTHS = {"phases": 0.2, "always": 0.3}
+SCHEDULES = {"phases": (8.0, 4.0), "always": (0.0, 10.0)}  # free and nudged, in tau
+STEP = 0.5  # of an Euler step, in tau
+
+# values of each probe, and the Euler step where it is another
+PROBES: dict[str, Sequence[float]] = {
+    "slow": (6.0, 12.0, 24.0, 48.0, 96.0, 192.0),  # of an image, in tau, at a small learning rate
+    "rate": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0),  # an image's learning rate
+    "duration": (2.0, 3.0, 4.5, 6.0, 9.0, 12.0, 18.0),  # of an image, in tau
+    "spread": (1.0, 1.5, 2.0, 3.0, 4.0),  # tau between tau/value and tau*value, log-uniform
+    "unmatched": (1.0, 1.05, 1.1, 1.2, 1.5, 2.0),  # the own drive's constant, about the membrane's
+    "delay": (0, 1, 2, 3, 4, 6, 8),  # in steps
+    "noise": (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3),  # standard deviation of a rate
+}
+SLOWLY, FEW, UPDATES = 0.01, 20, 8  # an image's learning rate, images and updates for "slow"
+FINE = {"spread": 0.25, "unmatched": 0.25}  # steps where time constants may be short
+VARIANTS = (
+    "as it is",
+    "transposed feedback",
+    "fixed feedback",
+    "instant own drive",
+    "early target",
+    "direct storage",
+    "shuffled targets",
+)
+ONLY_PHASES, ONLY_ALWAYS = {"direct storage"}, {"early target"}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much a scale takes on."""
+
+    classes: int
+    hidden: int
+    images: int
+    networks: int
+    seeds: tuple[int, ...]
+    epochs: int
+    hidden_digits: int
+
+
+SCALES = {
+    "smoke": Size(3, 6, 40, 2, (1,), 0, 0),
+    "laptop": Size(5, 16, 500, 3, (1,), 7, 32),
+    "full": Size(10, 32, 1437, 3, (1, 2, 3), 14, 32),
+}
+SMOKE_PROBES = ("rate", "variant")
+
+
+def study(
+    scale: str,
+    *,
+    dataset: str = "digits",
+    data_dir: str | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Study:
+    """The cells of the study at a scale: "smoke", "laptop" or "full"."""
+    size = SCALES[scale]
+    probes = SMOKE_PROBES if scale == "smoke" else ("digits", *PROBES, "variant")
+    cells: list[Cell] = [
+        {
+            "dataset": dataset,
+            "data_dir": data_dir,
+            "protocol": protocol,
+            "probe": probe,
+            "classes": 10 if probe == "digits" else size.classes,
+            "hidden": size.hidden_digits if probe == "digits" else size.hidden,
+            "images": 0 if probe == "digits" else size.images,
+            "epochs": size.epochs if probe == "digits" else 0,
+            "networks": size.networks,
+            "seed": seed,
+        }
+        for seed, probe, protocol in product(
+            size.seeds if seeds is None else seeds, probes, PROTOCOLS
+        )
+    ]
+    return Study("learning_in_circuit", tuple(cells), measure)
+
+
+def measure(
+    *,
+    dataset: str,
+    data_dir: str | None,
+    protocol: str,
+    probe: str,
+    classes: int,
+    hidden: int,
+    images: int,
+    epochs: int,
+    networks: int,
+    seed: int,
+) -> xr.Dataset:
+    """One cell: one protocol and one probe, at all values.
+
+    Parameters
+    ----------
+    protocol : "phases" (free and nudged, shift, captured) or "always" (mismatch, no phases)
+    probe : a name in `PROBES`, "variant" for the `VARIANTS`, or "digits" for a learning curve
+    classes : the digits 0 to classes - 1 are learnt
+    images, epochs : length of the stream; epochs where images is 0
+    networks : side by side, with other first weights
+
+    Returns
+    -------
+    xr.Dataset
+        Along (value, network), values in the probe's own units, or along (variant, network), or of
+        "digits" along (snapshot, network) with `shown`, the images by then: `accuracy` on test
+        images, NaN where a network diverged; `alignment`, the cosine of B with W^T. Of "rate" too:
+        `trainer_accuracy`, that of one update an image from settled rates, and `trainer_settled`,
+        the fraction of images at which they settle. Of "slow": `distance` of the weights from those
+        of a trainer that updates in settled rates, beside what it has learnt. Of all: `chance`,
+        `n_test`. The status is
+        "converged", or "diverged: ..." with how many networks did.
+    """
+    scene = _scene(dataset, data_dir, classes, images, epochs, seed)
+    size = (scene.inputs.shape[1], hidden, classes)
+    generator = np.random.default_rng([seed, 7, *f"{protocol} {probe}".encode()])
+    weights = [_first_weights(size, seed, one) for one in range(networks)]
+    if probe == "digits":
+        plastic = _plastic(protocol, weights, 1)
+        result = _curve(plastic, scene)
+    elif probe == "variant":
+        names = [
+            name
+            for name in VARIANTS
+            if name not in (ONLY_ALWAYS if protocol == "phases" else ONLY_PHASES)
+        ]
+        runs = [_run(_variant(protocol, weights, name), scene, name) for name in names]
+        result = _joined(runs, ("variant", names))
+    elif probe == "slow":
+        values = PROBES[probe]
+        runs = [_approach(_plastic(protocol, weights, 1, duration=one), scene) for one in values]
+        result = _joined(runs, ("value", list(values)))
+    elif probe == "duration":
+        values = PROBES[probe]
+        runs = [_run(_plastic(protocol, weights, 1, duration=value), scene) for value in values]
+        result = _joined(runs, ("value", list(values)))
+    else:
+        result = _sweep(protocol, probe, weights, scene, generator)
+    lost = int((~np.isfinite(result["accuracy"].values)).sum())
+    total = result["accuracy"].size
+    return result.assign(
+        chance=float(np.bincount(scene.test_labels).max() / len(scene.test_labels)),
+        n_test=len(scene.test_labels),
+        status="converged" if not lost else f"diverged: {lost} of {total} networks",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A stream of images to learn from, and others to be tested with.
+
+    Attributes
+    ----------
+    inputs : array (images, pixels), pixels less their mean over the training images
+    targets : array (images, classes), one-hot
+    test_inputs, test_labels : arrays (test images, pixels), (test images,)
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    test_inputs: np.ndarray
+    test_labels: np.ndarray
+
+
+def _scene(
+    dataset: str, data_dir: str | None, classes: int, length: int, epochs: int, seed: int
+) -> Scene:
+    """The stream is one random order of the training images after the other."""
+    folder = None if data_dir is None else Path(data_dir)
+    train, test = (images.load(dataset, split=part, data_dir=folder) for part in ("train", "test"))
+    mean = train.inputs.mean(axis=0)
+    mine, theirs = train.labels < classes, test.labels < classes
+    pixels, labels = train.inputs[mine], train.labels[mine]
+    generator = np.random.default_rng([seed, 1])
+    length = length or epochs * len(labels)
+    rounds = -(-length // len(labels))
+    order = np.concatenate([generator.permutation(len(labels)) for _ in range(rounds)])[:length]
+    return Scene(
+        inputs=CONTRAST * (pixels - mean)[order],
+        targets=images.one_hot(labels, classes)[order],
+        test_inputs=CONTRAST * (test.inputs[theirs] - mean),
+        test_labels=test.labels[theirs],
+    )
+
+
+Matrices = tuple[list[np.ndarray], list[np.ndarray]]
+
+
+def _first_weights(size: Sequence[int], seed: int, one: int) -> Matrices:
+    """W_l and, independent of them, B_l: Gaussian, with variance 1 over the units read."""
+    generator = np.random.default_rng([seed, 2, one])
+    upward = [generator.standard_normal((n, m)) / np.sqrt(m) for m, n in pairwise(size)]
+    downward = [generator.standard_normal((m, n)) / np.sqrt(n) for m, n in pairwise(size[1:])]
+    return upward, downward
+
+
+def _plastic(
+    protocol: str,
+    weights: Sequence[Matrices],
+    values: int,
+    *,
+    duration: float | None = None,
+    step: float = STEP,
+) -> Plastic:
+    """Circuits of a protocol: `values` times the networks, in this order."""
+    free, nudged = SCHEDULES[protocol]
+    scale = 1.0 if duration is None else duration / (free + nudged)
+    steps = [round(scale * part / step) for part in (free, nudged)]
+    depth = len(weights[0][0])
+    timing = Timing(
+        step=step * TAU,
+        free_steps=steps[0],
+        nudged_steps=max(steps[1], 1),
+        teacher_stages=depth if protocol == "always" else 0,
+        lag=TAU,
+        memory=TAU / 2,
+        capture=TAU / 2,
+    )
+    upward, downward = (
+        tuple(np.tile(np.stack(same), (values, 1, 1)) for same in zip(*part, strict=True))
+        for part in zip(*weights, strict=True)
+    )
+    count = values * len(weights)
+    network = Network(
+        upward,
+        tuple(np.zeros(W.shape[:2]) for W in upward),
+        (activation("leaky_relu"),) * depth,
+        n_inputs=upward[0].shape[-1],
+        n_outputs=upward[-1].shape[-2],
+    )
+    return Plastic(
+        network,
+        downward,
+        rates=np.full(count, LEARNT / (timing.nudged_steps * timing.step)),
+        timing=timing,
+        strength=STRENGTHS[protocol],
+        time_constants=tuple(np.full(W.shape[:2], TAU) for W in upward),
+        readout="shift" if protocol == "phases" else "mismatch",
+        storage="captured" if protocol == "phases" else "direct",
+        decay=DECAY,
+        delays=np.zeros(count, dtype=int),
+        noise=np.zeros(count),
+        feedback_plasticity=np.ones(count),
+    )
+
+
+def _variant(protocol: str, weights: Sequence[Matrices], name: str) -> Plastic:
+    """The circuits of a protocol with one thing changed."""
+    if name == "transposed feedback":
+        # equal at first and changed alike, B stays W^T: no transport of weights within the run
+        weights = [(upward, [W.T for W in upward[1:]]) for upward, _ in weights]
+    plastic = _plastic(protocol, weights, 1)
+    if name == "fixed feedback":
+        return replace(plastic, feedback_plasticity=np.zeros(len(weights)))
+    if name == "instant own drive":
+        return replace(plastic, own_drive="instant")
+    if name == "early target":
+        return replace(plastic, timing=replace(plastic.timing, teacher_stages=0))
+    if name == "direct storage":
+        return replace(plastic, storage="direct")
+    return plastic
+
+
+def _sweep(
+    protocol: str,
+    probe: str,
+    weights: Sequence[Matrices],
+    scene: Scene,
+    generator: np.random.Generator,
+) -> xr.Dataset:
+    """All values of a probe in one run."""
+    values = np.array(PROBES[probe])
+    plastic = _plastic(protocol, weights, len(values), step=FINE.get(probe, STEP))
+    each = np.repeat(values, len(weights))
+    if probe == "rate":
+        plastic = replace(plastic, rates=plastic.rates * each / LEARNT)
+    elif probe == "delay":
+        plastic = replace(plastic, delays=each.astype(int))
+    elif probe == "noise":
+        plastic = replace(plastic, noise=each)
+    else:
+        # the same draws at every value, so that the values differ in nothing else
+        apart = tuple(
+            TAU
+            * each[:, None]
+            ** np.tile(generator.uniform(-1, 1, (len(weights), n)), (len(values), 1))
+            for n in plastic.network.widths[1:]
+        )
+        if probe == "spread":
+            plastic = replace(plastic, time_constants=apart, own_time_constants=apart)
+        else:
+            plastic = replace(plastic, own_time_constants=apart)
+    shape = (len(values), len(weights))
+    record = _record(plastic, scene, generator)
+    found = _measures(plastic, record, scene)
+    if probe == "rate":
+        trainer = trained_by_updates(plastic, scene.inputs, scene.targets)
+        found["trainer_accuracy"] = accuracies(
+            trainer.network, scene.test_inputs, scene.test_labels
+        )
+        found["trainer_settled"] = trainer.settled
+    return xr.Dataset(
+        {name: (("value", "network"), one.reshape(shape)) for name, one in found.items()},
+        coords={"value": values.astype(float), "network": np.arange(shape[1])},
+    )
+
+
+def _curve(plastic: Plastic, scene: Scene) -> xr.Dataset:
+    """What is known after every so many images."""
+    record = _record(plastic, scene, None, snapshots=14)
+    found: dict[str, list[np.ndarray]] = {}
+    for at in range(len(record.images)):
+        for name, one in _measures(plastic, record, scene, at).items():
+            found.setdefault(name, []).append(one)
+    return xr.Dataset(
+        {name: (("snapshot", "network"), np.stack(rows)) for name, rows in found.items()}
+        | {"shown": ("snapshot", np.array(record.images, dtype=float))},
+        coords={
+            "snapshot": np.arange(len(record.images)),
+            "network": np.arange(len(plastic.rates)),
+        },
+    )
+
+
+def _run(plastic: Plastic, scene: Scene, name: str = "") -> dict[str, np.ndarray]:
+    """The measures of one run, each (networks,)."""
+    if name == "shuffled targets":
+        order = np.random.default_rng(len(scene.targets)).permutation(len(scene.targets))
+        scene = replace(scene, targets=scene.targets[order])
+    return _measures(plastic, _record(plastic, scene, None), scene)
+
+
+def _approach(plastic: Plastic, scene: Scene) -> dict[str, np.ndarray]:
+    """How far from the trainer a slow circuit ends, and what else a run gives, each (networks,).
+
+    The trainer makes several updates an image, so that their own size does not tell. Where tags
+    hold back what is learnt until the next image, that is one update; the last one is still held.
+    """
+    held = plastic.storage == "captured"
+    plastic = replace(plastic, rates=plastic.rates * SLOWLY / LEARNT)
+    few = replace(scene, inputs=scene.inputs[:FEW], targets=scene.targets[:FEW])
+    record = _record(plastic, few, None)
+    learnt = FEW - 1 if held else FEW
+    trainer = trained_by_updates(
+        plastic, few.inputs[:learnt], few.targets[:learnt], updates=1 if held else UPDATES
+    )
+    last = with_weights(plastic.network, record.weights[-1], record.biases[-1])
+    away = distances(last, trainer.network, plastic.network)
+    return {**_measures(plastic, record, scene), "distance": away}
+
+
+def _record(
+    plastic: Plastic,
+    scene: Scene,
+    generator: np.random.Generator | None,
+    snapshots: int = 1,
+) -> PlasticRecord:
+    from circuit import brian
+
+    return brian.run_plastic(
+        plastic, scene.inputs, scene.targets, snapshots=snapshots, generator=generator
+    )
+
+
+def _measures(
+    plastic: Plastic, record: PlasticRecord, scene: Scene, at: int = -1
+) -> dict[str, np.ndarray]:
+    """What is known of every network at a snapshot."""
+    network = with_weights(plastic.network, record.weights[at], record.biases[at])
+    return {
+        "accuracy": accuracies(network, scene.test_inputs, scene.test_labels),
+        "alignment": alignments(network, record.feedback[at]),
+    }
+
+
+def _joined(
+    runs: Sequence[dict[str, np.ndarray]], labels: tuple[str, Sequence[str | float]]
+) -> xr.Dataset:
+    """Runs one under the other."""
+    dim, names = labels
+    variables = {
+        name: ((dim, "network"), np.stack([run[name] for run in runs])) for name in runs[0]
+    }
+    count = len(next(iter(runs[0].values())))
+    return xr.Dataset(variables, coords={dim: list(names), "network": np.arange(count)})
