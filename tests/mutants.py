@@ -296,6 +296,41 @@ MUTANTS = (
         "0",
         "tests/test_lateral_inhibition.py",
     ),
+    Mutant(
+        "an inverse that learns to reconstruct the other rates",
+        "circuit/learned_inverse.py",
+        'aim = rates + noise if practice.aim == "noisy" else rates',
+        'aim = rates + noise if practice.aim == "clean" else rates',
+        "tests/test_learned_inverse.py",
+    ),
+    Mutant(
+        "an inverse that climbs its error",
+        "circuit/learned_inverse.py",
+        "return _with_sum(weights, error * step, seen), biases",
+        "return _with_sum(weights, -error * step, seen), biases",
+        "tests/test_learned_inverse.py",
+    ),
+    Mutant(
+        "correction where none was asked for",
+        "circuit/learned_inverse.py",
+        "if not corrected:",
+        "if corrected:",
+        "tests/test_learned_inverse.py",
+    ),
+    Mutant(
+        "the free phase of the plain circuit without its own feedback",
+        "circuit/learned_circuit.py",
+        "gap = model.reconstruct(layer, h + message) - rates",
+        "gap = model.reconstruct(layer, h) - rates",
+        "tests/test_learned_inverse.py",
+    ),
+    Mutant(
+        "the same noise in every step",
+        "circuit/learned_inverse.py",
+        "count = (PRACTICE, step, again, layer)",
+        "count = (PRACTICE, 0, again, layer)",
+        "tests/test_learned_inverse.py",
+    ),
 )
 
 

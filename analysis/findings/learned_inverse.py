@@ -20,11 +20,14 @@ def findings(data: xr.Dataset) -> list[str]:
 
 
 def _alignment(data: xr.Dataset) -> list[str]:
-    """Layer 1's cosine with back-propagation by gamma, at stages of practice, without noise."""
+    """Layer 1's cosine with back-propagation by gamma, at stages of practice, without noise.
+
+    Of what learns by GAIT-prop.
+    """
     part = data.isel(cell=data["part"].values == "alignment")
     rows = []
     for (way, correction), mask in groups(part, ("way", "correction")):
-        if way == "tp":
+        if not way.startswith("gait"):  # the others do not stand for back-propagation
             continue
         one = part.isel(cell=mask)
         errors = one["model_error"].mean("layer").mean("cell").values
