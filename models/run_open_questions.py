@@ -24,6 +24,7 @@ QUESTIONS: dict[str, str] = {  # name -> the question in words, for --help
     "learned_inverse": "must feedback be strong where the inverse is learned and rates are noisy?",
     "activations": "does target propagation gain from tanh units, and is GAIT-prop indifferent?",
     "top_down": "is one increment at the output, with exact inversion below, a stable circuit?",
+    "learning_in_circuit": "can the circuit's own weights learn, with no trainer outside it?",
     "lateral_inhibition": "can plastic lateral inhibition keep weights near orthogonal?",
 }
 

@@ -35,8 +35,8 @@ from models import images
 
 TAU = 0.010  # seconds; everything else is measured in it
 CONTRAST = 2.0  # pixels are shown as this many times their difference from their mean
-LEARNT = 0.05  # an image's learning rate, rate times nudged time
-DECAY = 3e-4
+LEARNT = 0.04  # an image's learning rate, rate times nudged time
+DECAY = 1e-3
 PROTOCOLS = ("phases", "always")
 STRENGTHS = {"phases": 0.2, "always": 0.3}
 SCHEDULES = {"phases": (8.0, 4.0), "always": (0.0, 10.0)}  # free and nudged, in tau
@@ -81,8 +81,8 @@ class Size:
 
 SCALES = {
     "smoke": Size(3, 6, 40, 2, (1,), 0, 0),
-    "laptop": Size(5, 16, 500, 3, (1,), 7, 32),
-    "full": Size(10, 32, 1437, 3, (1, 2, 3), 14, 32),
+    "laptop": Size(5, 16, 400, 3, (1,), 6, 32),
+    "full": Size(10, 32, 1437, 3, (1, 2, 3), 12, 32),
 }
 SMOKE_PROBES = ("rate", "variant")
 
@@ -143,13 +143,13 @@ def measure(
     Returns
     -------
     xr.Dataset
-        Along (value, network), values in the probe's own units, or along (variant, network), or of
-        "digits" along (snapshot, network) with `shown`, the images by then: `accuracy` on test
-        images, NaN where a network diverged; `alignment`, the cosine of B with W^T. Of "rate" too:
+        Along (value, network): `accuracy` on test images, NaN where a network diverged, and
+        `alignment`, the cosine of B with W^T. A value is in the probe's own units, of "digits" the
+        images shown, of "variant" a place in `VARIANTS`, with `variant` its name. Of "rate" too:
         `trainer_accuracy`, that of one update an image from settled rates, and `trainer_settled`,
         the fraction of images at which they settle. Of "slow": `distance` of the weights from those
         of a trainer that updates in settled rates, beside what it has learnt. Of all: `chance`,
-        `n_test`. The status is
+        `n_test`, and `measured` (value), 1 where anything was. The status is
         "converged", or "diverged: ..." with how many networks did.
     """
     scene = _scene(dataset, data_dir, classes, images, epochs, seed)
@@ -166,20 +166,22 @@ def measure(
             if name not in (ONLY_ALWAYS if protocol == "phases" else ONLY_PHASES)
         ]
         runs = [_run(_variant(protocol, weights, name), scene, name) for name in names]
-        result = _joined(runs, ("variant", names))
+        result = _joined(runs, [float(VARIANTS.index(name)) for name in names])
+        result = result.assign(variant=("value", names))
     elif probe == "slow":
         values = PROBES[probe]
         runs = [_approach(_plastic(protocol, weights, 1, duration=one), scene) for one in values]
-        result = _joined(runs, ("value", list(values)))
+        result = _joined(runs, values)
     elif probe == "duration":
         values = PROBES[probe]
         runs = [_run(_plastic(protocol, weights, 1, duration=value), scene) for value in values]
-        result = _joined(runs, ("value", list(values)))
+        result = _joined(runs, values)
     else:
         result = _sweep(protocol, probe, weights, scene, generator)
     lost = int((~np.isfinite(result["accuracy"].values)).sum())
     total = result["accuracy"].size
     return result.assign(
+        measured=("value", np.ones(result.sizes["value"])),
         chance=float(np.bincount(scene.test_labels).max() / len(scene.test_labels)),
         n_test=len(scene.test_labels),
         status="converged" if not lost else f"diverged: {lost} of {total} networks",
@@ -348,18 +350,15 @@ def _sweep(
 
 def _curve(plastic: Plastic, scene: Scene) -> xr.Dataset:
     """What is known after every so many images."""
-    record = _record(plastic, scene, None, snapshots=14)
+    record = _record(plastic, scene, None, snapshots=12)
     found: dict[str, list[np.ndarray]] = {}
     for at in range(len(record.images)):
         for name, one in _measures(plastic, record, scene, at).items():
             found.setdefault(name, []).append(one)
+    shown = np.array(record.images, dtype=float)
     return xr.Dataset(
-        {name: (("snapshot", "network"), np.stack(rows)) for name, rows in found.items()}
-        | {"shown": ("snapshot", np.array(record.images, dtype=float))},
-        coords={
-            "snapshot": np.arange(len(record.images)),
-            "network": np.arange(len(plastic.rates)),
-        },
+        {name: (("value", "network"), np.stack(rows)) for name, rows in found.items()},
+        coords={"value": shown, "network": np.arange(len(plastic.rates))},
     )
 
 
@@ -414,13 +413,10 @@ def _measures(
     }
 
 
-def _joined(
-    runs: Sequence[dict[str, np.ndarray]], labels: tuple[str, Sequence[str | float]]
-) -> xr.Dataset:
+def _joined(runs: Sequence[dict[str, np.ndarray]], values: Sequence[float]) -> xr.Dataset:
     """Runs one under the other."""
-    dim, names = labels
     variables = {
-        name: ((dim, "network"), np.stack([run[name] for run in runs])) for name in runs[0]
+        name: (("value", "network"), np.stack([run[name] for run in runs])) for name in runs[0]
     }
     count = len(next(iter(runs[0].values())))
-    return xr.Dataset(variables, coords={dim: list(names), "network": np.arange(count)})
+    return xr.Dataset(variables, coords={"value": list(values), "network": np.arange(count)})
