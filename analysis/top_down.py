@@ -35,8 +35,9 @@ from circuit.rules import target_propagation
 Layers = tuple[np.ndarray, ...]
 
 READINGS = ("replacing", "added")
-STEPS = 40  # of Newton's method on each rung
-HALVINGS = 15
+STEPS = 30  # of Newton's method on each rung
+HALVINGS = 12
+DECREASE = 0.01  # of the residual, that is asked of a whole step
 SMALL_STEP = 1e-5  # of Newton's method, against the deviation, at what is called an equilibrium
 RUNGS = (1 / 32, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)  # of the output error, where one go does not do
 
@@ -285,7 +286,8 @@ def _full_targets(circuit: TopDown) -> Layers | None:
     network = circuit.network
     error = circuit.error[:, : network.n_outputs]
     try:
-        shifts = target_propagation(network, circuit.activity, error)
+        with np.errstate(all="ignore"):  # what overflows is refused
+            shifts = target_propagation(network, circuit.activity, error)
     except (TargetOutOfRange, NotFinite):
         return None
     return tuple(shifts.absolute(layer) for layer in range(1, network.depth + 1))
@@ -298,13 +300,11 @@ def _chosen(mask: np.ndarray, these: Layers, those: Layers) -> Layers:
 def _newton(circuit: TopDown, state: Layers, tolerance: float) -> tuple[Layers, np.ndarray]:
     """Newton's method with halved steps, from `state`; every image stops for itself."""
     cuts = np.cumsum(circuit.network.widths[1:])[:-1]
-    missing = _residual_or_nan(circuit, state)
+    missing, going = _residual_or_nan(circuit, state), np.ones(len(state[0]), dtype=bool)
     for _ in range(STEPS):
         flat = np.concatenate(missing, axis=1)
-        going = ~(_relative(circuit, state, missing) <= tolerance / 100) & np.isfinite(flat).all(
-            axis=1
-        )
-        going &= np.linalg.norm(flat, axis=1) > 0
+        relative = _relative(circuit, state, missing)
+        going &= ~(relative <= tolerance / 100) & np.isfinite(flat).all(axis=1)
         step = np.zeros_like(flat)
         for image in np.flatnonzero(going):
             one = _step(circuit, state, flat, int(image))
@@ -316,13 +316,14 @@ def _newton(circuit: TopDown, state: Layers, tolerance: float) -> tuple[Layers, 
             pieces = np.split(step * reach[:, None], cuts, axis=1)
             tried = tuple(z + dz for z, dz in zip(state, pieces, strict=True))
             after = _residual_or_nan(circuit, tried)
-            better = np.linalg.norm(np.concatenate(after, axis=1), axis=1) < before
-            take = going & better & ~moving
+            size = np.linalg.norm(np.concatenate(after, axis=1), axis=1)
+            take = going & ~moving & (size < (1 - DECREASE * reach) * before)
             state, missing = _chosen(take, tried, state), _chosen(take, after, missing)
             moving |= take
             if np.all(moving | ~going):
                 break
             reach = np.where(moving, 0.0, reach / 2)
-        if not moving.any():
+        going &= moving  # what one step does not better is not tried again
+        if not going.any():
             break
     return state, _relative(circuit, state, missing)

@@ -329,6 +329,10 @@ def test_gains_in_closed_form(depth, nudge):
         chain_gains(depth, 0.5, 0.5, nudge), layers * nudge / (1 + (depth - 1) * nudge), rtol=1e-12
     )
     np.testing.assert_allclose(chain_gains(depth, 0.0, 1.0, nudge), 1.0, rtol=1e-12)
+    rho = 0.3 / 0.7
+    tail = rho ** (depth - 1)
+    first = nudge / (tail + nudge * (1 - tail) / (1 - rho))  # between the two
+    assert chain_gains(depth, 0.3, 0.7, nudge)[0] == pytest.approx(first, rel=1e-12)
 
 
 def test_gains_of_a_singular_chain_are_infinite():
