@@ -1,7 +1,7 @@
 """The circuit as a Brian2 model: groups of rate neurons, and synapses between them.
 
-Owns the rate equations of `circuit.dynamics` as Brian2 text with units, the groups and synapses
-that hold them, and the run through the two phases of a trial. The only file that imports Brian2;
+Owns the groups and synapses that hold the equations (`circuit.rate_texts`), and the run through the
+two phases of a trial; below that, circuits whose weights learn. The only file that imports Brian2;
 nobody imports it eagerly, for Brian2 takes a second. Does not own the judgement whether a state is
 an equilibrium. Takes NumPy arrays in float64 only.
 
@@ -51,10 +51,10 @@ from circuit.plastic_texts import (
     synapse_equations,
     transmission,
 )
+from circuit.rate_texts import FEEDBACK_EQUATIONS, FEEDFORWARD_EQUATIONS, INPUT_EQUATIONS, equations
 from circuit.scale import Scale
 from circuit.shifts import Shifts
 from circuit.spontaneous import Spontaneous, SpontaneousRecord
-from circuit.unit_texts import UNIT_TEXTS
 
 
 @contextlib.contextmanager
@@ -105,67 +105,6 @@ MOST_SYNAPSES = 20_000_000  # about 1 GB while Brian2 sums over them
 
 SHOW = -4  # of patterns, in a spontaneous phase
 SUM_DRIVES, RESPOND, SUM_FEEDBACK = -3, -2, -1  # places in Brian2's slot "groups"; rates are at 0
-
-
-# --- the equations as text ---
-
-
-INPUT_EQUATIONS = "y : 1"  # clamped
-
-FEEDFORWARD_EQUATIONS = """
-weight : 1 (constant)
-weighted_post = weight*y_pre : 1 (summed)
-"""
-
-FEEDBACK_EQUATIONS = """
-weight : 1 (constant)
-feedback_post = weight*message_pre : 1 (summed)
-"""
-
-
-def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
-    """Return the equations of `layer` (1 .. L) as text for a `NeuronGroup`.
-
-    `gamma` is 0 at units that get no feedback. "Constant over dt" means computed once per step, in
-    the order that the module's docstring gives.
-
-    Raises `CircuitError` for an activation that has no text here.
-    """
-    unit = circuit.network.activation(layer)
-    if unit.name not in UNIT_TEXTS:
-        raise CircuitError(
-            f"activation {unit.name!r} has no Brian2 text; use {', '.join(UNIT_TEXTS)}, or add it "
-            "to circuit.unit_texts"
-        )
-    text = UNIT_TEXTS[unit.name]
-    pull = "target" if layer == circuit.network.depth else "feedback"
-    fluctuation = " + noise*sqrt(2/tau)*xi" if noise else ""
-    lines = [
-        f"dy/dt = (response - y + gamma*({pull} - response))/tau{fluctuation} : 1",
-        "drive = weighted + bias : 1 (constant over dt)",
-        f"response = {text.response} : 1 (constant over dt)",
-    ]
-    if layer > 1:  # nobody listens to what layer 1 would send to the input
-        if circuit.pathway.gradient_adjusted:
-            lines += [
-                f"slope = {text.slope} : 1 (constant over dt)",
-                "sent = response + slope**2*(y - response) : 1 (constant over dt)",
-            ]
-        else:
-            lines += ["sent = y : 1 (constant over dt)"]
-        lines += [f"message = {text.inverse} - bias : 1 (constant over dt)"]
-    lines += [
-        "weighted : 1",
-        f"{pull} : 1",
-        "gamma : 1",
-        "bias : 1 (constant)",
-        "tau : second (constant, shared)",
-    ]
-    if unit.name == "leaky_relu":
-        lines += ["leak : 1 (constant, shared)"]
-    if noise:
-        lines += ["noise : 1 (constant, shared)"]
-    return "\n".join(lines)
 
 
 # --- groups and synapses ---

@@ -1,0 +1,68 @@
+"""The rate equations of `circuit.dynamics` as Brian2 text, with units.
+
+Owns the text. Does not own the groups and synapses that carry it, nor their order within a step
+(`circuit.brian`). Imports no Brian2.
+"""
+
+from __future__ import annotations
+
+from circuit.dynamics import Circuit
+from circuit.errors import CircuitError
+from circuit.unit_texts import UNIT_TEXTS
+
+INPUT_EQUATIONS = "y : 1"  # clamped
+
+FEEDFORWARD_EQUATIONS = """
+weight : 1 (constant)
+weighted_post = weight*y_pre : 1 (summed)
+"""
+
+FEEDBACK_EQUATIONS = """
+weight : 1 (constant)
+feedback_post = weight*message_pre : 1 (summed)
+"""
+
+
+def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
+    """Return the equations of `layer` (1 .. L) as text for a `NeuronGroup`.
+
+    `gamma` is 0 at units that get no feedback. "Constant over dt" means computed once per step, in
+    the order that `circuit.brian` gives.
+
+    Raises `CircuitError` for an activation that has no text here.
+    """
+    unit = circuit.network.activation(layer)
+    if unit.name not in UNIT_TEXTS:
+        raise CircuitError(
+            f"activation {unit.name!r} has no Brian2 text; use {', '.join(UNIT_TEXTS)}, or add it "
+            "to circuit.unit_texts"
+        )
+    text = UNIT_TEXTS[unit.name]
+    pull = "target" if layer == circuit.network.depth else "feedback"
+    fluctuation = " + noise*sqrt(2/tau)*xi" if noise else ""
+    lines = [
+        f"dy/dt = (response - y + gamma*({pull} - response))/tau{fluctuation} : 1",
+        "drive = weighted + bias : 1 (constant over dt)",
+        f"response = {text.response} : 1 (constant over dt)",
+    ]
+    if layer > 1:  # nobody listens to what layer 1 would send to the input
+        if circuit.pathway.gradient_adjusted:
+            lines += [
+                f"slope = {text.slope} : 1 (constant over dt)",
+                "sent = response + slope**2*(y - response) : 1 (constant over dt)",
+            ]
+        else:
+            lines += ["sent = y : 1 (constant over dt)"]
+        lines += [f"message = {text.inverse} - bias : 1 (constant over dt)"]
+    lines += [
+        "weighted : 1",
+        f"{pull} : 1",
+        "gamma : 1",
+        "bias : 1 (constant)",
+        "tau : second (constant, shared)",
+    ]
+    if unit.name == "leaky_relu":
+        lines += ["leak : 1 (constant, shared)"]
+    if noise:
+        lines += ["noise : 1 (constant, shared)"]
+    return "\n".join(lines)
