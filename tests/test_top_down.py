@@ -552,7 +552,7 @@ def test_study_runs_draws_and_tells(tmp_path):
         "top_down_directions.png",
     }
     words = "\n".join(findings("top_down", data))
-    assert "top_down: circuits with nudge 0.03" in words
+    assert "by strength (nudge 0.03" in words
     assert "top_down: learning" in words
 
 

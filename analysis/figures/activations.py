@@ -32,7 +32,7 @@ def accuracies(data: xr.Dataset) -> Figure:
     rules = [rule for rule in RULES if any(rule in group.runs for group in found)]
     for dataset, axes in zip(datasets, grid, strict=True):
         for place, rule in enumerate(rules):
-            means, halves = [], []
+            means, low, high = [], [], []
             for unit in units:
                 values = [
                     100 * group.accuracy(rule, ACCURACY)
@@ -41,12 +41,13 @@ def accuracies(data: xr.Dataset) -> Figure:
                 ]
                 mean, half = over_repetitions(values[0] if values else np.array([np.nan]))
                 means.append(float(mean))
-                halves.append(float(np.nan_to_num(half)))
+                low.append(min(float(np.nan_to_num(half)), float(mean)))
+                high.append(min(float(np.nan_to_num(half)), 100 - float(mean)))
             offset = 0.11 * (place - (len(rules) - 1) / 2)
             axes.errorbar(
                 np.arange(len(units)) + offset,
                 means,
-                yerr=halves,
+                yerr=(low, high),
                 ls=":",
                 lw=0.8,
                 elinewidth=1.0,
@@ -76,7 +77,7 @@ def accuracies(data: xr.Dataset) -> Figure:
     seeds = len(found[0].seeds) if found else 0
     headline(
         figure,
-        f"Differences from back-propagation over data sets and hidden units: {words}\n"
+        f"Differences from back-propagation over data sets and hidden units:\n{words}\n"
         f"(epoch chosen by validation; means over {seeds} seeds, 95 % t intervals)",
     )
     return figure

@@ -89,28 +89,27 @@ def circuits(data: xr.Dataset) -> Figure:
 
 @styled
 def directions(data: xr.Dataset) -> Figure:
-    """Cosine of layer 1's update with BP's against strength, and the accuracy of the rules.
+    """Cosine of the worst layer's update with BP's against strength, and accuracies of the rules.
 
-    Wants `cosine` (cell, strength, nudge, readout, rule_of) of part "circuit" and `test_accuracy`
-    of part "learning".
+    Wants `cosine_worst` (cell, strength, nudge, readout, rule_of) of part "circuit" and
+    `test_accuracy` of part "learning".
     """
-    figure, ((left, right),) = panels(1, 2, figsize=(9.0, 4.0), width_ratios=(1, 1.15))
+    figure, ((left, right),) = panels(1, 2, figsize=(9.2, 4.4), width_ratios=(1, 1))
     part = _cells(data, part="circuit", init="orthogonal", activation="asinh", reading="replacing")
     depths = np.unique(part["depth"].values)
-    depth = int(depths[depths <= 3][-1])
+    depth = int(depths[depths <= 4][-1])
     part = _cells(part, depth=depth, pathway="gait")
     strengths = _measured(part)
     for colour, nudge in zip(shades(part.sizes["nudge"]), part["nudge"].values, strict=True):
         for readout, line in (("shift", "-"), ("mismatch", "--")):
-            value = part["cosine"].sel(readout=readout, rule_of="bp", nudge=nudge)
+            value = part["cosine_worst"].sel(readout=readout, rule_of="bp", nudge=nudge)
             mean, half = over_repetitions(value.sel(strength=strengths).values)
-            half = np.nan_to_num(half)
-            left.errorbar(
-                strengths, mean, yerr=half, fmt=line, marker="o", ms=3.5, lw=1.3, color=colour,
-                elinewidth=0.8, label=f"{readout}, $\\gamma_L$ = {nudge:g}",
-            )  # fmt: skip
+            low, high = (np.nan_to_num(part) for part in (half, np.minimum(half, 1 - mean)))
+            style: Any = {"marker": "o", "ms": 3.5, "lw": 1.3, "elinewidth": 0.8, "color": colour}
+            label = f"{readout}, $\\gamma_L$ = {nudge:g}"
+            left.errorbar(strengths, mean, yerr=(low, high), ls=line, label=label, **style)
     left.set_xlabel("$\\gamma$ of the hidden layers")
-    left.set_ylabel("cosine of layer 1's update with BP's")
+    left.set_ylabel("cosine of the worst layer's update with BP's")
     left.set_title(f"GAIT circuit, {_layers(depth)}, orthogonal, asinh")
     left.legend(fontsize=8, loc="lower left")
     runs = _cells(data, part="learning")
@@ -131,10 +130,9 @@ def directions(data: xr.Dataset) -> Figure:
         right.errorbar(
             mean, -place, xerr=np.nan_to_num(half), fmt="o", color=colour, ms=5, elinewidth=1
         )
-        right.plot(reached, [-place - 0.25] * len(reached), "|", color=colour, ms=4)
     right.set_yticks([-place for place in range(len(names))], names, fontsize=8)
     right.set_xlabel("test accuracy (%)")
-    right.set_title("digits: increments at every layer or the output only")
+    right.set_title(f"{data['dataset'].values[0]}: where the increments are")
     headline(
         figure,
         "With $\\gamma$ = 1/2 below the mismatch carries back-propagation, and one increment at "
@@ -146,7 +144,7 @@ def directions(data: xr.Dataset) -> Figure:
 
 TOP_DOWN: Drawings = {
     "top_down_circuits": (("abscissa", "arrival"), circuits),
-    "top_down_directions": (("cosine", "test_accuracy"), directions),
+    "top_down_directions": (("cosine_worst", "test_accuracy"), directions),
 }
 
 

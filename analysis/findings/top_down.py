@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,46 +28,63 @@ def findings(data: xr.Dataset) -> list[str]:
 
 
 def _circuits(data: xr.Dataset) -> list[str]:
+    """Tables against strength, one row for each kind of circuit and depth."""
     nudge = float(data["nudge"].values[np.argmin(np.abs(data["nudge"].values - NUDGE))])
     here = data.sel(nudge=nudge)
-    rows = []
-    for (reading, activation, init, pathway), part in groups(
-        data, ("reading", "activation", "init", "pathway")
-    ):
-        for strength in data["strength"].values:
-            one = here.isel(cell=part).sel(strength=strength)
-            if not np.isfinite(one["settled"].values).any():
-                continue
-            abscissa, error = one["abscissa_worst"].values, one["abscissa_error"].values
-            there = np.isfinite(abscissa)
-            row: dict[str, Any] = {
-                "reading": reading,
-                "units": activation,
-                "weights": init,
-                "pathway": pathway,
-                "strength": f"{strength:g}",
-                "settled": f"{100 * one['settled'].values.mean():.0f} %",
-                "stable": f"{(abscissa < -error)[there].sum()} of {there.sum()}",
-                "unstable": int((abscissa > error)[there].sum()),
-                "others": f"{100 * np.nanmean(one['others'].values[there]):.0f} %"
-                if there.any()
-                else "-",
-            }
-            arrived = over_repetitions(one["arrival"].values)
-            row["arrival"] = with_interval(float(arrived[0]), float(arrived[1]))
-            for readout in data["readout"].values:
-                cosine = one["cosine"].sel(readout=readout, rule_of="bp").values
-                mean, half = over_repetitions(cosine)
-                row[f"BP, {readout}"] = with_interval(float(mean), float(half))
+    worst = here["cosine_worst"].sel(rule_of="bp")
+    shown = {
+        "images with an equilibrium and, of the seeds whose spectrum is known, how many are stable "
+        "beyond rounding": _existence,
+        "spectral abscissa in 1/tau": _mean_of(here["abscissa"]),
+        "settling time in tau": _mean_of(here["settling_time"]),
+        "|z_1| over that of full targets": _mean_of(here["arrival"]),
+        "what is left of dy_1/dx": _mean_of(here["input_share"]),
+        "cosine with BP's update, worst layer, shift read-out": _mean_of(
+            worst.sel(readout="shift")
+        ),
+        "the same, mismatch read-out": _mean_of(worst.sel(readout="mismatch")),
+    }
+    lines = []
+    for what, text in shown.items():
+        rows = []
+        for names, part in groups(here, ("reading", "activation", "init", "pathway", "depth")):
+            row: dict[str, Any] = {"circuit": " ".join(names)}
+            for at, strength in enumerate(here["strength"].values):
+                if np.isfinite(here["settled"].values[part, at]).any():
+                    row[f"{strength:g}"] = text(here, part, at)
             rows.append(row)
-    depths = ", ".join(map(str, np.unique(data["depth"].values)))
-    return [
-        f"top_down: circuits with nudge {nudge:g}, all of {depths} hidden layers together: images "
-        "with an equilibrium, cells stable and unstable beyond rounding, images with other "
-        "equilibria, |z_1| over that of full targets, and the cosine of layer 1's update with BP's "
-        "by read-out (mean over cells and 95 % interval)",
-        pd.DataFrame(rows).to_string(index=False),
-    ]
+        for reading in dict.fromkeys(row["circuit"].split()[0] for row in rows):
+            some = [row for row in rows if row["circuit"].startswith(reading)]
+            table = pd.DataFrame(some).to_string(index=False, na_rep="-")
+            lines += [
+                f"top_down: {what}, by strength (nudge {nudge:g}, mean over seeds)",
+                table,
+                "",
+            ]
+    others = here["others"].values
+    there = np.isfinite(others)
+    share = np.mean(others[there]) if there.any() else np.nan
+    lines.append(f"top_down: other equilibria were found for {share:.1%} of the judged images")
+    return lines
+
+
+def _existence(data: xr.Dataset, part: np.ndarray, at: int) -> str:
+    abscissa, error = (data[f"abscissa_{n}"].values[part, at] for n in ("worst", "error"))
+    there = np.isfinite(abscissa)
+    settled = data["settled"].values[part, at].mean()
+    return f"{100 * settled:.0f} %, {(abscissa < -error)[there].sum()} of {there.sum()}"
+
+
+def _mean_of(values: xr.DataArray) -> Callable[[xr.Dataset, np.ndarray, int], str]:
+    """The text of a table's entry: the mean over seeds with its interval."""
+
+    def text(_: xr.Dataset, part: np.ndarray, at: int) -> str:
+        mean, half = over_repetitions(values.values[part, at])
+        if not np.isfinite(mean):
+            return "-"
+        return f"{mean:.3g}" + (f" +- {half:.2g}" if np.isfinite(half) else "")
+
+    return text
 
 
 def _runs(data: xr.Dataset) -> list[str]:
