@@ -15,7 +15,9 @@ from circuit.network import initialise
 from models import images
 from models.images import Images, one_hot
 from models.material import Plan, batches_of_an_epoch, generator, prepare, single
+from models.run_training import plan_of
 from models.training import TrainingFailed, begin, evaluate, train
+from models.training_options import options, resolved
 
 LESSON = Lesson("bp", learning_rate=1e-2)
 
@@ -398,15 +400,9 @@ def test_history_is_labelled_and_the_table_holds_every_digit(splits, tmp_path):
 
 # --- it learns ---
 
-DEEP = {"learning_rate": 4e-3, "orthogonality": 0.1}
-SHALLOW = {"learning_rate": 2e-3, "orthogonality": 0.1, "loss": "cross_entropy"}
-COURSES = {  # rule -> settings, hidden layers, epochs, test accuracy to exceed
-    "bp": (DEEP, 4, 12, 0.95),
-    "gait": (DEEP, 4, 12, 0.95),
-    "circuit": (DEEP, 4, 12, 0.95),
-    "itp": (SHALLOW, 1, 40, 0.95),
-    "tp": ({"learning_rate": 1e-3, "orthogonality": 1.0}, 1, 30, 0.90),
-}
+# rule -> epochs, test accuracy to exceed
+COURSES = {"bp": (12, 0.95), "gait": (12, 0.95), "circuit": (12, 0.95), "itp": (30, 0.95)}
+COURSES["tp"] = (30, 0.90)
 
 
 @pytest.fixture(scope="module")
@@ -427,12 +423,16 @@ def all_digits():
     )
 
 
+@pytest.mark.learns
 @pytest.mark.parametrize("rule", COURSES)
 def test_every_rule_learns_digits(rule, all_digits):
-    """At the epoch chosen on validation images. ITP and TP do not follow the gradient (paper,
-    section 4), and get one hidden layer."""
-    settings, depth, epochs, wanted = COURSES[rule]
-    lesson = Lesson(rule, **settings)
-    plan = Plan(lesson, (64,) * (depth + 2), batch=20, measure_every=0)
-    state = run(plan, all_digits, epochs)
-    assert state.history["test_accuracy"][state.chosen_epochs[0], 0] > wanted
+    """By preset quick, all of three networks, at the epoch chosen on validation images. ITP and TP
+    do not follow the gradient (paper, section 4): they have one hidden layer there, the others
+    three, and values that were chosen with other seeds.
+    """
+    epochs, wanted = COURSES[rule]
+    words = ["--rule", rule, "--seeds", "1", "2", "3", "--measure-every", "0"]
+    settings = resolved(options().parse_args(words))
+    state = run(plan_of(settings, all_digits[0]), all_digits, epochs)
+    reached = state.history["test_accuracy"][state.chosen_epochs, range(3)]
+    assert (reached > wanted).all(), reached

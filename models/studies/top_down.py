@@ -63,6 +63,8 @@ RUNS: tuple[tuple[str, str, float, str], ...] = (
 EPOCHS = {"smoke": 2, "laptop": 15, "full": 100}
 LEARNING_DEPTH = {"smoke": 2, "laptop": 3, "full": 3}
 LEARNING_BATCH = 60
+# learning rate and lambda; those of ITP and TP in preset quick are for one hidden layer
+DEEP = {"itp": (3e-4, 1.0), "tp": (3e-4, 100.0)}
 
 
 def study(
@@ -223,20 +225,22 @@ def _empty(strengths: Sequence[float]) -> xr.Dataset:
 
 
 def _lesson(rule: str, increments: str, gamma: float, pathway: str) -> Lesson:
-    """A step of learning with learning rate and lambda of preset quick.
+    """A step of learning with learning rate and lambda of preset quick, or of `DEEP`.
 
     The circuit is read out by its mismatch where the output alone has an increment: there its gains
     are those of the rule.
     """
     values = presets.preset("quick", rule)
+    quick = (float(str(values["learning_rate"])), float(str(values["orthogonality"])))
+    rate, strength = DEEP.get(rule, quick)
     return Lesson(
         rule=rule,
         feedback_strength=gamma,
         increments=increments,
         pathway=pathway,
         readout="mismatch" if increments == "output" else "shift",
-        learning_rate=float(str(values["learning_rate"])),
-        orthogonality=float(str(values["orthogonality"])),
+        learning_rate=rate,
+        orthogonality=strength,
     )
 
 

@@ -148,7 +148,8 @@ def _every(sizes: Scale) -> list[Cell]:
     cells = []
     for seed, rule in product(sizes.every_seeds, RULES):
         rate, strength = sizes.same[0], max(sizes.same[1], sizes.leaky_relu[rule][1])
-        runs = [_cell(sizes, first, widths, "leaky_relu", rule, rate, strength, sizes.epochs, seed)]
+        run = _cell(sizes, first, widths, "leaky_relu", rule, rate, strength, sizes.epochs, seed)
+        runs = [run | {"loss": "quadratic"}]
         if first != "digits":
             runs.append(_cell_of_preset(rule, sizes.every_epochs_of_digits, seed))
         cells += [run | {"orthogonality_every": k} for run, k in product(runs, sizes.every)]
@@ -158,8 +159,8 @@ def _every(sizes: Scale) -> list[Cell]:
 def _cell_of_preset(rule: str, epochs: int, seed: int) -> Cell:
     """Digits with the values of preset quick."""
     values: dict[str, Any] = presets.preset("quick", rule)
-    names = ("activation", "gamma", "learning_rate", "orthogonality", "batch", "train_images")
-    return {name: values[name] for name in (*names, "validation")} | {
+    names = ("activation", "loss", "gamma", "learning_rate", "orthogonality", "batch")
+    return {name: values[name] for name in (*names, "train_images", "validation")} | {
         "dataset": "digits",
         "pooling": 1,
         "widths": fixed_width(64, values["depth"]),
@@ -239,6 +240,7 @@ def measure(
     validation: float,
     seed: int,
     device: str | None,
+    loss: str = "quadratic",
     orthogonality_every: int = 1,
 ) -> xr.Dataset:
     """One training run: float32, orthogonal initial weights, bias-corrected Adam, Eq. 23 of rows.
@@ -264,6 +266,7 @@ def measure(
     lesson = Lesson(
         rule=rule,
         feedback_strength=gamma,
+        loss=loss,
         learning_rate=learning_rate,
         orthogonality=orthogonality,
         orthogonality_every=orthogonality_every,
