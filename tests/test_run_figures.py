@@ -382,7 +382,7 @@ def now_and_then(*, orthogonality_every, seed, **cell):
 
 
 def test_the_regulariser_now_and_then_against_every_step(tmp_path):
-    """All else equal, seed by seed."""
+    """All else equal, seed by seed; seeds 1, 2, 3 lose 0.99, 1.01 and 0.99 times as much."""
     study = training.study("every", "laptop", seeds=(1, 2, 3))
     rests = {
         tuple((k, v) for k, v in cell.items() if k != "orthogonality_every") for cell in study.cells
@@ -393,7 +393,7 @@ def test_the_regulariser_now_and_then_against_every_step(tmp_path):
     table = [line.split(" | ") for line in comparison.interval_findings(data)[2:]]
     assert len(table) == 2 * 3 * len(training.RULES)
     for row in table:
-        loss, verdict = {"1": ("", ""), "4": ("-0.30", "level"), "10": ("-3.00", "behind")}[row[4]]
+        loss, verdict = {"1": ("", ""), "4": ("-0.30", "level"), "10": ("-2.99", "behind")}[row[4]]
         assert (row[7].split(" +- ")[0], row[8], row[9]) == (loss, verdict, f"0.{row[4]:0>2}0 |")
     assert "10 behind, 10 level" in pictures.intervals(data).get_suptitle()
 
