@@ -35,11 +35,11 @@ from circuit.rules import target_propagation
 Layers = tuple[np.ndarray, ...]
 
 READINGS = ("replacing", "added")
-STEPS = 30  # of Newton's method on each rung
+STEPS = 20  # of Newton's method on each rung
 HALVINGS = 12
 DECREASE = 0.01  # of the residual, that is asked of a whole step
 SMALL_STEP = 1e-5  # of Newton's method, against the deviation, at what is called an equilibrium
-RUNGS = (1 / 32, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)  # of the output error, where one go does not do
+RUNGS = (1 / 8, 1 / 2, 1.0)  # of the output error, where one go does not do
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,8 +29,8 @@ from models.studies.settings import setting
 from models.studies.training import fixed_width, outcome, pixels_of
 
 STRENGTHS = {
-    "replacing": (0.5, 0.6, 0.75, 0.9, 0.97, 1.0),
-    "added": (0.1, 0.2, 0.3, 0.6, 1.0),
+    "replacing": (0.5, 0.75, 0.9, 0.97, 1.0),
+    "added": (0.1, 0.3, 0.6, 1.0),
 }
 NUDGES = (0.003, 0.03, 0.3)
 LOOKED_AT = 0.03  # the nudge at which other equilibria are looked for
@@ -41,6 +41,7 @@ CIRCUITS: dict[str, dict[str, Sequence[str | int]]] = {
     "laptop": {"depth": (1, 2, 4, 9), "init": ("orthogonal", "gaussian")},
     "full": {"depth": (1, 2, 3, 4, 5, 7, 10), "init": ("orthogonal", "gaussian")},
 }
+GAUSSIAN_DEPTH = {"smoke": 0, "laptop": 4, "full": 10}  # hidden layers at most
 SEEDS = {"smoke": (1, 2), "laptop": (1, 2, 3), "full": tuple(range(1, 11))}
 BATCH = {"smoke": 2, "laptop": 4, "full": 20}
 JUDGED = {"smoke": 1, "laptop": 2, "full": 6}  # images with a spectrum and a search for others
@@ -102,7 +103,8 @@ def study(
             STRENGTHS,
             ("itp", "gait"),
         )
-        if activation == "asinh" or (reading, init) == ("replacing", "orthogonal")
+        if (activation == "asinh" and (init == "orthogonal" or depth <= GAUSSIAN_DEPTH[scale]))
+        or (activation, reading, init) == ("tanh", "replacing", "orthogonal")
     ]
     cells += [
         common
