@@ -117,7 +117,7 @@ def accuracy(data: xr.Dataset) -> Figure:
         axes.set_xlabel("feedback strength $\\gamma$")
         axes.set_title(f"rate noise {noise:g}" if noise else "no rate noise")
     grid[0, 0].set_ylabel("test accuracy (%)")
-    grid[0, 0].legend(fontsize=8, loc="center left")
+    grid[0, 0].legend(fontsize=7.5, loc="center left", bbox_to_anchor=(0.0, 0.62))
     headline(
         figure,
         "With the difference correction a learned inverse learns the digits like the exact one, at "
