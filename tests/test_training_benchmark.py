@@ -46,8 +46,8 @@ def test_pytorch_and_our_back_propagation_make_the_same_steps(monkeypatch):
     seen = {}
     begin = training.begin_learning
 
-    def noting(network):
-        seen["start"] = begin(network)
+    def noting(*given):
+        seen["start"] = begin(*given)
         return seen["start"]
 
     def learning(learner, *rest):
