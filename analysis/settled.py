@@ -23,7 +23,7 @@ STEPS_OF_DIRECT = {
     ("smooth", "itp"): 16,
     ("smooth", "gait"): 16,
     ("kinked", "itp"): 100,
-    ("kinked", "gait"): 10,
+    ("kinked", "gait"): 40,
 }
 SECOND = {
     ("smooth", "itp"): ("newton", 8),

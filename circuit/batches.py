@@ -14,13 +14,12 @@ import numpy as np
 
 from circuit.arrays import Array, namespace, put_rows, take_rows, to_numpy
 from circuit.dynamics import Trial
-from circuit.methods.method import Progress
+from circuit.methods.method import Method, Progress
 from circuit.shifts import Shifts
-from circuit.verification import Judgement, Status
+from circuit.verification import Judgement, Status, may_lack_equilibrium
 
 RISE_OF_DIVERGENCE = 1e3  # a residual this much over its lowest is on its way out
 LONGEST_CYCLE = 8  # in steps
-STANDSTILL = 30  # steps without a new lowest residual, after which a sample is given up
 SAME = 1e-6  # two residuals that differ by less, relatively, count as the same
 ROUNDING_SLACK = 16  # residuals up to this much over their rounding floor are put down to rounding
 
@@ -44,18 +43,16 @@ class Batch:
     statuses : one per sample, None while undecided
     """
 
-    def __init__(self, trial: Trial, tolerance: float, *, restless: bool) -> None:
+    def __init__(self, trial: Trial, tolerance: float, method: Method) -> None:
         self.part = trial
         self.shifts: Shifts
         self.tolerance = tolerance
-        self.restless = restless
+        self.method = method
         self.n_samples = int(np.prod(trial.error.shape[:-1]))
         self.statuses: list[Status | None] = [None] * self.n_samples
         self.residuals = np.full((trial.network.depth, self.n_samples), np.inf)
         self._splittable = trial.error.ndim == 2
-        # with kinks the GAIT circuit need not have an equilibrium (docs/derivation.md, section 4)
-        units, gait = trial.network.activations, trial.circuit.pathway.gradient_adjusted
-        self._may_lack = gait and any(unit.piecewise_linear for unit in units)
+        self._may_lack = may_lack_equilibrium(trial)
         self._active = list(range(self.n_samples))
         self._history: list[np.ndarray] = []  # worst residual of each active sample, by step
 
@@ -108,11 +105,11 @@ class Batch:
             return Status.CONVERGED
         if near_floor and len(past) > 2 and now > 0.5 * min(past[-3:-1]):
             return Status.NOT_RESOLVABLE
-        if not self.restless:
+        if not self.method.restless:
             if now > RISE_OF_DIVERGENCE * min(past):
                 return Status.DIVERGED
-            recent, before = past[-STANDSTILL:], past[:-STANDSTILL]
-            stands = self._may_lack and before and min(recent) >= min(before)
+            recent, before = past[-self.method.patience :], past[: -self.method.patience]
+            stands = self._may_lack and before and min(recent) >= self.method.gain * min(before)
             if stands or _repeats(past):
                 return Status.CYCLING
         if last:

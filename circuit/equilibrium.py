@@ -204,7 +204,7 @@ def _settle_block(
     trial: Trial, chosen: Method, tolerance: float, budget: int, options: dict[str, Any]
 ) -> Equilibrium:
     """The loop over steps, for all samples of `trial` at once."""
-    batch = Batch(trial, tolerance, restless=chosen.restless)
+    batch = Batch(trial, tolerance, chosen)
     steps, evaluations, model_time = 1, 0, None
     try:
         progress = chosen.start(trial, tolerance, **options)

@@ -25,6 +25,8 @@ from circuit.arrays import (
 from circuit.dynamics import Trial, layer_terms, scale_ratio
 from circuit.shifts import Shifts
 
+NEAR = 1.01  # condition number up to which |W^-1| |W R| stands for |R|
+
 
 class Status(StrEnum):
     """What became of an attempt to settle a circuit."""
@@ -46,7 +48,8 @@ class Judgement:
     auxiliaries : for each layer the feed-forward shift of its units without feedback, (..., batch,
         auxiliary); None where there are none
     residual_norms : L arrays (..., batch), |R_l| per sample in units of the layer's scale. An upper
-        bound, |W^-1| |W R_l|, where that bound was already below the tolerance.
+        bound, |W^-1| |W R_l|, where that bound was already below the tolerance, or where it is no
+        more than 1 % too large.
     shift_norms : L arrays (..., batch), |d_l| per sample in units of the layer's scale
     relative_residuals : L floats, the worst sample's |R_l| / |d_l|
     rounding_floors : L floats, the relative residual that rounding alone leaves
@@ -66,13 +69,23 @@ class Judgement:
         return max(self.relative_residuals)
 
 
+def may_lack_equilibrium(trial: Trial) -> bool:
+    """Whether there need not be an equilibrium: the GAIT circuit of units with kinks.
+
+    See docs/derivation.md, section 4.
+    """
+    units, gait = trial.network.activations, trial.circuit.pathway.gradient_adjusted
+    return gait and any(unit.piecewise_linear and unit.smallest_slope < 1 for unit in units)
+
+
 def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
     """Measure `shifts` against the equations.
 
     Parameters
     ----------
     tolerance
-        Below it, an upper bound of the residual is good enough; above it, the residual is computed.
+        Below it, an upper bound of the residual is good enough; above it, the residual is computed
+        unless the weights are so near to orthogonal that the bound is the residual.
     """
     circuit, network = trial.circuit, trial.network
     auxiliaries: list[Array | None] = []
@@ -100,7 +113,7 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
             pushed = terms.demand_drive - weight * terms.message
             residual_norm = here.inverse_norm * row_norms(pushed)
             worst = measure(below, residual_norm)
-            if not worst <= tolerance:
+            if not (worst <= tolerance or here.condition < NEAR):
                 residual_norm = row_norms(here.solve(pushed))
                 worst = _relative(residual_norm, shift_norms[-1])
             note(below, residual_norm, worst, here.condition)

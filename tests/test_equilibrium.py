@@ -121,6 +121,24 @@ def test_mismatch_is_back_propagation_at_the_equilibrium_state(gamma):
                 assert abs(here[sample, i] - gamma / (1 - gamma) * sent) < 1e-10 * scale
 
 
+@pytest.mark.parametrize(("gamma", "depth"), [(0.5, 5), (0.5, 10), (0.5, 30), (0.3, 20)])
+@pytest.mark.parametrize("init", ["orthogonal", "gaussian"])
+def test_gait_circuit_of_linear_units_at_strong_feedback(init, gamma, depth):
+    """delta_l = c_l W_{l+1}^-1 ... W_L^-1 e: where A = 1 both pathways are one circuit."""
+    options = {"widths": (6,) * (depth + 1), "n_outputs": 6, "init": init}
+    trial = make_trial(np.random.default_rng(5), "gait", "linear", gamma, **options)
+    record = settle(trial)
+    assert record.shifts.gains == trial.circuit.gains  # those of the circuit that was asked for
+    direction = trial.error
+    for layer in range(depth, 0, -1):
+        shift, wanted = record.shifts.absolute(layer), direction * layer / (depth + 1)
+        if gamma != 0.5:
+            wanted = closed_form_gain(gamma, layer, depth) * direction
+        away = np.linalg.norm(shift - wanted, axis=-1) / np.linalg.norm(wanted, axis=-1)
+        assert np.all(away < 1e-9), layer
+        direction = np.linalg.solve(trial.network.weights[layer - 1], direction.T).T
+
+
 def test_itp_and_gait_circuits_share_their_direction_in_a_linear_network():
     """Both pathways' read-outs point where the algorithms do: mismatch (GAIT), shift (ITP)."""
     trials = [
@@ -193,6 +211,19 @@ def test_where_there_is_no_equilibrium_none_is_reported(method):
     options = {"max_steps": 60} if method in ("ode", "sweep") else {}
     record = settle(trial, method, must_converge=False, **options)
     assert record.status is not Status.CONVERGED
+
+
+def test_what_cannot_be_settled_is_given_up_soon():
+    """Work, not time: 4 of 60 steps would do for what settles, and none of the rest takes 100."""
+    options = {"widths": (30,) * 6, "n_outputs": 10, "batch": 60}
+    trial = make_trial(np.random.default_rng(12), "gait", "leaky_relu", 0.3, **options)
+    record = settle(trial, must_converge=False)
+    settled = sum(status is Status.CONVERGED for status in record.sample_status)
+    assert 0 < settled < 60
+    assert record.steps < 100
+    newton = settle(trial, "newton", must_converge=False)
+    # a method that shares no step with it finds no more
+    assert settled >= sum(status is Status.CONVERGED for status in newton.sample_status)
 
 
 def test_one_sample_without_equilibrium_does_not_spoil_the_others():

@@ -42,6 +42,9 @@ class Method:
     budget : steps that it may take by default
     restless : whether its residual may rise for a while on the way to an equilibrium, so that a
         rise is no sign of divergence
+    patience, gain
+        Of a sample that may have no equilibrium: steps that it may take while its lowest residual
+        falls by less than the factor `gain`.
     """
 
     name: str
@@ -50,3 +53,5 @@ class Method:
     numpy_only: bool = False
     budget: int = 50
     restless: bool = False
+    patience: int = 30
+    gain: float = 1.0

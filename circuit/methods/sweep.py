@@ -6,6 +6,8 @@ Owns the plain sweep, the yardstick for every cleverer method. One sweep goes fr
 
 from __future__ import annotations
 
+from functools import cache
+
 from circuit.arrays import Array, namespace
 from circuit.dynamics import Trial, scale_ratio
 from circuit.methods.method import Method, Progress
@@ -25,6 +27,8 @@ def sweep(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
     xp, values = namespace(trial.error), list(progress.shifts.values)
     activity = trial.activity
 
+    # what drives a layer is the state below it, which its own new value leaves as it is
+    @cache
     def driven(layer: int) -> tuple[Array | None, Array]:
         """Drive shift k and feed-forward shift p of `layer` under the present shifts."""
         if layer == 1:
