@@ -360,10 +360,3 @@ def test_images_without_equilibrium_are_counted_in_the_status():
     assert np.isnan(found["cosine"].values[nothing]).all()
     assert np.isfinite(found["cosine"].values[~nothing]).all()
     assert (found["stable"] <= found["settled"] + 1e-12).all()
-
-
-def test_mean_and_interval_over_seeds():
-    """1, 2, 3: mean 2, standard error 1/sqrt(3), t quantile 4.3027 for two degrees of freedom."""
-    mean, half = figures._mean(np.array([[1.0, np.nan], [2.0, np.nan], [3.0, 5.0]]))
-    assert mean.tolist() == [2.0, 5.0]
-    assert half == pytest.approx([4.302653 / np.sqrt(3), 0.0])
