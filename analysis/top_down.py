@@ -198,16 +198,15 @@ class Rest:
 def find_rest(circuit: TopDown, start: Layers | None = None, tolerance: float = 1e-9) -> Rest:
     """Equilibria by Newton's method, each image on its own.
 
-    From `start` or, without one, from the forward pass: in one go, and what is not found so along
-    growing output errors. An image that is not settled has no equilibrium that these found, or
-    none that is isolated.
+    From `start` or, without one, from the forward pass: in one go, and what is not found so from
+    full targets (strong `replacing`) and along growing output errors. An image that is not settled
+    has no equilibrium that these found, or none that is isolated.
     """
     still = tuple(np.zeros_like(rates) for rates in circuit.activity.rates[1:])
     state, relative = _newton(circuit, still if start is None else start, tolerance)
     if start is None and not np.all(relative <= tolerance):
-        other = _full_targets(circuit)
-        if other is not None:
-            other, found = _newton(circuit, other, tolerance)
+        if circuit.take == 1 - circuit.keep and circuit.take > 0.5:
+            other, found = _newton(circuit, _full_targets(circuit), tolerance)
             better = found < np.nan_to_num(relative, nan=np.inf)
             state, relative = _chosen(better, other, state), np.where(better, found, relative)
         other = still
@@ -279,18 +278,21 @@ def with_inputs(circuit: TopDown, inputs: np.ndarray) -> TopDown:
     return replace(circuit, activity=activity, error=error)
 
 
-def _full_targets(circuit: TopDown) -> Layers | None:
-    """The shifts of target propagation (Eq. 5), where `replacing` with gamma = 1 is at rest."""
-    if circuit.keep or circuit.take != 1:
-        return None
-    network = circuit.network
-    error = circuit.error[:, : network.n_outputs]
-    try:
-        with np.errstate(all="ignore"):  # what overflows is refused
-            shifts = target_propagation(network, circuit.activity, error)
-    except (TargetOutOfRange, NotFinite):
-        return None
-    return tuple(shifts.absolute(layer) for layer in range(1, network.depth + 1))
+def _full_targets(circuit: TopDown) -> Layers:
+    """The shifts of target propagation (Eq. 5), where `replacing` with gamma = 1 is at rest; zero
+    for an image whose targets are out of range.
+    """
+    network, batch = circuit.network, circuit.error.shape[0]
+    found = tuple(np.zeros_like(rates) for rates in circuit.activity.rates[1:])
+    for image in range(batch):
+        one = image_of(circuit, image)
+        try:
+            shifts = target_propagation(network, one.activity, one.error[:, : network.n_outputs])
+        except (TargetOutOfRange, NotFinite):
+            continue
+        for layer, values in enumerate(found, 1):
+            values[image] = shifts.absolute(layer)[0]
+    return found
 
 
 def _chosen(mask: np.ndarray, these: Layers, those: Layers) -> Layers:

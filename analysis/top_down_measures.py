@@ -120,14 +120,16 @@ def has_another(circuit: TopDown, state: Layers, rng: np.random.Generator) -> bo
 @np.errstate(all="ignore")  # what overflows is refused
 def arrival(circuit: TopDown, found: Rest) -> float:
     """|z_1| over the shift of layer 1 with full targets (Eq. 5), the mean over settled images."""
-    network, there = circuit.network, found.settled
-    error = circuit.error[:, : network.n_outputs]
-    try:
-        full = RULES["tp"](network, circuit.activity, error, 1.0).absolute(1)
-    except CircuitError:  # beyond the range of units, or of floats
-        return float("nan")
-    ratio = np.linalg.norm(found.state[0], axis=1) / np.linalg.norm(full, axis=1)
-    return float(ratio[there].mean())
+    ratios = []
+    for image in np.flatnonzero(found.settled):
+        one = image_of(circuit, int(image))
+        error = one.error[:, : circuit.network.n_outputs]
+        try:
+            full = RULES["tp"](circuit.network, one.activity, error, 1.0).absolute(1)
+        except CircuitError:  # beyond the range of units, or of floats
+            continue
+        ratios.append(np.linalg.norm(found.state[0][image]) / np.linalg.norm(full))
+    return float(np.mean(ratios)) if ratios else float("nan")
 
 
 def input_share(circuit: TopDown, found: Rest, image: int) -> float:

@@ -540,7 +540,8 @@ def test_study_runs_draws_and_tells(tmp_path):
         ),
     )
     data = run(small, tmp_path, workers=0, quiet=True)
-    assert set(data["status"].values.tolist()) <= {"converged", "completed"}
+    added = data["reading"].values == "added"  # unstable, and maybe nowhere at rest
+    assert set(data["status"].values[~added].tolist()) == {"converged", "completed"}
     circuits = data.isel(cell=data["part"].values == "circuit")
     alone = circuits.sel(strength=1.0).isel(cell=circuits["reading"].values == "replacing")
     np.testing.assert_allclose(alone["arrival"], 1, rtol=1e-6)

@@ -9,8 +9,17 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from analysis.comparison import NAMES, RULES, groups
-from analysis.figures.canvas import COLOURS, MARKERS, Drawings, Figure, headline, panels, styled
+from analysis.comparison import NAMES, RULES, Group, groups
+from analysis.figures.canvas import (
+    COLOURS,
+    MARKERS,
+    Axes,
+    Drawings,
+    Figure,
+    headline,
+    panels,
+    styled,
+)
 from analysis.findings.activations import ACCURACY
 from analysis.intervals import over_repetitions
 
@@ -25,62 +34,71 @@ def accuracies(data: xr.Dataset) -> Figure:
     Wants `test_accuracy_chosen` (cell) with the coordinates purpose, dataset, activation, rule and
     seed. Means over seeds with 95 % Student t intervals.
     """
-    found = groups(data.isel(cell=data["purpose"].values == "test"))
-    datasets = list(dict.fromkeys(group.dataset for group in found))
-    figure, (grid,) = panels(1, len(datasets), figsize=(3.0 * max(len(datasets), 2) + 0.6, 3.9))
-    units = [unit for unit in UNITS if unit in {group.activation for group in found}]
-    rules = [rule for rule in RULES if any(rule in group.runs for group in found)]
-    for dataset, axes in zip(datasets, grid, strict=True):
-        for place, rule in enumerate(rules):
-            means, low, high = [], [], []
-            for unit in units:
-                values = [
-                    100 * group.accuracy(rule, ACCURACY)
-                    for group in found
-                    if (group.dataset, group.activation) == (dataset, unit) and rule in group.runs
-                ]
-                mean, half = over_repetitions(values[0] if values else np.array([np.nan]))
-                means.append(float(mean))
-                low.append(min(float(np.nan_to_num(half)), float(mean)))
-                high.append(min(float(np.nan_to_num(half)), 100 - float(mean)))
-            offset = 0.11 * (place - (len(rules) - 1) / 2)
-            axes.errorbar(
-                np.arange(len(units)) + offset,
-                means,
-                yerr=(low, high),
-                ls=":",
-                lw=0.8,
-                elinewidth=1.0,
-                ms=5,
-                marker=MARKERS.get(rule, "x"),
-                color=COLOURS[rule],
-                label=NAMES[rule],
-            )
-        axes.set_xticks(range(len(units)), [UNITS[unit] for unit in units])
-        axes.set_xlabel("hidden units")
-        axes.set_title(SETS[dataset])
-    grid[0].set_ylabel("test accuracy (%)")
-    grid[-1].legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    gaps = {
-        rule: [
-            group.against_reference(rule, ACCURACY).mean * 100
-            for group in found
-            if rule in group.runs and "bp" in group.runs
-        ]
-        for rule in ("gait", "tp")
-    }
-    words = ", ".join(
-        f"{NAMES[rule]} by {np.nanmin(gap):+.1f} to {np.nanmax(gap):+.1f} points"
-        for rule, gap in gaps.items()
-        if gap
+    tests = data.isel(cell=data["purpose"].values == "test")
+    gains = np.unique(tests["input_gain"].values)
+    by_gain = {gain: groups(tests.isel(cell=tests["input_gain"].values == gain)) for gain in gains}
+    datasets = list(dict.fromkeys(tests["dataset"].values.tolist()))
+    size = (2.7 * max(len(datasets), 2) + 1.2, 2.6 * len(gains) + 0.9)
+    figure, grid = panels(len(gains), len(datasets), figsize=size, sharex=True)
+    for (gain, found), line in zip(by_gain.items(), grid, strict=True):
+        for dataset, axes in zip(datasets, line, strict=True):
+            _panel(axes, [group for group in found if group.dataset == dataset])
+        line[0].set_ylabel(f"images times {gain:g}:\ntest accuracy (%)")
+    for dataset, top, bottom in zip(datasets, grid[0], grid[-1], strict=True):
+        top.set_title(SETS[dataset])
+        bottom.set_xlabel("hidden units")
+    grid[0, -1].legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    words = "; ".join(
+        f"images times {gain:g}: {_gap(found, 'gait')}, {_gap(found, 'tp')}"
+        for gain, found in by_gain.items()
     )
-    seeds = len(found[0].seeds) if found else 0
     headline(
         figure,
-        f"Differences from back-propagation over data sets and hidden units:\n{words}\n"
-        f"(epoch chosen by validation; means over {seeds} seeds, 95 % t intervals)",
+        f"Points from back-propagation over data sets and hidden units: {words}\n(epoch chosen by "
+        f"validation; means over {len(np.unique(tests['seed'].values))} seeds, 95 % t intervals)",
     )
     return figure
+
+
+def _panel(axes: Axes, found: list[Group]) -> None:
+    """Every rule's accuracy against the hidden units, of one data set."""
+    units = [unit for unit in UNITS if unit in {group.activation for group in found}]
+    rules = [rule for rule in RULES if any(rule in group.runs for group in found)]
+    for place, rule in enumerate(rules):
+        means, low, high = [], [], []
+        for unit in units:
+            values = [
+                100 * group.accuracy(rule, ACCURACY)
+                for group in found
+                if group.activation == unit and rule in group.runs
+            ]
+            mean, half = over_repetitions(values[0] if values else np.array([np.nan]))
+            means.append(float(mean))
+            low.append(min(float(np.nan_to_num(half)), float(mean)))
+            high.append(min(float(np.nan_to_num(half)), 100 - float(mean)))
+        axes.errorbar(
+            np.arange(len(units)) + 0.11 * (place - (len(rules) - 1) / 2),
+            means,
+            yerr=(low, high),
+            ls=":",
+            lw=0.8,
+            elinewidth=1.0,
+            ms=5,
+            marker=MARKERS.get(rule, "x"),
+            color=COLOURS[rule],
+            label=NAMES[rule],
+        )
+    axes.set_xticks(range(len(units)), [UNITS[unit] for unit in units])
+
+
+def _gap(found: list[Group], rule: str) -> str:
+    """The range of the differences of a rule from back-propagation, in words."""
+    gaps = [
+        100 * group.against_reference(rule, ACCURACY).mean
+        for group in found
+        if rule in group.runs and "bp" in group.runs
+    ]
+    return f"{NAMES[rule]} {min(gaps):+.1f} to {max(gaps):+.1f}" if gaps else ""
 
 
 ACTIVATIONS: Drawings = {

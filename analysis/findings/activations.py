@@ -19,19 +19,30 @@ from analysis.comparison import (
 
 REFERENCE_UNITS = "leaky_relu"
 ACCURACY = "test_accuracy_chosen"
+SUPPOSITIONS = (
+    "test accuracy with other hidden units less that with leaky-ReLU, paired by seed, and what of "
+    "it BP does not share; points and 95 % intervals"
+)
+CLIPPED = "hidden targets of tanh units clipped to +-0.999, worst layer, in %"
 
 
 def findings(data: xr.Dataset) -> list[str]:
     """What the tuning chose, all rules by data set and hidden units, and what that says of the
     paper's suppositions.
     """
-    tuning = data.isel(cell=data["purpose"].values == "tuning")
-    tests = data.isel(cell=data["purpose"].values == "test")
-    lines = ["activations: what the tuning would choose, by validation accuracy", ""]
-    lines += grid_findings(tuning) if tuning.sizes["cell"] else []
-    lines += ["", "activations: rules by data set and hidden units (linear output units)", ""]
-    lines += tables(tests)
-    return lines + _suppositions(tests) + _clipped(tests)
+    lines = []
+    for gain in np.unique(data["input_gain"].values):
+        part = data.isel(cell=data["input_gain"].values == gain)
+        tuning = part.isel(cell=part["purpose"].values == "tuning")
+        tests = part.isel(cell=part["purpose"].values == "test")
+        words = f"images times {gain:g}"
+        lines += [f"activations, {words}: what the tuning would choose, by validation", ""]
+        lines += grid_findings(tuning) if tuning.sizes["cell"] else []
+        lines += ["", f"activations, {words}: rules by data set and hidden units", ""]
+        lines += tables(tests)
+        lines += [f"activations, {words}: {SUPPOSITIONS}", "", *_suppositions(tests)]
+        lines += [f"activations, {words}: {CLIPPED}", *_clipped(tests), ""]
+    return lines
 
 
 def by_seed(found: list[Group]) -> dict[tuple[str, str, str], np.ndarray]:
@@ -48,9 +59,6 @@ def _suppositions(tests: xr.Dataset) -> list[str]:
     found = by_seed(groups(tests))
     datasets = list(dict.fromkeys(name for _, _, name in found))
     lines = [
-        "activations: test accuracy with other hidden units less that with leaky-ReLU, paired by "
-        "seed, and what of it BP does not share; points and 95 % intervals",
-        "",
         "| rule | units | data set | gain | gain less BP's |",
         "| --- | --- | --- | --- | --- |",
     ]
@@ -74,7 +82,7 @@ def _suppositions(tests: xr.Dataset) -> list[str]:
 def _clipped(tests: xr.Dataset) -> list[str]:
     """How many hidden targets left the range of tanh."""
     tanh = tests.isel(cell=tests["activation"].values == "tanh")
-    lines = ["activations: hidden targets of tanh units clipped to +-0.999, worst layer, in %"]
+    lines = []
     for rule in ("gait", "itp", "tp"):
         part = tanh.isel(cell=tanh["rule"].values == rule)
         if part.sizes["cell"]:

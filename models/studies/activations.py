@@ -9,6 +9,9 @@ kind of hidden units at the same learning rates and lambdas, on the first data s
 its own, judged by validation images; the circuit is not tuned but has the values of GAIT-prop,
 whose circuit it is. "test": the runs that are compared, with what the tuning chose (`CHOSEN`).
 
+Inputs come in two sizes, `INPUT_GAINS`: in [0, 1], as in the paper, with which smooth units hardly
+bend while training is as short as here, and six times that, with which they do.
+
 Output units are linear throughout: a one-hot target lies at the end of the range of tanh. The
 hidden targets of TP leave that range too; the hidden units of tp, itp and gait are therefore
 "clipped_tanh", whose forward pass is that of tanh, and how many targets were clipped is measured.
@@ -31,6 +34,7 @@ from models.studies.training import IMAGE_SETS, fixed_width, outcome, pixels_of
 HIDDEN = ("leaky_relu", "asinh", "tanh")
 RULES = ("bp", "gait", "circuit", "itp", "tp")
 CLIPPING = ("tp", "itp", "gait")  # rules that invert units at targets
+INPUT_GAINS = (1.0, 6.0)
 TUNING_SEED = 101
 GAMMA = 1e-3
 BATCH = 60
@@ -71,8 +75,8 @@ SCALES = {
 }  # fmt: skip
 
 # learning rate and lambda that the tuning of scale laptop chose
-CHOSEN: dict[tuple[str, str], tuple[float, float]] = {
-    (hidden, rule): (1e-3, 0.1) for hidden in HIDDEN for rule in RULES
+CHOSEN: dict[tuple[float, str, str], tuple[float, float]] = {
+    (gain, hidden, rule): (1e-3, 0.1) for gain, hidden, rule in product(INPUT_GAINS, HIDDEN, RULES)
 }
 
 
@@ -93,7 +97,14 @@ def study(
     datasets = (sizes.datasets or ()) if several else (dataset,)
 
     def cell(
-        purpose: str, name: str, hidden: str, rule: str, rate: float, pull: float, seed: int
+        purpose: str,
+        name: str,
+        gain: float,
+        hidden: str,
+        rule: str,
+        rate: float,
+        pull: float,
+        seed: int,
     ) -> Cell:
         pixels, pooling = pixels_of(name, sizes.pooling)
         return {
@@ -101,6 +112,7 @@ def study(
             "dataset": name,
             "data_dir": data_dir,
             "pooling": pooling,
+            "input_gain": gain,
             "widths": fixed_width(pixels, sizes.depth),
             "activation": hidden,
             "rule": rule,
@@ -112,14 +124,16 @@ def study(
         }
 
     cells = [
-        cell("tuning", datasets[0], hidden, rule, rate, pull, TUNING_SEED)
-        for hidden, rule, rate, pull in product(HIDDEN, RULES, sizes.rates, sizes.lambdas)
+        cell("tuning", datasets[0], gain, hidden, rule, rate, pull, TUNING_SEED)
+        for gain, hidden, rule, rate, pull in product(
+            INPUT_GAINS, HIDDEN, RULES, sizes.rates, sizes.lambdas
+        )
         if rule != "circuit"
     ]
     cells += [
-        cell("test", name, hidden, rule, *CHOSEN[hidden, rule], seed)
-        for seed, name, hidden, rule in product(
-            sizes.seeds if seeds is None else seeds, datasets, HIDDEN, RULES
+        cell("test", name, gain, hidden, rule, *CHOSEN[gain, hidden, rule], seed)
+        for seed, name, gain, hidden, rule in product(
+            sizes.seeds if seeds is None else seeds, datasets, INPUT_GAINS, HIDDEN, RULES
         )
     ]
     return Study("activations", tuple(cells), measure)
@@ -131,6 +145,7 @@ def measure(
     dataset: str,
     data_dir: str | None,
     pooling: int,
+    input_gain: float,
     widths: str,
     activation: str,
     rule: str,
@@ -144,6 +159,7 @@ def measure(
 
     Parameters
     ----------
+    input_gain : brightness of the images
     activation : of the hidden units; one of `HIDDEN`
     Others as `models.studies.training.measure`.
 
@@ -169,7 +185,14 @@ def measure(
         train_images=train_images,
         measure_every=epochs,
     )
-    run = outcome(plan, epochs, dataset=dataset, data_dir=data_dir, pooling=pooling)
+    run = outcome(
+        plan,
+        epochs,
+        dataset=dataset,
+        data_dir=data_dir,
+        pooling=pooling,
+        input_gain=input_gain,
+    )
     clipped = run["clipped"].values if "clipped" in run else np.zeros((epochs + 1, 1))
     layers = ~np.isnan(clipped).all(axis=0)
     start, end = (float(np.max(clipped[row, layers], initial=0.0)) for row in (0, -1))

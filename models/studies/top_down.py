@@ -103,7 +103,7 @@ def study(
             STRENGTHS,
             ("itp", "gait"),
         )
-        if (activation == "asinh" and (init == "orthogonal" or depth <= GAUSSIAN_DEPTH[scale]))
+        if (activation == "asinh" and (init == "orthogonal" or int(depth) <= GAUSSIAN_DEPTH[scale]))
         or (activation, reading, init) == ("tanh", "replacing", "orthogonal")
     ]
     cells += [

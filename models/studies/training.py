@@ -286,11 +286,24 @@ def measure(
 
 
 def outcome(
-    plan: Plan, epochs: int, *, dataset: str, data_dir: str | None, pooling: int
+    plan: Plan,
+    epochs: int,
+    *,
+    dataset: str,
+    data_dir: str | None,
+    pooling: int,
+    input_gain: float = 1.0,
 ) -> xr.Dataset:
-    """What became of the run of a plan for one seed, as `measure` returns it."""
+    """What became of the run of a plan for one seed, as `measure` returns it.
+
+    Images have `input_gain` times the brightness in [0, 1] that they are stored with.
+    """
     seed, *_ = plan.seeds
-    material = prepare(plan, *_images(dataset, data_dir, pooling))
+    scaled = (
+        replace(data, inputs=data.inputs * np.float32(input_gain)) if input_gain != 1 else data
+        for data in _images(dataset, data_dir, pooling)
+    )
+    material = prepare(plan, *scaled)
     state, status = None, COMPLETED
     try:
         state = begin(plan, material)
