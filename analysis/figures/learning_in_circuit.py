@@ -31,7 +31,7 @@ ROBUSTNESS = {
     "delay": "delay of a connection ($\\tau$)",
     "spread": "time constants: $\\tau/x$ to $\\tau x$",
     "unmatched": "own drive's filter: $\\tau/x$ to $\\tau x$",
-    "noise": "noise of a rate (standard deviation)",
+    "noise": "noise of a rate (std.)",
 }
 STEP = 0.5  # of a delay, in tau
 
@@ -81,17 +81,20 @@ def speed(data: xr.Dataset) -> Figure:
     first.set(xscale="log", yscale="log", xlabel="time per image ($\\tau$)")
     first.set_ylabel("distance from the trainer's weights,\nrelative to what is learnt")
     second.set(xscale="log", xlabel="time per image ($\\tau$)", ylabel="test accuracy", ylim=(0, 1))
-    third.set(xscale="log", xlabel="learning rate of an image", ylim=(0, 1))
+    second.set_xticks([2, 5, 10, 20], ["2", "5", "10", "20"])
+    second.minorticks_off()
+    third.set(xscale="log", ylim=(0, 1))
+    third.set_xlabel("learning rate of an image\n(rate x $\\tau$: 1/10 of it, phases 1/4)")
     third.set_ylabel("test accuracy")
-    third.plot([], [], ls=":", marker="o", mfc="none", color="black", label="one update an image")
+    first.plot([], [], ls=":", marker="o", mfc="none", color="black", label="one update an image")
     for axes in (second, third):
         _chance(axes, data)
-    third.legend(fontsize=7.5, loc="lower left")
+    first.legend(fontsize=7.5, loc="lower left")
     headline(
         figure,
-        "Slow plasticity is the update-by-update trainer; at a given learning rate it breaks where "
-        "an image gives way before\nthe circuit has answered (means, 95 % t intervals over "
-        "networks; diverged counts as chance, dashed)",
+        "Slow plasticity is the update-by-update trainer (left); always on, it learns from images "
+        "of a few time constants, with phases\nonly where the free phase settles (middle); rate "
+        "times time may be as large as the trainer's (right; diverged: chance, dashed)",
     )
     return figure
 
@@ -116,8 +119,9 @@ def robustness(data: xr.Dataset) -> Figure:
     line[0].legend(fontsize=7.5, loc="lower left")
     headline(
         figure,
-        "What breaks learning inside the circuit (means, 95 % t intervals over networks; diverged "
-        "counts as chance, dashed)",
+        "Phases are broken by unequal time constants and noise, always-on plasticity by a filter "
+        "that is not the membrane's;\nboth bear delays of a few time constants in part (means, 95 "
+        "% t intervals over networks; diverged: chance, dashed)",
     )
     return figure
 
@@ -143,12 +147,11 @@ def ingredients(data: xr.Dataset) -> Figure:
     keep = data["probe"].values == "variant"
     axes.axvline(float(data["chance"].values[keep].mean()), color=COLOURS["grey"], lw=0.8, ls="--")
     axes.set(xlabel="test accuracy", xlim=(0, 1))
-    axes.legend(fontsize=8.5, loc="lower left")
+    axes.legend(fontsize=8.5, loc="lower left", bbox_to_anchor=(0.0, 0.3))
     headline(
         figure,
-        "Always-on plasticity needs a mismatch with the drive as the membrane passes it on, and a "
-        "target\nthat is no earlier than the answer (means, 95 % t intervals over networks; chance "
-        "dashed)",
+        "Always-on plasticity needs a mismatch with the drive as the membrane passes it on,\nwith "
+        "phases a tag that holds back what is learnt (means, 95 % t intervals; chance dashed)",
     )
     return figure
 

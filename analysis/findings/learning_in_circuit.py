@@ -28,7 +28,7 @@ def findings(data: xr.Dataset) -> list[str]:
     lines: list[str] = []
     for protocol in dict.fromkeys(map(str, data["protocol"].values)):
         lines += [*_digits(data, protocol), *_slow(data, protocol), *_variants(data, protocol)]
-    return [*lines, *_breaking(data)]
+    return [*lines, *_accuracies(data), *_breaking(data)]
 
 
 def curves(
@@ -115,6 +115,18 @@ def _variants(data: xr.Dataset, protocol: str) -> list[str]:
     triples = zip(names, *over_repetitions(found), strict=True)
     listed = "; ".join(f"{name} {with_interval(mean, half)}" for name, mean, half in triples)
     return [f"  accuracy of {protocol} with one thing changed: {listed}"]
+
+
+def _accuracies(data: xr.Dataset) -> list[str]:
+    lines = []
+    for probe, words in IN_WORDS.items():
+        for protocol in dict.fromkeys(map(str, data["protocol"].values)):
+            values, found = curves(data, protocol, probe)
+            if found.size:
+                triples = zip(values, *over_repetitions(found), strict=True)
+                listed = ", ".join(f"{at:g}: {with_interval(m, h)}" for at, m, h in triples)
+                lines.append(f"  accuracy of {protocol} by {probe} ({words}): {listed}")
+    return lines
 
 
 def _breaking(data: xr.Dataset) -> list[str]:

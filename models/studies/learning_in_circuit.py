@@ -49,7 +49,7 @@ PROBES: dict[str, Sequence[float]] = {
     "duration": (2.0, 3.0, 4.5, 6.0, 9.0, 12.0, 18.0),  # of an image, in tau
     "spread": (1.0, 1.5, 2.0, 3.0, 4.0),  # tau between tau/value and tau*value, log-uniform
     "unmatched": (1.0, 1.05, 1.1, 1.2, 1.5, 2.0),  # the own drive's constant, about the membrane's
-    "delay": (0, 1, 2, 3, 4, 6, 8),  # in steps
+    "delay": (0, 1, 2, 4, 6, 8, 12, 16),  # in steps
     "noise": (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3),  # standard deviation of a rate
 }
 SLOWLY, FEW, UPDATES = 0.01, 20, 8  # an image's learning rate, images and updates for "slow"
