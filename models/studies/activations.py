@@ -75,8 +75,18 @@ SCALES = {
 }  # fmt: skip
 
 # learning rate and lambda that the tuning of scale laptop chose
-CHOSEN: dict[tuple[float, str, str], tuple[float, float]] = {
-    (gain, hidden, rule): (1e-3, 0.1) for gain, hidden, rule in product(INPUT_GAINS, HIDDEN, RULES)
+TUNED: dict[tuple[float, str], tuple[tuple[float, float], ...]] = {  # bp, gait, itp, tp
+    (1.0, "leaky_relu"): ((3e-3, 0.0), (3e-3, 0.0), (1e-3, 0.0), (3e-3, 10.0)),
+    (1.0, "asinh"): ((3e-3, 1.0), (1e-3, 0.0), (3e-4, 0.0), (1e-3, 1.0)),
+    (1.0, "tanh"): ((3e-3, 0.0), (1e-3, 0.0), (3e-3, 0.1), (1e-3, 1.0)),
+    (6.0, "leaky_relu"): ((3e-3, 0.0), (3e-3, 0.1), (1e-3, 0.0), (3e-3, 1.0)),
+    (6.0, "asinh"): ((1e-3, 0.0), (1e-3, 0.0), (3e-3, 1.0), (1e-3, 0.0)),
+    (6.0, "tanh"): ((1e-3, 0.0), (1e-3, 0.0), (1e-3, 0.0), (3e-3, 10.0)),
+}
+CHOSEN = {
+    (gain, hidden, rule): TUNED[gain, hidden][place]
+    for gain, hidden in TUNED
+    for place, rule in ((0, "bp"), (1, "gait"), (1, "circuit"), (2, "itp"), (3, "tp"))
 }
 
 
