@@ -17,11 +17,13 @@ SHOWN = (0.001, 0.01, 0.1, 0.3)  # feedback strengths in a table; the nearest of
 
 def findings(data: xr.Dataset) -> list[str]:
     """Alignment with back-propagation, and how many images settled."""
-    wide = data["width"].values == data["width"].values.max()
+    trained = data["init"].values == "trained"
+    widest = data["width"].values[~trained].max() if (~trained).any() else None
+    wide = data["width"].values == widest
     units = "leaky_relu" if "leaky_relu" in data["activation"].values else data["activation"][0]
-    wide |= data["init"].values == "trained"
+    wide |= trained
     keep = wide & (data["pathway"].values == "gait")
-    keep &= (data["activation"].values == units) | (data["init"].values == "trained")
+    keep &= (data["activation"].values == units) | trained
     part = data.isel(cell=keep)
     cosine = part["cosine"].sel(rule="bp", readout="shift", layer=1).values
     frame = frame_of(part, {"cosine": cosine, "settled": part["settled_fraction"].values})

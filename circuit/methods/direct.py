@@ -313,7 +313,7 @@ def refine(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
     return Progress(Shifts(final.values, final.scales, gains), 1, memory=judgement.worst)
 
 
-# With kinks, what converges does so in less than ten steps, but for one image in a thousand.
+# With kinks, what converges does so in less than ten steps, but for very few images.
 METHOD = Method("direct", start, refine, budget=200, patience=20, gain=0.5)
 
 
