@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from analysis.imperfection import Imperfect, settle_imperfect
 from analysis.plastic_circuit import (
@@ -575,3 +576,48 @@ def test_study_has_its_cells_and_a_cell_says_what_it_promises() -> None:
     assert data["accuracy"].dims == ("value", "network")
     assert data["accuracy"].shape == (len(PROBES["rate"]), 2)
     assert {"alignment", "trainer_accuracy", "trainer_settled", "chance"} <= set(data)
+
+
+def results() -> xr.Dataset:
+    """Two cells as a sweep gives them: three values of noise in two networks, and other values of
+    another probe between them."""
+    accuracy = np.full((2, 4, 2), np.nan)
+    accuracy[0, [0, 1]] = [[0.9, 0.7], [0.9, np.nan]]  # at the third value both diverged
+    accuracy[1, 2] = 0.6
+    measured = np.array([[1.0, 1.0, np.nan, 1.0], [np.nan, np.nan, 1.0, np.nan]])
+    return xr.Dataset(
+        {
+            "accuracy": (("cell", "value", "network"), accuracy),
+            "measured": (("cell", "value"), measured),
+            "chance": ("cell", [0.2, 0.2]),
+            "status": ("cell", ["diverged: 3 of 6 networks", "converged"]),
+        },
+        coords={
+            "protocol": ("cell", ["always", "always"]),
+            "probe": ("cell", ["noise", "delay"]),
+            "value": [0.0, 0.1, 0.25, 0.3],
+        },
+    )
+
+
+def test_diverged_networks_count_as_chance_and_other_probes_values_do_not_count() -> None:
+    from analysis.findings.learning_in_circuit import curves, findings
+
+    values, found = curves(results(), "always", "noise")
+    np.testing.assert_array_equal(values, [0, 0.1, 0.3])
+    np.testing.assert_array_equal(found, [[0.9, 0.9, 0.2], [0.7, 0.2, 0.2]])
+    assert curves(results(), "phases", "noise")[0].size == 0
+    table = "\n".join(findings(results()))
+    assert "0.1 | 0.3" in table  # above chance 0.6, 0.35 and 0
+
+
+def test_breaking_point_is_where_half_of_the_best_is_lost() -> None:
+    from analysis.findings.learning_in_circuit import breaking_point
+
+    values = np.array([1.0, 2.0, 3.0, 4.0])
+    # above chance: 0.5, 0.8, 0.5, 0.3; half of the best so far is 0.4
+    accuracy = np.array([0.7, 1.0, 0.7, 0.5])
+    assert breaking_point(values, accuracy, 0.2, from_below=False) == (3.0, 4.0)
+    # from above: 0.3, 0.5, 0.8, 0.5
+    holds, breaks = breaking_point(values, accuracy, 0.2, from_below=True)
+    assert (holds, np.isnan(breaks)) == (1.0, True)
