@@ -159,7 +159,7 @@ def ingredients(data: xr.Dataset) -> Figure:
 LEARNING_IN_CIRCUIT: Drawings = {
     "open_learning_in_circuit": (("distance",), learning),
     "open_learning_speed": (("distance", "trainer_accuracy"), speed),
-    "open_learning_robustness": (("distance",), robustness),
+    "open_learning_robustness": (("trainer_accuracy",), robustness),
     "open_learning_ingredients": (("variant",), ingredients),
 }
 

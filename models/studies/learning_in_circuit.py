@@ -80,11 +80,11 @@ class Size:
 
 
 SCALES = {
-    "smoke": Size(3, 6, 40, 2, (1,), 0, 0),
+    "smoke": Size(3, 6, 20, 2, (1,), 0, 0),
     "laptop": Size(5, 16, 400, 3, (1,), 6, 32),
     "full": Size(10, 32, 1437, 3, (1, 2, 3), 12, 32),
 }
-SMOKE_PROBES = ("rate", "variant")
+SMOKE_PROBES = ("rate", "noise")
 
 
 def study(
