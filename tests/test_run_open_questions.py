@@ -18,6 +18,7 @@ from models import study_command
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = ["--scale", "smoke", "--workers", "0"]
+ONE = ["--seeds", "1"]
 NAMES = tuple(command.QUESTIONS)
 EVERY = pytest.mark.parametrize("name", NAMES)
 
@@ -41,8 +42,7 @@ def done(tmp_path_factory):
 
     def of(name):
         if name not in ready:
-            arguments = [name, *HERE, "--seeds", "1", "2", "--quiet"]
-            assert command.main([*arguments, "--output", str(folder)]) == 0
+            assert command.main([name, *HERE, *ONE, "--quiet", "--output", str(folder)]) == 0
             ready.add(name)
         return folder
 
@@ -60,7 +60,7 @@ def test_smoke_leaves_one_labelled_file_and_figures(done, name):
         assert data.attrs["study"] == name
         assert data.attrs["scale"] == "smoke"
         assert "'scale': 'smoke'" in data.attrs["config"]
-        assert {1, 2} <= set(np.atleast_1d(data.attrs["seeds"]).tolist())
+        assert 1 in np.atleast_1d(data.attrs["seeds"])
         assert data.attrs["version_numpy"] == np.__version__
         assert data["status"].dims == ("cell",)
         words = data["status"].values.tolist()
@@ -79,7 +79,7 @@ def test_a_second_run_measures_nothing_and_changes_nothing(done, name, monkeypat
         raise AssertionError
 
     monkeypatch.setattr(sweep, "run_group", measures_again)
-    again = [name, *HERE, "--seeds", "1", "2", "--quiet", "--output", str(folder)]
+    again = [name, *HERE, *ONE, "--quiet", "--output", str(folder)]
     assert command.main(again) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[0] == name

@@ -64,7 +64,7 @@ class Scale:
 
 
 SCALES = {
-    "smoke": Scale(None, 1, 2, 2, 1, 400, (1, 2), (2e-3,), (0.0, 0.1)),
+    "smoke": Scale(None, 1, 2, 2, 1, 400, (1, 2), (2e-3,), (0.1,)),
     "laptop": Scale(
         IMAGE_SETS, 2, 3, 3, 2, 5000, (1, 2, 3), (3e-4, 1e-3, 3e-3), (0.0, 0.1, 1.0, 10.0)
     ),
