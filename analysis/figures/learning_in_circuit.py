@@ -157,10 +157,10 @@ def ingredients(data: xr.Dataset) -> Figure:
 
 
 LEARNING_IN_CIRCUIT: Drawings = {
-    "open_learning_in_circuit": (("distance",), learning),
-    "open_learning_speed": (("distance", "trainer_accuracy"), speed),
-    "open_learning_robustness": (("trainer_accuracy",), robustness),
-    "open_learning_ingredients": (("variant",), ingredients),
+    "learning_in_circuit_curves": (("distance",), learning),
+    "learning_in_circuit_speed": (("distance", "trainer_accuracy"), speed),
+    "learning_in_circuit_robustness": (("trainer_accuracy",), robustness),
+    "learning_in_circuit_ingredients": (("variant",), ingredients),
 }
 
 
