@@ -48,14 +48,16 @@ def accuracies(data: xr.Dataset) -> Figure:
         top.set_title(SETS[dataset])
         bottom.set_xlabel("hidden units")
     grid[0, -1].legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    words = "; ".join(
+    lines = [
         f"images times {gain:g}: {_gap(found, 'gait')}, {_gap(found, 'tp')}"
         for gain, found in by_gain.items()
-    )
+    ]
+    seeds = len(np.unique(tests["seed"].values))
     headline(
         figure,
-        f"Points from back-propagation over data sets and hidden units: {words}\n(epoch chosen by "
-        f"validation; means over {len(np.unique(tests['seed'].values))} seeds, 95 % t intervals)",
+        "Points from back-propagation, over data sets and hidden units:\n"
+        + ";\n".join(lines)
+        + f"\n(epoch chosen by validation; means over {seeds} seeds, 95 % t intervals)",
     )
     return figure
 
