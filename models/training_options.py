@@ -334,10 +334,24 @@ def _word(value: object) -> str:
     return "all" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
+TEACHING = ("inhibition", "whitening", "populations")
+# option -> the other option, and its values, without which it would do nothing
+NEEDS: dict[str, tuple[str, tuple[str, ...]]] = (
+    dict.fromkeys(("pathway", "readout"), ("rule", ("circuit",)))
+    | {"lateral_rate": ("orthogonality_by", tuple(LATERAL))}
+    | dict.fromkeys(("lateral_during", "spontaneous_samples"), ("orthogonality_by", TEACHING))
+    | dict.fromkeys(
+        ("inverse_rate", "inverse_noise", "inverse_aim", "inverse_steps", "inverse_before"),
+        ("inverse", ("learned",)),
+    )
+    | {"correction": ("inverse", ("learned",))}
+)
+
+
 def resolved(chosen: argparse.Namespace) -> dict[str, Any]:
     """All settings by name: what was given, and the rest from the preset.
 
-    Raises `CircuitError` for options that exclude each other.
+    Raises `CircuitError` for options that exclude each other, or that would do nothing.
     """
     from circuit.errors import CircuitError
 
@@ -349,5 +363,14 @@ def resolved(chosen: argparse.Namespace) -> dict[str, Any]:
     if chosen.widths is not None and "depth" in given:
         raise CircuitError("--depth and --widths both say how many layers there are; give one")
     settings: dict[str, Any] = resolve(chosen.preset, chosen.rule, given)
+    by_default = preset(chosen.preset, chosen.rule)
+    for name, (other, values) in NEEDS.items():
+        value = chosen.rule if other == "rule" else settings[other]
+        if value not in values and given.get(name, by_default[name]) != by_default[name]:
+            option, of = (f"--{word.replace('_', '-')}" for word in (name, other))
+            raise CircuitError(
+                f"{option} would do nothing with {of} {value}; leave it out, or give {of} "
+                + " or ".join(values)
+            )
     plain = ("rule", "preset", "widths", "data_dir", "seeds", "device", *_EVERY)
     return settings | {name: getattr(chosen, name) for name in plain}

@@ -420,6 +420,9 @@ def test_progress_goes_to_stderr_and_says_how_long(tmp_path, capsys, monkeypatch
         (["--dataset", "mnist", "--data-dir", "nowhere"], ["mnist.npz"]),
         (["--device", "abacus"], ["abacus"]),
         (["--unknown", "1"], ["--unknown", "--help"]),
+        (["--pathway", "itp"], ["--pathway", "do nothing", "give --rule circuit"]),
+        (["--lateral-rate", "0.5"], ["--lateral-rate", "--orthogonality-by regulariser"]),
+        (["--inverse-steps", "3"], ["--inverse-steps", "give --inverse learned"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )
