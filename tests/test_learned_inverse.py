@@ -604,7 +604,9 @@ RUNS = {
 
 @pytest.mark.parametrize("case", RUNS)
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(case, tmp_path, monkeypatch):
-    options = ["--inverse", "learned", "--inverse-before", "1", "--seeds", "1", "2", *RUNS[case]]
+    options = ["--seeds", "1", "2", *RUNS[case]]
+    if "exact" not in options:
+        options += ["--inverse", "learned", "--inverse-before", "1"]
     status, whole = _command(tmp_path / "whole", *options)
     assert status == 0
     step, calls = training.learn, []
