@@ -645,7 +645,7 @@ def test_seeds_together_are_as_apart(tmp_path):
         (["--widths", "64", "32", "10", "--auxiliary", "no", "--rule", "tp"], "no exact inverse"),
         (["--widths", "64", "80", "64"], "increase from 64 to 80"),
         (["--inverse", "learned", "--inverse-rate", "2.5"], "inverse rate 2.5"),
-        (["--correction", "no"], "nothing to correct"),
+        (["--correction", "no"], "give --inverse learned"),
     ],
 )
 def test_the_command_refuses_in_one_line(options, words, tmp_path, capsys):
