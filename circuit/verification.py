@@ -53,6 +53,7 @@ class Judgement:
     shift_norms : L arrays (..., batch), |d_l| per sample in units of the layer's scale
     relative_residuals : L floats, the worst sample's |R_l| / |d_l|
     rounding_floors : L floats, the relative residual that rounding alone leaves
+    tolerance : what the state is held against
     """
 
     auxiliaries: tuple[Array | None, ...]
@@ -60,6 +61,7 @@ class Judgement:
     shift_norms: tuple[Array, ...]
     relative_residuals: tuple[float, ...]
     rounding_floors: tuple[float, ...]
+    tolerance: float
 
     @property
     def worst(self) -> float:
@@ -126,6 +128,7 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
         tuple(shift_norms),
         tuple(relative),
         tuple(floors),
+        tolerance,
     )
 
 

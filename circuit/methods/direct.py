@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import array_api_compat
 import numpy as np
 
 from circuit.arrays import (
@@ -61,7 +62,11 @@ KINKED_ITERATIONS = 8
 NEWTON_ITERATIONS = 6
 STEEPEST_SECANT = 0.9  # above it a secant is not trusted, and the iteration is left plain
 STALLED = 0.3  # a descent that leaves more than this of the residual has gained too little
-PREPARATORY_DESCENTS = 20
+PREPARATORY_DESCENTS = 60
+FAR = 30.0  # times the tolerance: what one descent is not thought to bridge
+UNDAMPED = 4  # preparatory descents before any damping; weak feedback needs fewer in all
+# Of a step of the couplings: it is cut where it turns back on the last one, and grows otherwise.
+CUT, GROWTH, SHORTEST = 0.7, 1.05, 0.05
 GAINING = 0.9  # what a preparatory descent must bring the error down to, for another one to follow
 WELL_CONDITIONED = 100.0  # weights through which float32 still leaves the digits that are wanted
 SURE = 1e-2  # of the tolerance: an expected error below it is not worth another descent
@@ -102,6 +107,26 @@ class Descent:
             self.scales,
             frozenset(place for place, row in enumerate(rows) if row in self.crossed),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Damping:
+    """How far the couplings go towards those that a descent implies.
+
+    At strong feedback full steps overshoot, and then units go to and fro across their kinks.
+
+    Attributes
+    ----------
+    share : of the full step, (samples,)
+    moves : the last full step of Q_1 .. Q_L
+    """
+
+    share: np.ndarray
+    moves: Couplings
+
+    def samples(self, rows: Sequence[int]) -> Damping:
+        """That of some samples of the batch."""
+        return Damping(self.share[list(rows)], _some(self.moves, rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,12 +192,14 @@ def _prepare(
     matrices: Matrices,
     tolerance: float,
     base: Descent | None = None,
+    damping: Damping | None = None,
+    done: int = 0,
 ) -> tuple[Couplings, int]:
     """The couplings that follow from `descent`, which was made with `previous`; and the number of
     further descents that this took.
 
     They are small beside the shifts, so that a few digits of them are enough. `base` is a descent
-    in full precision, where there has been one.
+    in full precision, where there has been one; `done` counts the descents before this call.
     """
     pull = matrices.pull if base is None else _pull_near(base, trial, matrices)
     # below the lowest layer with anything to carry nothing will be coupled
@@ -181,7 +208,8 @@ def _prepare(
     couplings = list(previous)
     del previous
     hopeful: Any = np.inf if may_lack_equilibrium(trial) and _well_conditioned(trial) else None
-    for evaluations in range(PREPARATORY_DESCENTS):
+    for evaluations in range(PREPARATORY_DESCENTS - done):
+        before = list(couplings) if evaluations + done >= UNDAMPED else None
         change, size = ascend(trial, descent, couplings, matrices.push)
         # the state is off by `change`; the couplings made from it are off by that times their size
         unsure = (change * size > SURE * tolerance) & (change > 8 * matrices.rounding)
@@ -192,19 +220,51 @@ def _prepare(
         left = np.flatnonzero(unsure).tolist()
         if not left:
             return couplings, evaluations
+        if before is not None:
+            couplings, damping = _damped(before, couplings, damping)
+            del before
         if trial.error.ndim == 2 and len(left) <= trial.error.shape[0] // 2:
             break
         del descent  # as large as all the shifts, and of no further use
         descent = descend(trial, couplings, pull, scales, bottom=lowest)
     else:
-        return couplings, PREPARATORY_DESCENTS
+        return couplings, PREPARATORY_DESCENTS - done
     del descent
     part, few = trial.samples(left), _some(couplings, left)
     near = None if base is None else base.samples(left)
     pull = matrices.pull if near is None else _pull_near(near, part, matrices)
     again = descend(part, few, pull, scales, bottom=lowest)
-    better, more = _prepare(part, again, few, matrices, tolerance, near)
+    damping = None if damping is None else damping.samples(left)
+    done += evaluations + 1
+    better, more = _prepare(part, again, few, matrices, tolerance, near, damping, done)
     return _merged(couplings, left, better), evaluations + 1 + more
+
+
+def _damped(
+    before: Couplings, after: Couplings, last: Damping | None
+) -> tuple[list[Array | None], Damping]:
+    """Go from the couplings `before` towards those `after`, in each sample as far as it bears."""
+    moves = tuple(new if old is None else new - old for old, new in zip(before, after, strict=True))
+    if last is None:
+        samples = next(_flat(new[..., 0]).size for new in after if new is not None)
+        return list(after), Damping(np.ones(samples), moves)
+    along: Any = 0.0
+    for move, previous in zip(moves, last.moves, strict=True):
+        if move is not None and previous is not None:
+            along = along + _flat(namespace(move).linalg.vecdot(move, previous))
+    share = np.clip(last.share * np.where(along < 0, CUT, GROWTH), SHORTEST, 1.0)
+    if np.all(share == 1):
+        return list(after), Damping(share, moves)
+
+    def part(new: Array | None, move: Array | None) -> Array | None:
+        if move is None:
+            return new
+        xp, device = namespace(move), array_api_compat.device(move)
+        shares = xp.asarray(share.reshape(move.shape[:-1]), dtype=move.dtype, device=device)
+        return new - (1 - shares)[..., None] * move
+
+    damped = [part(*arrays) for arrays in zip(after, moves, strict=True)]
+    return damped, Damping(share, moves)
 
 
 def _matrices(trial: Trial) -> Matrices:
@@ -286,7 +346,8 @@ def _needs_preparation(trial: Trial) -> bool:
 
 
 def refine(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
-    """One descent with the couplings of the state that was judged.
+    """One descent with the couplings of the state that was judged; the first time several, where
+    there is far to go.
 
     Where the last one did not gain much (strong feedback, kinks), a sweep instead: it converges in
     cases in which descents only go round.
@@ -309,8 +370,17 @@ def refine(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
     def pull(layer: int, drive_shift: Array) -> Array:
         return trial.network.factors[layer - 1].solve(drive_shift)
 
-    final = descend(trial, couplings, pull, shifts.scales)
-    return Progress(Shifts(final.values, final.scales, gains), 1, memory=judgement.worst)
+    final, evaluations = descend(trial, couplings, pull, shifts.scales), 1
+    far = judgement.worst > FAR * judgement.tolerance
+    if progress.memory is None and far and not may_lack_equilibrium(trial):
+        # too far for one descent: several, with no judgement between them, and only this once, so
+        # that whatever does not get there in this way has all the others left
+        couplings[1] = None  # as it is at equilibrium, and no descent would make it so
+        better, more = _prepare(trial, final, couplings, _matrices(trial), judgement.tolerance)
+        if more:
+            final = descend(trial, better, pull, shifts.scales)
+            evaluations += more + 1
+    return Progress(Shifts(final.values, final.scales, gains), evaluations, memory=judgement.worst)
 
 
 # With kinks, what converges does so in less than ten steps, but for very few images.
