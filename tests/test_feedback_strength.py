@@ -106,8 +106,8 @@ def test_where_none_settles_there_are_no_numbers_but_a_reason():
 def test_newton_settles_smooth_images_that_direct_does_not(monkeypatch):
     """What is merged from two methods is what newton finds alone, to a finer tolerance."""
     trial = _trial(_scene(activation="asinh", depth=7, batch=4), "gait", 0.5)
-    monkeypatch.setitem(settled_images.STEPS_OF_DIRECT, ("smooth", "gait"), 2)
-    assert not settle(trial, max_steps=2, must_converge=False).converged
+    monkeypatch.setitem(settled_images.STEPS_OF_DIRECT, ("smooth", "gait"), 1)
+    assert not settle(trial, max_steps=1, must_converge=False).converged
     settled = measured.settle_most(trial)
     assert settled.status == "converged"
     again = settle(trial, "newton", tolerance=1e-12, must_converge=False)
@@ -123,15 +123,15 @@ def test_newton_settles_smooth_images_that_direct_does_not(monkeypatch):
 def test_sweep_settles_kinked_images_that_direct_does_not(monkeypatch):
     """`direct` is given eight steps, too few for some images: what comes back is a state that the
     printed equations leave at rest, in every layer relative to its own shift."""
-    network, inputs, targets = _scene(depth=5, batch=12)
-    trial = begin(build_circuit(network, "itp", 0.2), inputs, targets)
+    network, inputs, targets = _scene(depth=7, batch=12)
+    trial = begin(build_circuit(network, "itp", 0.3), inputs, targets)
     monkeypatch.setitem(settled_images.STEPS_OF_DIRECT, ("kinked", "itp"), 8)
     direct = settle(trial, max_steps=8, must_converge=False)
     settled = measured.settle_most(trial)
     alone = sum(status is Status.CONVERGED for status in direct.sample_status)
     assert 0 < alone < len(settled.images)
     part = settled.trial
-    rates = [part.activity.rates[i] + settled.shifts.absolute(i) for i in range(1, 7)]
+    rates = [part.activity.rates[i] + settled.shifts.absolute(i) for i in range(1, 9)]
     for layer, speed in enumerate(velocity(part, rates), 1):
         size = np.linalg.norm(settled.shifts.absolute(layer), axis=1)
         assert np.all(np.linalg.norm(0.010 * speed, axis=1) < 1e-8 * size), layer

@@ -9,7 +9,7 @@ import pytest
 from analysis import sweep
 from analysis.alignment import agreement
 from analysis.figures import canvas
-from analysis.figures.learned_inverse import LEARNED_INVERSE
+from analysis.figures.learned_inverse import LEARNED_INVERSE, _bars
 from analysis.findings import findings
 from analysis.imperfection import Imperfect, settle_imperfect
 from analysis.learned_inverse import cosines, stages
@@ -700,3 +700,10 @@ def test_the_study_has_each_cell_once_at_every_scale():
     for scale in ("smoke", "laptop", "full"):
         study = learned_inverse.study(scale)  # refuses doubles
         assert {cell["part"] for cell in study.cells} == {"alignment", "training"}
+
+
+def test_intervals_end_where_the_quantity_ends_and_are_never_negative():
+    """A cosine of 1 + 2e-16 is 1 by rounding, and its interval has no length upwards."""
+    down, up = _bars(np.array([1 + 2**-52, 0.5]), np.array([0.25, np.nan]), -1.0, 1.0)
+    assert up == [0.0, 0.0]
+    assert down == pytest.approx([0.25, 0.0])

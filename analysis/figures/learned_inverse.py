@@ -153,10 +153,13 @@ def _curve(axes: Axes, values: xr.DataArray, **style: Any) -> None:
 def _bars(
     mean: np.ndarray, half: np.ndarray, least: float, most: float
 ) -> tuple[list[float], list[float]]:
-    """Lengths of intervals downwards and upwards, cut where the quantity itself ends."""
+    """Lengths of intervals downwards and upwards, cut where the quantity itself ends.
+
+    None is negative where a mean lies beyond that end by rounding.
+    """
     half = np.where(np.isfinite(half), half, 0.0)
     down, up = mean - np.maximum(mean - half, least), np.minimum(mean + half, most) - mean
-    return down.tolist(), up.tolist()
+    return np.maximum(down, 0).tolist(), np.maximum(up, 0).tolist()
 
 
 def _key(axes: Axes, title: str, entries: list[tuple[str, str]]) -> None:
