@@ -57,7 +57,7 @@ SCALES: dict[str, dict[str, Any]] = {
 }
 # 2: what direct leaves in the ITP circuit with kinks is tried by sweep
 # 3: abscissas of circuits that are too large for a matrix; less work at kinks
-VERSION = 3
+VERSION = 4
 OF_A_NETWORK = ("depth", "width", "init", "activation", "seed")
 
 
