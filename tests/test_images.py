@@ -370,7 +370,10 @@ def test_importing_the_module_does_not_import_scikit_learn() -> None:
 REAL_DATA = os.environ.get("GAIT_CIRCUIT_DATA")
 
 
-@pytest.mark.skipif(not REAL_DATA, reason="GAIT_CIRCUIT_DATA does not name the image data")
+@pytest.mark.skipif(
+    not REAL_DATA,
+    reason="MNIST is no part of the project: set GAIT_CIRCUIT_DATA to the folder of mnist.npz",
+)
 def test_real_mnist_test_split() -> None:
     """The class counts that LeCun's label file has, and its first ten labels."""
     assert REAL_DATA

@@ -1,9 +1,11 @@
 """The main command as a user meets it: files, exit status, words, and bad input."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -264,10 +266,19 @@ def test_output_that_cannot_be_written(capsys, tmp_path):
     assert "output folder" in _refusal(capsys, "--output", str(tmp_path / "file"))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
-def test_output_folder_without_permission(capsys, tmp_path):
-    tmp_path.chmod(0o500)
-    assert "cannot be written" in _refusal(capsys, "--output", str(tmp_path))
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_output_folder_without_permission_or_room(capsys, tmp_path, monkeypatch, code):
+    """The system refuses to make a file there. Permissions alone would not stop the superuser."""
+
+    def refused(*_arguments, **_options):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
+    complaint = _refusal(capsys, "--output", str(tmp_path))
+    assert "cannot be written" in complaint
+    assert os.strerror(code) in complaint
+    assert str(tmp_path) in complaint
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
