@@ -1,8 +1,8 @@
 """A layer in a phase of spontaneous activity, all of whose synapses are dynamic variables.
 
 Owns the equations as text for Brian2 and the settings of such a phase. Does not own its simulation
-(`brian.run_spontaneous`) nor the plasticity in steps (`inhibition`, mechanism whitening), of which
-this is the continuous form:
+(`circuit.brian.spontaneous`) nor the plasticity in steps (`circuit.inhibition`, mechanism
+whitening), of which this is the continuous form:
 
     tau dr/dt   = W x - M r - r
     T_M dM/dt   = r r^T - 1                   lateral, anti-Hebbian

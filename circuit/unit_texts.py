@@ -1,7 +1,7 @@
 """Activation functions in Brian2's language.
 
-Owns f, f' and f^-1 as text. Does not own the equations they are part of (`circuit.brian`,
-`circuit.plastic`). Imports no Brian2.
+Owns f, f' and f^-1 as text. Does not own the equations they are part of
+(`circuit.brian.rate_texts`, `circuit.brian.plastic_texts`). Imports no Brian2.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ MUTANTS = (
     ),
     Mutant(
         "Brian2 feedback through the transpose",
-        "circuit/brian.py",
+        "circuit/brian/pieces.py",
         "network.factors[layer - 1].inverse",
         "network.factors[layer - 1].weights.T",
         "tests/test_brian.py",

@@ -57,6 +57,23 @@ def test_heavy_packages_are_imported_by_one_file(package: str) -> None:
     """One place to replace."""
     users = [relative(path) for path in ALL if package in imports(path)]
     assert len(users) <= 1, users
+    if package == "brian2":
+        assert users == ["circuit/brian/library.py"]
+
+
+def test_brian2_does_not_leave_its_package_by_the_back_door() -> None:
+    """What the one file imports, the others of `circuit/brian` take from there, and nobody else."""
+    users = {
+        path.parent
+        for path in ALL
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        and (
+            (node.module or "").startswith("circuit.brian.")
+            or any(alias.name == "brian2" for alias in node.names)
+        )
+    }
+    assert users == {ROOT / "circuit" / "brian"}
 
 
 def test_the_circuit_imports_pytorch_only_where_it_is_given_tensors() -> None:
@@ -70,7 +87,7 @@ def test_importing_the_circuit_brings_in_nothing_heavy() -> None:
     names = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in FILES["circuit"]
-        if path.stem != "brian"
+        if "brian" not in (path.stem, path.parent.name)
     ]
     assert "circuit.equilibrium" in names
     heavy = ["torch", "brian2", "matplotlib", "dask", "sklearn", "xarray"]

@@ -561,7 +561,7 @@ def test_brian2_can_be_imported_in_a_thread_and_leaves_ctrl_c_alone():
         "done = []\n"
         "def task():\n"
         "    from circuit import brian\n"
-        "    done.append(brian.brian2.__version__)\n"
+        "    done.append(brian.library.brian2.__version__)\n"
         "thread = threading.Thread(target=task)\n"
         "thread.start(); thread.join()\n"
         "print(len(done), signal.getsignal(signal.SIGINT) is before, signal.signal is install)\n"

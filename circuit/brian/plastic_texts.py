@@ -1,7 +1,7 @@
 """The equations of learning inside the circuit (`circuit.plastic`) as Brian2 text, with units.
 
 Owns the text of layers and synapses. Does not own the values, nor the objects that carry the text
-(`circuit.brian`). Imports no Brian2.
+(`circuit.brian.plastic`). Asks nothing of Brian2.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ SHOW_IMAGE = "axon = images(t, i % units)"
 def layer_equations(plastic: Plastic, layer: int) -> str:
     """The equations of `layer` (1 .. L) as text for a `NeuronGroup`.
 
-    "Constant over dt" means computed once per step, in the order that `circuit.brian` gives.
+    "Constant over dt" means computed once per step, in the order that
+    `circuit.brian.plastic` gives.
     """
     text, top = UNIT_TEXTS[plastic.network.activation(layer).name], plastic.network.depth
     pull = "gamma*nudged*(teacher - response)" if layer == top else "gamma*(mismatch + feedback)"

@@ -1,7 +1,7 @@
 """The rate equations of `circuit.dynamics` as Brian2 text, with units.
 
 Owns the text. Does not own the groups and synapses that carry it, nor their order within a step
-(`circuit.brian`). Imports no Brian2.
+(`circuit.brian.pieces`). Asks nothing of Brian2.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
     """Return the equations of `layer` (1 .. L) as text for a `NeuronGroup`.
 
     `gamma` is 0 at units that get no feedback. "Constant over dt" means computed once per step, in
-    the order that `circuit.brian` gives.
+    the order that `circuit.brian.pieces` gives.
 
     Raises `CircuitError` for an activation that has no text here.
     """

@@ -1,0 +1,120 @@
+"""Brian2 itself: its import, which leaves the process alone, and what it asks of everybody.
+
+The only file that imports Brian2; the others of this package take it from here. Owns what their
+runs share: seconds, code objects, the device, the seed, and how many synapses fit. Does not own any
+equation or object of a circuit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from circuit.errors import CircuitError
+
+
+@contextlib.contextmanager
+def _process_left_alone() -> Iterator[None]:
+    """Take back what the first import of Brian2 does to a process.
+
+    It hangs itself into Ctrl+C (a run then stops early, and nobody is told), uncaught exceptions (a
+    request to report a bug in Brian2) and warnings, and writes a log file and a copy of the running
+    script to the temporary folder. Where Brian2 was imported before, or where its preferences
+    ask for the log to be kept (logging.delete_log_on_exit = False), nothing is touched.
+    """
+    if "brian2" in sys.modules:
+        yield
+        return
+    hook, interrupt, show = sys.excepthook, signal.getsignal(signal.SIGINT), warnings.showwarning
+    install = signal.signal
+    if threading.current_thread() is not threading.main_thread():
+        # workers of Dask run their tasks in such a thread, where no handler can be set; Brian2's
+        # would be taken back anyway
+        signal.signal, interrupt = lambda *_: None, None
+    try:
+        yield
+    finally:
+        signal.signal = install
+    sys.excepthook = hook
+    if interrupt is not None:  # None: set by other than Python, and no way to set it again
+        signal.signal(signal.SIGINT, interrupt)
+    if warnings.showwarning is not show:
+        logging.captureWarnings(False)
+    log = brian2.BrianLogger
+    if brian2.prefs["logging.delete_log_on_exit"]:
+        if log.file_handler is not None:
+            logging.getLogger("brian2").removeHandler(log.file_handler)
+            log.file_handler.close()
+        for path in (log.tmp_log, log.tmp_script):
+            if path is not None:
+                with contextlib.suppress(OSError):
+                    os.remove(path)
+        log.file_handler = log.tmp_log = log.tmp_script = None
+
+
+with _process_left_alone():
+    import brian2
+    import brian2.codegen.runtime as targets
+    from brian2.devices.device import runtime_device
+
+MOST_SYNAPSES = 20_000_000  # about 1 GB while Brian2 sums over them
+
+
+def in_seconds(value: float | brian2.Quantity, name: str) -> float:
+    """A time given in seconds or as a Brian2 quantity, as a number. Raises `CircuitError`."""
+    if not brian2.have_same_dimensions(value, 1) and not brian2.have_same_dimensions(
+        value, brian2.second
+    ):
+        raise CircuitError(f"{name} = {value} is not a time; give seconds")
+    return float(value)
+
+
+def code_class(codegen: str) -> Any:
+    """The `codeobj_class` of "numpy" or "cython". Raises `CircuitError`."""
+    if codegen not in ("numpy", "cython"):
+        raise CircuitError(f"codegen {codegen!r} is unknown; choose numpy or cython")
+    if codegen == "numpy":
+        return targets.NumpyCodeObject
+    if not targets.CythonCodeObject.is_available():
+        raise CircuitError("codegen cython found no working compiler; use codegen numpy")
+    return targets.CythonCodeObject
+
+
+def require_runtime() -> None:
+    """Raise `CircuitError` where Brian2 would only write code that somebody else runs later."""
+    if brian2.get_device() is not runtime_device:
+        raise CircuitError(
+            "Brian2 is set to a standalone device; call brian2.set_device('runtime') first"
+        )
+
+
+def require_so_few(count: int, widths: Sequence[int]) -> None:
+    """Raise `CircuitError` where there would be more than `MOST_SYNAPSES`."""
+    if count > MOST_SYNAPSES:
+        raise CircuitError(
+            f"{count} synapses in widths {widths} are more than the {MOST_SYNAPSES} that Brian2 "
+            "can carry here; give fewer images or networks at a time, or narrower layers"
+        )
+
+
+@contextlib.contextmanager
+def seeded(generator: np.random.Generator | None) -> Iterator[None]:
+    """Brian2 draws from NumPy's global state: seed it from `generator`, and put it back after."""
+    if generator is None:
+        yield
+        return
+    state = runtime_device.get_random_state()
+    brian2.seed(int(generator.integers(2**32)))
+    try:
+        yield
+    finally:
+        runtime_device.set_random_state(state)

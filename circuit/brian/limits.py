@@ -1,0 +1,43 @@
+"""What a run needs and what it can show: how long to wait, and what float64 leaves of a shift.
+
+Owns these two numbers, worked out without Brian2. Does not own the run (`circuit.brian.phases`).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from circuit.arrays import epsilon
+from circuit.dynamics import Circuit, Trial
+from circuit.scale import Scale
+from circuit.shifts import Shifts
+
+
+def settling_time(circuit: Circuit) -> float:
+    """Seconds in which the circuit's slowest mode falls to the rounding of float64.
+
+    The modes are those of the ITP circuit in a linear piece (docs/derivation.md, section 3), where
+    the weights do not matter; with time on top for a signal to pass through all layers.
+    """
+    gamma, tau = np.array(circuit.strengths), np.array(circuit.time_constants)
+    chain = np.diag(-np.ones_like(gamma)) + np.diag(1 - gamma[1:], -1) + np.diag(gamma[:-1], 1)
+    slowest = -np.linalg.eigvals(chain / tau[:, None]).real.max()
+    return float((-math.log(np.finfo(np.float64).eps) + 2 * len(gamma)) / slowest)
+
+
+def float_floor(trial: Trial, shifts: Shifts) -> tuple[float, ...]:
+    """Relative error that rounding leaves in a shift read as the difference of two rates.
+
+    eps |y_l| / |delta_l| for l = 1 .. L, Frobenius norms over the units that get feedback or a
+    nudge, and the batch. Infinite for a shift of zero.
+    """
+    floors = []
+    for layer in range(1, trial.network.depth + 1):
+        n = trial.network.n_projecting(layer)
+        rates, value = trial.activity.rates[layer][..., :n], shifts.values[layer - 1][..., :n]
+        rounding = epsilon(rates) * float(np.linalg.norm(rates))
+        shift = Scale.of(float(np.linalg.norm(value))).times(shifts.scales[layer - 1])
+        floors.append(Scale.of(rounding).over(shift).value if shift.mantissa else math.inf)
+    return tuple(floors)

@@ -1,0 +1,287 @@
+"""The usual run: the circuit of a trial in a `Network`, through the free and the nudged phase.
+
+Owns the `Network`, its monitors, the run and its record, and averages of what was recorded. Does
+not own the groups and synapses (`circuit.brian.pieces`), nor the judgement whether a state is an
+equilibrium (`circuit.verification`).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from circuit.brian.library import brian2, code_class, in_seconds, require_runtime, seeded
+from circuit.brian.limits import settling_time
+from circuit.brian.pieces import Pieces, make_pieces, read_rates, set_nudge, set_rates
+from circuit.dynamics import Trial
+from circuit.errors import CircuitError, NotFinite
+
+
+@dataclass(frozen=True, eq=False)
+class BrianCircuit:
+    """A circuit in a Brian2 `Network`, with monitors, ready for `run_phases`.
+
+    Attributes
+    ----------
+    pieces : the groups and synapses
+    network : the `Network` that holds them and the monitors
+    monitors : one `StateMonitor` of `y` for each layer 1 .. L; empty if nothing is recorded
+    """
+
+    pieces: Pieces
+    network: brian2.Network
+    monitors: tuple[brian2.StateMonitor, ...]
+
+    @property
+    def clock(self) -> brian2.Clock:
+        """The clock of the Euler steps."""
+        return self.pieces.clock
+
+    @property
+    def layers(self) -> tuple[brian2.NeuronGroup, ...]:
+        """Layers 0 .. L."""
+        return self.pieces.layers
+
+    @property
+    def feedforward(self) -> tuple[brian2.Synapses, ...]:
+        """`feedforward[l-1]` goes from layer l-1 to layer l."""
+        return self.pieces.feedforward
+
+    @property
+    def feedback(self) -> tuple[brian2.Synapses, ...]:
+        """`feedback[l-1]` goes from layer l+1 to layer l."""
+        return self.pieces.feedback
+
+
+def build(
+    trial: Trial,
+    *,
+    step: float | brian2.Quantity | None = None,
+    noise: float = 0.0,
+    record: int | None = 8,
+    record_every: float | brian2.Quantity | None = None,
+    codegen: str = "numpy",
+) -> BrianCircuit:
+    """Put the circuit of a trial into a `Network`, with monitors of its rates.
+
+    Parameters
+    ----------
+    trial, step, noise, codegen : as in `make_pieces`
+    record
+        How many units of each layer are recorded in every image (the first ones); 0 for none, None
+        for all.
+    record_every
+        Seconds between two recordings, rounded to whole steps; every step by default.
+
+    Raises
+    ------
+    CircuitError
+    """
+    if record is not None and not (isinstance(record, int) and record >= 0):
+        raise CircuitError(
+            f"record = {record!r} is not a number of units; give a whole number of 0 or more, "
+            "or None for all units"
+        )
+    every = None if record_every is None else in_seconds(record_every, "record_every")
+    if every is not None and not 0 < every < math.inf:
+        raise CircuitError(f"record_every = {every:g} s is not positive; give seconds, or None")
+    pieces = make_pieces(trial, step=step, noise=noise, codegen=codegen)
+    timing: dict[str, Any] = {"clock": pieces.clock}
+    if every is not None:
+        steps = max(1, round(every / pieces.clock.dt_))
+        if steps > 1:
+            interval = steps * pieces.clock.dt_ * brian2.second
+            timing = {"clock": brian2.Clock(dt=interval, name="circuit_record_clock")}
+    monitors = []
+    for layer, group in enumerate(pieces.layers[1:], 1):
+        width = trial.network.widths[layer]
+        units = np.arange(width if record is None else min(record, width))
+        if len(units) == 0:
+            continue
+        images = width * np.arange(trial.error.shape[0])
+        monitors.append(
+            brian2.StateMonitor(
+                group,
+                "y",
+                record=(images[:, None] + units).ravel(),
+                name=f"circuit_monitor_{layer}",
+                codeobj_class=code_class(codegen),
+                **timing,
+            )
+        )
+    network = brian2.Network(*pieces.objects, *monitors, name="circuit_network*")
+    return BrianCircuit(pieces, network, tuple(monitors))
+
+
+@dataclass(frozen=True, eq=False)
+class PhaseRecord:
+    """A run through the free and the nudged phase.
+
+    Attributes
+    ----------
+    times : array (n_times,), seconds since the start of the free phase
+    onset : seconds at which the nudge began
+    rates : L arrays (n_times, batch, recorded units), the first units of each layer
+    free_rates : L arrays (batch, N_l), at the end of the free phase
+    nudged_rates : L arrays (batch, N_l), at the end of the nudged phase
+    steps : Euler steps of both phases
+    model_time : seconds of the circuit's own time
+    seconds : wall-clock time
+    """
+
+    times: np.ndarray
+    onset: float
+    rates: tuple[np.ndarray, ...]
+    free_rates: tuple[np.ndarray, ...]
+    nudged_rates: tuple[np.ndarray, ...]
+    steps: int
+    model_time: float
+    seconds: float
+
+    @property
+    def shifts(self) -> tuple[np.ndarray, ...]:
+        """Nudged less free rates, L arrays (batch, N_l)."""
+        pairs = zip(self.nudged_rates, self.free_rates, strict=True)
+        return tuple(nudged - free for nudged, free in pairs)
+
+
+def run_phases(
+    circuit: BrianCircuit,
+    *,
+    free: float | brian2.Quantity | None = None,
+    nudged: float | brian2.Quantity | None = None,
+    start: str = "rest",
+    generator: np.random.Generator | None = None,
+) -> PhaseRecord:
+    """Run the free phase (feedback on, nudge off), then the nudged phase.
+
+    Every call starts anew. Monitors keep what earlier calls recorded; the record holds only the
+    rates of this one.
+
+    Parameters
+    ----------
+    free, nudged : length of each phase in seconds; `settling_time` by default
+    start : "rest" (all rates 0) or "forward" (the forward pass)
+    generator
+        Where the seed of the noise is drawn from. Needed if there is noise; the same generator
+        state gives the same run. NumPy's global random state is left as it was.
+
+    Raises
+    ------
+    CircuitError
+        For bad values.
+    NotFinite
+        Where a rate ceases to be finite.
+    """
+    began, pieces = time.perf_counter(), circuit.pieces
+    usual = settling_time(pieces.trial.circuit)
+    free_steps = whole_steps(pieces, usual if free is None else free, "free")
+    nudged_steps = whole_steps(pieces, usual if nudged is None else nudged, "nudged")
+    if start not in STARTS:
+        raise CircuitError(f"start {start!r} is unknown; choose from {', '.join(STARTS)}")
+    if pieces.noise > 0 and generator is None:
+        raise CircuitError("noise needs a generator; give for example numpy.random.default_rng(1)")
+
+    beginning = float(circuit.network.t_)
+    recorded = [len(monitor.t_) for monitor in circuit.monitors]
+    with seeded(generator if pieces.noise > 0 else None):
+        set_rates(pieces, STARTS[start](pieces.trial))
+        set_nudge(pieces, False)
+        advance(circuit, free_steps)
+        free_rates, onset = read_rates(pieces), float(circuit.network.t_) - beginning
+        set_nudge(pieces, True)
+        advance(circuit, nudged_steps)
+    batch, times = pieces.trial.error.shape[0], np.zeros(0)
+    rates = tuple(np.zeros((0, batch, 0)) for _ in free_rates)
+    if circuit.monitors:
+        times = np.array(circuit.monitors[0].t_[recorded[0] :]) - beginning
+        rates = tuple(
+            np.array(monitor.y_[:, n:]).T.reshape(len(times), batch, -1)
+            for monitor, n in zip(circuit.monitors, recorded, strict=True)
+        )
+    return PhaseRecord(
+        times=times,
+        onset=onset,
+        rates=rates,
+        free_rates=free_rates,
+        nudged_rates=read_rates(pieces),
+        steps=free_steps + nudged_steps,
+        model_time=float(circuit.network.t_) - beginning,
+        seconds=time.perf_counter() - began,
+    )
+
+
+STARTS = {
+    "rest": lambda trial: tuple(np.zeros_like(rates) for rates in trial.activity.rates[1:]),
+    "forward": lambda trial: trial.activity.rates[1:],
+}
+
+
+def average_shifts(record: PhaseRecord, skip: float | brian2.Quantity) -> tuple[np.ndarray, ...]:
+    """Mean rate in the nudged phase less mean rate in the free phase: the read-out under noise.
+
+    Parameters
+    ----------
+    record : of a run with monitors
+    skip : seconds left out at the beginning of each phase
+
+    Returns
+    -------
+    L arrays (batch, recorded units)
+
+    Raises
+    ------
+    CircuitError
+        Where nothing was recorded in the rest of a phase.
+    """
+    skip = in_seconds(skip, "skip")
+    # times are multiples of a step to rounding only
+    slack = 1e-9 * (record.model_time or 1.0)
+    free = (record.times >= skip - slack) & (record.times < record.onset - slack)
+    nudged = record.times >= record.onset + skip - slack
+    if not (free.any() and nudged.any()):
+        raise CircuitError(
+            f"no rates were recorded later than {skip:g} s into each phase; skip less, run longer "
+            "phases, or build with record of 1 or more"
+        )
+    return tuple(rates[nudged].mean(axis=0) - rates[free].mean(axis=0) for rates in record.rates)
+
+
+def advance(circuit: BrianCircuit, steps: int) -> None:
+    """Run the network for so many Euler steps.
+
+    Raises `NotFinite` where a rate is not finite afterwards, and `KeyboardInterrupt` where the run
+    was stopped (Brian2, where a user imported it first, takes Ctrl+C for a wish to stop early).
+    """
+    if steps == 0:
+        return
+    require_runtime()
+    length = circuit.clock.dt_
+    end = round(float(circuit.network.t_) / length) + steps
+    # What is not finite is found below. Brian2 writes, at every call of a function such as log1p,
+    # an error message with the array in it, in case it should need it: for up to 1000 entries that
+    # takes longer than the step itself, unless arrays are abbreviated.
+    with np.errstate(all="ignore"), np.printoptions(threshold=1, edgeitems=1):
+        circuit.network.run(steps * length * brian2.second, namespace={})
+    if round(float(circuit.network.t_) / length) < end:
+        raise KeyboardInterrupt("Brian2 was stopped before the end of the phase")
+    for layer, rates in enumerate(read_rates(circuit.pieces), 1):
+        if not np.isfinite(rates).all():
+            raise NotFinite(
+                f"Brian2's rates of layer {layer} are not finite at {float(circuit.network.t_):g} "
+                "s; use weaker feedback, orthogonal weights, less noise, or activations without "
+                "bounds"
+            )
+
+
+def whole_steps(pieces: Pieces, duration: float | brian2.Quantity, name: str = "duration") -> int:
+    """Euler steps in a duration, rounded up. Raises `CircuitError` for a duration below 0."""
+    seconds = in_seconds(duration, name)
+    if not 0 <= seconds < math.inf:
+        raise CircuitError(f"{name} = {seconds:g} s is not a duration; give 0 or more seconds")
+    # a duration that is a whole number of steps but for rounding stays that number
+    return math.ceil(seconds / pieces.clock.dt_ - pieces.clock.epsilon_dt)
