@@ -84,7 +84,7 @@ class Timing:
     def __post_init__(self) -> None:
         for what, least in (("free_steps", 0), ("nudged_steps", 1), ("teacher_stages", 0)):
             value = getattr(self, what)
-            if not (isinstance(value, int) and value >= least):
+            if not (isinstance(value, int | np.integer) and value >= least):
                 raise CircuitError(
                     f"{what} = {value!r} is not a count; give a whole number of {least} or more"
                 )
@@ -202,9 +202,17 @@ class Plastic:
                 f"read-out {self.readout} with storage {self.storage} needs a free phase; give "
                 "free_steps of 1 or more"
             )
-        for what, values in (("rates", self.rates), ("delays", self.delays), ("noise", self.noise)):
+        if not all(np.isfinite(array).all() for array in self.feedback):
+            raise CircuitError("feedback holds what is not finite; give finite weights")
+        for what, values in (
+            ("rates", self.rates),
+            ("delays", self.delays),
+            ("noise", self.noise),
+            ("feedback plasticity", self.feedback_plasticity),
+            ("decay", self.decay),
+        ):
             if not (np.isfinite(values).all() and (np.asarray(values) >= 0).all()):
-                raise CircuitError(f"{what} {values} are not all 0 or more; give such")
+                raise CircuitError(f"{what} = {values}; give finite values of 0 or more")
         if not np.issubdtype(np.asarray(self.delays).dtype, np.integer):
             raise CircuitError(f"delays {self.delays} are not whole numbers of steps")
 

@@ -84,6 +84,13 @@ class Spontaneous:
                 f"step {self.step:g} s is longer than the time constant {self.time_constant:g} s, "
                 "over which Euler's method overshoots; use a tenth of it"
             )
+        if not (
+            isinstance(self.period, int | np.integer) and isinstance(self.wait, int | np.integer)
+        ):
+            raise CircuitError(
+                f"period {self.period!r} and wait {self.wait!r} are counted in steps; give whole "
+                "numbers"
+            )
         if not 0 <= self.wait < self.period:
             raise CircuitError(
                 f"synapses wait for {self.wait} of {self.period} steps of a pattern; let them "

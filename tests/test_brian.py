@@ -20,11 +20,12 @@ import scipy.optimize
 
 from circuit.dynamics import Trial, begin, build_circuit, velocity
 from circuit.equilibrium import settle
-from circuit.errors import CircuitError, NotFinite
+from circuit.errors import CircuitError, NotFinite, ShapeMismatch
 from circuit.methods import METHODS
 from circuit.network import Network, forward, initialise
 from circuit.scale import Scale
 from circuit.shifts import Shifts
+from circuit.spontaneous import Spontaneous
 from circuit.verification import Status, judge
 
 # Brian2 2.9 calls pyparsing by names that pyparsing 3.3 deprecates
@@ -229,6 +230,42 @@ def test_durations_are_rounded_up_to_whole_steps(rng: np.random.Generator) -> No
     pieces = brian.make_pieces(make_trial(rng), step=0.0003)
     # 0.0015 / 0.0003 is a little over 5 in floating point
     assert [brian.whole_steps(pieces, t) for t in (0, 0.0015, 0.0016, 0.0014)] == [0, 5, 6, 5]
+
+
+def chain_of(depth: int, gamma: float) -> np.ndarray:
+    """J in 1/s of linear ITP layers of one unit with weight 1 and tau = 10 ms."""
+    below, above = np.diag(np.ones(depth - 1), -1), np.diag(np.ones(depth - 1), 1)
+    return ((1 - gamma) * below + gamma * above - np.eye(depth)) / 0.010
+
+
+@pytest.mark.parametrize("gamma", [0.001, 0.05, 0.5, 0.9])
+@pytest.mark.parametrize("depth", [1, 3, 30, 200])
+def test_settling_time_is_that_of_the_slowest_mode(
+    depth: int, gamma: float, rng: np.random.Generator
+) -> None:
+    """Closed form of a Toeplitz matrix; deep circuits are so far from normal that a general solver
+    finds other eigenvalues."""
+    circuit = build_circuit(initialise((1,) * (depth + 1), rng), "itp", gamma, time_constant=0.010)
+    found = brian.settling_time(circuit)
+    root = np.sqrt(gamma * (1 - gamma))
+    slowest = (1 - 2 * root * np.cos(np.pi / (depth + 1))) / 0.010
+    # eigenvalues of a symmetric matrix of norm up to 2 / tau
+    rounding = 10 * depth * EPS * 2 / 0.010 / slowest
+    expected = (-np.log(EPS) + 2 * depth) / slowest
+    assert found == pytest.approx(expected, rel=rounding, abs=0)
+    left = scipy.linalg.expm(found * chain_of(depth, gamma))
+    assert np.abs(left).max() < 10 * EPS
+
+
+@pytest.mark.parametrize("taus", [(0.010, 0.030, 0.020, 0.040)])
+def test_settling_time_with_unequal_layers(taus: tuple, rng: np.random.Generator) -> None:
+    """A short chain, whose eigenvalues a general solver finds."""
+    gammas = (0.2, 0.05, 0.6, 0.3)
+    circuit = build_circuit(initialise((1,) * 5, rng), "itp", gammas, time_constant=taus)
+    up, down = np.diag(1 - np.array(gammas[1:]), -1), np.diag(gammas[:-1], 1)
+    modes = scipy.linalg.eigvals((up + down - np.eye(4)) / np.array(taus)[:, None])
+    expected = (-np.log(EPS) + 2 * 4) / -modes.real.max()
+    assert brian.settling_time(circuit) == pytest.approx(expected, rel=1e-12)
 
 
 def test_nothing_recorded_leaves_the_final_rates(rng: np.random.Generator) -> None:
@@ -524,6 +561,10 @@ def one_line(call: Callable[[], Any], error: type[Exception] = CircuitError) -> 
         ({"step": float("nan")}, "step = nan s"),
         ({"step": 0.020}, "0.01 s"),
         ({"step": 1 * brian2.mV}, "not a time"),
+        ({"step": "soon"}, "step = 'soon' is not a time"),
+        ({"step": np.array([0.001, 0.002])}, "not a time"),
+        ({"noise": "loud"}, "noise loud"),
+        ({"noise": 1 * brian2.mV}, "noise 1. mV"),
         ({"noise": -0.1}, "noise -0.1"),
         ({"noise": float("inf")}, "noise inf"),
         ({"codegen": "fortran"}, "'fortran'"),
@@ -562,9 +603,62 @@ def test_average_needs_recorded_rates(rng: np.random.Generator) -> None:
     assert "skip" in one_line(lambda: brian.average_shifts(record, skip=0.02))
 
 
-def test_name_must_be_a_name(rng: np.random.Generator) -> None:
+def test_phases_are_not_averaged_over_the_one_before(rng: np.random.Generator) -> None:
+    record = brian.run_phases(brian.build(make_trial(rng)), free=0.01, nudged=0.01)
+    assert "skip = -0.005 s" in one_line(lambda: brian.average_shifts(record, skip=-0.005))
+    assert "skip = nan s" in one_line(lambda: brian.average_shifts(record, skip=float("nan")))
+
+
+@pytest.mark.parametrize("name", ["my circuit", "café", "1st", ""])
+def test_name_must_be_a_name(name: str, rng: np.random.Generator) -> None:
     trial = make_trial(rng)
-    assert "'my circuit'" in one_line(lambda: brian.make_pieces(trial, name="my circuit"))
+    assert repr(name) in one_line(lambda: brian.make_pieces(trial, name=name))
+
+
+def test_numbers_of_numpy_are_numbers(rng: np.random.Generator) -> None:
+    model = brian.build(make_trial(rng), record=np.int64(3))
+    brian.advance(model, np.int64(2))
+    assert model.monitors[0].y_.shape == (2 * 3, 2)
+
+
+@pytest.mark.parametrize("steps", [-1, 2.5])
+def test_steps_are_counted(steps: float, rng: np.random.Generator) -> None:
+    model = brian.build(make_trial(rng), record=0)
+    assert f"steps = {steps}" in one_line(lambda: brian.advance(model, steps))
+
+
+def test_rates_that_do_not_fit_are_refused(rng: np.random.Generator) -> None:
+    """Transposed ones too, which hold as many numbers."""
+    pieces = brian.make_pieces(make_trial(rng, (4, 4, 3)))
+    for wrong in (
+        [np.ones((4, 2)), np.ones((3, 2))],
+        [np.ones((2, 4))],
+        [np.ones(4), np.ones(3)],
+        [1.0, 2.0],
+    ):
+        message = one_line(lambda wrong=wrong: brian.set_rates(pieces, wrong), ShapeMismatch)
+        assert "[(2, 4), (2, 3)]" in message
+
+
+@pytest.mark.parametrize("layer", [0, 3, -1])
+def test_equations_of_no_layer_are_refused(layer: int, rng: np.random.Generator) -> None:
+    circuit = make_trial(rng).circuit
+    assert f"layer {layer}" in one_line(lambda: brian.equations(circuit, layer))
+
+
+def test_a_run_that_is_stopped_early_says_so(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Brian2 ends a run without a word where a user's own import of it caught Ctrl+C."""
+    whole = brian2.Network.run
+    monkeypatch.setattr(
+        brian2.Network, "run", lambda network, time, **options: whole(network, time / 2, **options)
+    )
+    model = brian.build(make_trial(rng), record=0)
+    with pytest.raises(KeyboardInterrupt, match="stopped"):
+        brian.run_phases(model)
+    with pytest.raises(KeyboardInterrupt, match="stopped"):
+        brian.run_spontaneous(Spontaneous(), np.eye(2), np.zeros((2, 2)), np.ones((2, 2)))
 
 
 def test_too_many_synapses_are_refused_before_they_are_made(

@@ -312,12 +312,22 @@ def test_spontaneous_phases_refuse_what_does_not_fit():
         ({"lateral_time": 0.0}, "must be positive"),
         ({"step": 0.1}, "longer than the time constant"),
         ({"wait": 100}, "learn in at least one"),
+        ({"period": 12.5, "wait": 3}, "period 12.5"),
+        ({"wait": 3.5}, "wait 3.5"),
         ({"strength": -1.0}, "strength -1"),
     ):
         with pytest.raises(CircuitError, match=words):
             Spontaneous(**options)
     with pytest.raises(CircuitError, match="need lateral weights"):
         run_spontaneous(Spontaneous(), np.eye(2), np.eye(3), np.ones((1, 2)))
+    for weights, patterns, words in (
+        (np.ones(2), np.ones((1, 2)), "not a matrix"),
+        (np.ones((0, 2)), np.ones((1, 2)), "not a matrix"),
+        (np.eye(2), np.full((1, 2), np.nan), "patterns of"),
+        (np.full((2, 2), np.inf), np.ones((1, 2)), "weights of"),
+    ):
+        with pytest.raises(CircuitError, match=words):
+            run_spontaneous(Spontaneous(), weights, np.eye(2), patterns)
     with pytest.raises(CircuitError, match="codegen"):
         run_spontaneous(Spontaneous(), np.eye(2), np.eye(2), np.ones((1, 2)), codegen="java")
 

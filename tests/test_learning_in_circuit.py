@@ -519,6 +519,10 @@ def test_noise_comes_from_the_generator(rng: np.random.Generator) -> None:
         ({"rates": np.ones(2)}, ShapeMismatch, "rates"),
         ({"delays": np.array([0.5])}, CircuitError, "whole"),
         ({"feedback": ()}, ShapeMismatch, "feedback"),
+        ({"feedback": (np.full((1, 3, 2), np.nan),)}, CircuitError, "feedback"),
+        ({"feedback_plasticity": np.array([np.nan])}, CircuitError, "feedback plasticity"),
+        ({"decay": float("nan")}, CircuitError, "decay = nan"),
+        ({"decay": -1.0}, CircuitError, "decay = -1"),
         ({"time_constants": (np.full((1, 3), 1e-3), np.full((1, 2), 1.0))}, CircuitError, "step"),
         ({"readout": "shift", "timing": Timing(TAU / 4, 0, 5)}, CircuitError, "free phase"),
     ],
@@ -561,6 +565,29 @@ def test_bad_streams_are_refused(rng: np.random.Generator) -> None:
             brian.make_plastic_pieces(plastic, *bad)
     with pytest.raises(CircuitError, match="snapshots"):
         brian.run_plastic(plastic, inputs, targets, snapshots=3)
+    with pytest.raises(CircuitError, match="'my circuit'"):
+        brian.make_plastic_pieces(plastic, inputs, targets, name="my circuit")
+
+
+def test_equations_that_are_not_there_are_refused(rng: np.random.Generator) -> None:
+    plastic = make(rng)
+    for layer in (0, 3):
+        with pytest.raises(CircuitError, match=f"layer {layer}"):
+            brian.layer_equations(plastic, layer)
+    with pytest.raises(CircuitError, match="'sideways'"):
+        brian.synapse_equations(plastic, "sideways")
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "images"), [(1, (0, 5)), (np.int64(2), (0, 3, 5)), (4, (0, 2, 4, 5))]
+)
+def test_snapshots_come_at_equal_distances_and_at_the_end(
+    snapshots: int, images: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    plastic = make(rng)
+    record = brian.run_plastic(plastic, *stream(rng, plastic, 5), snapshots=snapshots)
+    assert record.images == images
+    assert len(record.weights) == len(record.biases) == len(record.feedback) == len(images)
 
 
 # --- the study ---

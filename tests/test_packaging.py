@@ -46,6 +46,19 @@ def test_conda_environment_holds_what_pyproject_asks_for():
     }
 
 
+def test_every_package_is_installed():
+    """A folder that is not listed works from the checkout and is missing after an install."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    listed = tomllib.loads(text)["tool"]["setuptools"]["packages"]
+    floors = ("analysis", "benchmarks", "circuit", "models")
+    found = {
+        path.parent.relative_to(ROOT).as_posix().replace("/", ".")
+        for floor in floors
+        for path in (ROOT / floor).rglob("__init__.py")
+    }
+    assert sorted(listed) == sorted(found)
+
+
 def test_tests_do_not_need_pytorch():
     """The extra that the second README command installs brings no PyTorch."""
     extras = _project()["optional-dependencies"]

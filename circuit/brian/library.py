@@ -1,8 +1,8 @@
 """Brian2 itself: its import, which leaves the process alone, and what it asks of everybody.
 
 The only file that imports Brian2; the others of this package take it from here. Owns what their
-runs share: seconds, code objects, the device, the seed, and how many synapses fit. Does not own any
-equation or object of a circuit.
+runs share: names, seconds, code objects, the steps, the seed, and how many synapses fit. Does not
+own any equation or object of a circuit.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def _process_left_alone() -> Iterator[None]:
 
     It hangs itself into Ctrl+C (a run then stops early, and nobody is told), uncaught exceptions (a
     request to report a bug in Brian2) and warnings, and writes a log file and a copy of the running
-    script to the temporary folder. Where Brian2 was imported before, or where its preferences
-    ask for the log to be kept (logging.delete_log_on_exit = False), nothing is touched.
+    script to the temporary folder. Where Brian2 was imported before, nothing is touched; where its
+    preferences ask for the log to be kept (logging.delete_log_on_exit = False), the log stays.
     """
     if "brian2" in sys.modules:
         yield
@@ -71,11 +71,20 @@ MOST_SYNAPSES = 20_000_000  # about 1 GB while Brian2 sums over them
 
 def in_seconds(value: float | brian2.Quantity, name: str) -> float:
     """A time given in seconds or as a Brian2 quantity, as a number. Raises `CircuitError`."""
-    if not brian2.have_same_dimensions(value, 1) and not brian2.have_same_dimensions(
-        value, brian2.second
-    ):
-        raise CircuitError(f"{name} = {value} is not a time; give seconds")
-    return float(value)
+    try:
+        if any(brian2.have_same_dimensions(value, unit) for unit in (1, brian2.second)):
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    raise CircuitError(f"{name} = {value!r} is not a time; give seconds")
+
+
+def require_name(name: str) -> None:
+    """Raise `CircuitError` unless the names of Brian2's objects can begin so."""
+    if not (name.isascii() and name.isidentifier()):
+        raise CircuitError(
+            f"name {name!r} cannot begin a Brian2 name; use letters of ASCII, digits and _"
+        )
 
 
 def code_class(codegen: str) -> Any:
@@ -90,7 +99,7 @@ def code_class(codegen: str) -> Any:
 
 
 def require_runtime() -> None:
-    """Raise `CircuitError` where Brian2 would only write code that somebody else runs later."""
+    """Raise `CircuitError` where Brian2 would only write code to be run later."""
     if brian2.get_device() is not runtime_device:
         raise CircuitError(
             "Brian2 is set to a standalone device; call brian2.set_device('runtime') first"
@@ -118,3 +127,42 @@ def seeded(generator: np.random.Generator | None) -> Iterator[None]:
         yield
     finally:
         runtime_device.set_random_state(state)
+
+
+def run_steps(network: brian2.Network, clock: brian2.Clock, steps: int) -> None:
+    """Run a network for so many steps of a clock.
+
+    Raises
+    ------
+    CircuitError
+        For what is not a number of steps, and as `require_runtime`.
+    KeyboardInterrupt
+        Where the run was stopped: Brian2, where a user imported it first, takes Ctrl+C for a wish
+        to stop early.
+    """
+    if not (isinstance(steps, int | np.integer) and steps >= 0):
+        raise CircuitError(f"steps = {steps!r}; give a whole number of 0 or more")
+    if steps == 0:
+        return
+    require_runtime()
+    length = clock.dt_
+    end = round(float(network.t_) / length) + steps
+    # What is not finite is found afterwards. Brian2 writes, at every call of a function such as
+    # log1p, an error message with the array in it, in case it should need it: for up to 1000
+    # entries that takes longer than the step itself, unless arrays are abbreviated.
+    with np.errstate(all="ignore"), np.printoptions(threshold=1, edgeitems=1):
+        network.run(steps * length * brian2.second, namespace={})
+    if round(float(network.t_) / length) < end:
+        raise KeyboardInterrupt("Brian2 was stopped before the last step")
+
+
+@contextlib.contextmanager
+def divergence_unsaid() -> Iterator[None]:
+    """Keep Brian2 from warning of what is no longer finite, where the caller reports that."""
+    said = logging.getLogger("brian2.groups.group")
+    before = said.level
+    said.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        said.setLevel(before)

@@ -22,8 +22,11 @@ def settling_time(circuit: Circuit) -> float:
     the weights do not matter; with time on top for a signal to pass through all layers.
     """
     gamma, tau = np.array(circuit.strengths), np.array(circuit.time_constants)
-    chain = np.diag(-np.ones_like(gamma)) + np.diag(1 - gamma[1:], -1) + np.diag(gamma[:-1], 1)
-    slowest = -np.linalg.eigvals(chain / tau[:, None]).real.max()
+    # tau_l dy_l/dt = -y_l + (1 - gamma_l) y_{l-1} + gamma_l y_{l+1}, scaled by layer until both
+    # ways between two layers are as strong: the same eigenvalues, and rounding cannot move them far
+    between = np.sqrt((1 - gamma[1:]) * gamma[:-1] / (tau[1:] * tau[:-1]))
+    chain = np.diag(-1 / tau) + np.diag(between, -1) + np.diag(between, 1)
+    slowest = -np.linalg.eigvalsh(chain).max()
     return float((-math.log(np.finfo(np.float64).eps) + 2 * len(gamma)) / slowest)
 
 

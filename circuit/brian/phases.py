@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from circuit.brian.library import brian2, code_class, in_seconds, require_runtime, seeded
+from circuit.brian.library import brian2, code_class, in_seconds, run_steps, seeded
 from circuit.brian.limits import settling_time
 from circuit.brian.pieces import Pieces, make_pieces, read_rates, set_nudge, set_rates
 from circuit.dynamics import Trial
@@ -35,26 +35,6 @@ class BrianCircuit:
     pieces: Pieces
     network: brian2.Network
     monitors: tuple[brian2.StateMonitor, ...]
-
-    @property
-    def clock(self) -> brian2.Clock:
-        """The clock of the Euler steps."""
-        return self.pieces.clock
-
-    @property
-    def layers(self) -> tuple[brian2.NeuronGroup, ...]:
-        """Layers 0 .. L."""
-        return self.pieces.layers
-
-    @property
-    def feedforward(self) -> tuple[brian2.Synapses, ...]:
-        """`feedforward[l-1]` goes from layer l-1 to layer l."""
-        return self.pieces.feedforward
-
-    @property
-    def feedback(self) -> tuple[brian2.Synapses, ...]:
-        """`feedback[l-1]` goes from layer l+1 to layer l."""
-        return self.pieces.feedback
 
 
 def build(
@@ -81,7 +61,7 @@ def build(
     ------
     CircuitError
     """
-    if record is not None and not (isinstance(record, int) and record >= 0):
+    if record is not None and not (isinstance(record, int | np.integer) and record >= 0):
         raise CircuitError(
             f"record = {record!r} is not a number of units; give a whole number of 0 or more, "
             "or None for all units"
@@ -236,9 +216,11 @@ def average_shifts(record: PhaseRecord, skip: float | brian2.Quantity) -> tuple[
     Raises
     ------
     CircuitError
-        Where nothing was recorded in the rest of a phase.
+        For a time below 0, and where nothing was recorded in the rest of a phase.
     """
     skip = in_seconds(skip, "skip")
+    if not skip >= 0:
+        raise CircuitError(f"skip = {skip:g} s reaches into the phase before; give 0 or more")
     # times are multiples of a step to rounding only
     slack = 1e-9 * (record.model_time or 1.0)
     free = (record.times >= skip - slack) & (record.times < record.onset - slack)
@@ -254,21 +236,9 @@ def average_shifts(record: PhaseRecord, skip: float | brian2.Quantity) -> tuple[
 def advance(circuit: BrianCircuit, steps: int) -> None:
     """Run the network for so many Euler steps.
 
-    Raises `NotFinite` where a rate is not finite afterwards, and `KeyboardInterrupt` where the run
-    was stopped (Brian2, where a user imported it first, takes Ctrl+C for a wish to stop early).
+    Raises what `library.run_steps` does, and `NotFinite` where a rate is not finite afterwards.
     """
-    if steps == 0:
-        return
-    require_runtime()
-    length = circuit.clock.dt_
-    end = round(float(circuit.network.t_) / length) + steps
-    # What is not finite is found below. Brian2 writes, at every call of a function such as log1p,
-    # an error message with the array in it, in case it should need it: for up to 1000 entries that
-    # takes longer than the step itself, unless arrays are abbreviated.
-    with np.errstate(all="ignore"), np.printoptions(threshold=1, edgeitems=1):
-        circuit.network.run(steps * length * brian2.second, namespace={})
-    if round(float(circuit.network.t_) / length) < end:
-        raise KeyboardInterrupt("Brian2 was stopped before the end of the phase")
+    run_steps(circuit.network, circuit.pieces.clock, steps)
     for layer, rates in enumerate(read_rates(circuit.pieces), 1):
         if not np.isfinite(rates).all():
             raise NotFinite(

@@ -18,11 +18,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Real
 
 import numpy as np
 
 from circuit.arrays import is_numpy
-from circuit.brian.library import brian2, code_class, in_seconds, require_so_few
+from circuit.brian.library import brian2, code_class, in_seconds, require_name, require_so_few
 from circuit.brian.rate_texts import (
     FEEDBACK_EQUATIONS,
     FEEDFORWARD_EQUATIONS,
@@ -30,7 +31,7 @@ from circuit.brian.rate_texts import (
     equations,
 )
 from circuit.dynamics import Circuit, Trial
-from circuit.errors import CircuitError
+from circuit.errors import CircuitError, ShapeMismatch
 
 SUM_DRIVES, RESPOND, SUM_FEEDBACK = -3, -2, -1  # places in Brian2's slot "groups"; rates are at 0
 
@@ -95,11 +96,10 @@ def make_pieces(
     """
     _require_plain(trial)
     length = _step_length(trial.circuit, step)
-    if not 0 <= noise < math.inf:
+    if not (isinstance(noise, Real) and 0 <= noise < math.inf):
         raise CircuitError(f"noise {noise} is not a standard deviation; give 0 or more")
     target = code_class(codegen)
-    if not name.isidentifier():
-        raise CircuitError(f"name {name!r} cannot begin a Brian2 name; use letters, digits and _")
+    require_name(name)
     texts = [
         equations(trial.circuit, layer, noise=noise > 0)
         for layer in range(1, trial.network.depth + 1)
@@ -152,7 +152,11 @@ def set_nudge(pieces: Pieces, on: bool) -> None:
 
 
 def set_rates(pieces: Pieces, rates: Sequence[np.ndarray]) -> None:
-    """Set y_1 .. y_L, arrays (batch, N_l)."""
+    """Set y_1 .. y_L, arrays (batch, N_l). Raises `ShapeMismatch` for any others."""
+    wanted = [np.shape(rate) for rate in pieces.trial.activity.rates[1:]]
+    found = [np.shape(rate) for rate in rates]
+    if found != wanted:  # transposed, they would fit into the group, at other units
+        raise ShapeMismatch(f"rates of shapes {found}; give {wanted}")
     for group, rate in zip(pieces.layers[1:], rates, strict=True):
         group.y = np.ascontiguousarray(rate).ravel()
 

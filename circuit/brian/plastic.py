@@ -7,7 +7,6 @@ as text (`circuit.brian.plastic_texts`).
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from circuit.brian.library import brian2, code_class, require_runtime, require_so_few, seeded
+from circuit.brian.library import (
+    brian2,
+    code_class,
+    divergence_unsaid,
+    require_name,
+    require_so_few,
+    run_steps,
+    seeded,
+)
 from circuit.brian.plastic_texts import (
     SHOW_IMAGE,
     input_equations,
@@ -80,6 +87,7 @@ def make_plastic_pieces(
     """
     network, timing, target = plastic.network, plastic.timing, code_class(codegen)
     count, widths = len(plastic.rates), network.widths
+    require_name(name)
     require_stream(plastic, inputs, targets)
     require_so_few(sum(matrix.size for matrix in (*network.weights, *plastic.feedback)), widths)
     clock = brian2.Clock(dt=timing.step * brian2.second, name=f"{name}_clock")
@@ -139,7 +147,10 @@ def run_plastic(
     Parameters
     ----------
     inputs, targets, codegen : as in `make_plastic_pieces`
-    snapshots : how many times weights are recorded, at equal distances; once at the end by default
+    snapshots
+        How many times weights are recorded after the beginning: every ceil(images / snapshots)
+        images, so less often where that is rounded up, and at the end, where the last distance may
+        be shorter. By default at the end alone.
     generator : where the seed of the noise is drawn from. Needed if there is noise.
 
     Raises
@@ -148,7 +159,7 @@ def run_plastic(
     """
     if plastic.noise.any() and generator is None:
         raise CircuitError("noise needs a generator; give for example numpy.random.default_rng(1)")
-    if not (isinstance(snapshots, int) and 1 <= snapshots <= len(inputs)):
+    if not (isinstance(snapshots, int | np.integer) and 1 <= snapshots <= len(inputs)):
         raise CircuitError(f"snapshots = {snapshots!r}; give 1 to {len(inputs)}, one an image")
     pieces = make_plastic_pieces(plastic, inputs, targets, codegen=codegen)
     every = -(-len(inputs) // snapshots)
@@ -205,23 +216,12 @@ def run_plastic(
 def advance_plastic(network: brian2.Network, pieces: PlasticPieces, images: int) -> int:
     """Run a `Network` that holds the pieces for so many images; returns the Euler steps.
 
-    What ceases to be finite stays so, in its own circuit only. Raises `KeyboardInterrupt` where the
-    run was stopped.
+    After the end of the stream its last image stays. What ceases to be finite stays so, in its own
+    circuit only. Raises what `library.run_steps` does.
     """
-    require_runtime()
-    steps, length = images * pieces.plastic.timing.steps, pieces.clock.dt_
-    end = round(float(network.t_) / length) + steps
-    # as in `advance`; Brian2 would warn of what has diverged, by variable and not by circuit
-    said = logging.getLogger("brian2.groups.group")
-    before = said.level
-    said.setLevel(logging.ERROR)
-    try:
-        with np.errstate(all="ignore"), np.printoptions(threshold=1, edgeitems=1):
-            network.run(steps * length * brian2.second, namespace={})
-    finally:
-        said.setLevel(before)
-    if round(float(network.t_) / length) < end:
-        raise KeyboardInterrupt("Brian2 was stopped before the last image")
+    steps = images * pieces.plastic.timing.steps
+    with divergence_unsaid():  # Brian2 would speak of variables, and not of circuits
+        run_steps(network, pieces.clock, steps)
     return steps
 
 

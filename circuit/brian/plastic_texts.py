@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from circuit.errors import CircuitError
 from circuit.plastic import Plastic
 from circuit.unit_texts import UNIT_TEXTS
 
@@ -24,8 +25,12 @@ def layer_equations(plastic: Plastic, layer: int) -> str:
     """The equations of `layer` (1 .. L) as text for a `NeuronGroup`.
 
     "Constant over dt" means computed once per step, in the order that
-    `circuit.brian.plastic` gives.
+    `circuit.brian.plastic` gives. Raises `CircuitError` for a layer that is not there.
     """
+    if not 1 <= layer <= plastic.network.depth:
+        raise CircuitError(
+            f"layer {layer} has no equations; choose from 1 .. {plastic.network.depth}"
+        )
     text, top = UNIT_TEXTS[plastic.network.activation(layer).name], plastic.network.depth
     pull = "gamma*nudged*(teacher - response)" if layer == top else "gamma*(mismatch + feedback)"
     fluctuation = " + noise*sqrt(2/tau)*xi" if np.any(plastic.noise > 0) else ""
@@ -124,7 +129,12 @@ def _hold(name: str, source: str, longest: int) -> str:
 
 
 def synapse_equations(plastic: Plastic, direction: str) -> str:
-    """The equations of `direction` "feedforward" or "feedback" as text for `Synapses`."""
+    """The equations of `direction` "feedforward" or "feedback" as text for `Synapses`.
+
+    Raises `CircuitError` for any other direction.
+    """
+    if direction not in ("feedforward", "feedback"):
+        raise CircuitError(f"direction {direction!r} is unknown; choose feedforward or feedback")
     if direction == "feedforward":
         summed, product = "weighted_post = weight*axon_pre", "teaching_post*axon_pre"
     else:

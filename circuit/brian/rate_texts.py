@@ -29,8 +29,12 @@ def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
     `gamma` is 0 at units that get no feedback. "Constant over dt" means computed once per step, in
     the order that `circuit.brian.pieces` gives.
 
-    Raises `CircuitError` for an activation that has no text here.
+    Raises `CircuitError` for a layer that is not there, and for an activation without text.
     """
+    if not 1 <= layer <= circuit.network.depth:
+        raise CircuitError(
+            f"layer {layer} has no equations; choose from 1 .. {circuit.network.depth}"
+        )
     unit = circuit.network.activation(layer)
     if unit.name not in UNIT_TEXTS:
         raise CircuitError(

@@ -9,7 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from circuit import spontaneous
-from circuit.brian.library import brian2, code_class, require_runtime
+from circuit.brian.library import (
+    brian2,
+    code_class,
+    divergence_unsaid,
+    require_runtime,
+    run_steps,
+)
 from circuit.brian.pieces import RESPOND, SUM_DRIVES
 from circuit.errors import CircuitError, NotFinite
 from circuit.spontaneous import Spontaneous, SpontaneousRecord
@@ -40,14 +46,21 @@ def run_spontaneous(
     ------
     CircuitError, NotFinite
         For arrays that do not fit, and where rates or synapses have run away.
+    KeyboardInterrupt
+        Where the run was stopped.
     """
     weights, lateral, patterns = (np.asarray(one, float) for one in (weights, lateral, patterns))
+    if weights.ndim != 2 or 0 in weights.shape:
+        raise CircuitError(f"weights {weights.shape} are not a matrix (n_post, n_pre); give one")
     n_post, n_pre = weights.shape
     if lateral.shape != (n_post, n_post) or patterns.ndim != 2 or patterns.shape[1] != n_pre:
         raise CircuitError(
             f"weights {weights.shape} need lateral weights ({n_post}, {n_post}) and patterns "
             f"(any, {n_pre}), not {lateral.shape} and {patterns.shape}"
         )
+    for what, array in (("weights", weights), ("lateral", lateral), ("patterns", patterns)):
+        if not np.isfinite(array).all():
+            raise NotFinite(f"{what} of a spontaneous phase are not finite; give finite ones")
     require_runtime()
     second = brian2.second
     clock = brian2.Clock(dt=phase.step * second, name="spontaneous_clock")
@@ -85,8 +98,8 @@ def run_spontaneous(
         joined.append(synapses)
     joined[0].pull = 8 * phase.strength
     network = brian2.Network(inputs, units, *joined)
-    with np.errstate(all="ignore"):  # what runs away is refused below
-        network.run(len(patterns) * phase.period * phase.step * second, namespace={})
+    with divergence_unsaid():  # what runs away is refused below
+        run_steps(network, clock, len(patterns) * phase.period)
     found = [np.array(one.weight_[:]) for one in joined]
     rates = np.array(units.r_[:])
     if not all(np.all(np.isfinite(one)) for one in (*found, rates)):
