@@ -23,7 +23,7 @@ QUICK = ["--only", "eq10-order", "closed-form-unequal", "--seeds", "3", "--no-fi
 def smoke(tmp_path_factory):
     """Exit status, folder and summary of the whole table at its smallest."""
     folder = tmp_path_factory.mktemp("derivation")
-    status = main(["--scale", "smoke", "--seeds", "1", "--quiet", "--output", str(folder)])
+    status = main(["--scale", "smoke", "--seeds", "1", "--pdf", "--quiet", "--output", str(folder)])
     return status, folder, json.loads((folder / "derivation.json").read_text(encoding="utf-8"))
 
 
@@ -67,6 +67,7 @@ def test_figures_are_drawn_from_the_file_alone(smoke, tmp_path):
     for path in paths:
         assert (folder / path.name).read_bytes() == path.read_bytes()
         assert 5_000 < path.stat().st_size < 150 * 1024
+        assert (folder / path.name).with_suffix(".pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_the_scatter_says_what_the_paper_says(smoke):

@@ -128,7 +128,7 @@ def test_interrupted_says_that_what_is_done_is_kept(tmp_path, monkeypatch, capsy
         (["fig2a", "--datasets", "cifar"], "cifar"),
         (["fig2a", *HERE, "--datasets", "mnist", "--data-dir", "nowhere"], "no such file"),
         (["fig2a", *HERE, "--device", "abacus"], "--device abacus"),
-        (["fig2a", "--figures-only"], "train first"),
+        (["fig2a", "--figures-only"], "run the figure first"),
         (["fig2a", "fig2c", *HERE, "--parameters", "same"], "changes nothing in fig2c"),
         (["fig2a", *HERE, "--orthogonality", "1"], "add --parameters same"),
         (["fig2a", *HERE, "--parameters", "same", "--learning-rate", "0"], "not positive"),
