@@ -39,7 +39,7 @@ def at_least(least: float | None, kind: type = int) -> Callable[[str], Any]:
         except ValueError:
             word = "whole number" if kind is int else "number"
             raise argparse.ArgumentTypeError(f"{text!r} is no {word}") from None
-        if not math.isfinite(value):
+        if kind is float and not math.isfinite(value):
             raise argparse.ArgumentTypeError(f"{text} is not finite; give a finite number")
         if least is not None and value < least:
             raise argparse.ArgumentTypeError(f"{text} is too small; give {least:g} or more")
@@ -67,6 +67,14 @@ def parse(
         of_file = _arguments_from(parser, Path(path), config_option)
         arguments = [*words, *of_file, *arguments[len(words) :]]
     return parser.parse_args(arguments)
+
+
+def plain(chosen: argparse.Namespace) -> dict[str, Any]:
+    """What was chosen, by option, with paths as text: for files that keep it."""
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in vars(chosen).items()
+    }
 
 
 def _arguments_from(parser: OneLineParser, path: Path, config_option: str) -> list[str]:

@@ -15,7 +15,8 @@ from pathlib import Path
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from models.options import OneLineParser, fail, parse
+from models.options import OneLineParser, at_least, fail, parse
+from models.shared_options import add_results
 
 PROGRAM = "run_derivation"
 
@@ -40,7 +41,7 @@ def options() -> OneLineParser:
     )
     add(
         "--seeds",
-        type=_seed,
+        type=at_least(0),
         nargs="+",
         default=[1, 2],
         metavar="N",
@@ -53,16 +54,12 @@ def options() -> OneLineParser:
         metavar="CLAIM",
         help="try these claims only, by the names in the table's first column",
     )
-    add(
-        "--output",
-        type=Path,
-        default=Path("results/derivation"),
-        metavar="DIR",
-        help="folder for figures, derivation.nc and derivation.json (default: results/derivation)",
+    add_results(
+        parser,
+        Path("results/derivation"),
+        "figures, derivation.nc and derivation.json",
+        quiet="print the verdict only",
     )
-    add("--no-figures", action="store_true", help="leave out the figures")
-    add("--quiet", action="store_true", help="print the verdict only")
-    add("--config", metavar="FILE.toml", help="TOML file with any of these options")
     return parser
 
 
@@ -130,7 +127,8 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     dataset.attrs |= {f"version_{name}": number for name, number in versions.items()}
     records.write_dataset(folder / "derivation.nc", dataset)
     if not chosen.no_figures:
-        canvas.draw(DERIVATION, records.read_dataset(folder / "derivation.nc"), folder)
+        saved = records.read_dataset(folder / "derivation.nc")
+        canvas.draw(DERIVATION, saved, folder, pdf=chosen.pdf)
     seconds = time.perf_counter() - began
     records.write_json(
         folder / "derivation.json",
@@ -146,16 +144,6 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     )
     say(f"Written to {folder} in {seconds:.1f} s in all.")
     return 1 if failing else 0
-
-
-def _seed(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is too small; give 0 or more")
-    return value
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def options() -> OneLineParser:
         "the equilibrium ceases to be stable. noise: what weak feedback costs where rates are "
         "noisy. "
         "imperfection: feedback that is not the exact inverse. See docs/feedback_strength.md.",
-        epilog=study_command.EPILOG,
+        epilog=study_command.epilog("cell"),
     )
     add = parser.add_argument
     add(

@@ -12,15 +12,22 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from models import study_command
 from models.options import OneLineParser, at_least, fail, parse
+from models.shared_options import (
+    DATASETS,
+    add_data_dir,
+    add_processes,
+    add_results,
+    add_seeds,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,8 +48,7 @@ def options() -> OneLineParser:
         "paper's figures of it. fig2a: depths. fig2b: three data sets. fig2c: linear networks. "
         "fig3: narrowing layers. grid: learning rate and lambda, judged on validation images. "
         "every: the pull towards orthogonal weights in every k-th step. See docs/results.md.",
-        epilog="What is done is kept: run the same command again to go on. Exit status: 0 every "
-        "run is recorded, whatever its status; 1 some are missing; 2 bad input; 130 interrupted.",
+        epilog=study_command.epilog("run"),
     )
     add = parser.add_argument
     add(
@@ -62,25 +68,13 @@ def options() -> OneLineParser:
     add(
         "--datasets",
         nargs="+",
-        choices=("digits", "mnist", "fashion_mnist", "kmnist"),
+        choices=DATASETS,
         metavar="NAME",
-        help="digits, mnist, fashion_mnist, kmnist: in place of those of the scale; the first is "
+        help=f"{', '.join(DATASETS)}: in place of those of the scale; the first is "
         "also that of fig2a, of the grid, of every (beside digits) and of the curves of fig3",
     )
-    add(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder with mnist.npz, fashion_mnist.npz, kmnist.npz; without it, the folder in "
-        "GAIT_CIRCUIT_DATA, or a download from openml.org",
-    )
-    add(
-        "--seeds",
-        type=at_least(0),
-        nargs="+",
-        metavar="N",
-        help="of weights, split and order of images; replaces those of the scale",
-    )
+    add_data_dir(parser)
+    add_seeds(parser, "weights, split and order of images")
     add(
         "--parameters",
         choices=("best", "same"),
@@ -113,37 +107,13 @@ def options() -> OneLineParser:
         metavar="NAME",
         help="device of PyTorch, such as cuda, to train on; without it, NumPy",
     )
-    add(
-        "--workers",
-        type=at_least(0),
-        default=2,
-        metavar="N",
-        help="processes on this machine, each with one thread; 0 for none beside this one "
-        "(default: 2)",
-    )
-    add(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers share the "
-        "output folder; replaces --workers",
-    )
-    add(
-        "--output",
-        type=Path,
-        default=Path("results/figures"),
-        metavar="DIR",
-        help="folder for FIGURE.nc of every figure, the runs and the pictures "
-        "(default: results/figures)",
-    )
-    add(
-        "--figures-only",
-        action="store_true",
-        help="train nothing: draw the pictures from the FIGURE.nc in --output",
-    )
-    add("--pdf", action="store_true", help="save pictures as PDF too")
-    add("--quiet", action="store_true", help="no progress and no tables, only the statuses")
-    add(
-        "--config", metavar="FILE.toml", help="TOML file with any of the options that begin with --"
+    add_processes(parser)
+    add_results(
+        parser,
+        Path("results/figures"),
+        "FIGURE.nc of every figure, the runs and the pictures",
+        quiet="no progress and no tables, only the statuses",
+        figures_only="train nothing: draw the pictures from the FIGURE.nc in --output",
     )
     return parser
 
@@ -152,19 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     began = time.perf_counter()
     chosen = parse(options(), arguments)
-    from circuit.errors import CircuitError
-    from models.images import ImageError
-
-    try:
-        return run(chosen, began)
-    except (CircuitError, ImageError) as error:
-        fail(PROGRAM, str(error))
-    except KeyboardInterrupt:
-        print(
-            f"{PROGRAM}: interrupted; what is done is kept: run the same command again to go on",
-            file=sys.stderr,
-        )
-        return 130
+    return study_command.exit_status(PROGRAM, lambda: run(chosen, began))
 
 
 def run(chosen: argparse.Namespace, began: float) -> int:
@@ -186,14 +144,17 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     studies = {} if chosen.figures_only else {name: _study(name, chosen) for name in names}
     if studies:
         _check(chosen, studies)
-    missing, findings = False, {"grid": grid_findings, "every": interval_findings}
-    with _processes(chosen, list(studies.values()), folder) as address:
+    holes, findings = False, {"grid": grid_findings, "every": interval_findings}
+    with study_command.processes(chosen, list(studies.values()), folder) as address:
         for name in names:
+            path = folder / f"{name}.nc"
             if chosen.figures_only:
-                data = _read(folder / f"{name}.nc", name)
+                data = study_command.result(path, "figure", name)
             else:
-                data = _train(chosen, name, studies[name], folder, address)
-            missing |= bool((data["status"] == "missing").any())
+                data = study_command.swept(studies[name], chosen, address, path, figure=name)
+                # the same runs, without the figure
+                (folder / f"{studies[name].name}.nc").unlink(missing_ok=True)
+            holes |= study_command.has_holes(data)
             print(_statuses(name, data))
             canvas.save(DRAWINGS[name](data), folder, name, pdf=chosen.pdf)
             if not chosen.quiet:
@@ -201,25 +162,7 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     if not chosen.quiet:
         seconds = time.perf_counter() - began
         print(f"Results and pictures of {', '.join(names)} in {folder}, {seconds:.0f} s.")
-    return 1 if missing else 0
-
-
-def _train(
-    chosen: argparse.Namespace, name: str, study: Study, folder: Path, address: str | None
-) -> xr.Dataset:
-    """Make the runs of one figure that are not there yet; writes NAME.nc."""
-    from analysis import records, sweep
-
-    data = sweep.run(study, folder, workers=chosen.workers, scheduler=address, quiet=chosen.quiet)
-    data.attrs |= {
-        "figure": name,
-        "scale": chosen.scale,
-        "seeds": sorted(set(data["seed"].values.tolist())),
-        "config": str(_config(chosen)),
-    }
-    records.write_dataset(folder / f"{name}.nc", data)
-    (folder / f"{study.name}.nc").unlink(missing_ok=True)  # the same runs, without the figure
-    return data
+    return 1 if holes else 0
 
 
 def _study(name: str, chosen: argparse.Namespace) -> Study:
@@ -230,7 +173,7 @@ def _study(name: str, chosen: argparse.Namespace) -> Study:
         name,
         chosen.scale,
         datasets=None if chosen.datasets is None else list(dict.fromkeys(chosen.datasets)),
-        data_dir=None if chosen.data_dir is None else str(chosen.data_dir.resolve()),
+        data_dir=study_command.data_folder(chosen),
         seeds=chosen.seeds,
         parameters=chosen.parameters,
         same=(chosen.learning_rate, chosen.orthogonality),
@@ -254,46 +197,9 @@ def _check(chosen: argparse.Namespace, studies: dict[str, Study]) -> None:
         images.load(str(dataset), data_dir=chosen.data_dir, dtype="float32")
 
 
-@contextmanager
-def _processes(
-    chosen: argparse.Namespace, studies: Sequence[Study], folder: Path
-) -> Iterator[str | None]:
-    """Address of the scheduler for all figures; None where there is nothing to run, or here."""
-    from analysis.sweep import local_cluster
-
-    if chosen.scheduler is not None and studies:
-        yield chosen.scheduler
-        return
-    waiting = any(
-        not study.path(cell, folder).exists() for study in studies for cell in study.cells
-    )
-    if chosen.workers and waiting:
-        with local_cluster(chosen.workers) as address:
-            yield address
-    else:
-        yield None
-
-
-def _read(path: Path, name: str) -> xr.Dataset:
-    """The result of a figure, checked to be one."""
-    from analysis.records import read_dataset
-    from circuit.errors import CircuitError
-
-    if not path.exists():
-        raise CircuitError(f"{path}: no such file; train first, without --figures-only")
-    data = read_dataset(path)
-    if data.attrs.get("figure") != name:
-        raise CircuitError(f"{path} is no result of figure {name}; train it again")
-    return data
-
-
 def _statuses(name: str, data: xr.Dataset) -> str:
     """One line: the runs of a figure by status; and what failed, by data set and rule."""
-    from analysis.cells import summary
-
-    words = [summary(str(status)) for status in data["status"].values]
-    counts = [f"{words.count(word)} {word}" for word in dict.fromkeys(sorted(words))]
-    lines = [f"{name}: {len(words)} runs, {', '.join(counts)}"]
+    lines = [f"{name}: {data.sizes['cell']} runs, {study_command.by_status(data)}"]
     for place, status in enumerate(data["status"].values):
         if "failed" in str(status):
             run = data.isel(cell=place)
@@ -303,12 +209,6 @@ def _statuses(name: str, data: xr.Dataset) -> str:
                 f"lambda {run['orthogonality'].item():g}, seed {int(run['seed'])}: {status}"
             )
     return "\n".join(lines)
-
-
-def _config(chosen: argparse.Namespace) -> dict[str, Any]:
-    return {
-        key: str(value) if isinstance(value, Path) else value for key, value in vars(chosen).items()
-    }
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def options() -> OneLineParser:
     parser = OneLineParser(
         prog=PROGRAM,
         description=f"What the paper leaves open, measured. {listed} See docs/open_questions.md.",
-        epilog=study_command.EPILOG,
+        epilog=study_command.epilog("cell"),
     )
     parser.add_argument(
         "studies",

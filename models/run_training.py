@@ -81,20 +81,22 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     configured = checkpoints.configuration(plan, settings["dataset"], digest)
     epochs = settings["epochs"]
     progress = Progress(plan, material, settings, quiet=chosen.quiet)
-    if checkpoint.exists():
+    going_on, changes = checkpoint.exists(), list[str]()
+    if going_on:
         state, changes = checkpoints.load(checkpoint, plan, configured)
         if (state.epoch, state.batch) > (epochs, 0):
             raise CircuitError(
                 f"{checkpoint} has {state.epoch} epochs and {state.batch} batches, more than "
                 f"--epochs {epochs}; give more epochs, or another --output"
             )
-        progress.resumed(state, changes)
     else:
-        if chosen.resume:
-            progress.say(f"no checkpoint in {folder}: from the beginning")
         state = begin(plan, material)
     failure = None
     progress.begin(state)
+    if going_on:
+        progress.resumed(state, changes)
+    elif chosen.resume:
+        progress.say(f"no checkpoint in {folder}: from the beginning")
     try:
         for reached in train(plan, material, state, epochs):
             state = reached

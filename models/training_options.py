@@ -12,6 +12,7 @@ from typing import Any
 
 from models.options import OneLineParser, at_least
 from models.presets import DEFAULTS, LATERAL, PRESETS, RULES, preset, resolve
+from models.shared_options import DATASETS, add_data_dir, add_results
 
 PROGRAM = "run_training"
 ACTIVATIONS = ("leaky_relu", "linear", "asinh", "tanh", "clipped_tanh")
@@ -67,17 +68,12 @@ def options() -> OneLineParser:
         "anyway (default: 0, no more)",
     )
     add("--resume", action="store_true", help="go on from the checkpoint in --output, if any")
-    add(
-        "--output",
-        type=Path,
-        default=Path("results/training"),
-        metavar="DIR",
-        help="folder for all files (default: results/training)",
+    add_results(
+        parser,
+        Path("results/training"),
+        "all files",
+        quiet="no progress, only the outcome",
     )
-    add("--no-figures", action="store_true", help="leave out the figures")
-    add("--pdf", action="store_true", help="save figures as PDF too")
-    add("--quiet", action="store_true", help="no progress, only the outcome")
-    add("--config", metavar="FILE.toml", help="TOML file with any of these options")
     return parser
 
 
@@ -92,16 +88,10 @@ def _add_network(parser: OneLineParser) -> None:
     add = parser.add_argument
     add(
         "--dataset",
-        choices=("digits", "mnist", "fashion_mnist", "kmnist"),
+        choices=DATASETS,
         help=f"digits (8x8) ship with scikit-learn {_shown('dataset')}",
     )
-    add(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder with mnist.npz, fashion_mnist.npz, kmnist.npz; without it, the folder in "
-        "GAIT_CIRCUIT_DATA, or a download from openml.org",
-    )
+    add_data_dir(parser)
     add(
         "--train-images",
         type=at_least(1),

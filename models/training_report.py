@@ -53,7 +53,7 @@ class Progress:
         self.bar: Any = None
         self.began = self.looked = self.spoke = time.monotonic()
         self.first = 0  # batches that were done when this process began
-        self.say(_description(plan, material, settings))
+        self.description = _description(plan, material, settings)
 
     def say(self, words: str) -> None:
         """A line of its own, unless quiet."""
@@ -71,7 +71,8 @@ class Progress:
             self.say("not to the last bit as if it had not been interrupted: " + "; ".join(changes))
 
     def begin(self, state: State) -> None:
-        """Start the clock."""
+        """Say what is to be done, which nothing can refuse any more, and start the clock."""
+        self.say(self.description)
         self.began = self.looked = self.spoke = time.monotonic()
         self.first = self._done(state)
         if not self.quiet and sys.stderr.isatty():

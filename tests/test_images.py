@@ -20,6 +20,7 @@ import pytest
 import sklearn.datasets
 from sklearn.utils import Bunch
 
+from models import shared_options
 from models.images import DATASETS, ImageError, Images, batch, load, one_hot
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
@@ -119,6 +120,11 @@ def test_data_directory_comes_from_the_environment(
 
 
 # --- what is refused ----------------------------------------------------------------------------
+
+
+def test_commands_offer_every_data_set() -> None:
+    """They list the names themselves, for they answer --help without NumPy."""
+    assert shared_options.DATASETS == DATASETS
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ from models import training
 from models.material import Plan
 from models.run_training import main
 from models.studies import learned_inverse
+from tests.commands import refusal
 
 KEY = np.array(5)
 EQUAL, FREE = ((9, 7, 7, 7), True), ((9, 6, 8, 5), False)  # widths, whether with auxiliary units
@@ -649,11 +650,7 @@ def test_seeds_together_are_as_apart(tmp_path):
     ],
 )
 def test_the_command_refuses_in_one_line(options, words, tmp_path, capsys):
-    with pytest.raises(SystemExit) as refusal:
-        main([*options, "--output", str(tmp_path)])
-    assert refusal.value.code == 2
-    text = capsys.readouterr().err.strip()
-    assert words in text.splitlines()[-1]
+    assert words in refusal(capsys, main, *options, "--output", str(tmp_path))
 
 
 # --- the study ---

@@ -14,6 +14,7 @@ import pytest
 import xarray as xr
 
 from models.run_equilibrium import main, options
+from tests.commands import help_of, refusal
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["--batch", "6", "--no-brian2", "--no-figures", "--quiet"]
@@ -26,14 +27,8 @@ def _run(tmp_path, *arguments):
 
 
 def _refusal(capsys, *arguments):
-    """The one line on standard error with which the command refuses, checked to be one."""
-    with pytest.raises(SystemExit) as leaving:
-        main([*SMALL, *arguments])
-    assert leaving.value.code == 2
-    words = capsys.readouterr().err
-    assert words.count("\n") == 1, words
-    assert words.startswith("run_equilibrium: error: ")
-    return words
+    """The line with which the command, on few images, refuses."""
+    return refusal(capsys, main, *SMALL, *arguments)
 
 
 # --- what it finds and writes ---
@@ -200,19 +195,10 @@ def test_runs_from_another_folder(tmp_path):
 
 def test_help_explains_every_option_and_imports_nothing_heavy():
     """--help answers at once because numpy and the like are not imported before it."""
-    script = (
-        "import sys, runpy\nsys.argv = ['run_equilibrium', '--help']\n"
-        "try:\n    runpy.run_path(PATH, run_name='__main__')\n"
-        "except SystemExit as leaving:\n    assert leaving.code == 0\n"
-        "assert not {'numpy', 'scipy', 'matplotlib', 'brian2', 'xarray'} & set(sys.modules)\n"
-    ).replace("PATH", repr(str(ROOT / "models" / "run_equilibrium.py")))
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    shown = help_of("run_equilibrium")
     for action in options()._actions:
         assert action.help, action.dest
-        assert action.option_strings[-1] in done.stdout
+        assert action.option_strings[-1] in shown
 
 
 def test_config_file_holds_any_option_and_the_command_line_wins(tmp_path):

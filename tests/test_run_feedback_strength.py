@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,20 +14,9 @@ from circuit.network import initialise
 from models import run_feedback_strength as command
 from models import study_command
 from models.weights import save_network
+from tests.commands import help_of, refusal
 
-ROOT = Path(__file__).resolve().parents[1]
 HERE = ["--scale", "smoke", "--workers", "0"]
-
-
-def _refusal(capsys, *arguments):
-    """The one line on standard error with which the command refuses, checked to be one."""
-    with pytest.raises(SystemExit) as leaving:
-        command.main(list(arguments))
-    assert leaving.value.code == 2
-    words = capsys.readouterr().err
-    assert words.count("\n") == 1, words
-    assert words.startswith("run_feedback_strength: error: ")
-    return words
 
 
 @pytest.fixture(scope="module")
@@ -179,15 +165,14 @@ def test_every_study_takes_seeds_and_a_scale(name, scale):
 )
 def test_bad_input_is_refused_in_one_line(tmp_path, monkeypatch, capsys, arguments, words):
     monkeypatch.chdir(tmp_path)
-    assert words in _refusal(capsys, *arguments)
+    assert words in refusal(capsys, command.main, *arguments)
 
 
 def test_weights_of_another_shape_are_refused(tmp_path, capsys):
     path = tmp_path / "net.npz"
     save_network(path, initialise([30, 12], np.random.default_rng(7), n_outputs=10))
-    words = _refusal(
-        capsys, *HERE, "--studies", "strength", "--weights", str(path), "--output", str(tmp_path)
-    )
+    given = ["--studies", "strength", "--weights", str(path), "--output", str(tmp_path)]
+    words = refusal(capsys, command.main, *HERE, *given)
     assert "30 inputs" in words
     assert "64" in words
 
@@ -195,25 +180,16 @@ def test_weights_of_another_shape_are_refused(tmp_path, capsys):
 def test_results_of_another_study_are_refused(done, tmp_path, capsys):
     (tmp_path / "strong.nc").write_bytes((done / "noise.nc").read_bytes())
     only = ["--figures-only", "--studies", "strong", "--output", str(tmp_path)]
-    assert "no result of study strong" in _refusal(capsys, *only)
+    assert "no result of study strong" in refusal(capsys, command.main, *only)
 
 
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sweep, "ANSWER", 0.2)
     address = "tcp://127.0.0.1:9"
     arguments = ["--studies", "strength", "--scheduler", address, "--output", str(tmp_path)]
-    assert address in _refusal(capsys, *HERE, "--quiet", *arguments)
+    assert address in refusal(capsys, command.main, *HERE, "--quiet", *arguments)
 
 
 def test_help_loads_nothing_heavy():
     """So that it answers at once."""
-    program = (
-        "import sys\nfrom models.run_feedback_strength import main\n"
-        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "print([m for m in ('numpy', 'xarray', 'dask', 'matplotlib') if m in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert "--figures-only" in done.stdout
-    assert done.stdout.splitlines()[-1] == "[]"
+    assert "--figures-only" in help_of(command.PROGRAM)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,20 +19,9 @@ from models import run_figures as command
 from models.images import Images
 from models.options import parse
 from models.studies import training
+from tests.commands import help_of, refusal
 
-ROOT = Path(__file__).resolve().parents[1]
 HERE = ["--scale", "smoke", "--workers", "0"]
-
-
-def _refusal(capsys, *arguments):
-    """The one line on standard error with which the command refuses, checked to be one."""
-    with pytest.raises(SystemExit) as leaving:
-        command.main(list(arguments))
-    assert leaving.value.code == 2
-    words = capsys.readouterr().err
-    assert words.count("\n") == 1, words
-    assert words.startswith("run_figures: error: ")
-    return words
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +128,7 @@ def test_interrupted_says_that_what_is_done_is_kept(tmp_path, monkeypatch, capsy
         (["fig2a", "--datasets", "cifar"], "cifar"),
         (["fig2a", *HERE, "--datasets", "mnist", "--data-dir", "nowhere"], "no such file"),
         (["fig2a", *HERE, "--device", "abacus"], "--device abacus"),
-        (["fig2a", "--figures-only"], "train first"),
+        (["fig2a", "--figures-only"], "run the figure first"),
         (["fig2a", "fig2c", *HERE, "--parameters", "same"], "changes nothing in fig2c"),
         (["fig2a", *HERE, "--orthogonality", "1"], "add --parameters same"),
         (["fig2a", *HERE, "--parameters", "same", "--learning-rate", "0"], "not positive"),
@@ -151,27 +137,18 @@ def test_interrupted_says_that_what_is_done_is_kept(tmp_path, monkeypatch, capsy
 )
 def test_bad_input_is_refused_in_one_line(tmp_path, monkeypatch, capsys, arguments, words):
     monkeypatch.chdir(tmp_path)
-    assert words in _refusal(capsys, *arguments)
+    assert words in refusal(capsys, command.main, *arguments)
 
 
 def test_results_of_another_figure_are_refused(done, tmp_path, capsys):
     (tmp_path / "fig3.nc").write_bytes((done / "fig2b.nc").read_bytes())
-    words = _refusal(capsys, "fig3", "--figures-only", "--output", str(tmp_path))
+    words = refusal(capsys, command.main, "fig3", "--figures-only", "--output", str(tmp_path))
     assert "no result of figure fig3" in words
 
 
 def test_help_loads_nothing_heavy():
     """So that it answers at once."""
-    program = (
-        "import sys\nfrom models.run_figures import main\n"
-        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "print([m for m in ('numpy', 'xarray', 'dask', 'matplotlib') if m in sys.modules])"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert "--figures-only" in ran.stdout
-    assert ran.stdout.splitlines()[-1] == "[]"
+    assert "--figures-only" in help_of(command.PROGRAM)
 
 
 # --- the runs ---

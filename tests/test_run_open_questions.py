@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,23 +12,12 @@ from analysis import sweep
 from analysis.records import write_dataset
 from models import run_open_questions as command
 from models import study_command
+from tests.commands import help_of, refusal
 
-ROOT = Path(__file__).resolve().parents[1]
 HERE = ["--scale", "smoke", "--workers", "0"]
 ONE = ["--seeds", "1"]
 NAMES = tuple(command.QUESTIONS)
 EVERY = pytest.mark.parametrize("name", NAMES)
-
-
-def _refusal(capsys, *arguments):
-    """The one line on standard error with which the command refuses, checked to be one."""
-    with pytest.raises(SystemExit) as leaving:
-        command.main(list(arguments))
-    assert leaving.value.code == 2
-    words = capsys.readouterr().err
-    assert words.count("\n") == 1, words
-    assert words.startswith("run_open_questions: error: ")
-    return words
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +113,7 @@ def test_every_question_takes_seeds_and_a_scale(name, scale):
 def test_results_of_another_question_are_refused(name, tmp_path, capsys):
     other = xr.Dataset({"status": ("cell", np.array(["converged"]))}, attrs={"study": "another"})
     write_dataset(tmp_path / f"{name}.nc", other)
-    words = _refusal(capsys, name, "--figures-only", "--output", str(tmp_path))
+    words = refusal(capsys, command.main, name, "--figures-only", "--output", str(tmp_path))
     assert f"no result of study {name}" in words
 
 
@@ -148,20 +134,10 @@ def test_results_of_another_question_are_refused(name, tmp_path, capsys):
 )
 def test_bad_input_is_refused_in_one_line(tmp_path, monkeypatch, capsys, arguments, words):
     monkeypatch.chdir(tmp_path)
-    assert words in _refusal(capsys, *arguments)
+    assert words in refusal(capsys, command.main, *arguments)
 
 
 def test_help_answers_at_once_and_names_every_question():
-    """With nothing heavy loaded; a second is many times what it takes."""
-    program = (
-        "import sys\nfrom models.run_open_questions import main\n"
-        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "print([m for m in ('numpy', 'xarray', 'dask', 'matplotlib') if m in sys.modules])"
-    )
-    shown = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
-    assert shown.splitlines()[-1] == "[]"
-    joined = "".join(shown.split())  # lines may be broken anywhere
+    joined = "".join(help_of(command.PROGRAM).split())  # lines may be broken anywhere
     for name, question in command.QUESTIONS.items():
         assert "".join(f"{name}: {question}".split()) in joined

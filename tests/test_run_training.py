@@ -18,6 +18,7 @@ from models import images, training
 from models.run_training import main
 from models.training_options import options
 from models.weights import load_network
+from tests.commands import help_of, refusal
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = [sys.executable, str(ROOT / "models" / "run_training.py")]
@@ -36,14 +37,8 @@ def _history(folder):
 
 
 def _refusal(capsys, *arguments):
-    """The one line on standard error with which the command refuses, checked to be one."""
-    with pytest.raises(SystemExit) as leaving:
-        main([*SMALL, *arguments])
-    assert leaving.value.code == 2
-    words = capsys.readouterr().err
-    assert words.count("\n") == 1, words
-    assert words.startswith("run_training: error: ")
-    return words
+    """The line with which the command, on few images, refuses."""
+    return refusal(capsys, main, *SMALL, *arguments)
 
 
 def _all_arrays(folder):
@@ -355,19 +350,10 @@ def test_exploding_weights_end_with_status_1_and_what_was_good(tmp_path, capsys,
 
 
 def test_help_explains_every_option_and_imports_nothing_heavy():
-    script = (
-        "import sys, runpy\nsys.argv = ['run_training', '--help']\n"
-        "try:\n    runpy.run_path(PATH, run_name='__main__')\n"
-        "except SystemExit as leaving:\n    assert leaving.code == 0\n"
-        "assert not {'numpy', 'scipy', 'matplotlib', 'torch', 'xarray'} & set(sys.modules)\n"
-    ).replace("PATH", repr(PROGRAM[1]))
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    shown = help_of("run_training")
     for action in options()._actions:
         assert action.help, action.dest
-        assert action.option_strings[-1] in done.stdout
+        assert action.option_strings[-1] in shown
 
 
 def test_config_file_counts_as_given_and_the_command_line_wins(tmp_path):
@@ -434,9 +420,8 @@ def test_bad_values_are_named_with_a_remedy(capsys, tmp_path, arguments, words):
 
 def test_widths_that_do_not_fit(capsys, tmp_path):
     for widths, words in ((["60", "10"], "64 pixels"), (["64", "5"], "5 units for 10 classes")):
-        with pytest.raises(SystemExit):
-            main(["--output", str(tmp_path), "--quiet", "--widths", *widths])
-        assert words in capsys.readouterr().err
+        given = ["--output", str(tmp_path), "--quiet", "--widths", *widths]
+        assert words in refusal(capsys, main, *given)
 
 
 def test_without_pytorch_a_device_is_refused(capsys, tmp_path, monkeypatch):

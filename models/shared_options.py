@@ -1,0 +1,100 @@
+"""Options that several commands have, each with the same words in all of them.
+
+Owns those words. Standard library only, so that `--help` answers at once. Does not own options of
+one command alone, nor how options are parsed (`models.options`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from models.options import OneLineParser, at_least
+
+DATASETS = ("digits", "mnist", "fashion_mnist", "kmnist")  # those of `models.images`, which is slow
+
+
+def add_dataset(parser: OneLineParser) -> None:
+    """--dataset of images to clamp."""
+    parser.add_argument(
+        "--dataset",
+        choices=DATASETS,
+        default="digits",
+        help="images to clamp; digits (8x8) ship with scikit-learn (default: digits)",
+    )
+
+
+def add_data_dir(parser: OneLineParser) -> None:
+    """--data-dir, which holds what is not shipped."""
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder with mnist.npz, fashion_mnist.npz, kmnist.npz; without it, the folder in "
+        "GAIT_CIRCUIT_DATA, or a download from openml.org",
+    )
+
+
+def add_seeds(parser: OneLineParser, of: str) -> None:
+    """--seeds in place of those of the scale; `of` says what they are seeds of."""
+    parser.add_argument(
+        "--seeds",
+        type=at_least(0),
+        nargs="+",
+        metavar="N",
+        help=f"of {of}; replaces those of the scale",
+    )
+
+
+def add_processes(parser: OneLineParser) -> None:
+    """--workers and --scheduler: where cells are run."""
+    add = parser.add_argument
+    add(
+        "--workers",
+        type=at_least(0),
+        default=2,
+        metavar="N",
+        help="processes on this machine, each with one thread; 0 for none beside this one "
+        "(default: 2)",
+    )
+    add(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers share the "
+        "output folder; replaces --workers",
+    )
+
+
+def add_results(
+    parser: OneLineParser,
+    folder: Path,
+    content: str,
+    *,
+    quiet: str,
+    figures_only: str | None = None,
+) -> None:
+    """What is left of a run and said of it, and --config: the last options of every command.
+
+    Parameters
+    ----------
+    folder : of --output by default
+    content : what that folder is for
+    quiet : what --quiet means
+    figures_only : what --figures-only means; without it there is --no-figures in its place
+    """
+    add = parser.add_argument
+    add(
+        "--output",
+        type=Path,
+        default=folder,
+        metavar="DIR",
+        help=f"folder for {content} (default: {folder.as_posix()})",
+    )
+    if figures_only is None:
+        add("--no-figures", action="store_true", help="leave out the figures")
+    else:
+        add("--figures-only", action="store_true", help=figures_only)
+    add("--pdf", action="store_true", help="save figures as PDF too")
+    add("--quiet", action="store_true", help=quiet)
+    add(
+        "--config", metavar="FILE.toml", help="TOML file with any of the options that begin with --"
+    )
