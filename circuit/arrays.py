@@ -166,6 +166,18 @@ def outer_sum(left: Array, right: Array) -> Array:
     return xp.matmul(xp.matrix_transpose(left), right)
 
 
+def plus_outer_sum(matrix: Array, left: Array, right: Array, *, overwrite: bool = False) -> Array:
+    """`matrix + outer_sum(left, right)`, in one pass where BLAS can.
+
+    With `overwrite` in the memory of `matrix`, which is given up by the caller; where it can.
+    """
+    if is_numpy(matrix) and matrix.ndim == 2 and matrix.flags.c_contiguous:
+        gemm = dgemm if matrix.dtype == np.float64 else sgemm
+        taken = {"c": matrix.T, "beta": 1.0, "overwrite_c": overwrite}
+        return gemm(1.0, right.T, left.T, trans_b=True, **taken).T
+    return matrix + outer_sum(left, right)
+
+
 @cache
 def _batch_comes_first() -> bool:
     """Whether BLAS is to see the batch as rows, and not as columns.

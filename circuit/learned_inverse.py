@@ -37,13 +37,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import array_api_compat
-import numpy as np
-from scipy.linalg.blas import dgemm, sgemm
 
-from circuit.arrays import Array, is_numpy, namespace, outer_sum, rows_times, widened
+from circuit.arrays import Array, namespace, plus_outer_sum, rows_times, widened
 from circuit.counted import normals, signs
 from circuit.errors import CircuitError
 from circuit.network import Activity, Network
@@ -181,15 +178,7 @@ def improved(
     # drives of 0 teach nothing
     step = rate / (batch * inputs) / xp.where(square > 0, square, xp.ones_like(square))
     biases = biases + (rate / inputs) * xp.mean(error, axis=-2)
-    return _with_sum(weights, error * step, seen), biases
-
-
-def _with_sum(matrix: Array, left: Array, right: Array) -> Array:
-    """`matrix + outer_sum(left, right)`, in one pass where BLAS can."""
-    if is_numpy(matrix) and matrix.ndim == 2 and matrix.flags.c_contiguous:
-        gemm: Any = dgemm if matrix.dtype == np.float64 else sgemm
-        return gemm(1.0, right.T, left.T, trans_b=True, beta=1.0, c=matrix.T).T
-    return matrix + outer_sum(left, right)
+    return plus_outer_sum(weights, error * step, seen), biases
 
 
 def propagate_learned(
