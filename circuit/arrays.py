@@ -123,6 +123,14 @@ def all_finite(arrays: Sequence[Array]) -> bool:
     )
 
 
+def require_samples(array: Array) -> None:
+    """Raise `ShapeMismatch` for a batch `(..., batch, units)` of no samples."""
+    if 0 in array.shape[:-1]:
+        raise ShapeMismatch(
+            f"a batch of shape {tuple(array.shape)} holds no samples; give one or more"
+        )
+
+
 def require_real(array: Array, name: str) -> None:
     """Raise `ShapeMismatch` unless `array` holds float32 or float64 numbers."""
     xp = namespace(array)

@@ -25,14 +25,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from circuit.activations import Activation
-from circuit.arrays import Array, epsilon, namespace, product_rounding, row_norms, widened
+from circuit.arrays import (
+    Array,
+    epsilon,
+    namespace,
+    product_rounding,
+    require_samples,
+    row_norms,
+    widened,
+)
 from circuit.dynamics import Circuit
+from circuit.errors import CircuitError
 from circuit.feedback import mismatch_ratios
 from circuit.learned_inverse import InverseModel
 from circuit.network import Activity
 from circuit.scale import ONE, Scale
-from circuit.shifts import Shifts
+from circuit.shifts import Shifts, require_readout
 from circuit.units import response, where_crossing
 
 SWEEPS = 30
@@ -68,7 +79,8 @@ class LearnedEquilibrium:
         return self.relative_residual <= self.tolerance
 
     def read_out(self, readout: str) -> Shifts:
-        """What synapses learn from: "shift" or "mismatch"."""
+        """What synapses learn from: "shift" or "mismatch". Raises `CircuitError` for others."""
+        require_readout(readout)
         return self.shifts if readout == "shift" else self.mismatches
 
 
@@ -92,6 +104,7 @@ class _Pass:
         return tuple(scales[::-1])
 
 
+@np.errstate(all="ignore")  # what overflows on the way is not settled, and said so
 def settle_learned(
     circuit: Circuit,
     model: InverseModel,
@@ -115,10 +128,20 @@ def settle_learned(
     -------
     LearnedEquilibrium
         A sample that is not `settled` has no equilibrium that sweeps found.
+
+    Raises
+    ------
+    CircuitError
+        For a tolerance that is not positive and finite, or a batch of no samples.
     """
+    require_samples(error)
     network = circuit.network
     if tolerance is None:
         tolerance = LOOSENESS * product_rounding(epsilon(error), max(network.widths))
+    if not 0 < tolerance < float("inf"):
+        raise CircuitError(
+            f"tolerance {tolerance} is not positive and finite; use for example 1e-10"
+        )
     base, xp = forward_pass, namespace(error)
     aim = widened(error, network.widths[-1])
     free, still = xp.zeros_like(error[..., 0]), None

@@ -19,7 +19,7 @@ import array_api_compat
 import numpy as np
 
 from circuit import adam, decorrelation, lateral, orthogonality
-from circuit.arrays import Array, all_finite, namespace, require_finite, widened
+from circuit.arrays import Array, all_finite, namespace, require_finite, require_samples, widened
 from circuit.dynamics import Trial, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
@@ -36,15 +36,14 @@ from circuit.learned_shifts import (
     read_with,
     rule_shifts,
 )
-from circuit.losses import LOSSES, VALUES, output_error
+from circuit.losses import LOSSES, VALUES, output_error, require_targets
 from circuit.network import Activity, Network, forward
 from circuit.plasticity import layer_update
 from circuit.rules import back_propagation
-from circuit.shifts import Shifts
+from circuit.shifts import READOUTS, Shifts
 from circuit.verification import Status
 
 CIRCUIT = "circuit"
-READOUTS = ("shift", "mismatch")
 INCREMENTS = ("every", "output")
 RULES = ("gait", "itp", "tp", "bp", CIRCUIT)
 
@@ -414,9 +413,11 @@ def _of_settled(shifts: Shifts, mask: Array, fraction: Array) -> Shifts:
 def _marks(
     network: Network, lesson: Lesson, activity: Activity, targets: Array
 ) -> tuple[Array, Array]:
-    """Loss and fraction correct of a batch."""
+    """Loss and fraction correct of a batch. Raises as `require_targets` and `require_samples`."""
     xp = namespace(targets)
     outputs = activity.rates[-1][..., : network.n_outputs]
+    require_targets(targets, outputs)
+    require_samples(targets)
     loss = xp.mean(VALUES[lesson.loss](outputs, targets), axis=-1)
     same = xp.argmax(outputs, axis=-1) == xp.argmax(targets, axis=-1)
     return loss, xp.mean(xp.astype(same, targets.dtype), axis=-1)

@@ -317,6 +317,13 @@ def test_unknown_method_and_wrong_arrays():
         settle(trial, "euler")
     with pytest.raises(CircuitError, match="max_steps 0"):
         settle(trial, max_steps=0)
+    for tolerance in (0.0, -1.0, np.nan, np.inf):
+        with pytest.raises(CircuitError, match="is not positive and finite"):
+            settle(trial, tolerance=tolerance)
+    nobody = begin(trial.circuit, trial.activity.rates[0][:0], trial.target[:0, :2])
+    for method in METHODS:
+        with pytest.raises(CircuitError, match="holds no samples"):
+            settle(nobody, method)
     converted = _converted(trial, strict.asarray)
     with pytest.raises(CircuitError, match="newton needs NumPy"):
         settle(converted, "newton")

@@ -432,9 +432,24 @@ def test_what_does_not_settle_says_so():
     wild = replace(model, weights=tuple(1e6 * matrix for matrix in model.weights))
     circuit = build_circuit(network, "gait", 0.5)
     trial = begin(circuit, inputs, targets)
-    with np.errstate(all="ignore"):
-        found = settle_learned(circuit, wild, trial.activity, trial.error[:, :4])
+    found = settle_learned(circuit, wild, trial.activity, trial.error[:, :4])
     assert not found.settled.any()
+
+
+def test_what_cannot_be_asked_of_the_circuit_is_refused():
+    network, inputs, targets = _task(EQUAL)
+    circuit = build_circuit(network, "gait", 0.5)
+    trial, model = begin(circuit, inputs, targets), exact_model(network)
+    error = trial.error[:, :4]
+    found = settle_learned(circuit, model, trial.activity, error)
+    with pytest.raises(CircuitError, match="read-out 'nudge' is unknown; choose shift or mismatch"):
+        found.read_out("nudge")
+    for tolerance in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(CircuitError, match="is not positive and finite"):
+            settle_learned(circuit, model, trial.activity, error, tolerance=tolerance)
+    nobody = begin(circuit, inputs[:0], targets[:0])
+    with pytest.raises(CircuitError, match="holds no samples"):
+        settle_learned(circuit, model, nobody.activity, nobody.error)
 
 
 # --- alignment, and the paper's expectation ---
