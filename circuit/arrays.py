@@ -112,6 +112,8 @@ def require_finite(array: Array, name: str, remedy: str) -> None:
 
 def all_finite(arrays: Sequence[Array]) -> bool:
     """Whether every entry of every array is finite, by one sum over each and one answer in all."""
+    if not arrays:
+        return True
     xp = namespace(*arrays)
     if all(is_numpy(array) and array.dtype in (np.float32, np.float64) for array in arrays):
         sums = [(dasum if a.dtype == np.float64 else sasum)(a.reshape(-1)) for a in arrays]

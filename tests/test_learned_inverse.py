@@ -510,6 +510,17 @@ def test_a_stack_learns_as_its_networks_alone(rule, correction):
             np.testing.assert_allclose(a[i], b, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("rule", ["gait", "circuit"])
+@pytest.mark.parametrize("correction", [True, False])
+def test_one_layer_has_nothing_to_invert(rule, correction):
+    """Without a layer below the output every rule is the delta rule, whatever the inverse."""
+    network, inputs, targets = _task(((6, 4), False))
+    lesson = Lesson(rule, inverse="learned", correction=correction)
+    found, _ = learn(begin_learning(network, lesson, KEY), lesson, inputs, targets)
+    delta, _ = learn(begin_learning(network), Lesson("bp"), inputs, targets)
+    np.testing.assert_allclose(found.network.weights[0], delta.network.weights[0], rtol=1e-12)
+
+
 def test_the_inverse_learns_alone_beforehand_and_then_beside():
     network, inputs, targets = _task(FREE)
     lesson = Lesson(inverse="learned", inverse_before=3, inverse_steps=0, orthogonality=0.1)
