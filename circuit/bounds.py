@@ -89,7 +89,9 @@ class _Measured:
         self.scale = [1.0, *(scale.value for scale in shifts.scales)]
         self.alpha = [0.0, 0.0] + [scale_ratio(shifts, k - 1, k) for k in range(2, self.depth + 1)]
         self.norm = [0.0, *(factor.norm for factor in self.network.factors)]
-        self.inverse_norm = [0.0, *(factor.inverse_norm for factor in self.network.factors)]
+        # W_1 is not inverted, and need not have an inverse
+        inverted = self.network.factors[1:]
+        self.inverse_norm = [0.0, 0.0, *(factor.inverse_norm for factor in inverted)]
         self.forward_rounding = self._forward_rounding()
         self.units: list[Any] = [None, *(_Units(self, layer) for layer in range(1, self.depth + 1))]
         self.residual: list[Any] = [
@@ -110,8 +112,8 @@ class _Measured:
         errors = [np.zeros(self.samples)]
         for layer in range(1, self.depth + 1):
             below = self.flat(row_norms(self.trial.activity.rates[layer - 1]))
-            rows = self.network.widths[layer] ** 0.5
-            fresh = SAFETY * self.eps * rows * self.norm[layer] * below
+            longest = max(self.network.weights[layer - 1].shape[-2:]) ** 0.5
+            fresh = SAFETY * self.eps * longest * self.norm[layer] * below
             errors.append(fresh + self.norm[layer] * errors[-1])
         return errors
 

@@ -336,7 +336,8 @@ def _simplest(trial: Trial) -> Trial:
 
 
 def _well_conditioned(trial: Trial) -> bool:
-    return max(factor.condition for factor in trial.network.factors) < WELL_CONDITIONED
+    factors = trial.network.factors[1:]  # W_1 has no inverse in the circuit
+    return max((factor.condition for factor in factors), default=1.0) < WELL_CONDITIONED
 
 
 def _needs_preparation(trial: Trial) -> bool:
