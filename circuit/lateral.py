@@ -73,6 +73,16 @@ def companions_of(network: Network, lesson: Lesson, keys: Array | None) -> Compa
     return inhibition.begin(by, weights, keys)
 
 
+def needed_by(lesson: Lesson) -> tuple[str, ...]:
+    """Names of the companions without which a step of the lesson cannot be made."""
+    by = lesson.orthogonality_by
+    if by in decorrelation.PLACES:
+        return decorrelation.SYNAPSES, decorrelation.LATERAL
+    if by in inhibition.MECHANISMS and lesson.orthogonality > 0:
+        return *inhibition.MECHANISMS[by].names, inhibition.KEYS
+    return ()
+
+
 def synapses_of(network: Network, companions: Companions) -> tuple[Array, ...]:
     """What learns by the rule: the weights, or where inhibition acts, those without it."""
     return companions.get(decorrelation.SYNAPSES, network.weights)
@@ -98,14 +108,9 @@ def taught(
     Raises
     ------
     CircuitError
-        Where a lateral circuit has no stable rest, or the learner has no such circuits.
+        Where a lateral circuit has no stable rest.
     """
     weights = network.weights
-    if inhibition.KEYS not in companions:
-        raise CircuitError(
-            f"this learner has no lateral synapses for {lesson.orthogonality_by}; begin with "
-            "begin_learning(network, lesson)"
-        )
     if lesson.lateral_during == inhibition.TASK:
         rates = _read(activity, weights)
     else:

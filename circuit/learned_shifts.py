@@ -71,6 +71,13 @@ def companions_of(network: Network, lesson: Lesson, keys: Array | None) -> Compa
     return {KEYS: (keys,), **_companions(random_model(network, keys))}
 
 
+def needed_by(lesson: Lesson, depth: int) -> tuple[str, ...]:
+    """Names of the companions without which a step of the lesson cannot be made."""
+    learned = lesson.inverse == LEARNED
+    keys = (KEYS,) if learned or lesson.rate_noise > 0 else ()
+    return (*keys, WEIGHTS, BIASES) if learned and depth > 1 else keys
+
+
 def model_of(companions: Companions) -> InverseModel:
     """The inverse model among the companions; one of no layers in a network of one layer."""
     return InverseModel(companions.get(WEIGHTS, ()), companions.get(BIASES, ()))

@@ -18,7 +18,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from circuit import adam, decorrelation, lateral, orthogonality
+from circuit import adam, decorrelation, lateral, learned_shifts, orthogonality
 from circuit.arrays import Array, all_finite, namespace, require_finite, require_samples, widened
 from circuit.dynamics import Trial, build_circuit
 from circuit.equilibrium import settle
@@ -273,6 +273,8 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
         Where the weights have become singular or are not finite, with the layer.
     """
     network, old = learner.network, learner.moments
+    needed = (*learned_shifts.needed_by(lesson, network.depth), *lateral.needed_by(lesson))
+    _require_companions(learner.companions, needed)
     if not network.has_moved:
         network = network.moved(network.weights, network.biases)
     activity = forward(network, inputs)
@@ -331,6 +333,16 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
     return learned, Step(loss, correct, settled, conditions)
 
 
+def _require_companions(companions: Mapping[str, tuple[Array, ...]], names: Sequence[str]) -> None:
+    """Raise `CircuitError` for the first of the names that is missing."""
+    missing = [name for name in names if name not in companions]
+    if missing:
+        raise CircuitError(
+            f"this learner has no {missing[0].replace('_', ' ')}, which the lesson needs; begin "
+            "with begin_learning(network, lesson)"
+        )
+
+
 def _refuse(
     weights: Sequence[Array], biases: Sequence[Array], moments: Sequence[Sequence[Array]]
 ) -> None:
@@ -367,6 +379,7 @@ def teach(
     if lesson.rule == "bp":
         return activity, back_propagation(network, activity, error), None
     beside = {} if companions is None else companions
+    _require_companions(beside, learned_shifts.needed_by(lesson, network.depth))
     noise = noise_of(network, lesson, beside, step, error)
     if lesson.rule != CIRCUIT:
         shifts = rule_shifts(network, lesson, beside, activity, error, noise)
