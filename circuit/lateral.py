@@ -7,6 +7,7 @@ Owns the companions in which lateral synapses live, and the choice between inhib
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import array_api_compat
@@ -38,10 +39,9 @@ def require_possible(lesson: Lesson) -> None:
         raise CircuitError(
             f"lateral rate {lesson.lateral_rate:g} is outside (0, 1]; use for example 0.3"
         )
-    if lesson.spontaneous_samples < 1 or lesson.spontaneous_samples % 1:
-        raise CircuitError(
-            f"{lesson.spontaneous_samples} spontaneous samples: give a whole number, 1 or more"
-        )
+    samples = lesson.spontaneous_samples
+    if not isinstance(samples, Integral) or samples < 1:
+        raise CircuitError(f"{samples} spontaneous samples: give a whole number, 1 or more")
     if by in decorrelation.PLACES and lesson.orthogonality:
         raise CircuitError(
             f"{by} has no lambda, and {lesson.orthogonality:g} was given; use orthogonality 0, and "

@@ -37,6 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import array_api_compat
 
@@ -82,11 +83,13 @@ class Practice:
                 "example 0.5"
             )
         if not 0 <= self.noise < float("inf"):
-            raise CircuitError(f"inverse noise {self.noise:g} is negative; use for example 1")
+            raise CircuitError(
+                f"inverse noise {self.noise:g} is negative or not finite; use for example 1"
+            )
         if self.aim not in AIMS:
             raise CircuitError(f"inverse aim {self.aim!r} is unknown; choose from noisy, clean")
         for name, value in (("steps", self.steps), ("before", self.before)):
-            if value < 0 or value % 1:
+            if not isinstance(value, Integral) or value < 0:
                 raise CircuitError(f"inverse {name} {value}: give a whole number, 0 or more")
 
 

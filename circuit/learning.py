@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import array_api_compat
@@ -131,7 +132,7 @@ class Lesson:
                 f"orthogonality lambda = {self.orthogonality:g} is negative or not finite; "
                 "use for example 0.1, or 0 for none"
             )
-        if self.orthogonality_every < 1 or self.orthogonality_every % 1:
+        if not isinstance(self.orthogonality_every, Integral) or self.orthogonality_every < 1:
             raise CircuitError(
                 f"orthogonality every {self.orthogonality_every} steps: give a whole number, "
                 "1 or more"

@@ -124,6 +124,17 @@ def test_targets_that_do_not_fit_are_refused_before_they_are_looked_at(lesson, l
             learn(learner, lesson, inputs, bad)
 
 
+@pytest.mark.parametrize(
+    "name", ["orthogonality_every", "spontaneous_samples", "inverse_steps", "inverse_before"]
+)
+@pytest.mark.parametrize("value", [-1, 1.5, 2.0, np.nan, np.inf])
+def test_counts_are_whole_numbers(name, value):
+    """2.0 too is refused where it is given, and not where something is first counted with it."""
+    with pytest.raises(CircuitError, match=rf"{value}.* give a whole number"):
+        Lesson(**{name: value})
+    assert getattr(Lesson(**{name: np.int64(2)}), name) == 2
+
+
 @pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 3)])
 @pytest.mark.parametrize("rule", [*RULES, CIRCUIT])
 def test_a_batch_without_samples_is_refused(rule, shape):
