@@ -296,28 +296,27 @@ def _free_phase(
     network = circuit.network
     xp = namespace(start.rates[0])
     activity, still = start, tuple(xp.zeros_like(rates) for rates in start.rates[1:])
-    for _ in range(SWEEPS):
+    for sweep in range(SWEEPS + 1):
         wanted = _free_mismatches(circuit, model, activity, still)
         residual = xp.zeros_like(start.rates[0][..., 0])
         for new, old, rates in zip(wanted, still, activity.rates[1:], strict=True):
             residual = xp.maximum(residual, _ratio(row_norms(new - old), row_norms(rates)))
-        if bool(xp.all(residual <= tolerance)):
+        if sweep == SWEEPS or bool(xp.all(residual <= tolerance)):
             break
         still = wanted
-        rates, drives, slopes = [start.rates[0]], [], []
-        for layer in range(1, network.depth + 1):
-            bias = xp.expand_dims(network.biases[layer - 1], axis=-2)
-            drives.append(network.push(layer, rates[-1]) + bias)
-            unit = network.activation(layer)
-            slopes.append(unit.slope(drives[-1]))
-            rates.append(unit.value(drives[-1]) + still[layer - 1])
-        activity = Activity(tuple(rates), tuple(drives), tuple(slopes))
-    else:
-        wanted = _free_mismatches(circuit, model, activity, still)
-        residual = xp.zeros_like(start.rates[0][..., 0])
-        for new, old, rates in zip(wanted, still, activity.rates[1:], strict=True):
-            residual = xp.maximum(residual, _ratio(row_norms(new - old), row_norms(rates)))
+        activity = _with_mismatches(network, start.rates[0], still)
     return activity, still, residual
+
+
+def _with_mismatches(network: Network, inputs: Array, mismatches: Sequence[Array]) -> Activity:
+    """The forward pass of rates y_l = f(h_l) + m_l."""
+    rates, drives, slopes = [inputs], [], []
+    for layer, mismatch in enumerate(mismatches, 1):
+        unit, drive = network.activation(layer), network.drive(layer, rates[-1])
+        drives.append(drive)
+        slopes.append(unit.slope(drive))
+        rates.append(unit.value(drive) + mismatch)
+    return Activity(tuple(rates), tuple(drives), tuple(slopes))
 
 
 def _free_mismatches(
