@@ -41,7 +41,7 @@ from circuit.dynamics import Circuit
 from circuit.errors import CircuitError
 from circuit.feedback import mismatch_ratios
 from circuit.learned_inverse import InverseModel
-from circuit.network import Activity
+from circuit.network import Activity, Network
 from circuit.scale import ONE, Scale
 from circuit.shifts import Shifts, require_readout
 from circuit.units import response, where_crossing
