@@ -23,18 +23,20 @@ scales of their gains, so that none drowns in the rates.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from circuit.activations import Activation
 from circuit.arrays import (
     Array,
+    any_true,
     epsilon,
     namespace,
     product_rounding,
     require_samples,
     row_norms,
+    smallest_normal,
     widened,
 )
 from circuit.dynamics import Circuit
@@ -171,13 +173,20 @@ def _nudged(one: _Pass, error: Array, tolerance: float) -> tuple[Shifts, Shifts,
             break
         if sweep < SWEEPS - 1:  # or the residual would not be that of what is returned
             known = wanted
+    shifts = Shifts(tuple(values), scales, one.circuit.gains)
+    mismatches = shifts.with_values(tuple(known))
     if one.still is not None:
-        known = tuple(
-            m + still * ONE.over(scale).value
-            for m, still, scale in zip(known, one.still, scales, strict=True)
-        )
-    gains = one.circuit.gains
-    return Shifts(tuple(values), scales, gains), Shifts(tuple(known), scales, gains), residual
+        mismatches = _with_still(mismatches, one.still)
+    return shifts, mismatches, residual
+
+
+def _with_still(mismatches: Shifts, still: Sequence[Array]) -> Shifts:
+    """What the nudge makes of the mismatches, and those of the free phase `(..., batch, N_l)`."""
+    values, scales = list(mismatches.values), list(mismatches.scales)
+    for i, own in enumerate(still):
+        if any_true(own != 0):  # in their scale, that of the nudge, they might overflow
+            values[i], scales[i] = own + mismatches.absolute(i + 1), ONE
+    return replace(mismatches, values=tuple(values), scales=tuple(scales))
 
 
 def _up(one: _Pass, mismatches: Sequence[Array]) -> tuple[tuple[Array, ...], Lifted]:
@@ -239,7 +248,7 @@ def _message(
 
         return where_crossing(stays, simple, exact, (h, k, m))
     # from the free phase, whose units have mismatches of their own
-    ratio = below / scale
+    ratio = one.scales[layer - 2].over(one.scales[layer - 1]).value
     p = m * 0 if lifted is None else lifted[1][..., sent]
     rates = unit.value(h)
     if not gain.gradient_adjusted:
@@ -255,7 +264,7 @@ def _message(
 def _slope_difference(unit: Activation, h: Array, k: Array, scale: float) -> Array:
     """[f'(h + s k) - f'(h)] / s; its limit where s k is so small that the difference drowns."""
     xp, moved = namespace(h), scale * k
-    difference = (unit.slope(h + moved) - unit.slope(h)) / scale
+    difference = (unit.slope(h + moved) - unit.slope(h)) / max(scale, smallest_normal(h))
     if unit.piecewise_linear:
         return difference
     small = xp.abs(moved) < epsilon(h) ** 0.5  # there both are wrong by about as much
@@ -301,7 +310,8 @@ def _free_phase(
         residual = xp.zeros_like(start.rates[0][..., 0])
         for new, old, rates in zip(wanted, still, activity.rates[1:], strict=True):
             residual = xp.maximum(residual, _ratio(row_norms(new - old), row_norms(rates)))
-        if sweep == SWEEPS or bool(xp.all(residual <= tolerance)):
+        # however small mismatches are beside the rates, one sweep at least finds what they are
+        if sweep == SWEEPS or (sweep > 0 and bool(xp.all(residual <= tolerance))):
             break
         still = wanted
         activity = _with_mismatches(network, start.rates[0], still)

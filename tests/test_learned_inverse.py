@@ -28,6 +28,7 @@ from circuit.learned_inverse import (
     propagate_learned,
     random_model,
     reading_noise,
+    reconstruction_error,
 )
 from circuit.learned_shifts import model_of
 from circuit.learning import Lesson, begin_learning, learn
@@ -404,6 +405,35 @@ def test_weak_feedback_against_newton_in_shift_coordinates(pathway, corrected, s
     for layer in (1, 2, 3):
         one, two = found.shifts.absolute(layer), other.shifts[layer - 1]
         assert np.abs(one - two).max() <= 1e-8 * np.abs(two).max()
+
+
+@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize("corrected", [True, False])
+@pytest.mark.parametrize("activation", ["leaky_relu", "asinh"])
+def test_feedback_beyond_the_range_of_floats_against_the_rule(activation, corrected, pathway):
+    """At gamma = 1e-120 layer 1 has a shift of 1e-360. To first order in gamma the nudge makes the
+    mismatches of the corrected rule; the plain circuit has those of its free phase beside them,
+    gamma (g^(y) - y).
+    """
+    network, inputs, targets = _task(FREE, activation)
+    model, circuit = _halfway(network, inputs), build_circuit(network, pathway, 1e-120)
+    trial = begin(circuit, inputs, targets)
+    error = trial.error[:, :4]
+    rule = propagate_learned(pathway, network, model, trial.activity, error, 1e-120)
+    found = settle_learned(circuit, model, trial.activity, error, corrected=corrected)
+    assert found.settled.all()
+    for layer in (1, 2, 3):
+        n, mismatch = network.n_projecting(layer), found.mismatches
+        if layer == 3 or corrected:
+            wanted = rule.per_gain(layer)[:, :n]
+            np.testing.assert_allclose(mismatch.per_gain(layer)[:, :n], wanted, rtol=1e-9)
+        else:
+            wanted = 1e-120 * reconstruction_error(network, model, trial.activity, layer + 1)
+            np.testing.assert_allclose(mismatch.absolute(layer)[:, :n], wanted, rtol=1e-9)
+    if pathway == "gait":  # there a shift is the mismatch, and of lower order what it drives
+        own, wanted = found.shifts.per_gain(1), rule.per_gain(1)
+        reference = np.abs(wanted).max()
+        np.testing.assert_allclose(own, wanted, atol=1e-9 * reference)
 
 
 def test_transposed_weights_carry_back_propagation_through_any_widths():
