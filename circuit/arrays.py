@@ -76,6 +76,11 @@ def to_numpy(array: Array) -> np.ndarray:
     return np.asarray(array)
 
 
+def flattened(values: Array) -> np.ndarray:
+    """`(..., batch)` as a float64 vector of samples."""
+    return to_numpy(values).reshape(-1).astype(np.float64)
+
+
 def row_norms(array: Array) -> Array:
     """Euclidean norm of each sample, `(..., batch, units) -> (..., batch)`."""
     xp = namespace(array)

@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from circuit.arrays import Array, epsilon, row_norms, to_numpy
+from circuit.arrays import Array, epsilon, flattened, row_norms, to_numpy
 from circuit.dynamics import Trial, balance, scale_ratio
 from circuit.scale import ONE
 from circuit.shifts import Shifts
@@ -99,10 +99,6 @@ class _Measured:
             *(self._residual(layer) for layer in range(1, self.depth + 1)),
         ]
 
-    def flat(self, values: Array) -> np.ndarray:
-        """(..., batch) as a float64 vector of samples."""
-        return to_numpy(values).reshape(-1).astype(np.float64)
-
     def weight(self, layer: int) -> float:
         """gamma_l s_{l+1} / s_l."""
         return self.circuit.strength(layer) * scale_ratio(self.shifts, layer + 1, layer)
@@ -111,7 +107,7 @@ class _Measured:
         """Bound on the rounding of y_l^f, (samples,), for l = 0 .. L."""
         errors = [np.zeros(self.samples)]
         for layer in range(1, self.depth + 1):
-            below = self.flat(row_norms(self.trial.activity.rates[layer - 1]))
+            below = flattened(row_norms(self.trial.activity.rates[layer - 1]))
             longest = max(self.network.weights[layer - 1].shape[-2:]) ** 0.5
             fresh = SAFETY * self.eps * longest * self.norm[layer] * below
             errors.append(fresh + self.norm[layer] * errors[-1])
@@ -120,7 +116,7 @@ class _Measured:
     def _residual(self, layer: int) -> np.ndarray:
         """|R_l| and the rounding in its evaluation."""
         terms, n = self.terms, self.network.n_projecting(layer)
-        value = self.flat(row_norms(self.shifts.values[layer - 1]))
+        value = flattened(row_norms(self.shifts.values[layer - 1]))
         demand = terms.demands[layer - 1]
         rows = SAFETY * self.eps * self.network.widths[layer] ** 0.5
         if layer == self.depth:
@@ -128,11 +124,11 @@ class _Measured:
             unsure = doubt.steepness * self.forward_rounding[layer] + doubt.rounding
             unsure = unsure * ONE.over(self.shifts.scales[-1]).value
             rounding = rows * value + self.circuit.strength(layer) * unsure
-            return self.flat(row_norms(demand)) + rounding
+            return flattened(row_norms(demand)) + rounding
         message = terms.messages[layer]
         supply = self.weight(layer) * self.network.factors[layer].solve(message)
-        residual = self.flat(row_norms(demand - supply[..., :n]))
-        above = self.inverse_norm[layer + 1] * self.flat(row_norms(message))
+        residual = flattened(row_norms(demand - supply[..., :n]))
+        above = self.inverse_norm[layer + 1] * flattened(row_norms(message))
         rounding = rows * (
             value
             + self.norm[layer + 1] * self.inverse_norm[layer + 1] * value
