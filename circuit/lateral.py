@@ -18,7 +18,7 @@ from circuit.errors import CircuitError
 from circuit.network import Activity, Network
 
 if TYPE_CHECKING:
-    from circuit.learning import Lesson
+    from circuit.lesson import Lesson
 
 REGULARISER = "regulariser"
 ORTHOGONALITY_BY = (REGULARISER, *inhibition.MECHANISMS, *decorrelation.PLACES)

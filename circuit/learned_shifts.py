@@ -31,7 +31,7 @@ from circuit.scale import ONE
 from circuit.shifts import Shifts
 
 if TYPE_CHECKING:
-    from circuit.learning import Lesson
+    from circuit.lesson import Lesson
 
 Companions = Mapping[str, tuple[Array, ...]]
 EXACT, LEARNED = "exact", "learned"

@@ -15,7 +15,8 @@ from analysis.learning import BY_EPOCH, BY_LAYER
 from circuit.decorrelation import PLACES
 from circuit.errors import CircuitError
 from circuit.inhibition import MECHANISMS, spontaneous
-from circuit.learning import Lesson, begin_learning, learn
+from circuit.learning import begin_learning, learn
+from circuit.lesson import Lesson
 from circuit.network import forward, initialise
 from circuit.spontaneous import Spontaneous
 from models import checkpoints, run_open_questions

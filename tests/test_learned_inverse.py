@@ -31,7 +31,8 @@ from circuit.learned_inverse import (
     reconstruction_error,
 )
 from circuit.learned_shifts import model_of
-from circuit.learning import Lesson, begin_learning, learn
+from circuit.learning import begin_learning, learn
+from circuit.lesson import Lesson
 from circuit.network import Network, forward, initialise, orthogonal
 from circuit.plasticity import updates
 from circuit.rules import RULES

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from circuit.errors import CircuitError
-from circuit.learning import CIRCUIT, Lesson, begin_learning, fresh, learn
+from circuit.learning import begin_learning, fresh, learn
+from circuit.lesson import CIRCUIT, Lesson
 from circuit.losses import LOSSES
 from circuit.network import initialise
 from circuit.rules import RULES
