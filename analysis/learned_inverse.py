@@ -26,7 +26,7 @@ from circuit.learned_inverse import (
     random_model,
     reconstruction_error,
 )
-from circuit.learning import Lesson
+from circuit.lesson import Lesson
 from circuit.network import Network, forward
 
 

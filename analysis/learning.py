@@ -22,7 +22,8 @@ from circuit.arrays import Array, namespace, row_indices, take_rows, to_numpy
 from circuit.feedback import PATHWAYS, TARGET_PROPAGATION, per_layer
 from circuit.learned_inverse import inverse_error
 from circuit.learned_shifts import LEARNED, Companions, model_of
-from circuit.learning import Lesson, teach
+from circuit.learning import teach
+from circuit.lesson import Lesson
 from circuit.losses import output_error
 from circuit.network import Activity, Network, forward
 from circuit.plasticity import updates

@@ -24,7 +24,8 @@ from benchmarks.equilibrium import machine, versions
 from benchmarks.others import missing
 from benchmarks.tables import Section, ratios, table
 from benchmarks.timing import Timing, Worker, take_turns
-from circuit.learning import Lesson, begin_learning, learn
+from circuit.learning import begin_learning, learn
+from circuit.lesson import Lesson
 from circuit.network import initialise
 from models.images import DATA_DIR_VARIABLE, ImageError, load, one_hot
 

@@ -76,6 +76,11 @@ def to_numpy(array: Array) -> np.ndarray:
     return np.asarray(array)
 
 
+def flattened(values: Array) -> np.ndarray:
+    """`(..., batch)` as a float64 vector of samples."""
+    return to_numpy(values).reshape(-1).astype(np.float64)
+
+
 def row_norms(array: Array) -> Array:
     """Euclidean norm of each sample, `(..., batch, units) -> (..., batch)`."""
     xp = namespace(array)
@@ -112,6 +117,8 @@ def require_finite(array: Array, name: str, remedy: str) -> None:
 
 def all_finite(arrays: Sequence[Array]) -> bool:
     """Whether every entry of every array is finite, by one sum over each and one answer in all."""
+    if not arrays:
+        return True
     xp = namespace(*arrays)
     if all(is_numpy(array) and array.dtype in (np.float32, np.float64) for array in arrays):
         sums = [(dasum if a.dtype == np.float64 else sasum)(a.reshape(-1)) for a in arrays]
@@ -121,6 +128,14 @@ def all_finite(arrays: Sequence[Array]) -> bool:
     return all(map(math.isfinite, map(float, sums))) or not any(
         any_true(~xp.isfinite(array)) for array in arrays
     )
+
+
+def require_samples(array: Array) -> None:
+    """Raise `ShapeMismatch` for a batch `(..., batch, units)` of no samples."""
+    if 0 in array.shape[:-1]:
+        raise ShapeMismatch(
+            f"a batch of shape {tuple(array.shape)} holds no samples; give one or more"
+        )
 
 
 def require_real(array: Array, name: str) -> None:
@@ -164,6 +179,18 @@ def outer_sum(left: Array, right: Array) -> Array:
         return gemm(1.0, right.T, left.T, trans_b=True).T
     xp = namespace(left, right)
     return xp.matmul(xp.matrix_transpose(left), right)
+
+
+def plus_outer_sum(matrix: Array, left: Array, right: Array, *, overwrite: bool = False) -> Array:
+    """`matrix + outer_sum(left, right)`, in one pass where BLAS can.
+
+    With `overwrite` in the memory of `matrix`, which is given up by the caller; where it can.
+    """
+    if is_numpy(matrix) and matrix.ndim == 2 and matrix.flags.c_contiguous:
+        gemm = dgemm if matrix.dtype == np.float64 else sgemm
+        taken = {"c": matrix.T, "beta": 1.0, "overwrite_c": overwrite}
+        return gemm(1.0, right.T, left.T, trans_b=True, **taken).T
+    return matrix + outer_sum(left, right)
 
 
 @cache

@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from circuit.arrays import Array, epsilon, row_norms, to_numpy
+from circuit.arrays import Array, epsilon, flattened, row_norms, to_numpy
 from circuit.dynamics import Trial, balance, scale_ratio
 from circuit.scale import ONE
 from circuit.shifts import Shifts
@@ -89,17 +89,15 @@ class _Measured:
         self.scale = [1.0, *(scale.value for scale in shifts.scales)]
         self.alpha = [0.0, 0.0] + [scale_ratio(shifts, k - 1, k) for k in range(2, self.depth + 1)]
         self.norm = [0.0, *(factor.norm for factor in self.network.factors)]
-        self.inverse_norm = [0.0, *(factor.inverse_norm for factor in self.network.factors)]
+        # W_1 is not inverted, and need not have an inverse
+        inverted = self.network.factors[1:]
+        self.inverse_norm = [0.0, 0.0, *(factor.inverse_norm for factor in inverted)]
         self.forward_rounding = self._forward_rounding()
         self.units: list[Any] = [None, *(_Units(self, layer) for layer in range(1, self.depth + 1))]
         self.residual: list[Any] = [
             None,
             *(self._residual(layer) for layer in range(1, self.depth + 1)),
         ]
-
-    def flat(self, values: Array) -> np.ndarray:
-        """(..., batch) as a float64 vector of samples."""
-        return to_numpy(values).reshape(-1).astype(np.float64)
 
     def weight(self, layer: int) -> float:
         """gamma_l s_{l+1} / s_l."""
@@ -109,16 +107,16 @@ class _Measured:
         """Bound on the rounding of y_l^f, (samples,), for l = 0 .. L."""
         errors = [np.zeros(self.samples)]
         for layer in range(1, self.depth + 1):
-            below = self.flat(row_norms(self.trial.activity.rates[layer - 1]))
-            rows = self.network.widths[layer] ** 0.5
-            fresh = SAFETY * self.eps * rows * self.norm[layer] * below
+            below = flattened(row_norms(self.trial.activity.rates[layer - 1]))
+            longest = max(self.network.weights[layer - 1].shape[-2:]) ** 0.5
+            fresh = SAFETY * self.eps * longest * self.norm[layer] * below
             errors.append(fresh + self.norm[layer] * errors[-1])
         return errors
 
     def _residual(self, layer: int) -> np.ndarray:
         """|R_l| and the rounding in its evaluation."""
         terms, n = self.terms, self.network.n_projecting(layer)
-        value = self.flat(row_norms(self.shifts.values[layer - 1]))
+        value = flattened(row_norms(self.shifts.values[layer - 1]))
         demand = terms.demands[layer - 1]
         rows = SAFETY * self.eps * self.network.widths[layer] ** 0.5
         if layer == self.depth:
@@ -126,11 +124,11 @@ class _Measured:
             unsure = doubt.steepness * self.forward_rounding[layer] + doubt.rounding
             unsure = unsure * ONE.over(self.shifts.scales[-1]).value
             rounding = rows * value + self.circuit.strength(layer) * unsure
-            return self.flat(row_norms(demand)) + rounding
+            return flattened(row_norms(demand)) + rounding
         message = terms.messages[layer]
         supply = self.weight(layer) * self.network.factors[layer].solve(message)
-        residual = self.flat(row_norms(demand - supply[..., :n]))
-        above = self.inverse_norm[layer + 1] * self.flat(row_norms(message))
+        residual = flattened(row_norms(demand - supply[..., :n]))
+        above = self.inverse_norm[layer + 1] * flattened(row_norms(message))
         rounding = rows * (
             value
             + self.norm[layer + 1] * self.inverse_norm[layer + 1] * value

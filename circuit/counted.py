@@ -15,6 +15,7 @@ import array_api_compat
 import numpy as np
 
 from circuit.arrays import Array, namespace, to_numpy
+from circuit.errors import CircuitError, ShapeMismatch
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
@@ -44,10 +45,16 @@ def normals(keys: Array, count: Sequence[int], like: Array, units: int) -> Array
 
 
 def _drawn(draw: Draw, keys: Array, count: Sequence[int], like: Array, units: int) -> Array:
-    """`draw` with the generator of every key."""
-    each, xp = to_numpy(keys).reshape(-1), namespace(like)
+    """`draw` with the generator of every key. Raises `CircuitError` for keys that do not fit."""
+    each, xp = to_numpy(keys), namespace(like)
+    if each.shape != tuple(like.shape[:-2]):
+        raise ShapeMismatch(
+            f"keys have shape {each.shape}; give one for each network, {tuple(like.shape[:-2])}"
+        )
+    if not (np.issubdtype(each.dtype, np.integer) and np.all(each >= 0)):
+        raise CircuitError(f"keys {each.tolist()}: give whole numbers, 0 or more")
     shape = (like.shape[-2], units)
-    found = np.stack([draw(np.random.default_rng([int(key), *count]), shape) for key in each])
+    found = np.stack([draw(np.random.default_rng([int(key), *count]), shape) for key in each.flat])
     return xp.asarray(
         found.reshape(*like.shape[:-2], *shape),
         dtype=like.dtype,

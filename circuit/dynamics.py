@@ -246,14 +246,10 @@ def velocity(trial: Trial, rates: Sequence[Array], *, nudged: bool = True) -> tu
     below = (trial.activity.rates[0], *rates)
     xp = namespace(*below)
 
-    def drive(layer: int) -> Array:
-        bias = xp.expand_dims(network.biases[layer - 1], axis=-2)
-        return network.push(layer, below[layer - 1]) + bias
-
     velocities = []
     for layer in range(1, network.depth + 1):
         n, gamma = network.n_projecting(layer), circuit.strength(layer)
-        feedforward = network.activation(layer).value(drive(layer))
+        feedforward = network.activation(layer).value(network.drive(layer, below[layer - 1]))
         if layer == network.depth:
             feedback = trial.target[..., :n]
             gamma = gamma if nudged else 0.0
@@ -261,7 +257,7 @@ def velocity(trial: Trial, rates: Sequence[Array], *, nudged: bool = True) -> tu
             unit = network.activation(layer + 1)
             sent = below[layer + 1]
             if circuit.pathway.gradient_adjusted:
-                local = drive(layer + 1)
+                local = network.drive(layer + 1, below[layer])
                 own = unit.value(local)
                 sent = own + circuit.pathway.local(unit.slope(local), sent - own)
             bias = xp.expand_dims(network.biases[layer], axis=-2)

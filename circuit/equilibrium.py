@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from circuit.arrays import Array, epsilon, is_numpy
+from circuit.arrays import Array, epsilon, is_numpy, require_samples
 from circuit.batches import Batch, worst_of
 from circuit.bounds import relative_error_bounds
 from circuit.dynamics import Trial, layer_terms
 from circuit.errors import CircuitError, NotFinite, NotSettled, TargetOutOfRange
 from circuit.methods import METHODS
 from circuit.methods.method import Method, Progress
-from circuit.shifts import Shifts, joined
+from circuit.shifts import Shifts, joined, require_readout
 from circuit.verification import Status, judge
 
 
@@ -90,11 +90,8 @@ class Equilibrium:
 
         Raises `CircuitError` for any other name.
         """
-        if readout == "shift":
-            return self.shifts
-        if readout == "mismatch":
-            return self.mismatches
-        raise CircuitError(f"read-out {readout!r} is unknown; choose shift or mismatch")
+        require_readout(readout)
+        return self.shifts if readout == "shift" else self.mismatches
 
     def failure(self) -> str:
         """One line: which layer did not settle, how, and what may help."""
@@ -161,7 +158,7 @@ def settle(
     NotSettled
         With the record in its attribute `record`.
     CircuitError
-        For an unknown method or a tolerance that is not positive.
+        For an unknown method, a tolerance that is not positive and finite, or an empty batch.
     """
     began = time.perf_counter()
     if method not in METHODS:
@@ -172,8 +169,11 @@ def settle(
             f"method {method} needs NumPy arrays and one network; use direct or sweep, or convert"
         )
     tolerance = default_tolerance(trial.error) if tolerance is None else tolerance
-    if not tolerance > 0:
-        raise CircuitError(f"tolerance {tolerance} is not positive; use for example 1e-10")
+    if not 0 < tolerance < float("inf"):
+        raise CircuitError(
+            f"tolerance {tolerance} is not positive and finite; use for example 1e-10"
+        )
+    require_samples(trial.error)
     budget = chosen.budget if max_steps is None else max_steps
     if budget < 1:
         raise CircuitError(f"max_steps {budget} leaves no step; give 1 or more")

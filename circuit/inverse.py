@@ -121,7 +121,10 @@ class Factorised:
 
     @property
     def norm(self) -> float:
-        """Spectral norm of W (an upper bound to rounding)."""
+        """Spectral norm of W (an upper bound to rounding), which may be rectangular."""
+        rows, columns = self.weights.shape[-2:]
+        if rows != columns:
+            return largest(self._exact_extremes()[1])
         return self.extreme_singular_values[1]
 
     @property

@@ -7,6 +7,7 @@ Owns the companions in which lateral synapses live, and the choice between inhib
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import array_api_compat
@@ -17,7 +18,7 @@ from circuit.errors import CircuitError
 from circuit.network import Activity, Network
 
 if TYPE_CHECKING:
-    from circuit.learning import Lesson
+    from circuit.lesson import Lesson
 
 REGULARISER = "regulariser"
 ORTHOGONALITY_BY = (REGULARISER, *inhibition.MECHANISMS, *decorrelation.PLACES)
@@ -38,10 +39,9 @@ def require_possible(lesson: Lesson) -> None:
         raise CircuitError(
             f"lateral rate {lesson.lateral_rate:g} is outside (0, 1]; use for example 0.3"
         )
-    if lesson.spontaneous_samples < 1 or lesson.spontaneous_samples % 1:
-        raise CircuitError(
-            f"{lesson.spontaneous_samples} spontaneous samples: give a whole number, 1 or more"
-        )
+    samples = lesson.spontaneous_samples
+    if not isinstance(samples, Integral) or samples < 1:
+        raise CircuitError(f"{samples} spontaneous samples: give a whole number, 1 or more")
     if by in decorrelation.PLACES and lesson.orthogonality:
         raise CircuitError(
             f"{by} has no lambda, and {lesson.orthogonality:g} was given; use orthogonality 0, and "
@@ -73,6 +73,16 @@ def companions_of(network: Network, lesson: Lesson, keys: Array | None) -> Compa
     return inhibition.begin(by, weights, keys)
 
 
+def needed_by(lesson: Lesson) -> tuple[str, ...]:
+    """Names of the companions without which a step of the lesson cannot be made."""
+    by = lesson.orthogonality_by
+    if by in decorrelation.PLACES:
+        return decorrelation.SYNAPSES, decorrelation.LATERAL
+    if by in inhibition.MECHANISMS and lesson.orthogonality > 0:
+        return *inhibition.MECHANISMS[by].names, inhibition.KEYS
+    return ()
+
+
 def synapses_of(network: Network, companions: Companions) -> tuple[Array, ...]:
     """What learns by the rule: the weights, or where inhibition acts, those without it."""
     return companions.get(decorrelation.SYNAPSES, network.weights)
@@ -98,14 +108,9 @@ def taught(
     Raises
     ------
     CircuitError
-        Where a lateral circuit has no stable rest, or the learner has no such circuits.
+        Where a lateral circuit has no stable rest.
     """
     weights = network.weights
-    if inhibition.KEYS not in companions:
-        raise CircuitError(
-            f"this learner has no lateral synapses for {lesson.orthogonality_by}; begin with "
-            "begin_learning(network, lesson)"
-        )
     if lesson.lateral_during == inhibition.TASK:
         rates = _read(activity, weights)
     else:

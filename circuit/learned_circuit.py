@@ -23,16 +23,29 @@ scales of their gains, so that none drowns in the rates.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from circuit.activations import Activation
-from circuit.arrays import Array, epsilon, namespace, product_rounding, row_norms, widened
+from circuit.arrays import (
+    Array,
+    any_true,
+    epsilon,
+    namespace,
+    product_rounding,
+    require_samples,
+    row_norms,
+    smallest_normal,
+    widened,
+)
 from circuit.dynamics import Circuit
+from circuit.errors import CircuitError
 from circuit.feedback import mismatch_ratios
 from circuit.learned_inverse import InverseModel
-from circuit.network import Activity
+from circuit.network import Activity, Network
 from circuit.scale import ONE, Scale
-from circuit.shifts import Shifts
+from circuit.shifts import Shifts, require_readout
 from circuit.units import response, where_crossing
 
 SWEEPS = 30
@@ -68,7 +81,8 @@ class LearnedEquilibrium:
         return self.relative_residual <= self.tolerance
 
     def read_out(self, readout: str) -> Shifts:
-        """What synapses learn from: "shift" or "mismatch"."""
+        """What synapses learn from: "shift" or "mismatch". Raises `CircuitError` for others."""
+        require_readout(readout)
         return self.shifts if readout == "shift" else self.mismatches
 
 
@@ -92,6 +106,7 @@ class _Pass:
         return tuple(scales[::-1])
 
 
+@np.errstate(all="ignore")  # what overflows on the way is not settled, and said so
 def settle_learned(
     circuit: Circuit,
     model: InverseModel,
@@ -115,10 +130,20 @@ def settle_learned(
     -------
     LearnedEquilibrium
         A sample that is not `settled` has no equilibrium that sweeps found.
+
+    Raises
+    ------
+    CircuitError
+        For a tolerance that is not positive and finite, or a batch of no samples.
     """
+    require_samples(error)
     network = circuit.network
     if tolerance is None:
         tolerance = LOOSENESS * product_rounding(epsilon(error), max(network.widths))
+    if not 0 < tolerance < float("inf"):
+        raise CircuitError(
+            f"tolerance {tolerance} is not positive and finite; use for example 1e-10"
+        )
     base, xp = forward_pass, namespace(error)
     aim = widened(error, network.widths[-1])
     free, still = xp.zeros_like(error[..., 0]), None
@@ -148,13 +173,20 @@ def _nudged(one: _Pass, error: Array, tolerance: float) -> tuple[Shifts, Shifts,
             break
         if sweep < SWEEPS - 1:  # or the residual would not be that of what is returned
             known = wanted
+    shifts = Shifts(tuple(values), scales, one.circuit.gains)
+    mismatches = shifts.with_values(tuple(known))
     if one.still is not None:
-        known = tuple(
-            m + still * ONE.over(scale).value
-            for m, still, scale in zip(known, one.still, scales, strict=True)
-        )
-    gains = one.circuit.gains
-    return Shifts(tuple(values), scales, gains), Shifts(tuple(known), scales, gains), residual
+        mismatches = _with_still(mismatches, one.still)
+    return shifts, mismatches, residual
+
+
+def _with_still(mismatches: Shifts, still: Sequence[Array]) -> Shifts:
+    """What the nudge makes of the mismatches, and those of the free phase `(..., batch, N_l)`."""
+    values, scales = list(mismatches.values), list(mismatches.scales)
+    for i, own in enumerate(still):
+        if any_true(own != 0):  # in their scale, that of the nudge, they might overflow
+            values[i], scales[i] = own + mismatches.absolute(i + 1), ONE
+    return replace(mismatches, values=tuple(values), scales=tuple(scales))
 
 
 def _up(one: _Pass, mismatches: Sequence[Array]) -> tuple[tuple[Array, ...], Lifted]:
@@ -216,7 +248,7 @@ def _message(
 
         return where_crossing(stays, simple, exact, (h, k, m))
     # from the free phase, whose units have mismatches of their own
-    ratio = below / scale
+    ratio = one.scales[layer - 2].over(one.scales[layer - 1]).value
     p = m * 0 if lifted is None else lifted[1][..., sent]
     rates = unit.value(h)
     if not gain.gradient_adjusted:
@@ -232,7 +264,7 @@ def _message(
 def _slope_difference(unit: Activation, h: Array, k: Array, scale: float) -> Array:
     """[f'(h + s k) - f'(h)] / s; its limit where s k is so small that the difference drowns."""
     xp, moved = namespace(h), scale * k
-    difference = (unit.slope(h + moved) - unit.slope(h)) / scale
+    difference = (unit.slope(h + moved) - unit.slope(h)) / max(scale, smallest_normal(h))
     if unit.piecewise_linear:
         return difference
     small = xp.abs(moved) < epsilon(h) ** 0.5  # there both are wrong by about as much
@@ -273,28 +305,28 @@ def _free_phase(
     network = circuit.network
     xp = namespace(start.rates[0])
     activity, still = start, tuple(xp.zeros_like(rates) for rates in start.rates[1:])
-    for _ in range(SWEEPS):
+    for sweep in range(SWEEPS + 1):
         wanted = _free_mismatches(circuit, model, activity, still)
         residual = xp.zeros_like(start.rates[0][..., 0])
         for new, old, rates in zip(wanted, still, activity.rates[1:], strict=True):
             residual = xp.maximum(residual, _ratio(row_norms(new - old), row_norms(rates)))
-        if bool(xp.all(residual <= tolerance)):
+        # however small mismatches are beside the rates, one sweep at least finds what they are
+        if sweep == SWEEPS or (sweep > 0 and bool(xp.all(residual <= tolerance))):
             break
         still = wanted
-        rates, drives, slopes = [start.rates[0]], [], []
-        for layer in range(1, network.depth + 1):
-            bias = xp.expand_dims(network.biases[layer - 1], axis=-2)
-            drives.append(network.push(layer, rates[-1]) + bias)
-            unit = network.activation(layer)
-            slopes.append(unit.slope(drives[-1]))
-            rates.append(unit.value(drives[-1]) + still[layer - 1])
-        activity = Activity(tuple(rates), tuple(drives), tuple(slopes))
-    else:
-        wanted = _free_mismatches(circuit, model, activity, still)
-        residual = xp.zeros_like(start.rates[0][..., 0])
-        for new, old, rates in zip(wanted, still, activity.rates[1:], strict=True):
-            residual = xp.maximum(residual, _ratio(row_norms(new - old), row_norms(rates)))
+        activity = _with_mismatches(network, start.rates[0], still)
     return activity, still, residual
+
+
+def _with_mismatches(network: Network, inputs: Array, mismatches: Sequence[Array]) -> Activity:
+    """The forward pass of rates y_l = f(h_l) + m_l."""
+    rates, drives, slopes = [inputs], [], []
+    for layer, mismatch in enumerate(mismatches, 1):
+        unit, drive = network.activation(layer), network.drive(layer, rates[-1])
+        drives.append(drive)
+        slopes.append(unit.slope(drive))
+        rates.append(unit.value(drive) + mismatch)
+    return Activity(tuple(rates), tuple(drives), tuple(slopes))
 
 
 def _free_mismatches(

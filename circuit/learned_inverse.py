@@ -37,13 +37,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from numbers import Integral
 
 import array_api_compat
-import numpy as np
-from scipy.linalg.blas import dgemm, sgemm
 
-from circuit.arrays import Array, is_numpy, namespace, outer_sum, rows_times, widened
+from circuit.arrays import Array, namespace, plus_outer_sum, rows_times, widened
 from circuit.counted import normals, signs
 from circuit.errors import CircuitError
 from circuit.network import Activity, Network
@@ -85,11 +83,13 @@ class Practice:
                 "example 0.5"
             )
         if not 0 <= self.noise < float("inf"):
-            raise CircuitError(f"inverse noise {self.noise:g} is negative; use for example 1")
+            raise CircuitError(
+                f"inverse noise {self.noise:g} is negative or not finite; use for example 1"
+            )
         if self.aim not in AIMS:
             raise CircuitError(f"inverse aim {self.aim!r} is unknown; choose from noisy, clean")
         for name, value in (("steps", self.steps), ("before", self.before)):
-            if value < 0 or value % 1:
+            if not isinstance(value, Integral) or value < 0:
                 raise CircuitError(f"inverse {name} {value}: give a whole number, 0 or more")
 
 
@@ -181,15 +181,7 @@ def improved(
     # drives of 0 teach nothing
     step = rate / (batch * inputs) / xp.where(square > 0, square, xp.ones_like(square))
     biases = biases + (rate / inputs) * xp.mean(error, axis=-2)
-    return _with_sum(weights, error * step, seen), biases
-
-
-def _with_sum(matrix: Array, left: Array, right: Array) -> Array:
-    """`matrix + outer_sum(left, right)`, in one pass where BLAS can."""
-    if is_numpy(matrix) and matrix.ndim == 2 and matrix.flags.c_contiguous:
-        gemm: Any = dgemm if matrix.dtype == np.float64 else sgemm
-        return gemm(1.0, right.T, left.T, trans_b=True, beta=1.0, c=matrix.T).T
-    return matrix + outer_sum(left, right)
+    return plus_outer_sum(weights, error * step, seen), biases
 
 
 def propagate_learned(

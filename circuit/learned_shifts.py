@@ -31,7 +31,7 @@ from circuit.scale import ONE
 from circuit.shifts import Shifts
 
 if TYPE_CHECKING:
-    from circuit.learning import Lesson
+    from circuit.lesson import Lesson
 
 Companions = Mapping[str, tuple[Array, ...]]
 EXACT, LEARNED = "exact", "learned"
@@ -69,6 +69,13 @@ def companions_of(network: Network, lesson: Lesson, keys: Array | None) -> Compa
     if lesson.inverse != LEARNED:
         return {KEYS: (keys,)}
     return {KEYS: (keys,), **_companions(random_model(network, keys))}
+
+
+def needed_by(lesson: Lesson, depth: int) -> tuple[str, ...]:
+    """Names of the companions without which a step of the lesson cannot be made."""
+    learned = lesson.inverse == LEARNED
+    keys = (KEYS,) if learned or lesson.rate_noise > 0 else ()
+    return (*keys, WEIGHTS, BIASES) if learned and depth > 1 else keys
 
 
 def model_of(companions: Companions) -> InverseModel:

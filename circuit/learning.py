@@ -18,160 +18,27 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from circuit import adam, decorrelation, lateral, orthogonality
-from circuit.arrays import Array, all_finite, namespace, require_finite, widened
+from circuit import adam, decorrelation, lateral, learned_shifts, orthogonality
+from circuit.arrays import Array, all_finite, namespace, require_finite, require_samples, widened
 from circuit.dynamics import Trial, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
-from circuit.feedback import PATHWAYS, output_only
-from circuit.learned_inverse import Practice
 from circuit.learned_shifts import (
-    EXACT,
     LEARNED,
     after_practice,
     circuit_shifts,
     companions_of,
     noise_of,
-    practice_of,
     read_with,
     rule_shifts,
 )
-from circuit.losses import LOSSES, VALUES, output_error
+from circuit.lesson import CIRCUIT, Lesson
+from circuit.losses import VALUES, output_error, require_targets
 from circuit.network import Activity, Network, forward
 from circuit.plasticity import layer_update
 from circuit.rules import back_propagation
 from circuit.shifts import Shifts
 from circuit.verification import Status
-
-CIRCUIT = "circuit"
-READOUTS = ("shift", "mismatch")
-INCREMENTS = ("every", "output")
-RULES = ("gait", "itp", "tp", "bp", CIRCUIT)
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What a step of learning is: plain values, the same in every step.
-
-    Attributes
-    ----------
-    rule : bp, tp, itp, gait, or circuit, which settles for every batch
-    feedback_strength : gamma (itp, gait, circuit)
-    increments : "every" layer has the feedback strength, or the "output" alone and none below
-        (paper section 9), see `strengths`
-    pathway, readout : of the circuit; itp or gait, shift or mismatch
-    loss : a name in `losses.LOSSES`
-    learning_rate, beta1, beta2, epsilon, bias_correction : see `adam.Adam`
-    orthogonality : lambda of Eq. 23
-    orthogonality_of : "rows", as printed, or "columns", as the public code effectively does
-    orthogonality_every : the gradient of Eq. 23 is taken in every k-th step, with weight k
-    inverse : "exact", or "learned" (tp, itp, gait, circuit; see `learned_inverse`)
-    inverse_rate, inverse_noise, inverse_aim, inverse_steps, inverse_before : of its `Practice`
-    correction : whether a learned inverse sends only deviations down (difference correction)
-    rate_noise : standard deviation with which each shift is read, in units of the rates
-    orthogonality_by : "regulariser", Eq. 23; lateral inhibition that teaches instead, one of
-        `inhibition.MECHANISMS`, with the same lambda; or lateral inhibition that acts, one of
-        `decorrelation.PLACES`, without lambda
-    lateral_rate : of plasticity of the lateral synapses, per step
-    lateral_during : "spontaneous" activity, or the "task", is when inhibition teaches
-    spontaneous_samples : patterns of spontaneous activity in a step
-
-    Raises
-    ------
-    CircuitError
-        For a name that is unknown or a value out of its range.
-    """
-
-    rule: str = "gait"
-    feedback_strength: float = 1e-3
-    pathway: str = "gait"
-    readout: str = "shift"
-    loss: str = "quadratic"
-    learning_rate: float = 1e-4
-    orthogonality: float = 0.0
-    orthogonality_of: str = "rows"
-    orthogonality_every: int = 1
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-    bias_correction: bool = True
-    increments: str = "every"
-    inverse: str = EXACT
-    inverse_rate: float = Practice.rate
-    inverse_noise: float = Practice.noise
-    inverse_aim: str = Practice.aim
-    inverse_steps: int = Practice.steps
-    inverse_before: int = Practice.before
-    correction: bool = True
-    rate_noise: float = 0.0
-    orthogonality_by: str = lateral.REGULARISER
-    lateral_rate: float = 0.3
-    lateral_during: str = "spontaneous"
-    spontaneous_samples: int = 64
-
-    def __post_init__(self) -> None:
-        for what, name, known in (
-            ("rule", self.rule, RULES),
-            ("pathway", self.pathway, tuple(PATHWAYS)),
-            ("read-out", self.readout, READOUTS),
-            ("loss", self.loss, tuple(LOSSES)),
-            ("increments at", self.increments, INCREMENTS),
-            ("orthogonality of", self.orthogonality_of, orthogonality.SIDES),
-            ("inverse", self.inverse, (EXACT, LEARNED)),
-        ):
-            if name not in known:
-                raise CircuitError(f"{what} {name!r} is unknown; choose from {', '.join(known)}")
-        whole = self.feedback_strength == 1 and self.rule != CIRCUIT  # no increment at all
-        if not (0 < self.feedback_strength < 1 or whole):
-            raise CircuitError(
-                f"feedback strength gamma = {self.feedback_strength:g} is outside (0, 1); "
-                "use for example 0.001"
-            )
-        if not 0 <= self.orthogonality < float("inf"):
-            raise CircuitError(
-                f"orthogonality lambda = {self.orthogonality:g} is negative or not finite; "
-                "use for example 0.1, or 0 for none"
-            )
-        if self.orthogonality_every < 1 or self.orthogonality_every % 1:
-            raise CircuitError(
-                f"orthogonality every {self.orthogonality_every} steps: give a whole number, "
-                "1 or more"
-            )
-        if not 0 <= self.rate_noise < float("inf"):
-            raise CircuitError(
-                f"rate noise {self.rate_noise:g} is negative or not finite; use for example 0.001"
-            )
-        if self.rule == "bp" and (self.inverse == LEARNED or self.rate_noise > 0):
-            raise CircuitError(
-                "back-propagation (bp) goes through no inverse and reads no shifts of rates; leave "
-                "out the learned inverse and the rate noise, or use another rule"
-            )
-        if self.inverse == EXACT and not self.correction:
-            raise CircuitError(
-                "an exact inverse has nothing to correct; leave out the correction, or use a "
-                "learned inverse"
-            )
-        practice_of(self)
-        lateral.require_possible(self)
-        self.adam()
-
-    def strengths(self, depth: int) -> float | tuple[float, ...]:
-        """Gamma of all layers, or gamma_1 .. gamma_L where the output alone has an increment.
-
-        Then a rule multiplies by 1 below. So does the circuit's mismatch, gamma_l / (1 - gamma_l),
-        with gamma_l = 1/2; its rates would not feel their input with 1.
-        """
-        if self.increments == "every":
-            return self.feedback_strength
-        if self.rule == CIRCUIT:
-            return (0.5,) * (depth - 1) + (self.feedback_strength,)
-        return output_only(self.feedback_strength, depth)
-
-    def adam(self) -> adam.Adam:
-        """The settings of Adam."""
-        return adam.Adam(
-            self.learning_rate, self.beta1, self.beta2, self.epsilon, self.bias_correction
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,6 +141,8 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
         Where the weights have become singular or are not finite, with the layer.
     """
     network, old = learner.network, learner.moments
+    needed = (*learned_shifts.needed_by(lesson, network.depth), *lateral.needed_by(lesson))
+    _require_companions(learner.companions, needed)
     if not network.has_moved:
         network = network.moved(network.weights, network.biases)
     activity = forward(network, inputs)
@@ -332,6 +201,16 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
     return learned, Step(loss, correct, settled, conditions)
 
 
+def _require_companions(companions: Mapping[str, tuple[Array, ...]], names: Sequence[str]) -> None:
+    """Raise `CircuitError` for the first of the names that is missing."""
+    missing = [name for name in names if name not in companions]
+    if missing:
+        raise CircuitError(
+            f"this learner has no {missing[0].replace('_', ' ')}, which the lesson needs; begin "
+            "with begin_learning(network, lesson)"
+        )
+
+
 def _refuse(
     weights: Sequence[Array], biases: Sequence[Array], moments: Sequence[Sequence[Array]]
 ) -> None:
@@ -368,6 +247,7 @@ def teach(
     if lesson.rule == "bp":
         return activity, back_propagation(network, activity, error), None
     beside = {} if companions is None else companions
+    _require_companions(beside, learned_shifts.needed_by(lesson, network.depth))
     noise = noise_of(network, lesson, beside, step, error)
     if lesson.rule != CIRCUIT:
         shifts = rule_shifts(network, lesson, beside, activity, error, noise)
@@ -414,9 +294,11 @@ def _of_settled(shifts: Shifts, mask: Array, fraction: Array) -> Shifts:
 def _marks(
     network: Network, lesson: Lesson, activity: Activity, targets: Array
 ) -> tuple[Array, Array]:
-    """Loss and fraction correct of a batch."""
+    """Loss and fraction correct of a batch. Raises as `require_targets` and `require_samples`."""
     xp = namespace(targets)
     outputs = activity.rates[-1][..., : network.n_outputs]
+    require_targets(targets, outputs)
+    require_samples(targets)
     loss = xp.mean(VALUES[lesson.loss](outputs, targets), axis=-1)
     same = xp.argmax(outputs, axis=-1) == xp.argmax(targets, axis=-1)
     return loss, xp.mean(xp.astype(same, targets.dtype), axis=-1)

@@ -129,11 +129,15 @@ def linearised(trial: Trial, shifts: Shifts, sample: int = 0) -> Linearised:
     Raises
     ------
     CircuitError
-        Unless the trial holds NumPy arrays of one network.
+        Unless the trial holds NumPy arrays of one network, and this sample.
     SingularWeights
     """
     if not (is_numpy(trial.error) and trial.error.ndim == 2):
         raise CircuitError("products with a Jacobian take NumPy arrays of one network")
+    if sample not in range(trial.error.shape[0]):
+        raise CircuitError(
+            f"there is no sample {sample} in a batch of {trial.error.shape[0]}; count from 0"
+        )
     trial = in_float64(trial.samples([sample]))
     circuit, network = trial.circuit, trial.network
     values = (

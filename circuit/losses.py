@@ -86,12 +86,7 @@ def output_error(
             raise CircuitError(f"loss {loss!r} is unknown; choose from {', '.join(LOSSES)}")
         loss = LOSSES[loss]
     outputs = activity.rates[-1][..., : network.n_outputs]
-    if tuple(targets.shape) != tuple(outputs.shape) or targets.dtype != outputs.dtype:
-        raise ShapeMismatch(
-            f"targets have shape {tuple(targets.shape)} and dtype {targets.dtype}; the output "
-            f"needs {tuple(outputs.shape)} of {outputs.dtype}"
-        )
-    require_finite(targets, "targets", "remove or replace such entries")
+    require_targets(targets, outputs)
     error = loss(outputs, targets)
     if tuple(error.shape) != tuple(outputs.shape) or error.dtype != outputs.dtype:
         raise ShapeMismatch(
@@ -100,6 +95,18 @@ def output_error(
         )
     require_finite(error, "the output error", "check the loss and its gradient")
     return error
+
+
+def require_targets(targets: Array, outputs: Array) -> None:
+    """Raise `ShapeMismatch` or `NotFinite` unless there is one target for each of the `outputs`
+    `(..., batch, n_outputs)`.
+    """
+    if tuple(targets.shape) != tuple(outputs.shape) or targets.dtype != outputs.dtype:
+        raise ShapeMismatch(
+            f"targets have shape {tuple(targets.shape)} and dtype {targets.dtype}; the output "
+            f"needs {tuple(outputs.shape)} of {outputs.dtype}"
+        )
+    require_finite(targets, "targets", "remove or replace such entries")
 
 
 def doubt(targets: Array, loss: str | Loss) -> Doubt:

@@ -21,7 +21,6 @@ from typing import Any
 
 import array_api_compat
 import numpy as np
-from scipy.linalg.blas import dgemm, sgemm
 from scipy.linalg.lapack import get_lapack_funcs
 
 from circuit.arrays import (
@@ -31,6 +30,7 @@ from circuit.arrays import (
     largest,
     namespace,
     outer_sum,
+    plus_outer_sum,
     product_rounding,
     row_norms,
     rows_times,
@@ -227,7 +227,8 @@ class Start:
         lengths = lengths[..., None] * lengths[..., None, :]
         eye = xp.eye(lengths.shape[-1], dtype=rates.dtype, device=array_api_compat.device(rates))
         weights = xp.linalg.inv(products / lengths + epsilon(rates) ** 0.5 * eye) / lengths
-        self._inverse = _sum_added(self._inverse, outer_sum(weights, correction), rates)
+        back = outer_sum(weights, correction)
+        self._inverse = plus_outer_sum(self._inverse, back, rates, overwrite=True)
 
     def note(self, rows: int) -> None:
         """A round was needed for some rows."""
@@ -262,14 +263,6 @@ def _inverted(weights: Array) -> Array:
     except (np.linalg.LinAlgError, RuntimeError):
         pass
     return xp.full_like(weights, float("inf"))
-
-
-def _sum_added(matrix: Array, left: Array, right: Array) -> Array:
-    """`matrix + outer_sum(left, right)`, in the memory of `matrix` where it is a NumPy one."""
-    if is_numpy(matrix) and matrix.ndim == 2:
-        gemm: Any = dgemm if matrix.dtype == np.float64 else sgemm
-        return gemm(1.0, right.T, left.T, trans_b=True, beta=1.0, c=matrix.T, overwrite_c=True).T
-    return matrix + outer_sum(left, right)
 
 
 @cache

@@ -163,6 +163,11 @@ class Network:
             rates_below = rates_below[..., :read]
         return rows_times(rates_below, self.weights[layer - 1])
 
+    def drive(self, layer: int, rates_below: Array) -> Array:
+        """`h_l` of those rates (Eq. 1), `(..., batch, N_{l-1}) -> (..., batch, N_l)`."""
+        bias = namespace(rates_below).expand_dims(self.biases[layer - 1], axis=-2)
+        return self.push(layer, rates_below) + bias
+
     def pull(self, layer: int, drives: Array) -> Array:
         """`W_l^-1` applied, `(..., batch, n) -> (..., batch, N_{l-1})`; 0 for auxiliary units.
 
@@ -238,8 +243,7 @@ def forward(network: Network, inputs: Array) -> Activity:
     require_finite(inputs, "inputs", "remove or replace such entries")
     rates, drives, slopes = [inputs], [], []
     for layer in range(1, network.depth + 1):
-        bias = xp.expand_dims(network.biases[layer - 1], axis=-2)
-        drives.append(network.push(layer, rates[-1]) + bias)
+        drives.append(network.drive(layer, rates[-1]))
         unit = network.activation(layer)
         rates.append(unit.value(drives[-1]))
         slopes.append(unit.slope(drives[-1]))

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from circuit.arrays import Array, largest, namespace, row_norms
-from circuit.errors import NotFinite
+from circuit.errors import CircuitError, NotFinite
 from circuit.scale import Scale
+
+READOUTS = ("shift", "mismatch")  # what of a settled circuit synapses learn from
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +58,12 @@ class Shifts:
         norms = row_norms(self.values[layer - 1])
         mean = float(xp.sqrt(xp.mean(norms * norms)))
         return self.scales[layer - 1].times(mean)
+
+
+def require_readout(name: str) -> None:
+    """Raise `CircuitError` unless `name` is in `READOUTS`."""
+    if name not in READOUTS:
+        raise CircuitError(f"read-out {name!r} is unknown; choose {' or '.join(READOUTS)}")
 
 
 def joined(parts: Sequence[Shifts]) -> Shifts:

@@ -16,7 +16,7 @@ import numpy as np
 from circuit.activations import activation
 from circuit.arrays import Array, namespace
 from circuit.errors import CircuitError
-from circuit.learning import Lesson
+from circuit.lesson import Lesson
 from circuit.network import Network, initialise
 from models.images import Images, one_hot
 

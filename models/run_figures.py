@@ -184,7 +184,7 @@ def _study(name: str, chosen: argparse.Namespace) -> Study:
 
 def _check(chosen: argparse.Namespace, studies: dict[str, Study]) -> None:
     """Refuse a bad device, bad data and bad parameters once, and not in every run."""
-    from circuit.learning import Lesson
+    from circuit.lesson import Lesson
     from models import images
     from models.run_training import require_device
 

@@ -144,7 +144,7 @@ def plan_of(settings: dict[str, Any], train_images: Images) -> Plan:
 
     Raises `CircuitError`.
     """
-    from circuit.learning import Lesson
+    from circuit.lesson import Lesson
     from models.material import Plan
 
     pixels = train_images.inputs.shape[1]

@@ -25,7 +25,8 @@ import numpy as np
 from analysis.learning import BY_EPOCH, BY_LAYER, measure_layers
 from circuit.arrays import Array, is_numpy, namespace, to_numpy
 from circuit.errors import CircuitError
-from circuit.learning import CIRCUIT, Learner, Moments, Step, begin_learning, fresh, learn
+from circuit.learning import Learner, Moments, Step, begin_learning, fresh, learn
+from circuit.lesson import CIRCUIT
 from circuit.losses import VALUES
 from circuit.network import Network, forward
 from models.material import (

@@ -26,7 +26,7 @@ from circuit.arrays import to_numpy
 from circuit.decorrelation import PLACES
 from circuit.lateral import REGULARISER
 from circuit.learned_shifts import LEARNED
-from circuit.learning import Lesson
+from circuit.lesson import Lesson
 from models.material import Material, Plan, batches_of_an_epoch, single
 from models.training import State
 from models.weights import save_network

@@ -306,8 +306,8 @@ MUTANTS = (
     Mutant(
         "an inverse that climbs its error",
         "circuit/learned_inverse.py",
-        "return _with_sum(weights, error * step, seen), biases",
-        "return _with_sum(weights, -error * step, seen), biases",
+        "return plus_outer_sum(weights, error * step, seen), biases",
+        "return plus_outer_sum(weights, -error * step, seen), biases",
         "tests/test_learned_inverse.py",
     ),
     Mutant(

@@ -21,7 +21,7 @@ from analysis.sweep import run
 from circuit.activations import ACTIVATIONS, activation, clipped_tanh, tanh
 from circuit.dynamics import build_circuit
 from circuit.errors import CircuitError, TargetOutOfRange
-from circuit.learning import Lesson
+from circuit.lesson import Lesson
 from circuit.losses import output_error
 from circuit.network import forward, initialise
 from circuit.rules import RULES

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from circuit.errors import CircuitError
-from circuit.learning import Lesson
+from circuit.lesson import Lesson
 from models import checkpoints
 from models.material import Plan, prepare
 from models.training import begin, train

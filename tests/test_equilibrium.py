@@ -1,5 +1,7 @@
 """The front door: every method on every problem, judged by the printed equations in mpmath."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -236,6 +238,29 @@ def test_one_sample_without_equilibrium_does_not_spoil_the_others():
     assert record.shifts.absolute(1)[1] == pytest.approx(alone.shifts.absolute(1)[0], rel=1e-9)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize("read", [8, 4])
+def test_first_weights_need_no_inverse(read, pathway, method):
+    """More inputs than units, or W_1 of rank 1. A layer of unit weights that is given W_1 x has the
+    same drives, and so the same equilibrium.
+    """
+    rng = np.random.default_rng(4)
+    first = rng.standard_normal((4, read)) if read > 4 else np.outer(rng.random(4), rng.random(4))
+    upper = initialise((4, 4, 4), rng, activation="asinh")
+    weights, inputs = (first, *upper.weights), rng.random((3, read))
+    network = Network(weights, (np.zeros(4), *upper.biases), (upper.activations[0],) * 3, read, 4)
+    plain = replace(network, weights=(np.eye(4), *upper.weights), n_inputs=4)
+    targets, records = rng.random((3, 4)), []
+    for one, given in ((network, inputs), (plain, inputs @ first.T)):
+        trial = begin(build_circuit(one, pathway, 0.1), given, targets)
+        records.append(settle(trial, method))
+        assert max(records[-1].error_bounds) < 1e-7
+    for layer in (1, 2, 3):
+        one, other = (record.shifts.absolute(layer) for record in records)
+        np.testing.assert_allclose(one, other, atol=1e-8 * np.abs(other).max())
+
+
 # --- statuses ---
 
 
@@ -317,6 +342,13 @@ def test_unknown_method_and_wrong_arrays():
         settle(trial, "euler")
     with pytest.raises(CircuitError, match="max_steps 0"):
         settle(trial, max_steps=0)
+    for tolerance in (0.0, -1.0, np.nan, np.inf):
+        with pytest.raises(CircuitError, match="is not positive and finite"):
+            settle(trial, tolerance=tolerance)
+    nobody = begin(trial.circuit, trial.activity.rates[0][:0], trial.target[:0, :2])
+    for method in METHODS:
+        with pytest.raises(CircuitError, match="holds no samples"):
+            settle(nobody, method)
     converted = _converted(trial, strict.asarray)
     with pytest.raises(CircuitError, match="newton needs NumPy"):
         settle(converted, "newton")

@@ -15,7 +15,8 @@ from analysis.learning import BY_EPOCH, BY_LAYER
 from circuit.decorrelation import PLACES
 from circuit.errors import CircuitError
 from circuit.inhibition import MECHANISMS, spontaneous
-from circuit.learning import Lesson, begin_learning, learn
+from circuit.learning import begin_learning, learn
+from circuit.lesson import Lesson
 from circuit.network import forward, initialise
 from circuit.spontaneous import Spontaneous
 from models import checkpoints, run_open_questions
@@ -208,11 +209,42 @@ def test_what_cannot_be_is_refused_in_one_line():
         assert "\n" not in str(caught.value)
 
 
-def test_a_learner_without_lateral_synapses_says_how_to_begin(rng):
-    lesson = lesson_for("whitening")
-    learner = begin_learning(initialise((4, 4), rng, n_outputs=3))
-    with pytest.raises(CircuitError, match=r"begin_learning\(network, lesson\)"):
-        learn(learner, lesson, rng.random((5, 4)), np.eye(3)[[0, 1, 2, 0, 1]])
+@pytest.mark.parametrize(
+    ("lesson", "missing"),
+    [
+        (lesson_for("whitening"), "lateral"),
+        (lesson_for("populations"), "to inhibitory"),
+        (Lesson(orthogonality_by="decorrelated_inputs"), "synapses"),
+        (Lesson(inverse="learned"), "noise keys"),
+        (Lesson(rate_noise=0.1), "noise keys"),
+    ],
+)
+def test_a_learner_without_companions_says_how_to_begin(lesson, missing, rng):
+    network = initialise((4, 4, 4), rng, n_outputs=3)
+    inputs, targets = rng.random((5, 4)), np.eye(3)[[0, 1, 2, 0, 1]]
+    words = rf"this learner has no {missing}, .* begin_learning\(network, lesson\)"
+    with pytest.raises(CircuitError, match=words):
+        learn(begin_learning(network), lesson, inputs, targets)
+    learn(begin_learning(network, lesson, np.array(1)), lesson, inputs, targets)
+
+
+@pytest.mark.parametrize(
+    "lesson", [lesson_for("whitening"), Lesson(inverse="learned"), Lesson(rate_noise=0.1)]
+)
+def test_keys_that_do_not_fit_are_refused(lesson, rng):
+    network = initialise((4, 4, 4), rng, n_outputs=3)
+    for keys, words in (
+        (np.array([1, 2]), r"keys have shape \(2,\); give one for each network, \(\)"),
+        (np.array(-1), "keys -1: give whole numbers, 0 or more"),
+        (np.array(1.5), "keys 1.5: give whole numbers"),
+    ):
+        with pytest.raises(CircuitError, match=words):
+            learn(
+                begin_learning(network, lesson, keys),
+                lesson,
+                rng.random((5, 4)),
+                np.eye(3)[[0, 1, 2, 0, 1]],
+            )
 
 
 def test_the_command_trains_with_inhibition_and_the_circuit(tmp_path, capsys):

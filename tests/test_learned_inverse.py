@@ -28,9 +28,11 @@ from circuit.learned_inverse import (
     propagate_learned,
     random_model,
     reading_noise,
+    reconstruction_error,
 )
 from circuit.learned_shifts import model_of
-from circuit.learning import Lesson, begin_learning, learn
+from circuit.learning import begin_learning, learn
+from circuit.lesson import Lesson
 from circuit.network import Network, forward, initialise, orthogonal
 from circuit.plasticity import updates
 from circuit.rules import RULES
@@ -407,6 +409,35 @@ def test_weak_feedback_against_newton_in_shift_coordinates(pathway, corrected, s
         assert np.abs(one - two).max() <= 1e-8 * np.abs(two).max()
 
 
+@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize("corrected", [True, False])
+@pytest.mark.parametrize("activation", ["leaky_relu", "asinh"])
+def test_feedback_beyond_the_range_of_floats_against_the_rule(activation, corrected, pathway):
+    """At gamma = 1e-120 layer 1 has a shift of 1e-360. To first order in gamma the nudge makes the
+    mismatches of the corrected rule; the plain circuit has those of its free phase beside them,
+    gamma (g^(y) - y).
+    """
+    network, inputs, targets = _task(FREE, activation)
+    model, circuit = _halfway(network, inputs), build_circuit(network, pathway, 1e-120)
+    trial = begin(circuit, inputs, targets)
+    error = trial.error[:, :4]
+    rule = propagate_learned(pathway, network, model, trial.activity, error, 1e-120)
+    found = settle_learned(circuit, model, trial.activity, error, corrected=corrected)
+    assert found.settled.all()
+    for layer in (1, 2, 3):
+        n, mismatch = network.n_projecting(layer), found.mismatches
+        if layer == 3 or corrected:
+            wanted = rule.per_gain(layer)[:, :n]
+            np.testing.assert_allclose(mismatch.per_gain(layer)[:, :n], wanted, rtol=1e-9)
+        else:
+            wanted = 1e-120 * reconstruction_error(network, model, trial.activity, layer + 1)
+            np.testing.assert_allclose(mismatch.absolute(layer)[:, :n], wanted, rtol=1e-9)
+    if pathway == "gait":  # there a shift is the mismatch, and of lower order what it drives
+        own, wanted = found.shifts.per_gain(1), rule.per_gain(1)
+        reference = np.abs(wanted).max()
+        np.testing.assert_allclose(own, wanted, atol=1e-9 * reference)
+
+
 def test_transposed_weights_carry_back_propagation_through_any_widths():
     """m_l = r W^T A m_{l+1} (docs/imperfect_pathway.md); the ITP pathway's do not."""
     network, inputs, targets = _task(FREE, batch=12)
@@ -433,9 +464,24 @@ def test_what_does_not_settle_says_so():
     wild = replace(model, weights=tuple(1e6 * matrix for matrix in model.weights))
     circuit = build_circuit(network, "gait", 0.5)
     trial = begin(circuit, inputs, targets)
-    with np.errstate(all="ignore"):
-        found = settle_learned(circuit, wild, trial.activity, trial.error[:, :4])
+    found = settle_learned(circuit, wild, trial.activity, trial.error[:, :4])
     assert not found.settled.any()
+
+
+def test_what_cannot_be_asked_of_the_circuit_is_refused():
+    network, inputs, targets = _task(EQUAL)
+    circuit = build_circuit(network, "gait", 0.5)
+    trial, model = begin(circuit, inputs, targets), exact_model(network)
+    error = trial.error[:, :4]
+    found = settle_learned(circuit, model, trial.activity, error)
+    with pytest.raises(CircuitError, match="read-out 'nudge' is unknown; choose shift or mismatch"):
+        found.read_out("nudge")
+    for tolerance in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(CircuitError, match="is not positive and finite"):
+            settle_learned(circuit, model, trial.activity, error, tolerance=tolerance)
+    nobody = begin(circuit, inputs[:0], targets[:0])
+    with pytest.raises(CircuitError, match="holds no samples"):
+        settle_learned(circuit, model, nobody.activity, nobody.error)
 
 
 # --- alignment, and the paper's expectation ---
@@ -494,6 +540,17 @@ def test_a_stack_learns_as_its_networks_alone(rule, correction):
         models = model_of(together.companions), model_of(one.companions)
         for a, b in zip(models[0].weights, models[1].weights, strict=True):
             np.testing.assert_allclose(a[i], b, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("rule", ["gait", "circuit"])
+@pytest.mark.parametrize("correction", [True, False])
+def test_one_layer_has_nothing_to_invert(rule, correction):
+    """Without a layer below the output every rule is the delta rule, whatever the inverse."""
+    network, inputs, targets = _task(((6, 4), False))
+    lesson = Lesson(rule, inverse="learned", correction=correction)
+    found, _ = learn(begin_learning(network, lesson, KEY), lesson, inputs, targets)
+    delta, _ = learn(begin_learning(network), Lesson("bp"), inputs, targets)
+    np.testing.assert_allclose(found.network.weights[0], delta.network.weights[0], rtol=1e-12)
 
 
 def test_the_inverse_learns_alone_beforehand_and_then_beside():

@@ -5,9 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from circuit.learning import CIRCUIT, READOUTS, Lesson, begin_learning, fresh, learn
+from circuit.errors import CircuitError
+from circuit.learning import begin_learning, fresh, learn
+from circuit.lesson import CIRCUIT, Lesson
+from circuit.losses import LOSSES
 from circuit.network import initialise
 from circuit.rules import RULES
+from circuit.shifts import READOUTS
 
 EVERY_RULE = [(rule, "shift") for rule in (*RULES, CIRCUIT)] + [(CIRCUIT, "mismatch")]
 
@@ -103,6 +107,43 @@ def test_auxiliary_rows_do_not_learn_from_the_task(rule, readout):
             assert np.all(rows[:projecting])
             assert np.all(rows[projecting:]) if strength else not np.any(rows[projecting:])
             assert np.array_equal(after[1][projecting:], before[1][projecting:])
+
+
+@pytest.mark.parametrize("lesson", [Lesson(), Lesson(inverse="learned", inverse_before=1)])
+@pytest.mark.parametrize("loss", list(LOSSES))
+def test_targets_that_do_not_fit_are_refused_before_they_are_looked_at(lesson, loss):
+    """Also in a step in which the network does not learn yet."""
+    network, inputs, targets, _ = _task()
+    learner = begin_learning(network, lesson, np.array(1))
+    lesson = replace(lesson, loss=loss)
+    for bad, words in (
+        (targets[:, :3], r"targets have shape \(10, 3\)"),
+        (targets.argmax(axis=1), r"targets have shape \(10,\) and dtype int64"),
+        (targets * np.nan, "targets holds nan"),
+    ):
+        with pytest.raises(CircuitError, match=words):
+            learn(learner, lesson, inputs, bad)
+
+
+@pytest.mark.parametrize(
+    "name", ["orthogonality_every", "spontaneous_samples", "inverse_steps", "inverse_before"]
+)
+@pytest.mark.parametrize("value", [-1, 1.5, 2.0, np.nan, np.inf])
+def test_counts_are_whole_numbers(name, value):
+    """2.0 too is refused where it is given, and not where something is first counted with it."""
+    with pytest.raises(CircuitError, match=rf"{value}.* give a whole number"):
+        Lesson(**{name: value})
+    assert getattr(Lesson(**{name: np.int64(2)}), name) == 2
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 3)])
+@pytest.mark.parametrize("rule", [*RULES, CIRCUIT])
+def test_a_batch_without_samples_is_refused(rule, shape):
+    """A mean over nothing is not a number; of one network and of a stack, also of no networks."""
+    network, inputs, targets, _ = _task()
+    inputs, targets = (np.zeros((*shape, array.shape[-1])) for array in (inputs, targets))
+    with pytest.raises(CircuitError, match="holds no samples"):
+        learn(begin_learning(network), Lesson(rule), inputs, targets)
 
 
 def test_what_a_checkpoint_holds_is_all_that_counts():

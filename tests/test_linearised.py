@@ -116,3 +116,11 @@ def test_a_stack_of_networks_is_refused():
     trial = begin(build_circuit(stack, "itp", 0.1), rng.random((2, 1, 4)), rng.random((2, 1, 4)))
     with pytest.raises(CircuitError, match="one network"):
         linearised(trial, trial.at_rest())
+
+
+@pytest.mark.parametrize("sample", [-1, 2, 7])
+def test_a_sample_that_is_not_there_is_refused(sample):
+    """Also one counted from the end."""
+    trial = make_trial(np.random.default_rng(4), "gait", "asinh", 0.1)
+    with pytest.raises(CircuitError, match=f"no sample {sample} in a batch of 2"):
+        linearised(trial, trial.at_rest(), sample)

@@ -31,7 +31,8 @@ from analysis.top_down_theory import (
 )
 from circuit.errors import CircuitError
 from circuit.feedback import output_only
-from circuit.learning import Lesson, begin_learning, learn
+from circuit.learning import begin_learning, learn
+from circuit.lesson import Lesson
 from circuit.losses import output_error
 from circuit.network import forward, initialise
 from circuit.plasticity import local_update, updates

@@ -10,7 +10,7 @@ import pytest
 
 from analysis import learning as measures
 from circuit.errors import CircuitError
-from circuit.learning import Lesson
+from circuit.lesson import Lesson
 from circuit.network import initialise
 from models import images
 from models.images import Images, one_hot

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import training
 from benchmarks.training import CONTESTANTS, OWN, PYTORCH, QUICK, STACKED
-from circuit.learning import Lesson
+from circuit.lesson import Lesson
 
 
 def test_command_prints_and_saves_a_row_for_every_contestant(tmp_path, capsys, monkeypatch):

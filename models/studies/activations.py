@@ -27,7 +27,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.cells import Cell, Study
-from circuit.learning import Lesson
+from circuit.lesson import Lesson
 from models.material import Plan
 from models.studies.training import IMAGE_SETS, fixed_width, outcome, pixels_of
 

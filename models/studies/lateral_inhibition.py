@@ -25,7 +25,7 @@ from analysis.inhibition import PULLS, expected_cosines, sampled_cosine, second_
 from circuit.errors import CircuitError
 from circuit.inhibition import PHASES, SPONTANEOUS, TASK
 from circuit.lateral import REGULARISER
-from circuit.learning import Lesson
+from circuit.lesson import Lesson
 from circuit.network import forward
 from models.material import Plan
 from models.studies.settings import setting

@@ -23,7 +23,7 @@ import xarray as xr
 from analysis.cells import Cell, Study
 from analysis.learned_inverse import cosines, stages
 from circuit.learned_inverse import Practice
-from circuit.learning import CIRCUIT, Lesson
+from circuit.lesson import CIRCUIT, Lesson
 from models import images
 from models.images import Images
 from models.material import Plan, prepare

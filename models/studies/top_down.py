@@ -22,7 +22,7 @@ import xarray as xr
 from analysis.cells import Cell, Study
 from analysis.top_down import find_rest, strong_circuit
 from analysis.top_down_measures import MEASURES, READOUTS, RULE_NAMES, cosines, measures
-from circuit.learning import Lesson
+from circuit.lesson import Lesson
 from models import presets
 from models.material import Plan
 from models.studies.settings import setting

@@ -26,7 +26,7 @@ import xarray as xr
 from analysis.cells import Cell, Study
 from analysis.learning import BY_EPOCH, BY_LAYER, labelled
 from circuit.errors import CircuitError
-from circuit.learning import Lesson
+from circuit.lesson import Lesson
 from models import images, presets
 from models.images import Images
 from models.material import Plan, prepare
