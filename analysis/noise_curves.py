@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.noise import best_strength, fitted_exponent
+from analysis.selection import cells_with
 
 SIGMA = 0.01  # standard deviation of an isolated unit, in the units of the rates
 WEAK = 0.03  # strengths below are taken for the limit of weak feedback
@@ -111,11 +112,8 @@ def select(data: xr.Dataset, **wanted: Any) -> xr.Dataset:
     Of the noise in Brian2, unless another is wanted, the one that most cells have: others are there
     only to find where the linear theory breaks.
     """
-    chosen = data["init"].values == "orthogonal"
-    for name, value in ({"noise": usual_noise(data)} | wanted).items():
-        chosen &= data[name].values == value
-    cells = np.flatnonzero(chosen)
-    return data.isel(cell=cells[np.argsort(data["gamma"].values[cells], kind="stable")])
+    chosen = cells_with(data, **({"init": "orthogonal", "noise": usual_noise(data)} | wanted))
+    return chosen.isel(cell=np.argsort(chosen["gamma"].values, kind="stable"))
 
 
 def usual_noise(data: xr.Dataset) -> float:

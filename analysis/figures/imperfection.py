@@ -25,6 +25,7 @@ from analysis.figures.canvas import (
     styled,
 )
 from analysis.intervals import over_repetitions
+from analysis.selection import cells_with, values_of
 
 STYLES = {"corrected": "-", "plain": "--"}
 KINDS = {"noisy": "noisy inverse", "stale": "stale inverse", "transposed": "transpose $W^T$"}
@@ -47,17 +48,17 @@ def alignment(data: xr.Dataset) -> Figure:
     data = data.isel(
         cell=(data["pathway"].values == "gait") & (data["depth"].values == _depth(data))
     )
-    kinds, gammas = _values(data, "kind"), np.unique(data["gamma"].values)
+    kinds, gammas = values_of(data, "kind"), np.unique(data["gamma"].values)
     rows = [("orthogonal", "bp"), ("gaussian", "pathway")]
-    rows = [row for row in rows if row[0] in _values(data, "init")]
+    rows = [row for row in rows if row[0] in values_of(data, "init")]
     figure, grid = panels(len(rows), len(kinds), figsize=(9.0, 2.5 * len(rows) + 1.1), sharey=True)
     for (init, rule), line in zip(rows, grid, strict=True):
         for kind, axes in zip(kinds, line, strict=True):
-            part = _cells(data, init=init, kind=kind)
+            part = cells_with(data, init=init, kind=kind)
             drawn = init == "gaussian" and kind == "transposed"
-            for circuit in _values(part, "circuit"):
+            for circuit in values_of(part, "circuit"):
                 for colour, gamma in zip(shades(len(gammas)), gammas, strict=True):
-                    one = _cells(part, circuit=circuit, gamma=gamma)
+                    one = cells_with(part, circuit=circuit, gamma=gamma)
                     value = one["cosine"].sel(layer=1)
                     if drawn:
                         _as_drawn(axes, value, circuit, colour)
@@ -75,7 +76,7 @@ def alignment(data: xr.Dataset) -> Figure:
     entries = [
         (f"$\\gamma$ = {g:g}", c, "-") for g, c in zip(gammas, shades(len(gammas)), strict=True)
     ]
-    entries += [(circuit, "black", STYLES[circuit]) for circuit in _values(data, "circuit")]
+    entries += [(circuit, "black", STYLES[circuit]) for circuit in values_of(data, "circuit")]
     _legend(grid[0][-1], entries)
     headline(
         figure,
@@ -93,19 +94,19 @@ def stability(data: xr.Dataset) -> Figure:
     Wants `abscissa_median`, `stable` (cell, size). Means over seeds with 95 % t intervals.
     """
     data = data.isel(cell=data["depth"].values == _depth(data))
-    kinds, gammas = _values(data, "kind"), np.unique(data["gamma"].values)
+    kinds, gammas = values_of(data, "kind"), np.unique(data["gamma"].values)
     weak, strong = gammas[len(gammas) // 2], gammas[-1]
     rows = [("orthogonal", "abscissa_median"), ("gaussian", "stable")]
-    rows = [row for row in rows if row[0] in _values(data, "init")]
+    rows = [row for row in rows if row[0] in values_of(data, "init")]
     figure, grid = panels(len(rows), len(kinds), figsize=(9.0, 2.5 * len(rows) + 1.1), sharey="row")
     for (init, name), line in zip(rows, grid, strict=True):
         for kind, axes in zip(kinds, line, strict=True):
-            part = _cells(data, init=init, kind=kind)
+            part = cells_with(data, init=init, kind=kind)
             drawn = init == "gaussian" and kind == "transposed"
-            for pathway in _values(part, "pathway"):
-                for circuit in _values(part, "circuit"):
+            for pathway in values_of(part, "pathway"):
+                for circuit in values_of(part, "circuit"):
                     for gamma in dict.fromkeys((weak, strong)):
-                        one = _cells(part, pathway=pathway, circuit=circuit, gamma=gamma)
+                        one = cells_with(part, pathway=pathway, circuit=circuit, gamma=gamma)
                         style: Any = {
                             "color": COLOURS[pathway],
                             "marker": MARKERS[pathway],
@@ -138,8 +139,8 @@ def stability(data: xr.Dataset) -> Figure:
                 else "spectral abscissa (1/$\\tau$)"
             )
         )
-    entries = [(pathway.upper(), COLOURS[pathway], "-") for pathway in _values(data, "pathway")]
-    entries += [(circuit, "black", STYLES[circuit]) for circuit in _values(data, "circuit")]
+    entries = [(pathway.upper(), COLOURS[pathway], "-") for pathway in values_of(data, "pathway")]
+    entries += [(circuit, "black", STYLES[circuit]) for circuit in values_of(data, "circuit")]
     _legend(grid[0][-1], entries)
     for gamma in dict.fromkeys((weak, strong)):
         grid[0][-1].plot(
@@ -169,18 +170,6 @@ def _depth(data: xr.Dataset) -> int:
     """The depth that is shown, of those of the study the middle one."""
     depths = np.unique(data["depth"].values)
     return int(depths[len(depths) // 2])
-
-
-def _values(data: xr.Dataset, name: str) -> list[str]:
-    """The words of a coordinate, in the order in which they come."""
-    return list(dict.fromkeys(map(str, data[name].values)))
-
-
-def _cells(data: xr.Dataset, **wanted: Any) -> xr.Dataset:
-    keep = np.ones(data.sizes["cell"], dtype=bool)
-    for name, value in wanted.items():
-        keep &= data[name].values == value
-    return data.isel(cell=keep)
 
 
 def _against_size(

@@ -22,6 +22,7 @@ from analysis.figures.canvas import (
     styled,
 )
 from analysis.intervals import over_repetitions
+from analysis.selection import cells_with
 
 PANELS = (
     ("gait", "yes", "GAIT-prop, with correction"),
@@ -42,7 +43,7 @@ def alignment(data: xr.Dataset) -> Figure:
     Wants `cosine` (cell, practice, strength, sigma, layer), `model_error` (cell, practice, layer)
     of part "alignment". Means over seeds with 95 % Student t intervals.
     """
-    data = cells(data, part="alignment")
+    data = cells_with(data, part="alignment")
     practice = data["practice"].values
     learnt = practice[np.isfinite(practice)]
     sigmas = data["sigma"].values
@@ -50,7 +51,7 @@ def alignment(data: xr.Dataset) -> Figure:
     shown = [panel for panel in PANELS if panel[0] in ways]
     figure, grid = panels(2, len(shown), figsize=(9.0, 5.6), sharey=True, sharex=True)
     for column, (way, correction, title) in enumerate(shown):
-        part = cells(data, way=way, correction=correction)["cosine"].sel(layer=1)
+        part = cells_with(data, way=way, correction=correction)["cosine"].sel(layer=1)
         for colour, steps in zip(shades(len(learnt)), learnt, strict=True):
             _curve(grid[0, column], part.sel(practice=steps, sigma=0.0), color=colour)
         _curve(grid[0, column], part.sel(practice=np.inf, sigma=0.0), color="black", ls="--")
@@ -91,17 +92,19 @@ def accuracy(data: xr.Dataset) -> Figure:
 
     Wants `accuracy` (cell) of part "training". Means over seeds with 95 % Student t intervals.
     """
-    data = cells(data, part="training", shape="equal")
-    noises = np.unique(cells(data, way="gait")["noise"].values)
-    base = 100 * cells(data, way="bp")["accuracy"].values
+    data = cells_with(data, part="training", shape="equal")
+    noises = np.unique(cells_with(data, way="gait")["noise"].values)
+    base = 100 * cells_with(data, way="bp")["accuracy"].values
     figure, grid = panels(1, len(noises), figsize=(9.0, 3.4), sharey=True, sharex=True)
     for axes, noise in zip(grid[0], noises, strict=True):
         for (inverse, correction), (label, colour, marker) in KINDS.items():
-            one = cells(
+            one = cells_with(
                 data, way="gait", inverse=inverse, correction=correction, noise=noise, steps=1
             )
             gammas = np.unique(one["gamma"].values)
-            values = np.stack([100 * cells(one, gamma=g)["accuracy"].values for g in gammas], 1)
+            values = np.stack(
+                [100 * cells_with(one, gamma=g)["accuracy"].values for g in gammas], 1
+            )
             mean, half = over_repetitions(values)
             axes.errorbar(
                 gammas,
@@ -131,14 +134,6 @@ LEARNED_INVERSE: Drawings = {
     "learned_inverse_alignment": (("cosine", "model_error"), alignment),
     "learned_inverse_accuracy": (("accuracy",), accuracy),
 }
-
-
-def cells(data: xr.Dataset, **wanted: Any) -> xr.Dataset:
-    """The cells with these parameters."""
-    keep = np.ones(data.sizes["cell"], dtype=bool)
-    for name, value in wanted.items():
-        keep &= data[name].values == value
-    return data.isel(cell=keep)
 
 
 def _curve(axes: Axes, values: xr.DataArray, **style: Any) -> None:

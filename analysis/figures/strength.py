@@ -25,6 +25,7 @@ from analysis.figures.canvas import (
     styled,
 )
 from analysis.intervals import over_repetitions
+from analysis.selection import cells_with, values_of
 
 # pathway and read-out -> how its lines look
 SIGNALS: dict[tuple[str, str], dict[str, Any]] = {
@@ -55,12 +56,12 @@ def alignment(data: xr.Dataset) -> Figure:
     Wants `cosine` (cell, readout, rule, layer).
     """
     data = _shown(data)
-    inits, depths = _values(data, "init"), _values(data, "depth")
+    inits, depths = values_of(data, "init"), values_of(data, "depth")
     figure, grid = _grid(inits, depths)
     for row, init in enumerate(inits):
         for column, depth in enumerate(depths):
             axes: Axes = grid[row][column]
-            part = _cells(data, init=init, depth=depth, activation=_first_units(data))
+            part = cells_with(data, init=init, depth=depth, activation=_first_units(data))
             cosine = part["cosine"].sel(rule="bp", layer=1)  # of the layer furthest from the target
             for (pathway, readout), style in SIGNALS.items():
                 _line(axes, part, cosine.sel(readout=readout).values, style, pathway=pathway)
@@ -86,17 +87,17 @@ def error(data: xr.Dataset) -> Figure:
     crossed makes an error of rounding one of a hundredth, and a mean of these says nothing.
     """
     data = _shown(data)
-    inits, depths = _values(data, "init"), _values(data, "depth")
+    inits, depths = values_of(data, "init"), values_of(data, "depth")
     figure, grid = _grid(inits, depths)
     for row, init in enumerate(inits):
         for column, depth in enumerate(depths):
             axes: Axes = grid[row][column]
-            part = _cells(data, init=init, depth=depth, activation=_first_units(data))
+            part = cells_with(data, init=init, depth=depth, activation=_first_units(data))
             for (pathway, readout), style in SIGNALS.items():
                 found = part["relative_error"].sel(readout=readout, rule=pathway).values
                 worst = np.where(np.isnan(found).all(axis=1), np.nan, _largest(found))
                 look = style | {"ms": 2.5, "lw": 0.9}
-                for seed in _values(part, "seed"):
+                for seed in values_of(part, "seed"):
                     one = part["seed"].values == seed
                     _line(axes, part.isel(cell=one), worst[one], look, pathway=pathway)
             gammas = np.unique(data["gamma"].values)
@@ -124,16 +125,16 @@ def gain(data: xr.Dataset) -> Figure:
     Wants `gain_ratio` (cell, layer).
     """
     data = _shown(data)
-    depths, pathways = _values(data, "depth"), ["itp", "gait"]
+    depths, pathways = values_of(data, "depth"), ["itp", "gait"]
     figure, grid = _grid(pathways, depths)
     for row, pathway in enumerate(pathways):
         for column, depth in enumerate(depths):
             axes: Axes = grid[row][column]
-            for init in _values(data, "init"):
+            for init in values_of(data, "init"):
                 for units, style in zip(
-                    _values(data, "activation"), ("-", "--", ":", "-."), strict=False
+                    values_of(data, "activation"), ("-", "--", ":", "-."), strict=False
                 ):
-                    part = _cells(data, init=init, depth=depth, activation=units)
+                    part = cells_with(data, init=init, depth=depth, activation=units)
                     look = {
                         "color": COLOURS["gait" if init == "orthogonal" else "itp"],
                         "marker": "o" if init == "orthogonal" else "s",
@@ -163,7 +164,7 @@ def equilibria(data: xr.Dataset) -> Figure:
     Wants `settled_fraction` (cell) and `crossed_fraction` (cell, layer).
     """
     data = _shown(data)
-    inits, depths = _values(data, "init"), _values(data, "depth")
+    inits, depths = values_of(data, "init"), values_of(data, "depth")
     figure, grid = panels(
         len(inits) + 1,
         len(depths),
@@ -176,9 +177,9 @@ def equilibria(data: xr.Dataset) -> Figure:
             axes: Axes = grid[row][column]
             for pathway in ("itp", "gait"):
                 for units, style in zip(
-                    _values(data, "activation"), ("-", "--", ":", "-."), strict=False
+                    values_of(data, "activation"), ("-", "--", ":", "-."), strict=False
                 ):
-                    part = _cells(data, init=init, depth=depth, activation=units)
+                    part = cells_with(data, init=init, depth=depth, activation=units)
                     look = _look(pathway, f"{pathway.upper()}, {UNITS.get(str(units), str(units))}")
                     look |= {"ls": style}
                     _line(axes, part, part["settled_fraction"].values, look, pathway=pathway)
@@ -188,7 +189,7 @@ def equilibria(data: xr.Dataset) -> Figure:
         axes = grid[-1][column]
         for pathway in ("itp", "gait"):
             for init, style in zip(inits, ("-", "--", ":"), strict=False):
-                part = _cells(data, init=init, depth=depth, activation="leaky_relu")
+                part = cells_with(data, init=init, depth=depth, activation="leaky_relu")
                 crossed = part["crossed_fraction"].values
                 empty = np.isnan(crossed).all(axis=1)
                 crossed = np.where(empty, np.nan, np.nansum(crossed, axis=1) / (float(depth) + 1))
@@ -224,7 +225,7 @@ def time_and_stability(data: xr.Dataset) -> Figure:
     Wants `settling_time` (cell, layer), `transient_growth` and `euler_step` (cell).
     """
     data = _measured(data)
-    inits, depths = _values(data, "init"), _values(data, "depth")
+    inits, depths = values_of(data, "init"), values_of(data, "depth")
     rows = ("settling_time", "transient_growth", "euler_step")
     words = (
         "settling time\nof layer 1 ($\\tau$)",
@@ -237,8 +238,8 @@ def time_and_stability(data: xr.Dataset) -> Figure:
             axes: Axes = grid[row][column]
             for pathway in ("itp", "gait"):
                 for init, style in zip(inits, ("-", "--", ":"), strict=False):
-                    part = _cells(data, init=init, depth=depth, activation=_first_units(data))
-                    part = _cells(part, width=part["width"].values.max())
+                    part = cells_with(data, init=init, depth=depth, activation=_first_units(data))
+                    part = cells_with(part, width=part["width"].values.max())
                     values = part[name].sel(layer=1) if row == 0 else part[name]
                     look = _look(pathway, f"{pathway.upper()}, {init}") | {"ls": style}
                     _line(axes, part, values.values, look, pathway=pathway, logarithm=row < 2)
@@ -271,19 +272,6 @@ STRENGTH: Drawings = {
 }
 
 
-def _values(data: xr.Dataset, name: str) -> list[Any]:
-    """The different values of a parameter, in the order in which they first come."""
-    return list(dict.fromkeys(data[name].values.tolist()))
-
-
-def _cells(data: xr.Dataset, **wanted: Any) -> xr.Dataset:
-    """The cells with these parameters."""
-    mask = np.ones(data.sizes["cell"], dtype=bool)
-    for name, value in wanted.items():
-        mask &= data[name].values == value
-    return data.isel(cell=mask)
-
-
 def _shown(data: xr.Dataset) -> xr.Dataset:
     """Networks of the largest width, and the trained one whatever its width."""
     wide = data["width"].values == data["width"].values[data["init"].values != "trained"].max()
@@ -294,7 +282,7 @@ def _measured(data: xr.Dataset) -> xr.Dataset:
     """The largest width of each depth at which stability was measured at all."""
     keep = np.zeros(data.sizes["cell"], dtype=bool)
     measured = data["stability"].values == "measured"
-    for depth in _values(data, "depth"):
+    for depth in values_of(data, "depth"):
         here = data["depth"].values == depth
         if np.any(here & measured):
             keep |= here & (data["width"].values == data["width"].values[here & measured].max())
@@ -303,13 +291,13 @@ def _measured(data: xr.Dataset) -> xr.Dataset:
 
 def _first_units(data: xr.Dataset) -> str:
     """The activation function that is shown where there is room for one."""
-    units = _values(data, "activation")
+    units = values_of(data, "activation")
     return "leaky_relu" if "leaky_relu" in units else str(units[0])
 
 
 def _words(data: xr.Dataset) -> str:
     """Which networks are shown."""
-    widths = sorted(set(_values(data, "width")))
+    widths = sorted(set(values_of(data, "width")))
     units = _first_units(data)
     return f"{UNITS.get(units, units)}, {' or '.join(map(str, widths))} units a layer"
 

@@ -19,6 +19,7 @@ from analysis.figures.canvas import (
     panels,
     styled,
 )
+from analysis.selection import cells_with, values_of
 
 INKS = {"asinh": COLOURS["gait"], "tanh": COLOURS["itp"]}
 CROSSINGS = {  # what crosses the imaginary axis -> its marker and its words
@@ -39,16 +40,20 @@ def critical_strength(data: xr.Dataset) -> Figure:
     never loses stability counts as infinite.
     """
     columns = [
-        (pathway, init) for pathway in _values(data, "pathway") for init in _values(data, "init")
+        (pathway, init)
+        for pathway in values_of(data, "pathway")
+        for init in values_of(data, "init")
     ]
-    activations = _values(data, "activation")
+    activations = values_of(data, "activation")
     depths = np.unique(data["depth"].values)
     largest = float(np.nanmax(data["largest_gamma"].values))
     figure, grid = panels(1, len(columns), figsize=(9.0, 3.6), sharey=True)
     for axes, (pathway, init) in zip(grid[0], columns, strict=True):
         for offset, activation in zip((-0.16, 0.16), activations, strict=False):
             for depth in depths:
-                part = _cells(data, pathway=pathway, init=init, activation=activation, depth=depth)
+                part = cells_with(
+                    data, pathway=pathway, init=init, activation=activation, depth=depth
+                )
                 if part.sizes["cell"]:
                     _column(axes, part, float(depth) + offset, INKS[activation], largest)
         axes.axhline(largest, color=COLOURS["grey"], lw=0.8)
@@ -80,15 +85,17 @@ def example_branches(data: xr.Dataset) -> Figure:
     """
     shown = data.isel(cell=np.isfinite(data["branch_gamma"].values).any(axis=1))
     columns = [
-        (pathway, init) for pathway in _values(shown, "pathway") for init in _values(shown, "init")
+        (pathway, init)
+        for pathway in values_of(shown, "pathway")
+        for init in values_of(shown, "init")
     ]
     figure, grid = panels(2, len(columns), figsize=(9.0, 4.8), sharex=True, sharey="row")
     depth = int(shown["depth"].values[0])
     gamma, linear = (shown[name].values[0] for name in ("linear_gamma", "linear_abscissa"))
     for column, (pathway, init) in enumerate(columns):
         top, bottom = grid[0][column], grid[1][column]
-        for activation in _values(shown, "activation"):
-            part = _cells(shown, pathway=pathway, init=init, activation=activation)
+        for activation in values_of(shown, "activation"):
+            part = cells_with(shown, pathway=pathway, init=init, activation=activation)
             for cell in range(part.sizes["cell"]):
                 _branch(top, bottom, part.isel(cell=cell), INKS[activation])
         bottom.plot(gamma, linear, ":", color="black", lw=1.2)
@@ -101,7 +108,7 @@ def example_branches(data: xr.Dataset) -> Figure:
     grid[0][0].set_ylabel("shift (rate, r.m.s.)")
     grid[1][0].set_ylabel("leading eigenvalue,\nreal part (1/$\\tau$)")
     statuses = sorted(set(shown["status"].values.tolist()) & set(CROSSINGS))
-    _legend(grid[0][-1], _values(shown, "activation"), statuses, lines=True)
+    _legend(grid[0][-1], values_of(shown, "activation"), statuses, lines=True)
     headline(
         figure,
         "As feedback grows a branch folds back, or becomes unstable to oscillations\n"
@@ -115,18 +122,6 @@ STRONG: Drawings = {
     "strong_critical": (("critical_gamma",), critical_strength),
     "strong_branches": (("branch_gamma",), example_branches),
 }
-
-
-def _values(data: xr.Dataset, name: str) -> list[str]:
-    """The words of a coordinate, in the order in which they come."""
-    return list(dict.fromkeys(map(str, data[name].values)))
-
-
-def _cells(data: xr.Dataset, **wanted: str | int) -> xr.Dataset:
-    keep = np.ones(data.sizes["cell"], dtype=bool)
-    for name, value in wanted.items():
-        keep &= data[name].values == value
-    return data.isel(cell=keep)
 
 
 def _column(axes: Axes, part: xr.Dataset, x: float, ink: str, largest: float) -> None:

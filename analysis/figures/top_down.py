@@ -22,6 +22,7 @@ from analysis.figures.canvas import (
     styled,
 )
 from analysis.intervals import over_repetitions
+from analysis.selection import cells_with
 from analysis.top_down_theory import chain_abscissa, chain_gains
 
 NUDGE = 0.03  # that of the pictures, if it was measured
@@ -36,7 +37,7 @@ def circuits(data: xr.Dataset) -> Figure:
     Wants `abscissa`, `arrival` (cell, strength, nudge) of part "circuit", orthogonal weights and
     asinh units. Means over seeds with 95 % Student t intervals.
     """
-    data = _cells(data, part="circuit", init="orthogonal", activation="asinh")
+    data = cells_with(data, part="circuit", init="orthogonal", activation="asinh")
     nudge = _nudge(data)
     depths = np.unique(data["depth"].values)
     shown = depths[:: max(1, (len(depths) + 1) // 3)] if len(depths) > 3 else depths
@@ -47,7 +48,7 @@ def circuits(data: xr.Dataset) -> Figure:
             ("added", "$\\kappa$ (added to the feed-forward drive)"),
         )
     ):
-        part = _cells(data, reading=reading)
+        part = cells_with(data, reading=reading)
         strengths = _measured(part)
         for colour, depth in zip(shades(len(shown)), shown, strict=True):
             fine = np.linspace(strengths[0], strengths[-1], FINE)
@@ -56,7 +57,7 @@ def circuits(data: xr.Dataset) -> Figure:
             grid[0, column].plot(fine, [chain_abscissa(*chain) for chain in chains], **style)
             grid[1, column].plot(fine, [abs(chain_gains(*chain)[0]) for chain in chains], **style)
             for pathway in ("itp", "gait"):
-                one = _cells(part, depth=depth, pathway=pathway).sel(nudge=nudge)
+                one = cells_with(part, depth=depth, pathway=pathway).sel(nudge=nudge)
                 one = one.sel(strength=strengths)
                 for axes, name in zip(grid[:, column], ("abscissa", "arrival"), strict=True):
                     _points(axes, strengths, one[name].values, colour, MARKERS[pathway])
@@ -95,10 +96,12 @@ def directions(data: xr.Dataset) -> Figure:
     `test_accuracy` of part "learning".
     """
     figure, ((left, right),) = panels(1, 2, figsize=(9.2, 4.4), width_ratios=(1, 1))
-    part = _cells(data, part="circuit", init="orthogonal", activation="asinh", reading="replacing")
+    part = cells_with(
+        data, part="circuit", init="orthogonal", activation="asinh", reading="replacing"
+    )
     depths = np.unique(part["depth"].values)
     depth = int(depths[depths <= 4][-1])
-    part = _cells(part, depth=depth, pathway="gait")
+    part = cells_with(part, depth=depth, pathway="gait")
     strengths = _measured(part)
     for colour, nudge in zip(shades(part.sizes["nudge"]), part["nudge"].values, strict=True):
         for readout, line in (("shift", "-"), ("mismatch", "--")):
@@ -112,7 +115,7 @@ def directions(data: xr.Dataset) -> Figure:
     left.set_ylabel("cosine of the worst layer's update with BP's")
     left.set_title(f"GAIT circuit, {_layers(depth)}, orthogonal, asinh")
     left.legend(fontsize=8, loc="lower left")
-    runs = _cells(data, part="learning")
+    runs = cells_with(data, part="learning")
     names, values = [], []
     columns = [runs[name].values for name in ("rule", "increments", "gamma", "activation")]
     keys = list(zip(*columns, strict=True))
@@ -167,13 +170,6 @@ def _measured(data: xr.Dataset) -> np.ndarray:
 
 def _layers(depth: int) -> str:
     return f"{depth} hidden layer" + ("s" if depth > 1 else "")
-
-
-def _cells(data: xr.Dataset, **wanted: Any) -> xr.Dataset:
-    keep = np.ones(data.sizes["cell"], dtype=bool)
-    for name, value in wanted.items():
-        keep &= data[name].values == value
-    return data.isel(cell=keep)
 
 
 def _points(axes: Axes, x: np.ndarray, values: np.ndarray, colour: Any, marker: str) -> None:

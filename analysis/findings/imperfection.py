@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analysis.findings.tables import groups, with_interval
+from analysis.findings.tables import with_interval
 from analysis.intervals import over_repetitions
+from analysis.selection import groups
 
 
 def findings(data: xr.Dataset) -> list[str]:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analysis.findings.tables import groups, with_interval
+from analysis.findings.tables import with_interval
 from analysis.intervals import over_repetitions
+from analysis.selection import groups
 
 FIRST = 0.01  # of accuracy: a gamma whose mean is within it of the best is as good
 
