@@ -202,8 +202,6 @@ class Plastic:
                 f"read-out {self.readout} with storage {self.storage} needs a free phase; give "
                 "free_steps of 1 or more"
             )
-        if not all(np.isfinite(array).all() for array in self.feedback):
-            raise CircuitError("feedback holds what is not finite; give finite weights")
         for what, values in (
             ("rates", self.rates),
             ("delays", self.delays),
@@ -258,8 +256,13 @@ class PlasticRecord:
 
 def require_stream(plastic: Plastic, inputs: np.ndarray, targets: np.ndarray) -> None:
     """Raise `CircuitError` unless these are images (images, N_0) and targets (images, n_outputs)
-    for such a circuit.
+    for such a circuit, and it begins with finite feedback.
+
+    Feedback is looked at here, where a run begins, and not in every `Plastic`: a trainer in steps
+    makes one for each step, and of networks side by side one may have diverged.
     """
+    if not all(np.isfinite(array).all() for array in plastic.feedback):
+        raise CircuitError("feedback holds what is not finite; give finite weights")
     wanted = (plastic.network.n_inputs, plastic.network.n_outputs)
     if inputs.ndim != 2 or targets.ndim != 2 or (inputs.shape[1], targets.shape[1]) != wanted:
         raise CircuitError(

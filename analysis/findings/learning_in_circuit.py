@@ -50,6 +50,8 @@ def curves(
         asked = np.asarray((part["measured"].values > 0).any(axis=0))
         chance = part["chance"].values[:, None, None]
         values = np.where(np.isfinite(values), values, chance)
+    if not asked.any():
+        return np.zeros(0), np.zeros((0, 0))
     found = values[..., asked].reshape(-1, int(asked.sum()))
     return data["value"].values[asked], np.asarray(found)
 
