@@ -142,13 +142,13 @@ class Moved(Factorised):
         xp, batch = namespace(rates), rates.shape[-2]
         sizes = xp.maximum(row_norms(rates), size[..., None] * row_norms(solution))
         # a sample without any error has none to be measured
-        weights = 1 / xp.clip(sizes, smallest_normal(rates), None)[..., None]
+        weights = 1 / (sizes + smallest_normal(rates))[..., None]
         if batch > 2 * SUMS:
             weights = weights * _signs(batch, rates.dtype, array_api_compat.device(rates), xp)
             rates, solution = outer_sum(weights, rates), outer_sum(weights, solution)
             weights = batch**-0.5
-        norms = row_norms((rates - rows_times(solution, self.weights)) * weights)
-        return largest(xp.mean(norms * norms, axis=-1)) ** 0.5
+        left = (rates - rows_times(solution, self.weights)) * weights
+        return largest(xp.mean(xp.linalg.vecdot(left, left), axis=-1)) ** 0.5
 
     @cached_property
     def _extremes(self) -> tuple[Array, Array]:
@@ -226,7 +226,7 @@ class Start:
         lengths = xp.sqrt(xp.where(squares > 0, squares, xp.ones_like(squares)))
         lengths = lengths[..., None] * lengths[..., None, :]
         eye = xp.eye(lengths.shape[-1], dtype=rates.dtype, device=array_api_compat.device(rates))
-        weights = xp.linalg.inv(products / lengths + epsilon(rates) ** 0.5 * eye) / lengths
+        weights = _inverted(products / lengths + epsilon(rates) ** 0.5 * eye) / lengths
         back = outer_sum(weights, correction)
         self._inverse = plus_outer_sum(self._inverse, back, rates, overwrite=True)
 
