@@ -49,6 +49,18 @@ class Factorised:
         self.require_invertible()
         return xp.matrix_transpose(xp.linalg.solve(self.weights, columns))
 
+    def columns(self, like: Array) -> Array:
+        """The first columns of `W^-1`, as many as rates `(..., batch, count)` have units, as rows:
+        `(..., count, n)`.
+        """
+        return self.solve(self._units(like))
+
+    def _units(self, like: Array) -> Array:
+        """The first rows of the identity, for each network of the stack."""
+        xp, count, n = namespace(like), like.shape[-1], self.weights.shape[-1]
+        units = xp.eye(count, n, dtype=like.dtype, device=array_api_compat.device(like))
+        return xp.broadcast_to(units, (*like.shape[:-2], count, n))
+
     def solve_transposed(self, rates: Array) -> Array:
         """`W^-T` applied to every row of `rates`; of one NumPy matrix, `(batch, n)` alike."""
         solution, _ = self._getrs(*self._factors, rates.T, trans=1)

@@ -16,6 +16,7 @@ costs, W is inverted.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any
 
@@ -28,6 +29,7 @@ from circuit.arrays import (
     epsilon,
     is_numpy,
     largest,
+    minus_rows_times,
     namespace,
     outer_sum,
     plus_outer_sum,
@@ -89,17 +91,24 @@ class Moved(Factorised):
 
     def solve(self, rates: Array) -> Array:
         """`W^-1` applied to every row of `rates`, as exactly as by a fresh factorisation."""
+        return self._solved(rates, Start.apply)
+
+    pull = solve
+
+    def columns(self, like: Array) -> Array:
+        """As `Factorised.columns`; where B is known its columns are where the solve begins."""
+        return self._solved(self._units(like), Start.columns)
+
+    def _solved(self, rates: Array, begin: Begin) -> Array:
         solution = None
         if self._start is not None:
-            solution = self._refined(self._start, rates)
+            solution = self._refined(self._start, rates, begin)
         if solution is None:
             self._require_square()
             self._start = Start(self.weights)
             self.require_invertible()
-            solution = self._refined(self._start, rates)
+            solution = self._refined(self._start, rates, begin)
         return super().solve(rates) if solution is None else solution
-
-    pull = solve
 
     def quick_pull(self, rates: Array) -> Array:
         """`pull` in the precision of `rates`."""
@@ -110,13 +119,13 @@ class Moved(Factorised):
         """`W` applied to every row, in the precision of `rates`."""
         return rows_times(rates, namespace(rates).astype(self.weights, rates.dtype))
 
-    def _refined(self, start: Start, rates: Array) -> Array | None:
+    def _refined(self, start: Start, rates: Array, begin: Begin) -> Array | None:
         """The corrected solution, or None where it does not come about in a few rounds."""
         enough = usual_residual(epsilon(self.weights), self.weights.shape[-1])
-        solution, before = start.apply(rates), 1.0
+        solution, before = begin(start, rates), 1.0
         for rounds in range(MOST_ROUNDS + 1):
             if rounds:
-                correction = start.apply(rates - rows_times(solution, self.weights))
+                correction = start.apply(minus_rows_times(rates, solution, self.weights))
                 solution = solution + correction
                 start.note(rates.shape[-2])
             if rounds < start.rounds:
@@ -213,6 +222,11 @@ class Start:
         """B applied to every row."""
         return rows_times(rates, self._inverse)
 
+    def columns(self, units: Array) -> Array:
+        """B applied to the first rows of the identity."""
+        first = namespace(units).matrix_transpose(self._inverse[..., : units.shape[-2]])
+        return np.ascontiguousarray(first) if is_numpy(first) else first
+
     def learn(self, rates: Array, correction: Array) -> None:
         """Change B so that B v is no longer short of `correction`: B += d^T (v v^T)^-1 v.
 
@@ -246,6 +260,9 @@ class Start:
         self._steps += 1
         self._spent_now = 0
         return True
+
+
+Begin = Callable[[Start, Array], Array]  # B applied to some rates
 
 
 def _inverted(weights: Array) -> Array:
