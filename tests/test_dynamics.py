@@ -1,4 +1,4 @@
-"""circuit.dynamics against the printed rate equations, loop by loop in mpmath, and the spectrum.
+"""The circuit's equations against the printed ones, loop by loop in mpmath, and the spectrum.
 
 `LiteralCircuit` is the oracle of all tests of the circuit. It holds one sample, in mpmath numbers
 that equal the floats of the network exactly, and works with rates: a shift of relative size 1e-30
@@ -18,21 +18,12 @@ import scipy.linalg
 from mpmath import mp, mpf
 
 from circuit.activations import leaky_relu
-from circuit.dynamics import (
-    Circuit,
-    Trial,
-    balance,
-    begin,
-    build_circuit,
-    dense_jacobian,
-    in_float64,
-    jacobian_product,
-    shift_velocity,
-    velocity,
-)
+from circuit.dynamics import Circuit, Trial, begin, build_circuit, in_float64, velocity
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch, TargetOutOfRange
+from circuit.jacobian import dense_jacobian, jacobian_product
 from circuit.network import Network, forward, initialise
 from circuit.scale import ONE, Scale
+from circuit.shift_dynamics import balance, shift_velocity
 from circuit.shifts import Shifts
 
 EPS = float(np.finfo(float).eps)

@@ -27,9 +27,10 @@ from analysis.imperfection import (
     settle_imperfect,
 )
 from analysis.sweep import run
-from circuit.dynamics import begin, build_circuit, dense_jacobian
+from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
+from circuit.jacobian import dense_jacobian
 from circuit.network import initialise, orthogonal
 from circuit.plasticity import updates
 from circuit.rules import RULES

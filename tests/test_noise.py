@@ -41,9 +41,10 @@ from analysis.noise import (
     update_noise,
 )
 from analysis.sweep import run
-from circuit.dynamics import begin, build_circuit, dense_jacobian, velocity
+from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
+from circuit.jacobian import dense_jacobian
 from circuit.network import initialise
 from circuit.plasticity import updates
 from circuit.rules import RULES
