@@ -11,7 +11,8 @@ from analysis.alignment import agreement
 from analysis.figures import canvas
 from analysis.figures.learned_inverse import LEARNED_INVERSE, _bars
 from analysis.findings import findings
-from analysis.imperfection import Imperfect, settle_imperfect
+from analysis.imperfect_equilibrium import settle_imperfect
+from analysis.imperfection import Imperfect
 from analysis.learned_inverse import cosines, stages
 from circuit.counted import normals, signs
 from circuit.dynamics import begin, build_circuit
