@@ -34,7 +34,7 @@ Vector = list[mpf]
 Layers = list[Vector]
 
 
-# The oracle: docs/derivation.md, section 1, one sample, loop by loop
+# The oracle: docs/derivation.md, section 2, one sample, loop by loop
 
 
 @dataclass(frozen=True)
@@ -495,7 +495,7 @@ def spectrum(trial: Trial, tau: float = 1.0) -> np.ndarray:
 def test_spectrum_of_the_itp_circuit(
     unit: str, init: str, gamma: float, rng: np.random.Generator
 ) -> None:
-    """Section 2: independent of the weights, each eigenvalue n-fold, stable at every gamma."""
+    """Section 3: independent of the weights, each eigenvalue n-fold, stable at every gamma."""
     n, depth = 4, 5
     wanted = np.repeat(chain_spectrum(gamma, depth), n)
     assert np.all(wanted < 0)

@@ -936,7 +936,7 @@ def test_strengths_that_are_refused(strength: object, up_to_one: bool, words: st
 def ruin(gammas: Sequence[float]) -> list[mpf]:
     """c_0 .. c_{L+1} of c_l = (1 - gamma_l) c_{l-1} + gamma_l c_{l+1} by a dense solve.
 
-    c_0 = 0 (the clamped input) and c_{L+1} = 1 (the target): derivation.md, section 2.
+    c_0 = 0 (the clamped input) and c_{L+1} = 1 (the target): derivation.md, section 3.
     """
     depth = len(gammas)
     matrix, right = mp.zeros(depth), mp.zeros(depth, 1)
@@ -990,7 +990,7 @@ def test_closed_form_gain_next_to_one_half() -> None:
 
 @pytest.mark.parametrize("gammas", UNEQUAL)
 def test_mismatch_ratios_against_a_dense_solve(gammas: tuple[float, ...]) -> None:
-    """m_l = gamma_l / (1 - gamma_l) m_{l+1}, m_L = gamma_L (t - g(y_{L-1})): derivation section 3.
+    """m_l = gamma_l / (1 - gamma_l) m_{l+1}, m_L = gamma_L (t - g(y_{L-1})): derivation section 4.
 
     In a chain of linear units with weight 1 both circuits are the ruin problem: y_l = c_l t.
     """
