@@ -658,6 +658,18 @@ def test_tanh_refuses_rates_outside_its_range(rng: np.random.Generator) -> None:
         velocity(trial, rates)
 
 
+def test_rates_of_the_gait_circuit_may_lie_beyond_tanh(rng: np.random.Generator) -> None:
+    """What counts is what is sent down, u + A^2 (y - u), which is inside where y is not."""
+    trial = make_trial(rng, "gait", "tanh", 0.1)
+    *below, output = trial.activity.rates[1:]
+    bent = np.abs(output) > 0.4
+    assert bent.any()
+    beyond = np.where(bent, 1.05 * np.sign(output), output)
+    assert all(np.isfinite(found).all() for found in velocity(trial, [*below, beyond]))
+    with pytest.raises(TargetOutOfRange):
+        velocity(make_trial(np.random.default_rng(1), "itp", "tanh", 0.1), [*below, beyond])
+
+
 def test_samples_of_a_trial(rng: np.random.Generator) -> None:
     """Some samples of the batch, in the order asked for, as if begun alone."""
     trial = make_trial(rng, "gait", "asinh", 0.1, batch=4)
