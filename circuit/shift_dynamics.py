@@ -46,7 +46,6 @@ class Balance:
     ----------
     drive_shifts : k_l (..., batch, N_l), in units of the scale below; None for layer 1, where it
         is zero
-    feedforward_shifts : p_l (..., batch, N_l); None for layer 1, where it is zero
     mismatches : d_l - p_l (..., batch, N_l)
     demands : (..., batch, projecting), what a layer's own terms leave for feedback to supply; at
         the output, what is left for the nudge, so that there it is the residual itself
@@ -55,7 +54,6 @@ class Balance:
     """
 
     drive_shifts: tuple[Array, ...]
-    feedforward_shifts: tuple[Array, ...]
     mismatches: tuple[Array, ...]
     demands: tuple[Array, ...]
     messages: tuple[Array, ...]
@@ -127,7 +125,6 @@ def balance(trial: Trial, shifts: Shifts, *, push_demands: bool = False) -> Bala
     layers = list(layer_terms(trial, shifts, push_demands=push_demands))
     return Balance(
         drive_shifts=tuple(terms.drive_shift for terms in layers),
-        feedforward_shifts=tuple(terms.feedforward_shift for terms in layers),
         mismatches=tuple(terms.mismatch for terms in layers),
         demands=tuple(terms.demand for terms in layers),
         messages=tuple(terms.message for terms in layers),
