@@ -8,8 +8,8 @@ is then a difference of two numbers of size 1, so `digits` says how many decimal
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import mpmath
 import numpy as np
@@ -25,9 +25,9 @@ from circuit.network import Network, forward, initialise
 from circuit.scale import ONE, Scale
 from circuit.shift_dynamics import balance, shift_velocity
 from circuit.shifts import Shifts
+from tests.literal_units import LITERAL, exactly
 
 EPS = float(np.finfo(float).eps)
-LEAK = 0.1
 UNITS = ("linear", "leaky_relu", "asinh", "tanh")
 PATHWAYS = ("itp", "gait")
 Vector = list[mpf]
@@ -35,32 +35,6 @@ Layers = list[Vector]
 
 
 # The oracle: docs/derivation.md, section 2, one sample, loop by loop
-
-
-@dataclass(frozen=True)
-class Literal:
-    """f, f' and f^-1 in mpmath."""
-
-    value: Callable[[mpf], mpf]
-    slope: Callable[[mpf], mpf]
-    inverse: Callable[[mpf], mpf]
-
-
-LITERAL = {
-    "linear": Literal(lambda h: h, lambda h: mpf(1), lambda y: y),
-    "leaky_relu": Literal(
-        lambda h: h if h > 0 else LEAK * h,
-        lambda h: mpf(1) if h > 0 else mpf(LEAK),
-        lambda y: y if y > 0 else y / LEAK,
-    ),
-    "asinh": Literal(mpmath.asinh, lambda h: 1 / mpmath.sqrt(1 + h * h), mpmath.sinh),
-    "tanh": Literal(mpmath.tanh, lambda h: mpmath.sech(h) ** 2, mpmath.atanh),
-}
-
-
-def exactly(array: np.ndarray) -> list:
-    """An array as nested lists of mpf, without rounding."""
-    return [exactly(row) if row.ndim else mpf(float(row)) for row in array]
 
 
 class LiteralCircuit:
