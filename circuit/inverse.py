@@ -8,7 +8,6 @@ inverse of a product.
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 from typing import Any
 
@@ -149,11 +148,6 @@ class Factorised:
         """Condition number in the spectral norm, the worst of a stack; infinite if singular."""
         least, most = self._extremes
         return largest(most / least) if smallest(least) > 0 else float("inf")
-
-    @property
-    def last_condition(self) -> float:
-        """A condition number that is known already, in any norm; NaN if none is."""
-        return float(vars(self).get("condition", math.nan))
 
     @property
     def worst_condition(self) -> float:

@@ -15,7 +15,6 @@ costs, W is inverted.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any
@@ -176,11 +175,6 @@ class Moved(Factorised):
             known = self._known = bounded(self.weights)
             moved = xp.zeros_like(known.least)
         return known.least - moved, known.most + moved
-
-    @property
-    def last_condition(self) -> float:
-        """In the maximum norm, when the weights were last inverted; NaN if they were not."""
-        return math.nan if self._start is None else self._start.condition
 
     def require_invertible(self) -> None:
         """Raise `SingularWeights` where a solve would keep fewer than two digits.
