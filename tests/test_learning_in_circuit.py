@@ -91,8 +91,11 @@ SLOPE = {
 INVERSE = {"asinh": np.sinh, "linear": lambda y: y, "leaky_relu": lambda y: np.minimum(y, 10 * y)}
 
 
-def written_out(plastic: Plastic, inputs: np.ndarray, targets: np.ndarray, one: int) -> dict:
-    """Circuit `one` by Euler's method, layer by layer, as the docstring of circuit.plastic says."""
+def written_out(
+    plastic: Plastic, inputs: np.ndarray, targets: np.ndarray, one: int, patterns: Any = ()
+) -> dict:
+    """Circuit `one` by Euler's method, layer by layer, as the docstring of circuit.plastic says,
+    and where it sleeps that of circuit.sleep."""
     network, timing, depth = plastic.network, plastic.timing, plastic.network.depth
     gamma, dt, L = plastic.strength, timing.step, range(plastic.network.depth)
     name = network.activations[0].name
@@ -104,13 +107,17 @@ def written_out(plastic: Plastic, inputs: np.ndarray, targets: np.ndarray, one: 
     own_tau = [t[one] for t in plastic.own_time_constants]
     rate, late = plastic.rates[one], int(plastic.delays[one])
     loss, learns = plastic.decay * rate, plastic.feedback_plasticity[one]
-    r = gamma / (1 - gamma)
-    gain = [gamma * r ** (depth - 1 - at) for at in L]
+    ratio = gamma / (1 - gamma)
+    gain = [gamma * ratio ** (depth - 1 - at) for at in L]
     y = [np.zeros_like(v) for v in b]
     n, z, tag_b = ([np.zeros_like(v) for v in b] for _ in range(3))
     tag_W, tag_B = [np.zeros_like(w) for w in W], [np.zeros_like(w) for w in B]
     stages = [np.zeros(network.widths[-1]) for _ in range(timing.teacher_stages)]
     past: dict[str, list] = {"y": [], "v": [], "q": []}
+    M = [np.zeros((len(v), len(v))) for v in b]
+    if plastic.sleep is not None and plastic.sleep.lateral:
+        M = [array[one].copy() for array in plastic.sleep.lateral]
+    r = [np.zeros_like(v) for v in b]
 
     def arrived(kind: str, now: list, like: list) -> list:
         past[kind].append([np.array(a) for a in now])
@@ -156,7 +163,42 @@ def written_out(plastic: Plastic, inputs: np.ndarray, targets: np.ndarray, one: 
         n = [n[at] + dt / own_tau[at] * (u[at] - n[at]) for at in L]
         sources = [targets[image], *stages][: len(stages)]
         stages = [t + dt / timing.lag * (s - t) for t, s in zip(stages, sources, strict=True)]
-    return {"W": W, "b": b, "B": B, "y": y}
+        r = [r[at] - dt / tau[at] * r[at] for at in L]
+        if plastic.sleep is not None and k % timing.steps == timing.steps - 1:
+            first = image * plastic.sleep.patterns
+            for shown in range(first, first + plastic.sleep.patterns):
+                x = [array[shown] for array in patterns]
+                _sleep_through(plastic, one, x, W, B, M, r)
+    return {"W": W, "b": b, "B": B, "y": y, "M": M}
+
+
+def _sleep_through(plastic: Plastic, one: int, x: list, W: list, B: list, M: list, r: list) -> None:
+    """One pattern of spontaneous activity, synapse by synapse; the lists are changed."""
+    sleep, dt = plastic.sleep, plastic.timing.step
+    assert sleep is not None
+    for k in range(sleep.period):
+        learns = dt * (k >= sleep.wait)
+        old_W, old_B, old_M, old_r = ([np.copy(a) for a in arrays] for arrays in (W, B, M, r))
+        for at, w in enumerate(old_W):
+            n_post, n_pre = w.shape
+            u = [sum(w[i, j] * x[at][j] for j in range(n_pre)) for i in range(n_post)]
+            for i in range(n_post):
+                inhibition = sum(old_M[at][i, j] * old_r[at][j] for j in range(n_post))
+                tau = plastic.time_constants[at][one][i]
+                r[at][i] += dt / tau * (u[i] - inhibition - old_r[at][i])
+                for j in range(n_pre):
+                    taken = (u[i] - old_r[at][i]) * x[at][j]
+                    W[at][i, j] -= 8 * sleep.strengths[one] * learns * taken
+                for j in range(n_post):
+                    grown = old_r[at][i] * old_r[at][j] - (i == j)
+                    M[at][i, j] += sleep.lateral_rates[one] * learns * grown
+            if at == 0:
+                continue
+            for j in range(n_pre):
+                guess = sum(old_B[at - 1][j, i] * u[i] for i in range(n_post))
+                for i in range(n_post):
+                    missed = (x[at][j] - guess) * u[i]
+                    B[at - 1][j, i] += sleep.inverse_rates[one] * learns * missed
 
 
 CASES: dict[str, dict[str, Any]] = {
