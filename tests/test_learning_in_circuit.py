@@ -19,6 +19,7 @@ from analysis.plastic_circuit import (
     alignments,
     settled_rates,
     trained_by_updates,
+    update_cosines,
 )
 from circuit.activations import activation
 from circuit.dynamics import begin, build_circuit
@@ -503,6 +504,48 @@ def test_trainer_of_the_study_is_the_one_above(rng: np.random.Generator) -> None
             np.testing.assert_allclose(a[0], b, rtol=0, atol=1e-6)
 
 
+def test_cosines_with_back_propagation_against_finite_differences(
+    rng: np.random.Generator,
+) -> None:
+    """With weak feedback through W^T, 1 to first order in gamma; through another B that of its
+    update with the gradient, taken by differences of the loss. The output layer needs no B."""
+    plastic = make(rng, (4, 3, 3, 2), strength=0.01)
+    inputs, targets = stream(rng, plastic, 3)
+    through = tuple(np.swapaxes(W, -1, -2) for W in plastic.network.weights[1:])
+    exact = update_cosines(replace(plastic, feedback=through), inputs, targets)
+    assert exact.shape == (1, 3)
+    np.testing.assert_allclose(exact, 1, atol=1e-3)
+    found = update_cosines(plastic, inputs, targets)[0]
+    assert found[2] == pytest.approx(1, abs=1e-3)
+    weights = [W[0] for W in plastic.network.weights]
+    biases = [b[0] for b in plastic.network.biases]
+
+    def loss(W1: np.ndarray) -> float:
+        y = inputs
+        for W, b in zip((W1, *weights[1:]), biases, strict=True):
+            y = np.arcsinh(y @ W.T + b)
+        return 0.5 * float(np.sum((targets - y) ** 2))
+
+    gradient, carried = np.zeros_like(weights[0]), np.zeros_like(weights[0])
+    for place in np.ndindex(gradient.shape):
+        up, down = weights[0].copy(), weights[0].copy()
+        up[place] += 1e-5
+        down[place] -= 1e-5
+        gradient[place] = (loss(up) - loss(down)) / 2e-5
+    for image, target in zip(inputs, targets, strict=True):
+        y, slopes = image, []
+        for W, b in zip(weights, biases, strict=True):
+            h = W @ y + b
+            y, slopes = np.arcsinh(h), [*slopes, 1 / np.sqrt(1 + h * h)]
+        error = target - y
+        for B, slope in zip(plastic.feedback[::-1], slopes[:0:-1], strict=True):
+            error = B[0] @ (slope * error)
+        carried += np.outer(slopes[0] * error, image)
+    cosine = -np.sum(gradient * carried) / np.linalg.norm(gradient) / np.linalg.norm(carried)
+    assert found[0] == pytest.approx(cosine, abs=1e-2)
+    assert abs(cosine) < 0.95
+
+
 def test_wrong_targets_are_not_learnt_and_right_ones_are(rng: np.random.Generator) -> None:
     """Four patterns, of which each has a target; with targets dealt out anew every time, none."""
     patterns = 2 * np.eye(4) - 0.5
@@ -648,10 +691,12 @@ def test_snapshots_come_at_equal_distances_and_at_the_end(
 
 
 def test_study_has_its_cells_and_a_cell_says_what_it_promises() -> None:
+    from models.studies import sleeping
     from models.studies.learning_in_circuit import PROBES, measure, study
 
     laptop = study("laptop")
-    assert {cell["probe"] for cell in laptop.cells} == {"digits", "variant", *PROBES}
+    known = {"digits", "variant", *PROBES, *sleeping.PROBES}
+    assert {cell["probe"] for cell in laptop.cells} == known
     cell = next(cell for cell in study("smoke").cells if cell["probe"] == "rate")
     data = measure(**(cell | {"images": 4, "networks": 2}))
     assert data["accuracy"].dims == ("value", "network")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.linalg
+import xarray as xr
 
 from circuit import inhibition
 from circuit.errors import CircuitError, ShapeMismatch
@@ -384,3 +385,112 @@ def test_sleeps_that_do_not_fit_are_refused(rng: np.random.Generator) -> None:
     holed = (asleep(plastic, 2)[0] * np.nan, asleep(plastic, 2)[1])
     with pytest.raises(CircuitError, match="not finite"):
         require_patterns(sleep_of(), (4, 3, 2), 2, holed)
+
+
+# --- the study ---
+
+
+def test_a_probe_pulls_by_what_it_says_and_by_as_much() -> None:
+    """One image, one network. lambda 0 is the same with either feedback but for B; of Eq. 23 the
+    supervisor makes a step of lambda after the image but the last; NumPy's formula."""
+    from models.studies import sleeping
+    from models.studies.plastic_setting import first_weights
+
+    weights = [first_weights((6, 5, 4), 1, 0)]
+    for name, probe in sleeping.PROBES.items():
+        plastic = sleeping.sleeper("always", probe, weights)
+        assert len(plastic.rates) == len(probe.values)
+        learns = plastic.feedback_plasticity
+        assert set(learns) == ({0.0} if "inverse" in name else {1.0})
+        sleep = plastic.sleep
+        if sleep is None:
+            assert name == "Eq. 23, transpose"
+            continue
+        time = sleep.learning_steps * plastic.timing.step
+        pulls = np.zeros(len(learns)) if probe.pull == "Eq. 23" else probe.values
+        np.testing.assert_allclose(sleep.strengths * time, pulls, rtol=1e-12)
+        assert np.any(sleep.inverse_rates > 0) == probe.inverse
+    step = sleeping.step_down_eq_23(sleeping.PROBES["Eq. 23, inverse"], 1)
+    W = np.tile(weights[0][0][0], (3, 1, 1))
+    (pulled,), same = step((W,), (W,))
+    assert same[0] is W
+    gram = W[0] @ W[0].T
+    expected = -4 * (gram - np.diag(np.diag(gram))) @ W[0]
+    for at, strength in enumerate(sleeping.STRENGTHS):
+        np.testing.assert_allclose(pulled[at] - W[at], strength * expected, rtol=1e-9, atol=1e-15)
+
+
+def test_a_sleeping_cell_says_what_it_promises() -> None:
+    from models.studies import sleeping
+    from models.studies.learning_in_circuit import measure, study
+
+    cells = [cell for cell in study("smoke").cells if cell["probe"] in sleeping.PROBES]
+    assert [cell["probe"] for cell in cells] == list(sleeping.SMOKE_PROBES)
+    data = measure(**(cells[0] | {"images": 4}))
+    assert data["accuracy"].shape == (4, 2)
+    assert data["orthogonality"].shape == data["update_cosine"].shape == (4, 2, 3)
+    assert data["shown"].values.tolist() == [0, 1, 2, 3, 4]
+    assert str(data["status"].values) == "converged"
+    np.testing.assert_array_equal(data["accuracy_then"][-1], data["accuracy"])
+    assert np.all(np.abs(data["update_cosine"].sel(layer=3).values) > 0.9)  # needs no feedback
+
+
+def test_errors_of_the_inverse_and_diverged_circuits() -> None:
+    from models.studies.sleeping import distances, inverse_errors
+
+    W = np.array([np.diag([2.0, 1.0]), np.full((2, 2), np.nan)])
+    B = np.array([np.diag([0.5, 2.0]), np.eye(2)])  # off by 1 in an inverse of size sqrt(1.25)
+    np.testing.assert_allclose(inverse_errors((W, W), (B,)), [1 / np.sqrt(1.25), np.nan])
+    np.testing.assert_allclose(distances((W,)), [[np.sqrt(0.5)], [np.nan]])
+
+
+def made_up_sleepers() -> xr.Dataset:
+    """Two probes of three lambdas, three networks; and a cell of something else."""
+    accuracy = np.full((3, 4, 3), np.nan)
+    accuracy[0, :2] = [[0.5, 0.5, 0.5], [0.6, 0.7, 0.8]]
+    accuracy[1, 1] = [0.9, np.nan, 0.9]
+    accuracy[2, 3] = 0.1
+    measured = np.isfinite(accuracy).any(axis=-1).astype(float)
+    layered = np.repeat(accuracy[..., None], 2, axis=-1)
+    names = ["inhibition, inverse", "Eq. 23, inverse", "noise"]
+    return xr.Dataset(
+        {
+            "accuracy": (("cell", "value", "network"), accuracy),
+            "alignment": (("cell", "value", "network"), accuracy),
+            "inverse_error": (("cell", "value", "network"), accuracy),
+            "orthogonality": (
+                ("cell", "value", "network", "layer"),
+                np.where(np.arange(3)[:, None, None, None] < 2, layered * [1, 3], np.nan),
+            ),
+            "update_cosine": (("cell", "value", "network", "layer"), layered * [1, -1]),
+            "measured": (("cell", "value"), measured),
+            "chance": ("cell", [0.1] * 3),
+            "status": ("cell", ["converged", "diverged: 1 of 3 networks", "converged"]),
+        },
+        coords={
+            "protocol": ("cell", ["always"] * 3),
+            "probe": ("cell", names),
+            "value": [0.0, 0.001, 0.002, 0.1],
+            "layer": [1, 2],
+            "network": [0, 1, 2],
+        },
+    )
+
+
+def test_the_table_has_a_row_for_every_lambda_and_pairs_networks() -> None:
+    """0.6, 0.7, 0.8 less 0.5: 0.2 +- 4.303 * 0.1 / sqrt(3); 0.9 less 0.5 in two networks. The
+    cosine is layer 1's, the distance a mean over layers."""
+    from analysis.findings.sleeping import lines, probes
+
+    data = made_up_sleepers()
+    assert probes(data) == ["inhibition, inverse", "Eq. 23, inverse"]
+    table = lines(data)[1].splitlines()
+    assert len(table) == 4
+    assert "0.700 +- 0.25" in table[2]
+    assert "1.400 +- 0.5" in table[2]
+    assert "-0.7" not in table[2]
+    assert "+0.200 +- 0.25" in table[2]
+    assert "+0.400 +- 0" in table[3]
+    assert table[3].split()[-1] == "1"
+    assert lines(data.isel(cell=[2])) == []
+    assert lines(data.drop_vars("update_cosine")) == []
