@@ -111,7 +111,7 @@ def _teacher(stages: int, awake: str) -> list[str]:
     ]
 
 
-def _carried(layer: int) -> tuple[dict[str, str], dict[str, str]]:
+def _carried(plastic: Plastic, layer: int) -> tuple[dict[str, str], dict[str, str]]:
     """What leaves a unit, as name -> what it is late by; rates, and what is sent down."""
     if plastic.sleep is None:
         axon, letter = "y", "message"
@@ -123,7 +123,7 @@ def _carried(layer: int) -> tuple[dict[str, str], dict[str, str]]:
 
 def _axon(plastic: Plastic, layer: int) -> list[str]:
     """Names of what leaves a unit; with delays, the variables that hold it back."""
-    up, down = _carried(layer)
+    up, down = _carried(plastic, layer)
     units = {"lesson": "Hz"}
     lines = []
     for name, source in {**up, **down}.items():
@@ -145,7 +145,7 @@ def transmission(plastic: Plastic, layer: int) -> tuple[str, str]:
         return "", ""
     up, down = (
         "\n".join(_hold(name, source, plastic.longest_delay) for name, source in part.items())
-        for part in _carried(layer)
+        for part in _carried(plastic, layer)
     )
     return up, down
 
