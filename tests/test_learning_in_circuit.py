@@ -686,6 +686,10 @@ def test_snapshots_come_at_equal_distances_and_at_the_end(
     record = brian.run_plastic(plastic, *stream(rng, plastic, 5), snapshots=snapshots)
     assert record.images == images
     assert len(record.weights) == len(record.biases) == len(record.feedback) == len(images)
+    for array in (layer for moment in record.weights for layer in moment):
+        while isinstance(array.base, np.ndarray):
+            array = array.base
+        assert array.flags.owndata  # and no view of Brian2's own memory
 
 
 # --- the study ---

@@ -89,7 +89,9 @@ def run_plastic(
     found = []
     for (group, variable), monitor in zip(watched, monitors, strict=True):
         last = np.array(getattr(group, f"{variable}_")[:])
-        found.append([*getattr(monitor, f"{variable}_").T[: len(shown) - 1], last])
+        # a copy: what a monitor gives may be a view of memory that goes with the monitor
+        recorded = np.array(getattr(monitor, f"{variable}_").T[: len(shown) - 1])
+        found.append([*recorded, last])
     ups, downs, across = map(len, (pieces.feedforward, pieces.feedback, pieces.lateral))
 
     def shaped(flat: Sequence[list[np.ndarray]], like: Sequence[np.ndarray]) -> tuple[Any, ...]:
