@@ -21,7 +21,9 @@ if __package__ in {None, ""}:  # run as a file, from any folder, installed or no
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from models.options import fail, parse
-from models.training_options import PROGRAM, options, resolved
+from models.shared_options import refuse_what_idles
+from models.training_options import PROGRAM, options
+from models.training_settings import resolved
 
 if TYPE_CHECKING:
     from models.images import Images
@@ -61,11 +63,12 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     from analysis import records
     from circuit.errors import CircuitError
     from models import checkpoints
-    from models.material import prepare
+    from models.material import batches_of_an_epoch, prepare
     from models.training import TrainingFailed, begin, train
     from models.training_report import Progress, write_results
 
     settings = resolved(chosen)
+    refuse_what_idles(PROGRAM, chosen, [settings["dataset"]])
     require_device(chosen.device)
     folder = records.output_folder(chosen.output)
     checkpoint = folder / "checkpoint.npz"
@@ -78,6 +81,7 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     train_images, test_images, digest = load_images(settings)
     plan = plan_of(settings, train_images)
     material = prepare(plan, train_images, test_images)
+    require_learning(plan, settings["epochs"] * batches_of_an_epoch(plan, material))
     configured = checkpoints.configuration(plan, settings["dataset"], digest)
     epochs = settings["epochs"]
     progress = Progress(plan, material, settings, quiet=chosen.quiet)
@@ -206,6 +210,17 @@ def plan_of(settings: dict[str, Any], train_images: Images) -> Plan:
     )
 
 
+def require_learning(plan: Plan, steps: int) -> None:
+    """Raise `CircuitError` if the network would learn in none of so many `steps`."""
+    from circuit.errors import CircuitError
+
+    if plan.lesson.inverse_before >= steps:
+        raise CircuitError(
+            f"--inverse-before {plan.lesson.inverse_before} leaves none of the {steps} batches of "
+            "this run to the network; give fewer, or more --epochs"
+        )
+
+
 def require_device(device: str | None) -> None:
     """Raise `CircuitError` unless PyTorch is there and can compute on `device`."""
     from circuit.errors import CircuitError
@@ -220,7 +235,7 @@ def require_device(device: str | None) -> None:
             "gait-circuit[torch], or leave --device out to compute with NumPy"
         ) from None
     try:
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()  # "meta" has shapes and no numbers
     except (RuntimeError, AssertionError) as error:
         words = str(error).splitlines()[0]
         raise CircuitError(

@@ -400,7 +400,30 @@ def test_progress_goes_to_stderr_and_says_how_long(tmp_path, capsys, monkeypatch
         (["--epochs", "many"], ["'many' is no whole number"]),
         (["--train-images", "9999"], ["9999", "1437"]),
         (["--validation", "1"], ["[0, 1)"]),
-        (["--seeds", "1", "1"], ["not all different"]),
+        (["--seeds", "1", "1"], ["--seeds: 1 is there twice"]),
+        (["--seeds", "4294967296"], ["4294967296 is too large", "2147483647"]),
+        (["--depth", "1001"], ["1001 is too large"]),
+        (["--spontaneous-samples", "9" * 30], ["too large"]),
+        (["--pdf"], ["--pdf does nothing with --no-figures"]),
+        (["--data-dir", "nowhere"], ["--data-dir does nothing with data set digits"]),
+        (["--output", "no\0name"], ["output folder", "null byte"]),
+        (["--config", "no\0name"], ["null byte"]),
+        (["--rule", "circuit", "--activation", "clipped_tanh"], ["clipped_tanh", "use tanh"]),
+        (["--inverse", "learned", "--inverse-before", "99"], ["none of the 27 batches"]),
+        (["--rule", "tp", "--gamma", "0.1"], ["--gamma", "nothing with --rule tp"]),
+        (["--orthogonality", "0", "--orthogonality-every", "3"], ["nothing", "--orthogonality 0"]),
+        (["--orthogonality-by", "inhibition", "--orthogonality", "0"], ["--orthogonality 0"]),
+        (
+            [
+                *("--orthogonality-by", "inhibition", "--lateral-during", "task"),
+                *("--spontaneous-samples", "5"),
+            ],
+            ["--spontaneous-samples", "--lateral-during task"],
+        ),
+        (
+            ["--inverse", "learned", "--inverse-noise", "0", "--inverse-aim", "clean"],
+            ["--inverse-aim", "--inverse-noise 0"],
+        ),
         (["--seeds", "-1"], ["-1 is too small"]),
         (["--dataset", "cifar"], ["cifar", "digits"]),
         (["--dataset", "mnist", "--data-dir", "nowhere"], ["mnist.npz"]),
@@ -440,6 +463,22 @@ def test_a_gpu_that_is_not_there_is_refused(capsys, tmp_path):
 def test_output_that_cannot_be_written(capsys, tmp_path):
     (tmp_path / "file").write_text("in the way")
     assert "output folder" in _refusal(capsys, "--output", str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize("name", ["history.nc", "history.csv", "summary.json"])
+def test_a_result_that_cannot_be_written_is_named(capsys, tmp_path, name):
+    """A folder is in the way; the checkpoint is there all the same, and the run can go on."""
+    (tmp_path / name).mkdir()
+    words = _refusal(capsys, "--output", str(tmp_path), "--epochs", "1")
+    assert f"{name} cannot be written" in words
+    (tmp_path / name).rmdir()
+    assert _run(tmp_path, "--epochs", "1", "--resume")[0] == 0
+
+
+def test_a_device_without_numbers_is_refused(capsys, tmp_path):
+    pytest.importorskip("torch")
+    words = _refusal(capsys, "--output", str(tmp_path), "--device", "meta")
+    assert "--device meta is not to be had" in words
 
 
 def test_runs_from_another_folder(tmp_path):
