@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuit.arrays import Array, row_norms, to_numpy
-from circuit.dynamics import Trial, balance
+from circuit.dynamics import Trial
 from circuit.plasticity import Update
+from circuit.shift_dynamics import balance
 from circuit.shifts import Shifts
 
 

@@ -172,7 +172,7 @@ def follow(
                 break
             continue
         if here.stable and not there.stable and critical is None:
-            critical, found = _locate(field, here, there, step, tolerance, accuracy)
+            critical, found = _locate(field, here, there, tolerance, accuracy)
             ending = _kind(here, there, critical)
         points.append(there)
         if there.newton_steps <= EASY:
@@ -272,7 +272,7 @@ def leading_eigenvalue(jacobian: np.ndarray) -> complex:
 
 
 def _locate(
-    field: Field, here: Point, there: Point, step: float, tolerance: float, accuracy: float
+    field: Field, here: Point, there: Point, tolerance: float, accuracy: float
 ) -> tuple[Point, float]:
     """The point between two at which the leading eigenvalue crosses, and how near to it."""
     seen: dict[float, Point] = {0.0: here}

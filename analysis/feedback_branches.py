@@ -11,9 +11,11 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.branches import Branch, Field, follow
-from circuit.dynamics import Trial, dense_jacobian, shift_velocity
+from circuit.dynamics import Trial
 from circuit.errors import CircuitError
+from circuit.jacobian import dense_jacobian
 from circuit.scale import ONE
+from circuit.shift_dynamics import shift_velocity
 from circuit.shifts import Shifts
 from circuit.verification import judge
 

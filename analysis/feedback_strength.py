@@ -19,14 +19,16 @@ from analysis import stability
 from analysis.alignment import agreement
 from analysis.settled import Settled, settle_directly, settle_most
 from circuit.arrays import row_norms, to_numpy
-from circuit.dynamics import Trial, balance, dense_jacobian
+from circuit.dynamics import Trial
 from circuit.errors import NotFinite, TargetOutOfRange
 from circuit.feedback import closed_form_gain
+from circuit.jacobian import dense_jacobian
 from circuit.linearised import linearised
 from circuit.network import Network
 from circuit.plasticity import Update, updates
 from circuit.rules import RULES
 from circuit.scale import ONE, Scale
+from circuit.shift_dynamics import balance
 from circuit.shifts import Shifts
 from circuit.verification import Status
 

@@ -24,8 +24,9 @@ from dataclasses import replace
 import numpy as np
 import scipy.linalg
 
-from circuit.dynamics import Circuit, Trial, dense_jacobian
+from circuit.dynamics import Circuit, Trial
 from circuit.errors import CircuitError
+from circuit.jacobian import dense_jacobian
 from circuit.network import Network
 from circuit.scale import ONE
 from circuit.shifts import Shifts

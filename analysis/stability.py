@@ -1,7 +1,7 @@
 """How fast, how surely and along which detours a linearised circuit comes to rest.
 
 Owns measures of one Jacobian J, a square matrix with dx/dt = J x for a deviation x. Does not own
-Jacobians (`circuit.dynamics.dense_jacobian`, `circuit.linearised`) nor what is done with the
+Jacobians (`circuit.jacobian.dense_jacobian`, `circuit.linearised`) nor what is done with the
 measures.
 
 Functions take J as a NumPy array (n, n), the last two as a SciPy LinearOperator with a transpose,
@@ -11,7 +11,7 @@ of tau.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -228,20 +228,10 @@ def leading_eigenvalue(operator: LinearOperator, generator: np.random.Generator)
     n, norm = operator.shape[0], _norm(operator, generator)
     found = []
     for matrix in (operator, operator.T):
-        start = generator.standard_normal(n)
-        try:
-            values, vectors = eigs(
-                matrix,
-                k=1,
-                which="LR",
-                ncv=min(BASIS, n),
-                v0=start,
-                tol=EIGENVALUE_ACCURACY,
-                maxiter=RESTARTS,
-            )
-        except ArpackError:
+        pair = _by_arpack(eigs, matrix, "LR", EIGENVALUE_ACCURACY, generator)
+        if pair is None:
             return missing
-        value, vector = values[0], vectors[:, 0]
+        value, vector = pair
         if value.imag < 0:
             value, vector = value.conj(), vector.conj()
         rest = matrix.matvec(vector.real) + 1j * matrix.matvec(vector.imag) - value * vector
@@ -265,22 +255,37 @@ def largest_initial_growth(operator: LinearOperator, generator: np.random.Genera
     symmetric = LinearOperator(
         (n, n), matvec=lambda x: (operator.matvec(x) + operator.rmatvec(x)) / 2, dtype=float
     )
+    pair = _by_arpack(eigsh, symmetric, "LA", GROWTH_ACCURACY, generator)
+    if pair is None:
+        return float("nan")
+    value, vector = float(pair[0].real), pair[1]
+    residual = float(np.linalg.norm(symmetric.matvec(vector) - value * vector))
+    return value if residual <= 10 * GROWTH_ACCURACY * max(abs(value), 1.0) else float("nan")
+
+
+def _by_arpack(
+    solve: Callable[..., tuple[np.ndarray, np.ndarray]],  # eigs or eigsh
+    operator: LinearOperator,
+    which: str,
+    accuracy: float,
+    generator: np.random.Generator,
+) -> tuple[np.number, np.ndarray] | None:
+    """One eigenvalue and its vector from a random start; None where ARPACK did not converge."""
+    n = operator.shape[0]
     start = generator.standard_normal(n)
     try:
-        values, vectors = eigsh(
-            symmetric,
+        values, vectors = solve(
+            operator,
             k=1,
-            which="LA",
+            which=which,
             ncv=min(BASIS, n),
             v0=start,
-            tol=GROWTH_ACCURACY,
+            tol=accuracy,
             maxiter=RESTARTS,
         )
     except ArpackError:
-        return float("nan")
-    value, vector = float(values[0]), vectors[:, 0]
-    residual = float(np.linalg.norm(symmetric.matvec(vector) - value * vector))
-    return value if residual <= 10 * GROWTH_ACCURACY * max(abs(value), 1.0) else float("nan")
+        return None
+    return values[0], vectors[:, 0]
 
 
 def _norm(operator: LinearOperator, generator: np.random.Generator) -> float:

@@ -49,15 +49,6 @@ def _chain(depth: int, keep: float, take: float, nudge: float) -> np.ndarray:
     return np.diag(below, -1) + np.diag(np.full(depth - 1, take), 1)
 
 
-def critical_gain(depth: int) -> float:
-    """The kappa up to which `added` is stable with a vanishing nudge: 1 / (4 cos^2(pi / (L + 1))).
-
-    The chain's eigenvalues are -1 + 2 sqrt(kappa) cos(k pi / (L + 1)). Infinite for one layer.
-    """
-    cosine = np.cos(np.pi / (depth + 1))
-    return float(1 / (4 * cosine**2)) if depth > 1 else float("inf")
-
-
 def replaced_eigenvalues(circuit: TopDown, state: Layers, image: int = 0) -> np.ndarray:
     """All eigenvalues of `replacing` with gamma = 1 at its equilibrium, (N,), in 1/tau.
 

@@ -3,7 +3,7 @@
 Owns the residual of the leaky-ReLU circuit as one function that can be compiled, in the best form
 that we know: shifts from the forward pass, each layer in units of its own natural scale, the
 inverse weights explicit, all that does not change computed beforehand. A second function has the
-rates themselves, as the equations are printed. Tests hold both against `circuit.dynamics`.
+rates themselves, as the equations are printed. Tests hold both against the circuit.
 
 `xp` is `jax.numpy` or `torch`. States are tuples of L arrays (batch, units); time is in units of
 the time constant.
@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from circuit.dynamics import Trial, scale_ratio
+from circuit.dynamics import Trial
+from circuit.shift_dynamics import scale_ratio
 from circuit.shifts import Shifts
 
 State = tuple[Any, ...]
@@ -93,7 +94,7 @@ def make_field(trial: Trial, xp: Any, asarray: Callable[[np.ndarray], Any]) -> F
 
 
 def residual(field: Field, state: State) -> State:
-    """R_1 .. R_L of shift coordinates (see `circuit.dynamics`); dd_l/dt = -R_l."""
+    """R_1 .. R_L of shift coordinates (see `circuit.shift_dynamics`); dd_l/dt = -R_l."""
     xp, leak, zero = field.xp, field.leak, 0 * field.error
     pushed, messages, mismatches = [None, None], [None, None], [None, state[0]]
     for layer in range(2, field.depth + 1):

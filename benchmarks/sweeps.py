@@ -8,8 +8,6 @@ threads per worker, and a sweep over gamma against one settling. Does not own th
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
 import time
@@ -28,8 +26,8 @@ from threadpoolctl import threadpool_limits
 from analysis.cells import Cell
 from analysis.sweep import Study, local_cluster, run
 from benchmarks.circuits import GAMMA, PATHWAYS, TOLERANCE, Problem, problem
-from benchmarks.equilibrium import machine, versions
-from benchmarks.tables import Section, columns, compete, ratios, table
+from benchmarks.command import options, parsed, run_sections
+from benchmarks.tables import Section, columns, compete, ratios
 from benchmarks.timing import Turn, take_turns, timed
 from circuit.equilibrium import Equilibrium, settle
 
@@ -269,28 +267,8 @@ SECTIONS = {"A": against_plain_loop, "B": threads_per_worker, "C": gammas_agains
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="benchmarks.sweeps", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to run"
-    )
-    parser.add_argument("--quick", action="store_true", help="tiny circuits: does it run at all?")
-    parser.add_argument("--output", type=Path, metavar="FILE.json", help="write the results too")
-    chosen = parser.parse_args(arguments)
-    if chosen.output is not None and not chosen.output.resolve().parent.is_dir():
-        parser.error(f"{chosen.output}: its folder does not exist; make it first")
-    results: dict[str, Any] = {"machine": machine(), "versions": versions(), "sections": {}}
-    print(f"{results['machine']}\n{results['versions']}")
-    for letter in sorted(set(chosen.only)):
-        section = SECTIONS[letter](QUICK if chosen.quick else Sizes())
-        print(f"\n## {section.title}\n", table(section.rows), *section.remarks, sep="\n\n")
-        results["sections"][letter] = {
-            "title": section.title,
-            "rows": section.rows,
-            "remarks": section.remarks,
-        }
-        if chosen.output is not None:  # after every section, should a later one fail
-            chosen.output.write_text(json.dumps(results, indent=1) + "\n")
+    chosen = parsed(options("sweeps", __doc__, "tiny circuits", "".join(SECTIONS)), arguments)
+    run_sections(SECTIONS, chosen.only, QUICK if chosen.quick else Sizes(), chosen.output)
     return 0
 
 

@@ -84,6 +84,9 @@ def take_turns(
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
 
 
+PAUSE = 0.4  # seconds before the turn of a process
+
+
 class Worker:
     """A contestant in a process of its own, so that no thread pool gets in another's way.
 
@@ -111,7 +114,12 @@ class Worker:
             return None, "its process died"
 
     def turn(self) -> float:
-        """Run once; the seconds are those of the worker's own clock."""
+        """Run once; the seconds are those of the worker's own clock.
+
+        After a pause: the threads of a BLAS pool wait for work by spinning for a tenth of a second,
+        and those of the process whose turn it was before would take a core from this one.
+        """
+        time.sleep(PAUSE)
         self._pipe.send("run")
         seconds, failure = self._receive()
         if failure is not None:

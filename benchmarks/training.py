@@ -9,8 +9,6 @@ another's way, and they take turns of some steps in a row. All learn the same: f
 
 from __future__ import annotations
 
-import argparse
-import json
 import resource
 import sys
 from collections.abc import Callable, Sequence
@@ -20,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.equilibrium import machine, versions
+from benchmarks.command import begun, keep, options, parsed, show
 from benchmarks.others import missing
-from benchmarks.tables import Section, ratios, table
+from benchmarks.tables import Section, ratios
 from benchmarks.timing import Timing, Worker, take_turns
 from circuit.learning import begin_learning, learn
 from circuit.lesson import Lesson
@@ -248,30 +246,23 @@ def compare(sizes: Sizes) -> Section:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="benchmarks.training", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--quick", action="store_true", help="a tiny network: does it run at all?")
+    parser = options("training", __doc__, "a tiny network")
     parser.add_argument(
         "--data-dir",
         type=Path,
         help=f"folder with mnist.npz; made-up images without it, whatever {DATA_DIR_VARIABLE} says",
     )
-    parser.add_argument("--output", type=Path, metavar="FILE.json", help="write the results too")
-    chosen = parser.parse_args(arguments)
-    if chosen.output is not None and not chosen.output.resolve().parent.is_dir():
-        parser.error(f"{chosen.output}: its folder does not exist; make it first")
+    chosen = parsed(parser, arguments)
     sizes = QUICK if chosen.quick else Sizes(data_dir=chosen.data_dir)
     if chosen.data_dir is not None and not chosen.quick:
         try:
             images(sizes)
         except ImageError as error:
             parser.error(str(error))
-    print(f"{machine()}\n{versions()}")
+    results = begun()
     section = compare(sizes)
-    print(f"\n## {section.title}\n", table(section.rows), *section.remarks, sep="\n\n")
-    if chosen.output is not None:
-        results = {"machine": machine(), "versions": versions(), "rows": section.rows}
-        chosen.output.write_text(json.dumps(results, indent=1) + "\n")
+    show(section)
+    keep({**results, "rows": section.rows}, chosen.output)
     return 0
 
 

@@ -169,6 +169,16 @@ def rows_times(rows: Array, matrix: Array) -> Array:
     return xp.matmul(rows, xp.matrix_transpose(matrix))
 
 
+def minus_rows_times(start: Array, rows: Array, matrix: Array) -> Array:
+    """`start - rows_times(rows, matrix)`, in one pass where BLAS can."""
+    alike = is_numpy(rows) and rows.ndim == matrix.ndim == 2
+    alike = alike and start.dtype == rows.dtype == matrix.dtype
+    if alike and matrix.flags.c_contiguous and not _batch_comes_first():
+        gemm = dgemm if rows.dtype == np.float64 else sgemm
+        return gemm(-1.0, matrix.T, rows.T, beta=1.0, c=start.T, trans_a=True).T
+    return start - rows_times(rows, matrix)
+
+
 def outer_sum(left: Array, right: Array) -> Array:
     """Sum over the batch of outer products, `(..., batch, n), (..., batch, m) -> (..., n, m)`.
 

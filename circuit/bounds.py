@@ -33,8 +33,9 @@ from typing import Any
 import numpy as np
 
 from circuit.arrays import Array, epsilon, flattened, row_norms, to_numpy
-from circuit.dynamics import Trial, balance, scale_ratio
+from circuit.dynamics import Trial
 from circuit.scale import ONE
+from circuit.shift_dynamics import balance, scale_ratio
 from circuit.shifts import Shifts
 
 ITERATIONS = 200

@@ -19,10 +19,11 @@ import numpy as np
 from circuit.arrays import Array, epsilon, is_numpy, require_samples
 from circuit.batches import Batch, worst_of
 from circuit.bounds import relative_error_bounds
-from circuit.dynamics import Trial, layer_terms
+from circuit.dynamics import Trial
 from circuit.errors import CircuitError, NotFinite, NotSettled, TargetOutOfRange
 from circuit.methods import METHODS
 from circuit.methods.method import Method, Progress
+from circuit.shift_dynamics import layer_terms
 from circuit.shifts import Shifts, joined, require_readout
 from circuit.verification import Status, judge
 

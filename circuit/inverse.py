@@ -8,7 +8,6 @@ inverse of a product.
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +47,18 @@ class Factorised:
             return xp.matrix_transpose(torch.linalg.lu_solve(*self._factors, columns))
         self.require_invertible()
         return xp.matrix_transpose(xp.linalg.solve(self.weights, columns))
+
+    def columns(self, like: Array) -> Array:
+        """The first columns of `W^-1`, as many as rates `(..., batch, count)` have units, as rows:
+        `(..., count, n)`.
+        """
+        return self.solve(self._units(like))
+
+    def _units(self, like: Array) -> Array:
+        """The first rows of the identity, for each network of the stack."""
+        xp, count, n = namespace(like), like.shape[-1], self.weights.shape[-1]
+        units = xp.eye(count, n, dtype=like.dtype, device=array_api_compat.device(like))
+        return xp.broadcast_to(units, (*like.shape[:-2], count, n))
 
     def solve_transposed(self, rates: Array) -> Array:
         """`W^-T` applied to every row of `rates`; of one NumPy matrix, `(batch, n)` alike."""
@@ -137,11 +148,6 @@ class Factorised:
         """Condition number in the spectral norm, the worst of a stack; infinite if singular."""
         least, most = self._extremes
         return largest(most / least) if smallest(least) > 0 else float("inf")
-
-    @property
-    def last_condition(self) -> float:
-        """A condition number that is known already, in any norm; NaN if none is."""
-        return float(vars(self).get("condition", math.nan))
 
     @property
     def worst_condition(self) -> float:

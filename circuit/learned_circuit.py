@@ -2,7 +2,7 @@
 
 Owns the equilibria of both circuits, corrected and plain, in both pathways, found by sweeps. Does
 not own the inverse model (`learned_inverse`), nor the same equilibria found one image at a time by
-Newton's method, with their stability (`analysis.imperfection`).
+Newton's method, with their stability (`analysis.imperfect_equilibrium`).
 
 With u = f(h_l), and what a layer sends, y_l in the ITP and u + A^2 (y_l - u) in the GAIT pathway,
 

@@ -86,14 +86,11 @@ class Step:
     correct : array (...), the fraction of the batch whose largest output is the target's
     settled : array (...), the fraction of the batch that settled and was learnt from; None unless
         the rule is the circuit
-    conditions : L floats, the condition number in the maximum norm of each W when it was last
-        inverted, the worst of a stack; NaN where it was not
     """
 
     loss: Array
     correct: Array
     settled: Array | None
-    conditions: tuple[float, ...]
 
 
 def begin_learning(
@@ -154,7 +151,7 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
     if steps < 0:
         nothing = loss * float("nan") if lesson.rule == CIRCUIT else None  # has settled
         waited = replace(learner, steps=learner.steps + 1)
-        return waited, Step(loss, correct, nothing, (float("nan"),) * network.depth)
+        return waited, Step(loss, correct, nothing)
     activity, shifts, mask = teach(
         network, lesson, activity, targets, learner.companions, learner.steps
     )
@@ -188,7 +185,6 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
     weights, biases, *moments = (tuple(column) for column in zip(*moved[::-1], strict=True))
     if not all_finite((*weights, *biases, *moments[2], *moments[3])):
         _refuse(weights, biases, moments)
-    conditions = tuple(factors.last_condition for factors in network.factors)
     if acting:
         weights, companions = lateral.acted(lesson, activity, companions, weights)
     learned = replace(
@@ -198,7 +194,7 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
         steps=learner.steps + 1,
         companions=companions,
     )
-    return learned, Step(loss, correct, settled, conditions)
+    return learned, Step(loss, correct, settled)
 
 
 def _require_companions(companions: Mapping[str, tuple[Array, ...]], names: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """Products with the Jacobian of a circuit at a state, and with its transpose, without forming it.
 
 Owns the diagonals that the linearised circuit consists of, beside its weights. Does not own what is
-done with the products, nor the Jacobian as a matrix (`dynamics.dense_jacobian`).
+done with the products, nor the Jacobian as a matrix (`jacobian.dense_jacobian`).
 
 With t_l a deviation of the rates of layer l and k_l = W_l t_{l-1},
 
@@ -25,10 +25,11 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from circuit.arrays import is_numpy, widened
-from circuit.dynamics import Trial, balance, in_float64
+from circuit.dynamics import Trial, in_float64
 from circuit.errors import CircuitError
 from circuit.network import Network
 from circuit.scale import ONE
+from circuit.shift_dynamics import balance
 from circuit.shifts import Shifts
 
 Layers = list[np.ndarray]

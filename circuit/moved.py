@@ -15,7 +15,7 @@ costs, W is inverted.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any
 
@@ -28,6 +28,7 @@ from circuit.arrays import (
     epsilon,
     is_numpy,
     largest,
+    minus_rows_times,
     namespace,
     outer_sum,
     plus_outer_sum,
@@ -89,17 +90,24 @@ class Moved(Factorised):
 
     def solve(self, rates: Array) -> Array:
         """`W^-1` applied to every row of `rates`, as exactly as by a fresh factorisation."""
+        return self._solved(rates, Start.apply)
+
+    pull = solve
+
+    def columns(self, like: Array) -> Array:
+        """As `Factorised.columns`; where B is known its columns are where the solve begins."""
+        return self._solved(self._units(like), Start.columns)
+
+    def _solved(self, rates: Array, begin: Begin) -> Array:
         solution = None
         if self._start is not None:
-            solution = self._refined(self._start, rates)
+            solution = self._refined(self._start, rates, begin)
         if solution is None:
             self._require_square()
             self._start = Start(self.weights)
             self.require_invertible()
-            solution = self._refined(self._start, rates)
+            solution = self._refined(self._start, rates, begin)
         return super().solve(rates) if solution is None else solution
-
-    pull = solve
 
     def quick_pull(self, rates: Array) -> Array:
         """`pull` in the precision of `rates`."""
@@ -110,13 +118,13 @@ class Moved(Factorised):
         """`W` applied to every row, in the precision of `rates`."""
         return rows_times(rates, namespace(rates).astype(self.weights, rates.dtype))
 
-    def _refined(self, start: Start, rates: Array) -> Array | None:
+    def _refined(self, start: Start, rates: Array, begin: Begin) -> Array | None:
         """The corrected solution, or None where it does not come about in a few rounds."""
         enough = usual_residual(epsilon(self.weights), self.weights.shape[-1])
-        solution, before = start.apply(rates), 1.0
+        solution, before = begin(start, rates), 1.0
         for rounds in range(MOST_ROUNDS + 1):
             if rounds:
-                correction = start.apply(rates - rows_times(solution, self.weights))
+                correction = start.apply(minus_rows_times(rates, solution, self.weights))
                 solution = solution + correction
                 start.note(rates.shape[-2])
             if rounds < start.rounds:
@@ -142,13 +150,13 @@ class Moved(Factorised):
         xp, batch = namespace(rates), rates.shape[-2]
         sizes = xp.maximum(row_norms(rates), size[..., None] * row_norms(solution))
         # a sample without any error has none to be measured
-        weights = 1 / xp.clip(sizes, smallest_normal(rates), None)[..., None]
+        weights = 1 / (sizes + smallest_normal(rates))[..., None]
         if batch > 2 * SUMS:
             weights = weights * _signs(batch, rates.dtype, array_api_compat.device(rates), xp)
             rates, solution = outer_sum(weights, rates), outer_sum(weights, solution)
             weights = batch**-0.5
-        norms = row_norms((rates - rows_times(solution, self.weights)) * weights)
-        return largest(xp.mean(norms * norms, axis=-1)) ** 0.5
+        left = (rates - rows_times(solution, self.weights)) * weights
+        return largest(xp.mean(xp.linalg.vecdot(left, left), axis=-1)) ** 0.5
 
     @cached_property
     def _extremes(self) -> tuple[Array, Array]:
@@ -167,11 +175,6 @@ class Moved(Factorised):
             known = self._known = bounded(self.weights)
             moved = xp.zeros_like(known.least)
         return known.least - moved, known.most + moved
-
-    @property
-    def last_condition(self) -> float:
-        """In the maximum norm, when the weights were last inverted; NaN if they were not."""
-        return math.nan if self._start is None else self._start.condition
 
     def require_invertible(self) -> None:
         """Raise `SingularWeights` where a solve would keep fewer than two digits.
@@ -213,6 +216,11 @@ class Start:
         """B applied to every row."""
         return rows_times(rates, self._inverse)
 
+    def columns(self, units: Array) -> Array:
+        """B applied to the first rows of the identity."""
+        first = namespace(units).matrix_transpose(self._inverse[..., : units.shape[-2]])
+        return np.ascontiguousarray(first) if is_numpy(first) else first
+
     def learn(self, rates: Array, correction: Array) -> None:
         """Change B so that B v is no longer short of `correction`: B += d^T (v v^T)^-1 v.
 
@@ -226,7 +234,7 @@ class Start:
         lengths = xp.sqrt(xp.where(squares > 0, squares, xp.ones_like(squares)))
         lengths = lengths[..., None] * lengths[..., None, :]
         eye = xp.eye(lengths.shape[-1], dtype=rates.dtype, device=array_api_compat.device(rates))
-        weights = xp.linalg.inv(products / lengths + epsilon(rates) ** 0.5 * eye) / lengths
+        weights = _inverted(products / lengths + epsilon(rates) ** 0.5 * eye) / lengths
         back = outer_sum(weights, correction)
         self._inverse = plus_outer_sum(self._inverse, back, rates, overwrite=True)
 
@@ -246,6 +254,9 @@ class Start:
         self._steps += 1
         self._spent_now = 0
         return True
+
+
+Begin = Callable[[Start, Array], Array]  # B applied to some rates
 
 
 def _inverted(weights: Array) -> Array:

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-import array_api_compat
 import numpy as np
 
 from circuit.activations import Activation, leaky_relu
@@ -177,10 +176,8 @@ class Network:
         factors, given = self.factors[layer - 1], drives.shape[-1]
         if 2 * given <= min(drives.shape[-2], self.widths[layer]):
             # so few columns of the inverse are had for less than the solutions of the batch
-            xp, n = namespace(drives), self.widths[layer]
-            units = xp.eye(given, n, dtype=drives.dtype, device=array_api_compat.device(drives))
-            columns = factors.solve(xp.broadcast_to(units, (*drives.shape[:-2], given, n)))
-            rates = rows_times(drives, xp.matrix_transpose(columns))
+            columns = factors.columns(drives)
+            rates = rows_times(drives, namespace(drives).matrix_transpose(columns))
         else:
             rates = factors.solve(widened(drives, self.widths[layer]))
         return widened(rates, self.widths[layer - 1])

@@ -1,7 +1,7 @@
 """The pull of weights towards orthogonality (Eq. 23).
 
-Owns the regulariser, its gradient, and the measure of how far weights are from orthogonal. Does not
-own the learning rule that it is added to.
+Owns the gradient of the regulariser, and the measure of how far weights are from orthogonal. Does
+not own the learning rule that it is added to.
 
     R(W) = lambda |offdiag(W W^T)|^2 ,      dR/dW = 4 lambda offdiag(W W^T) W
 
@@ -22,26 +22,15 @@ from circuit.errors import CircuitError
 SIDES = ("rows", "columns")
 
 
-def penalty(weights: Array, strength: float, of: str = "rows") -> Array:
-    """R, one number for each matrix of a stack, `(..., n, n) -> (...)`.
+def descent(
+    weights: Array, strength: float, of: str = "rows", *, onto: Array | None = None
+) -> Array:
+    """Minus the gradient of R, `(..., n, n)`.
 
     Parameters
     ----------
     strength : lambda
     of : "rows" or "columns"
-    """
-    xp = namespace(weights)
-    overlaps = _overlaps(weights, of)
-    return strength * xp.sum(overlaps * overlaps, axis=(-2, -1))
-
-
-def descent(
-    weights: Array, strength: float, of: str = "rows", *, onto: Array | None = None
-) -> Array:
-    """Minus the gradient of `penalty`, `(..., n, n)`.
-
-    Parameters
-    ----------
     onto : array (..., n, n), to which it is added; given up by the caller, who must not use it any
         more
     """

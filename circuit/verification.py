@@ -2,9 +2,9 @@
 
 Owns the one ruler that every method's result is measured with. Does not own the methods.
 
-The residual R_l of layer l (see `dynamics`) is compared with the shift of the same layer, sample by
-sample, auxiliary units left out, and the worst sample counts. Any norm of the whole state would be
-blind: a shift may be 1e-12 of the rate that it is a shift of.
+The residual R_l of layer l (see `shift_dynamics`) is compared with the shift of the same layer,
+sample by sample, auxiliary units left out, and the worst sample counts. Any norm of the whole state
+would be blind: a shift may be 1e-12 of the rate that it is a shift of.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from circuit.arrays import (
     product_rounding,
     row_norms,
 )
-from circuit.dynamics import Trial, layer_terms, scale_ratio
+from circuit.dynamics import Trial
+from circuit.shift_dynamics import layer_terms, scale_ratio
 from circuit.shifts import Shifts
 
 NEAR = 1.01  # condition number up to which |W^-1| |W R| stands for |R|

@@ -84,7 +84,7 @@ PAPER: dict[str, Value] = {
 }
 
 # The quirks: images in the order in which they are stored, 1000 batches an epoch; Adam with beta2
-# 0.99 and no correction of its bias, so that first steps are three times as long; the regulariser
+# 0.99 and no correction of its bias, so that early steps are up to twice as long; the regulariser
 # acts on columns; all 60000 images are learned from, and the epoch is chosen on the test split; and
 # weights are orthogonal whenever lambda is 0, whatever was asked for (`resolve`).
 REFERENCE: dict[str, Value] = PAPER | {

@@ -35,6 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.perf_counter()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     chosen = parse(options(), arguments)
+    try:
+        return exit_status(chosen, began)
+    except KeyboardInterrupt:  # also of the imports, which take a while
+        again = [word for word in arguments if word != "--resume"]
+        print(
+            f"{PROGRAM}: interrupted; to go on from the last checkpoint, run "
+            f"{shlex.join(['python', 'models/run_training.py', *again, '--resume'])}",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def exit_status(chosen: argparse.Namespace, began: float) -> int:
+    """That of the run; bad input and useless weights are told in one line."""
     from circuit.errors import CircuitError
     from models.images import ImageError
     from models.training import TrainingFailed
@@ -48,14 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except MemoryError as error:
         fail(PROGRAM, f"{error}; use fewer --seeds, narrower --widths, or --train-images")
-    except KeyboardInterrupt:
-        again = [word for word in arguments if word != "--resume"]
-        print(
-            f"{PROGRAM}: interrupted; to go on from the last checkpoint, run "
-            f"{shlex.join(['python', 'models/run_training.py', *again, '--resume'])}",
-            file=sys.stderr,
-        )
-        return 130
 
 
 def run(chosen: argparse.Namespace, began: float) -> int:

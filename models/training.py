@@ -1,8 +1,9 @@
 """Training: epochs over images, in which networks learn, are chosen and are tested.
 
-Owns the order in which images come, evaluation after every epoch, the choice of an epoch, and the
-state from which a run can go on. Does not own a step of learning (`circuit.learning`), the split of
-the images (`material`), files (`checkpoints`), nor what a person sees (`run_training`).
+Owns the order in which images come, the choice of an epoch, and the state from which a run can go
+on. Does not own a step of learning (`circuit.learning`), what is measured after an epoch
+(`evaluation`), the split of the images (`material`), files (`checkpoints`), nor what a person sees
+(`run_training`).
 
 Several seeds are a stack of networks trained together, along the leading axis of weights and
 inputs. Each has its own initial weights, split and order of images, all drawn from its own seed, so
@@ -22,13 +23,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from analysis.learning import BY_EPOCH, BY_LAYER, measure_layers
+from analysis.learning import BY_EPOCH, BY_LAYER
 from circuit.arrays import Array, is_numpy, namespace, to_numpy
 from circuit.errors import CircuitError
 from circuit.learning import Learner, Moments, Step, begin_learning, fresh, learn
 from circuit.lesson import CIRCUIT
-from circuit.losses import VALUES
-from circuit.network import Network, forward
+from circuit.network import Network
+from models.evaluation import Row, epoch_row, one_learner
 from models.material import (
     Material,
     Plan,
@@ -38,14 +39,10 @@ from models.material import (
     initial_network,
     placed,
     share,
-    single,
     taken,
 )
 
-CHUNK = 1000  # images evaluated at once
-
 T = TypeVar("T")
-Row = dict[str, np.ndarray]  # one epoch's entries of the history, (seeds,) or (seeds, L)
 
 
 class TrainingFailed(RuntimeError):
@@ -162,38 +159,6 @@ def rested(learner: Learner) -> Learner:
     )
 
 
-def evaluate(
-    plan: Plan, network: Network, inputs: Array, targets: Array, rows: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean loss and fraction right of every network, `(seeds,)` each.
-
-    Parameters
-    ----------
-    inputs, targets : arrays (n_images, pixels), (n_images, classes)
-    rows : array (seeds, n), the images of each network; all images for all networks if None
-
-    Raises
-    ------
-    NotFinite
-    """
-    count = len(inputs) if rows is None else rows.shape[1]
-    loss, right = np.zeros(len(plan.seeds)), np.zeros(len(plan.seeds))
-    for start in range(0, count, CHUNK):
-        if rows is None:
-            some, aims = inputs[start : start + CHUNK], targets[start : start + CHUNK]
-        else:
-            chosen = rows[:, start : start + CHUNK]
-            some, aims = taken(plan, inputs, chosen), taken(plan, targets, chosen)
-        xp = namespace(some)
-        with np.errstate(all="ignore"):  # what overflows is found by the forward pass
-            outputs = forward(network, some).rates[-1][..., : network.n_outputs]
-            values = VALUES[plan.lesson.loss](outputs, aims)
-        same = xp.argmax(outputs, axis=-1) == xp.argmax(aims, axis=-1)
-        loss += to_numpy(xp.sum(xp.astype(values, xp.float64), axis=-1))
-        right += to_numpy(xp.sum(xp.astype(same, xp.float64), axis=-1))
-    return loss / count, right / count
-
-
 def _begin_epoch(plan: Plan, material: Material, state: State) -> State:
     """Orders for the epoch that begins."""
     if not plan.shuffled:
@@ -214,9 +179,9 @@ def _finish_epoch(plan: Plan, material: Material, state: State) -> State:
     row: Row = _or_failure(
         plan,
         f"after epoch {epoch}",
-        lambda: _epoch_row(plan, learner, material, epoch),
-        lambda i: _epoch_row(
-            alone(plan, i), _one_learner(learner, plan, i), share(material, i), epoch
+        lambda: epoch_row(plan, learner, material, epoch),
+        lambda i: epoch_row(
+            alone(plan, i), one_learner(learner, plan, i), share(material, i), epoch
         ),
     )
     seen = min(state.batch * plan.batch, state.orders.shape[1])
@@ -231,40 +196,6 @@ def _finish_epoch(plan: Plan, material: Material, state: State) -> State:
         for name in (*BY_EPOCH, *BY_LAYER)
     }
     return _choose(plan, replace(state, epoch=epoch, batch=0, history=history, at_rest=True))
-
-
-def _epoch_row(plan: Plan, learner: Learner, material: Material, epoch: int) -> Row:
-    """Loss and accuracy on all three kinds of images, and the measures of every layer."""
-    row: Row = {}
-    network = learner.network
-    for name, inputs, targets, rows in (
-        ("train", material.inputs, material.targets, material.part),
-        ("validation", material.inputs, material.targets, material.validation),
-        ("test", material.test_inputs, material.test_targets, None),
-    ):
-        loss = right = np.full(len(plan.seeds), np.nan)
-        if rows is None or rows.shape[1]:
-            loss, right = evaluate(plan, network, inputs, targets, rows)
-        row[f"{name}_loss"], row[f"{name}_accuracy"] = loss, right
-    if plan.measure_every == 0 or epoch % plan.measure_every:
-        return row | dict.fromkeys(BY_LAYER, np.full((len(plan.seeds), network.depth), np.nan))
-    measures = [
-        _measured(alone(plan, i), _one_learner(learner, plan, i), share(material, i))
-        for i in range(len(plan.seeds))
-    ]
-    return row | {name: np.stack([one[name] for one in measures]) for name in BY_LAYER}
-
-
-def _measured(plan: Plan, learner: Learner, material: Material) -> Row:
-    """The measures of every layer of one network, `(L,)`."""
-    with np.errstate(all="ignore"):
-        return measure_layers(
-            learner.network,
-            plan.lesson,
-            taken(plan, material.inputs, material.probe),
-            taken(plan, material.targets, material.probe),
-            learner.companions,
-        )
 
 
 def _choose(plan: Plan, state: State) -> State:
@@ -308,7 +239,7 @@ def _learnt(
         plan,
         place,
         lambda: step(learner, inputs, targets),
-        lambda i: step(_one_learner(learner, plan, i), inputs[i], targets[i]),
+        lambda i: step(one_learner(learner, plan, i), inputs[i], targets[i]),
     )
 
 
@@ -327,21 +258,6 @@ def _or_failure(
             except CircuitError as own:
                 raise TrainingFailed(f"{place}, seed {seed}: {own}") from None
         raise TrainingFailed(f"{place}, no seed alone: {error}") from None
-
-
-def _one_learner(learner: Learner, plan: Plan, index: int) -> Learner:
-    if not plan.stacked:
-        return learner
-
-    def own(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-        return tuple(array[index] for array in arrays)
-
-    return Learner(
-        single(learner.network, plan, index),
-        Moments(*map(own, vars(learner.moments).values())),
-        learner.steps,
-        {name: own(arrays) for name, arrays in learner.companions.items()},
-    )
 
 
 def _no_sums(plan: Plan) -> tuple[Array, Array, Array]:

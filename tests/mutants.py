@@ -95,14 +95,14 @@ MUTANTS = (
     ),
     Mutant(
         "GAIT demand without its leak",
-        "circuit/dynamics.py",
+        "circuit/shift_dynamics.py",
         "demand = (1 - gamma) * mismatch[..., :n]",
         "demand = mismatch[..., :n]",
         "tests/test_dynamics.py tests/test_verification.py",
     ),
     Mutant(
         "Jacobian without the change of slope",
-        "circuit/dynamics.py",
+        "circuit/jacobian.py",
         "tangent = pushed[-1] + slope * slope * (tangent - pushed[-1]) + steepening",
         "tangent = pushed[-1] + slope * slope * (tangent - pushed[-1])",
         "tests/test_dynamics.py",

@@ -93,6 +93,21 @@ def test_the_reference_preset_is_that_of_the_public_code() -> None:
     assert moved[0] == pytest.approx(1e-4 * 0.1 / math.sqrt(0.01), rel=1e-7)
 
 
+def test_uncorrected_steps_grow_to_twice_the_learning_rate() -> None:
+    """Of public code, while a direction stays the same: (1 - b1^t) / (1 - b2^t)^1/2 times it."""
+    settings = replace(REFERENCE, learning_rate=1.0)
+    now, first, second = (np.zeros(1) for _ in range(3))
+    lengths = []
+    for steps in range(400):
+        before = now
+        now, first, second = adam.step(settings, steps, before, np.ones(1), first, second)
+        lengths.append(float((now - before)[0]))
+    t = np.arange(1, 401)
+    np.testing.assert_allclose(lengths, (1 - 0.9**t) / np.sqrt(1 - 0.99**t), rtol=1e-6)
+    assert lengths[0] == pytest.approx(1, rel=1e-6)
+    assert 2.1 < max(lengths) < 2.2
+
+
 def test_the_first_corrected_step_has_the_length_of_the_learning_rate() -> None:
     """Whatever the size of the direction, unless it is as small as epsilon."""
     direction = np.array([1e-3, -50.0, 1e4, 0.0])

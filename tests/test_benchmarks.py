@@ -15,7 +15,7 @@ from benchmarks import equilibrium, others, rivals, sections
 from benchmarks.circuits import QUICK, as_state, problem, residuals
 from benchmarks.field import make_field, residual, velocity, worst_ratio
 from benchmarks.timing import Timing, Worker, peak_memory, take_turns
-from circuit import dynamics
+from circuit import dynamics, shift_dynamics
 from circuit.equilibrium import settle
 from circuit.rules import RULES
 
@@ -103,7 +103,7 @@ def test_equations_for_other_libraries_are_those_of_the_circuit(pathway, rng):
     # large enough to take many units across their kinks
     state = tuple(20 * rng.standard_normal((5, 9)) for _ in range(4))
     tau = trial.circuit.time_constants[0]
-    expected = dynamics.shift_velocity(trial, field.shifts(state))
+    expected = shift_dynamics.shift_velocity(trial, field.shifts(state))
     for ours, theirs in zip(expected, residual(field, state), strict=True):
         np.testing.assert_allclose(theirs, -tau * ours, rtol=1e-9, atol=1e-11)
     rates = tuple(rng.standard_normal((5, 9)) for _ in range(4))

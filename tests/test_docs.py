@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
+import shlex
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from models import (
+    equilibrium_options,
+    run_derivation,
+    run_feedback_strength,
+    run_figures,
+    run_open_questions,
+    training_options,
+)
+from models.options import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 EVERY = pytest.mark.parametrize("page", PAGES, ids=NAMES)
+PARSERS = {
+    "run_derivation.py": run_derivation.options,
+    "run_equilibrium.py": equilibrium_options.options,
+    "run_feedback_strength.py": run_feedback_strength.options,
+    "run_figures.py": run_figures.options,
+    "run_open_questions.py": run_open_questions.options,
+    "run_training.py": training_options.options,
+}
+STANDS_FOR = {"RULE": "gait", "NAME": "top_down", "smoke|laptop|full": "laptop"}
 
 
 def anchors(page: Path) -> set[str]:
@@ -24,13 +45,12 @@ def anchors(page: Path) -> set[str]:
 
 @cache
 def known_tests() -> set[str]:
-    """Names of all files of tests, without .py, and of all functions in them."""
+    """Names of all files of tests, without .py, of all functions in them, and file::function."""
     names = set()
     for path in (ROOT / "tests").glob("test_*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        names |= {path.stem} | {
-            node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
-        }
+        inside = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        names |= {path.stem} | inside | {f"{path.stem}::{name}" for name in inside}
     return names
 
 
@@ -50,6 +70,7 @@ def test_tests_that_are_named_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     quoted = " ".join(re.findall(r"`[^`\n]*`", re.sub(r"```.*?```", "", text, flags=re.S)))
     named = set(re.findall(r"\b(test_\w+?)(?:\.py)?\b(?![\w*])", quoted))
+    named |= {"::".join(pair) for pair in re.findall(r"\b(test_\w+)\.py::(test_\w+)", quoted)}
     unknown = {name for name in named if name not in known_tests() and not name.endswith("_")}
     unknown -= {"test_inputs", "test_targets", "test_accuracy", "test_loss"}  # of histories
     assert not unknown
@@ -62,6 +83,86 @@ def test_such_names_are_found_at_all() -> None:
     assert "as-a-library" in anchors(PAGES[0])
     assert "test_such_names_are_found_at_all" in known_tests()
     assert "test_this_is_nowhere" not in known_tests()
+    assert "test_sweep::test_such_names_are_found_at_all" not in known_tests()
+    assert ["run_figures.py", "all"] in commands(PAGES[0])
+    assert ["run_training.py", "--rule", "circuit"] in commands(PAGES[0])
+    assert {"--increments", "--only"} < known_options()
+    assert "--this-is-none" not in known_options()
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Words of every command line in the fenced blocks of a page that runs a file of `models/`."""
+    blocks = re.findall(r"^```\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+    lines = [line for block in blocks for line in block.splitlines()]
+    found = []
+    for line in lines:
+        _, python, rest = line.partition("python models/")
+        if python:
+            found.append([STANDS_FOR.get(word, word) for word in shlex.split(rest, comments=True)])
+    return found
+
+
+@EVERY
+def test_commands_are_accepted(page: Path, tmp_path: Path, monkeypatch) -> None:
+    """As far as parsing goes; --config and --data-dir are given what they name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.toml").write_text('gamma = [0.02]\ndepth = 5\npathway = "itp"\n')
+    for name, *arguments in commands(page):
+        parse(PARSERS[name](), arguments)
+
+
+def known_options() -> set[str]:
+    """All options of all commands, of the benchmarks too."""
+    parsed = {word for make in PARSERS.values() for word in make()._option_string_actions}
+    text = "".join(path.read_text() for path in (ROOT / "benchmarks").glob("*.py"))
+    return parsed | set(re.findall(r'"(--[a-z-]+)"', text))
+
+
+@EVERY
+def test_options_that_are_named_exist(page: Path) -> None:
+    quoted = " ".join(re.findall(r"`[^`\n]*`", page.read_text(encoding="utf-8")))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", quoted))
+    assert named - known_options() <= {"--no-nanny"}  # of Dask's own worker
+
+
+@EVERY
+def test_files_and_names_that_are_mentioned_exist(page: Path) -> None:
+    """`circuit/methods`, `tests/test_dynamics.py`, and `verification.judge` for what one holds."""
+    quoted = re.findall(r"`([^`\n]*)`", page.read_text(encoding="utf-8"))
+    for path in {word for part in quoted for word in re.findall(r"[\w/]+/[\w/]+\.py", part)}:
+        assert (ROOT / path).is_file(), path
+    for part in quoted:
+        module, _, name = part.partition("(")[0].removeprefix("circuit.").partition(".")
+        if name.isidentifier() and name != "nc" and (ROOT / "circuit" / f"{module}.py").is_file():
+            assert hasattr(importlib.import_module(f"circuit.{module}"), name), part
+
+
+def mentions(path: Path) -> set[str]:
+    """Names of this project that a file of it puts between backticks, from the floor down."""
+    return set(re.findall(r"`((?:circuit|analysis|models)(?:\.\w+)+)`", path.read_text("utf-8")))
+
+
+def test_what_docstrings_refer_to_is_there() -> None:
+    """`circuit.jacobian.dense_jacobian` is a file, or defined in one or imported by it."""
+    for floor in ("circuit", "analysis", "models", "benchmarks", "tests"):
+        for path in (ROOT / floor).rglob("*.py"):
+            for name in mentions(path):
+                place = ROOT / name.replace(".", "/")
+                if place.is_dir() or place.with_suffix(".py").is_file():
+                    continue
+                holder = place.parent / "__init__.py"
+                holder = holder if holder.is_file() else place.parent.with_suffix(".py")
+                assert holder.is_file(), (path, name)
+                assert re.search(rf"\b{place.name}\b", holder.read_text("utf-8")), (path, name)
+
+
+def test_the_library_example_of_the_readme_runs(capsys) -> None:
+    """And says that every layer is at rest."""
+    (block,) = re.findall(r"^```python\n(.*?)^```", PAGES[0].read_text("utf-8"), re.M | re.S)
+    names: dict[str, object] = {}
+    exec(block, names)
+    assert "converged" in capsys.readouterr().out.lower()
+    assert len(names["changes"]) == 3
 
 
 def test_every_picture_is_shown_somewhere() -> None:

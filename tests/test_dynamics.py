@@ -1,4 +1,4 @@
-"""circuit.dynamics against the printed rate equations, loop by loop in mpmath, and the spectrum.
+"""The circuit's equations against the printed ones, loop by loop in mpmath, and the spectrum.
 
 `LiteralCircuit` is the oracle of all tests of the circuit. It holds one sample, in mpmath numbers
 that equal the floats of the network exactly, and works with rates: a shift of relative size 1e-30
@@ -8,8 +8,8 @@ is then a difference of two numbers of size 1, so `digits` says how many decimal
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import mpmath
 import numpy as np
@@ -18,58 +18,23 @@ import scipy.linalg
 from mpmath import mp, mpf
 
 from circuit.activations import leaky_relu
-from circuit.dynamics import (
-    Circuit,
-    Trial,
-    balance,
-    begin,
-    build_circuit,
-    dense_jacobian,
-    in_float64,
-    jacobian_product,
-    shift_velocity,
-    velocity,
-)
+from circuit.dynamics import Circuit, Trial, begin, build_circuit, in_float64, velocity
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch, TargetOutOfRange
+from circuit.jacobian import dense_jacobian, jacobian_product
 from circuit.network import Network, forward, initialise
 from circuit.scale import ONE, Scale
+from circuit.shift_dynamics import balance, shift_velocity
 from circuit.shifts import Shifts
+from tests.literal_units import LITERAL, exactly
 
 EPS = float(np.finfo(float).eps)
-LEAK = 0.1
 UNITS = ("linear", "leaky_relu", "asinh", "tanh")
 PATHWAYS = ("itp", "gait")
 Vector = list[mpf]
 Layers = list[Vector]
 
 
-# The oracle: docs/derivation.md, section 1, one sample, loop by loop
-
-
-@dataclass(frozen=True)
-class Literal:
-    """f, f' and f^-1 in mpmath."""
-
-    value: Callable[[mpf], mpf]
-    slope: Callable[[mpf], mpf]
-    inverse: Callable[[mpf], mpf]
-
-
-LITERAL = {
-    "linear": Literal(lambda h: h, lambda h: mpf(1), lambda y: y),
-    "leaky_relu": Literal(
-        lambda h: h if h > 0 else LEAK * h,
-        lambda h: mpf(1) if h > 0 else mpf(LEAK),
-        lambda y: y if y > 0 else y / LEAK,
-    ),
-    "asinh": Literal(mpmath.asinh, lambda h: 1 / mpmath.sqrt(1 + h * h), mpmath.sinh),
-    "tanh": Literal(mpmath.tanh, lambda h: mpmath.sech(h) ** 2, mpmath.atanh),
-}
-
-
-def exactly(array: np.ndarray) -> list:
-    """An array as nested lists of mpf, without rounding."""
-    return [exactly(row) if row.ndim else mpf(float(row)) for row in array]
+# The oracle: docs/derivation.md, section 2, one sample, loop by loop
 
 
 class LiteralCircuit:
@@ -504,7 +469,7 @@ def spectrum(trial: Trial, tau: float = 1.0) -> np.ndarray:
 def test_spectrum_of_the_itp_circuit(
     unit: str, init: str, gamma: float, rng: np.random.Generator
 ) -> None:
-    """Section 2: independent of the weights, each eigenvalue n-fold, stable at every gamma."""
+    """Section 3: independent of the weights, each eigenvalue n-fold, stable at every gamma."""
     n, depth = 4, 5
     wanted = np.repeat(chain_spectrum(gamma, depth), n)
     assert np.all(wanted < 0)
@@ -665,6 +630,18 @@ def test_tanh_refuses_rates_outside_its_range(rng: np.random.Generator) -> None:
     rates = [*trial.activity.rates[1:-1], np.full_like(trial.activity.rates[-1], 1.5)]
     with pytest.raises(TargetOutOfRange, match=r"1\.5"):
         velocity(trial, rates)
+
+
+def test_rates_of_the_gait_circuit_may_lie_beyond_tanh(rng: np.random.Generator) -> None:
+    """What counts is what is sent down, u + A^2 (y - u), which is inside where y is not."""
+    trial = make_trial(rng, "gait", "tanh", 0.1)
+    *below, output = trial.activity.rates[1:]
+    bent = np.abs(output) > 0.4
+    assert bent.any()
+    beyond = np.where(bent, 1.05 * np.sign(output), output)
+    assert all(np.isfinite(found).all() for found in velocity(trial, [*below, beyond]))
+    with pytest.raises(TargetOutOfRange):
+        velocity(make_trial(np.random.default_rng(1), "itp", "tanh", 0.1), [*below, beyond])
 
 
 def test_samples_of_a_trial(rng: np.random.Generator) -> None:

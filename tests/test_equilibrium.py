@@ -215,6 +215,21 @@ def test_where_there_is_no_equilibrium_none_is_reported(method):
     assert record.status is not Status.CONVERGED
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_the_mirrored_interval_has_two_equilibria(method):
+    """h < 0, m > 0, r a |m| < |h| < r |m|: either slope is right if it is assumed. One is found."""
+    trial = _one_unit_chain(-0.2, 1.5)
+    r, roots = 0.4 / 0.6, []
+    for slope in (1.0, 0.1):
+        # m = gamma (e - (f(h + k) - f(h))) with k = r s m, in the piece of that slope
+        m = 0.4 * (1.5 - 0.02 + slope * 0.2) / (1 + 0.4 * slope * r * slope)
+        assert (r * slope * m > 0.2) == (slope == 1)
+        roots.append(r * slope * m)
+    record = settle(trial, method)
+    shift = float(record.shifts.absolute(1)[0, 0])
+    assert min(abs(shift / root - 1) for root in roots) < 1e-8
+
+
 def test_what_cannot_be_settled_is_given_up_soon():
     """Work, not time: 4 of 60 steps would do for what settles, and none of the rest takes 100."""
     options = {"widths": (30,) * 6, "n_outputs": 10, "batch": 60}
@@ -408,15 +423,25 @@ def test_a_stack_of_networks_settles_as_they_do_one_by_one(pathway):
             assert np.linalg.norm(gap) < 1e-8 * np.linalg.norm(exact)
 
 
-def test_shift_read_out_is_right_to_first_order_in_gamma():
-    """|shift / gain - GAIT-prop| falls as gamma: the slope of the logarithms is 1."""
+def test_orders_of_the_read_outs_in_gamma():
+    """|read-out / gain - GAIT-prop| falls as gamma for the shift above layer 1, as gamma squared
+    there and for every mismatch: slopes of the logarithms.
+    """
     gammas, errors = 10.0 ** -np.arange(1, 5), []
     for gamma in gammas:
         rng = np.random.default_rng(17)
         trial = make_trial(rng, "gait", "linear", gamma, widths=(5,) * 4, n_outputs=5)
         record = settle(trial, tolerance=1e-12)
-        weights = trial.network.weights[2]
-        exact = trial.error @ weights  # GAIT-prop at layer 2: W^T e, W orthogonal
-        errors.append(np.linalg.norm(record.shifts.per_gain(2) - exact) / np.linalg.norm(exact))
-    slope = np.polyfit(np.log(gammas), np.log(errors), 1)[0]
-    assert slope == pytest.approx(1, abs=0.05)
+        exact = [trial.error]  # GAIT-prop: W^T e and so on, W orthogonal
+        for weights in trial.network.weights[:0:-1]:
+            exact.insert(0, exact[0] @ weights)
+        errors.append(
+            [
+                [np.linalg.norm(found.per_gain(layer) - wanted) / np.linalg.norm(wanted)
+                 for layer, wanted in enumerate(exact, 1)]
+                for found in (record.shifts, record.mismatches)
+            ]
+        )  # fmt: skip
+    flat = np.log(errors).reshape(len(gammas), -1)
+    slopes = np.polyfit(np.log(gammas), flat, 1)[0]
+    np.testing.assert_allclose(slopes, [2, 1, 1, 2, 2, 2], atol=0.05)

@@ -1,4 +1,4 @@
-"""analysis.imperfection against the exact circuit, a loop-by-loop transcription, and theorems."""
+"""Imperfect feedback against the exact circuit, a loop-by-loop transcription, and theorems."""
 
 from dataclasses import replace
 
@@ -18,18 +18,13 @@ from analysis.feedback_matrices import (
 )
 from analysis.figures import imperfection as figures
 from analysis.figures.canvas import draw
-from analysis.imperfection import (
-    Imperfect,
-    imperfect_updates,
-    jacobians,
-    leading_eigenvalues,
-    residual,
-    settle_imperfect,
-)
+from analysis.imperfect_equilibrium import imperfect_updates, leading_eigenvalues, settle_imperfect
+from analysis.imperfection import Imperfect, jacobians, residual
 from analysis.sweep import run
-from circuit.dynamics import begin, build_circuit, dense_jacobian
+from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
+from circuit.jacobian import dense_jacobian
 from circuit.network import initialise, orthogonal
 from circuit.plasticity import updates
 from circuit.rules import RULES

@@ -200,7 +200,7 @@ def test_weak_inhibition_in_spontaneous_activity_is_the_gradient_of_the_regulari
     assert abs(cosine) < 0.9
 
 
-def test_inhibition_at_rest_follows_the_regulariser_to_first_order(rng):
+def test_inhibition_at_rest_follows_the_regulariser_to_first_order():
     """With rows of length 1 the pull is minus the gradient of Eq. 23 up to second order in the
     distance from orthogonality: halved distance, a quarter of the error."""
     errors = []

@@ -11,7 +11,8 @@ from analysis.alignment import agreement
 from analysis.figures import canvas
 from analysis.figures.learned_inverse import LEARNED_INVERSE, _bars
 from analysis.findings import findings
-from analysis.imperfection import Imperfect, settle_imperfect
+from analysis.imperfect_equilibrium import settle_imperfect
+from analysis.imperfection import Imperfect
 from analysis.learned_inverse import cosines, stages
 from circuit.counted import normals, signs
 from circuit.dynamics import begin, build_circuit
@@ -201,7 +202,7 @@ def test_least_squares_of_numpy_agrees_with_the_closed_form(rng):
     np.testing.assert_allclose(c, solution[3], atol=1e-8)
 
 
-def test_practice_is_the_step_of_every_layer(rng):
+def test_practice_is_the_step_of_every_layer():
     """What `practised` does, written out for both aims, two steps a batch."""
     network, inputs, _ = _task(FREE)
     activity, model = forward(network, inputs), random_model(network, KEY)
@@ -232,7 +233,7 @@ def test_it_learns_to_invert_and_a_random_one_does_not():
         assert inverse_error(network, exact_model(network), layer) < 1e-13
 
 
-def test_counted_numbers_are_those_of_their_key(rng):
+def test_counted_numbers_are_those_of_their_key():
     like = np.zeros((3, 50, 2))
     keys = np.array([4, 5, 6])
     for draw in (signs, normals):

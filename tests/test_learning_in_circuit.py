@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analysis.imperfection import Imperfect, settle_imperfect
+from analysis.imperfect_equilibrium import settle_imperfect
+from analysis.imperfection import Imperfect
 from analysis.plastic_circuit import (
     accuracies,
     alignments,
@@ -355,7 +356,7 @@ def square(rng: np.random.Generator, **fields: Any) -> Plastic:
 
 
 def newton(plastic: Plastic, image: np.ndarray, target: np.ndarray) -> Any:
-    """The equilibrium by `analysis.imperfection`: Newton's method in shift coordinates."""
+    """The equilibrium by `analysis.imperfect_equilibrium`: Newton's method in shift coordinates."""
     network = Network(
         tuple(w[0] for w in plastic.network.weights),
         tuple(b[0] for b in plastic.network.biases),

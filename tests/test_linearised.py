@@ -14,9 +14,9 @@ from circuit.errors import CircuitError
 from circuit.linearised import linearised
 from circuit.network import initialise
 from circuit.scale import Scale
+from tests.literal_units import exactly
 from tests.test_dynamics import (
     LiteralCircuit,
-    exactly,
     literal_directional,
     make_trial,
     random_shifts,

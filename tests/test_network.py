@@ -261,7 +261,7 @@ def test_ill_conditioned_weights(
         assert np.isfinite(network.pull(1, np.ones((1, 4), dtype=dtype))).all()
 
 
-def test_singular_weights_do_for_what_needs_no_inverse(rng: np.random.Generator) -> None:
+def test_singular_weights_do_for_what_needs_no_inverse() -> None:
     """A singular W computes forward and backward (Eq. 3), but has no targets."""
     singular = np.outer([1.0, 2.0], [1.0, 2.0])
     network = Network((singular,) * 2, (np.zeros(2),) * 2, (linear(),) * 2, 2, 2)

@@ -41,9 +41,10 @@ from analysis.noise import (
     update_noise,
 )
 from analysis.sweep import run
-from circuit.dynamics import begin, build_circuit, dense_jacobian, velocity
+from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
+from circuit.jacobian import dense_jacobian
 from circuit.network import initialise
 from circuit.plasticity import updates
 from circuit.rules import RULES
@@ -278,6 +279,16 @@ def test_linear_orthogonal_circuit_is_a_chain_of_scalars(rng, pathway):
                 expected[readout][layer, layer] * np.eye(4),
                 atol=1e-10,
             )
+
+
+def test_long_averages_of_the_mismatch_are_quieter_by_the_root_of_twice_the_layer(rng):
+    """Weak feedback: y_l is moved by the noise of l layers in two phases, m_l by its own in one."""
+    tau = 0.010
+    trial = make_trial(rng, (4,) * 5, pathway="gait", gamma=1e-4, tau=tau)
+    found = readout_covariances(trial, settle(trial).shifts, 0, averaged([1e5 * tau]))
+    for layer, block in enumerate(unit_slices(trial.network), 1):
+        shift, mismatch = (np.trace(found[readout, 0, block, block]) for readout in (0, 1))
+        assert np.sqrt(shift / mismatch) == pytest.approx(np.sqrt(2 * layer), rel=1e-3)
 
 
 @pytest.mark.parametrize("pathway", ["itp", "gait"])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from circuit.dynamics import dense_jacobian
 from circuit.errors import CircuitError
+from circuit.jacobian import dense_jacobian
 from circuit.methods import ode
 from tests.test_dynamics import make_trial
 

@@ -4,7 +4,6 @@ import re
 import tomllib
 from pathlib import Path
 
-import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,18 +78,3 @@ def test_readme_begins_with_the_two_commands():
     assert len(commands) == 2
     assert commands[0].endswith("python models/run_equilibrium.py")
     assert commands[1].endswith("python -m pytest")
-
-
-@pytest.mark.parametrize("folder", ["docs", "."])
-def test_every_test_named_in_the_docs_exists(folder):
-    """Documents name tests as guards of their claims; a guard that is gone guards nothing."""
-    known = {
-        f"{path.name}::{name}"
-        for path in (ROOT / "tests").glob("test_*.py")
-        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
-    }
-    for page in (ROOT / folder).glob("*.md"):
-        for file, name in re.findall(
-            r"(test_\w+\.py)::(test_\w+)", page.read_text(encoding="utf-8")
-        ):
-            assert f"{file}::{name}" in known, f"{page.name} names {file}::{name}"

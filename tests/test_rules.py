@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import mpmath
 import numpy as np
@@ -45,40 +44,15 @@ from circuit.rules import (
 )
 from circuit.scale import ONE, Scale
 from circuit.shifts import Shifts, renormalised
+from tests.literal_units import LEAK, LITERAL, exactly
 
 EPS = float(np.finfo(float).eps)
-LEAK = 0.1
 DIGITS = 60
 TARGET_RULES = ("tp", "itp", "gait")
 Vector = list[mpf]
 
 
 # The oracle: paper sections 2, 4, 5, 7 and Alg. 1, loop by loop
-
-
-@dataclass(frozen=True)
-class Literal:
-    """f, f' and f^-1 in mpmath."""
-
-    value: Callable[[mpf], mpf]
-    slope: Callable[[mpf], mpf]
-    inverse: Callable[[mpf], mpf]
-
-
-LITERAL = {
-    "linear": Literal(lambda h: h, lambda h: mpf(1), lambda y: y),
-    "leaky_relu": Literal(
-        lambda h: h if h > 0 else LEAK * h,
-        lambda h: mpf(1) if h > 0 else mpf(LEAK),
-        lambda y: y if y > 0 else y / LEAK,
-    ),
-    "asinh": Literal(mpmath.asinh, lambda h: 1 / mpmath.sqrt(1 + h * h), mpmath.sinh),
-}
-
-
-def exactly(array: np.ndarray) -> list:
-    """An array as nested lists of mpf, without rounding."""
-    return [exactly(row) if row.ndim else mpf(float(row)) for row in array]
 
 
 def literal_forward(network: Network, x: np.ndarray) -> tuple[list[Vector], list[Vector]]:
@@ -936,7 +910,7 @@ def test_strengths_that_are_refused(strength: object, up_to_one: bool, words: st
 def ruin(gammas: Sequence[float]) -> list[mpf]:
     """c_0 .. c_{L+1} of c_l = (1 - gamma_l) c_{l-1} + gamma_l c_{l+1} by a dense solve.
 
-    c_0 = 0 (the clamped input) and c_{L+1} = 1 (the target): derivation.md, section 2.
+    c_0 = 0 (the clamped input) and c_{L+1} = 1 (the target): derivation.md, section 3.
     """
     depth = len(gammas)
     matrix, right = mp.zeros(depth), mp.zeros(depth, 1)
@@ -990,7 +964,7 @@ def test_closed_form_gain_next_to_one_half() -> None:
 
 @pytest.mark.parametrize("gammas", UNEQUAL)
 def test_mismatch_ratios_against_a_dense_solve(gammas: tuple[float, ...]) -> None:
-    """m_l = gamma_l / (1 - gamma_l) m_{l+1}, m_L = gamma_L (t - g(y_{L-1})): derivation section 3.
+    """m_l = gamma_l / (1 - gamma_l) m_{l+1}, m_L = gamma_L (t - g(y_{L-1})): derivation section 4.
 
     In a chain of linear units with weight 1 both circuits are the ruin problem: y_l = c_l t.
     """

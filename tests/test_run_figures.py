@@ -19,6 +19,7 @@ from models import run_figures as command
 from models.images import Images
 from models.options import parse
 from models.studies import training
+from models.studies.outcome import pooled
 from tests.commands import help_of, refusal
 
 HERE = ["--scale", "smoke", "--workers", "0"]
@@ -284,7 +285,7 @@ def test_weights_that_become_useless_are_a_status_and_not_a_crash(rule, tmp_path
 
 def test_pooling_is_the_mean_of_squares(rng):
     inputs = rng.random((3, 36))
-    data = training.pooled(Images("digits", inputs, np.zeros(3, dtype=np.int64), 6), 3)
+    data = pooled(Images("digits", inputs, np.zeros(3, dtype=np.int64), 6), 3)
     assert data.side == 2
     for image in range(3):
         for row in range(2):
@@ -296,7 +297,7 @@ def test_pooling_is_the_mean_of_squares(rng):
                 ]
                 assert data.inputs[image, 2 * row + column] == pytest.approx(sum(square) / 9)
     with pytest.raises(CircuitError, match="pooling 4 does not divide the 6 pixels"):
-        training.pooled(Images("digits", inputs, np.zeros(3, dtype=np.int64), 6), 4)
+        pooled(Images("digits", inputs, np.zeros(3, dtype=np.int64), 6), 4)
 
 
 # --- the comparison ---

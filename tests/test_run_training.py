@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 
 from circuit.network import forward
-from models import images, training
+from models import images, run_training, training
 from models.run_training import main
 from models.training_options import options
 from models.weights import load_network
@@ -254,6 +254,15 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     assert f"--output {folder}" in words
     assert words.rstrip().endswith("--resume")
     assert (folder / "checkpoint.npz").exists()
+
+
+def test_ctrl_c_while_libraries_are_loaded(tmp_path, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_training, "exit_status", interrupted)
+    assert main([*SMALL, "--output", str(tmp_path)]) == 130
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize("batches", [1, 2, 5, 9, 14])

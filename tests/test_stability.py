@@ -11,9 +11,10 @@ from scipy.optimize import minimize_scalar
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from analysis import stability
-from circuit.dynamics import begin, build_circuit, dense_jacobian
+from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
+from circuit.jacobian import dense_jacobian
 from circuit.linearised import linearised
 from circuit.network import initialise
 

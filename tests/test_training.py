@@ -13,10 +13,11 @@ from circuit.errors import CircuitError
 from circuit.lesson import Lesson
 from circuit.network import initialise
 from models import images
+from models.evaluation import evaluate
 from models.images import Images, one_hot
 from models.material import Plan, batches_of_an_epoch, generator, prepare, single
 from models.run_training import plan_of
-from models.training import TrainingFailed, begin, evaluate, train
+from models.training import TrainingFailed, begin, train
 from models.training_options import options
 from models.training_settings import resolved
 

@@ -17,7 +17,7 @@ from analysis.derivation.claim import Check, Plan
 from analysis.derivation.rounding import EPS
 from analysis.derivation.sides import PIECEWISE
 from analysis.derivation.subjects import Case, case, cases
-from circuit.dynamics import dense_jacobian
+from circuit.jacobian import dense_jacobian
 
 
 def spectrum(plan: Plan) -> Iterator[Check]:

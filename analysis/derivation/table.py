@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analysis.derivation import circuit, fits, linear, rules, spectrum
+from analysis.derivation import circuit, fits, linear, mismatch, rules, spectrum
 from analysis.derivation.claim import Check, Claim, Plan, Row
 from analysis.derivation.fits import OrderCheck
 from circuit.errors import CircuitError
@@ -156,7 +156,7 @@ CLAIMS: dict[str, Claim] = {
             MISMATCH,
             "orthogonal W: m_l = r_l W'A m_{l+1} at the equilibrium state",
             SETTLED,
-            circuit.mismatch,
+            mismatch.mismatch,
         ),
         _order(
             "mismatch-order",
@@ -201,7 +201,7 @@ CLAIMS: dict[str, Claim] = {
             "not-mismatch",
             "GAIT circuit",
             "Gaussian W: mismatch != BP",
-            circuit.mismatch_is_not_bp,
+            mismatch.mismatch_is_not_bp,
             MISMATCH,
         ),
     )

@@ -52,7 +52,7 @@ LEAST_ERROR = 0.05  # in %; fewer errors are drawn here, for a logarithm has no 
 def depths(data: xr.Dataset) -> Figure:
     """Fig. 2A: test accuracy by epoch, one panel a depth.
 
-    Wants what `models.studies.training.measure` returns, along `cell`, as all functions here do.
+    Wants what `models.studies.outcome` returns, along `cell`, as all functions here do.
     """
     shown = sorted(groups(data), key=lambda group: group.depth)
     titles = [f"{group.depth} hidden layer{'s' if group.depth > 1 else ''}" for group in shown]

@@ -84,7 +84,7 @@ def _teacher(stages: int) -> list[str]:
     ]
 
 
-def _carried(plastic: Plastic, layer: int) -> tuple[dict[str, str], dict[str, str]]:
+def _carried(layer: int) -> tuple[dict[str, str], dict[str, str]]:
     """What leaves a unit, as name -> what it is late by; rates, and what is sent down."""
     up = {"axon": "y"}
     down = {"letter": "message", "lesson": "teaching"} if layer > 1 else {}
@@ -93,7 +93,7 @@ def _carried(plastic: Plastic, layer: int) -> tuple[dict[str, str], dict[str, st
 
 def _axon(plastic: Plastic, layer: int) -> list[str]:
     """Names of what leaves a unit; with delays, the variables that hold it back."""
-    up, down = _carried(plastic, layer)
+    up, down = _carried(layer)
     units = {"lesson": "Hz"}
     lines = []
     for name, source in {**up, **down}.items():
@@ -115,7 +115,7 @@ def transmission(plastic: Plastic, layer: int) -> tuple[str, str]:
         return "", ""
     up, down = (
         "\n".join(_hold(name, source, plastic.longest_delay) for name, source in part.items())
-        for part in _carried(plastic, layer)
+        for part in _carried(layer)
     )
     return up, down
 

@@ -36,11 +36,12 @@ from circuit.couplings import (
 )
 from circuit.descent import Couplings, Descent, descend
 from circuit.descent_units import known_ratio
-from circuit.dynamics import Trial, balance
+from circuit.dynamics import Trial
 from circuit.feedback import INCREMENTAL
 from circuit.methods.method import Method, Progress
 from circuit.methods.sweep import sweep
 from circuit.scale import Scale
+from circuit.shift_dynamics import balance
 from circuit.shifts import Shifts
 from circuit.verification import Judgement, may_lack_equilibrium
 

@@ -11,9 +11,11 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, gmres
 
 from circuit.arrays import row_norms
-from circuit.dynamics import Trial, jacobian_product, scale_ratio, shift_velocity
+from circuit.dynamics import Trial
+from circuit.jacobian import jacobian_product
 from circuit.methods.method import Method, Progress
 from circuit.methods.sweep import sweep
+from circuit.shift_dynamics import scale_ratio, shift_velocity
 from circuit.shifts import Shifts
 from circuit.verification import Judgement
 

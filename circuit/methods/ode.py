@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from circuit.dynamics import Trial, shift_velocity, velocity
+from circuit.dynamics import Trial, velocity
 from circuit.errors import CircuitError, NotFinite
 from circuit.methods.method import Method, Progress
+from circuit.shift_dynamics import shift_velocity
 from circuit.shifts import Shifts
 from circuit.verification import Judgement
 

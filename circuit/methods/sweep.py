@@ -9,9 +9,10 @@ from __future__ import annotations
 from functools import cache
 
 from circuit.arrays import Array, namespace
-from circuit.dynamics import Trial, scale_ratio
+from circuit.dynamics import Trial
 from circuit.methods.method import Method, Progress
 from circuit.scale import ONE
+from circuit.shift_dynamics import scale_ratio
 from circuit.units import gait_message, itp_message, response
 from circuit.verification import Judgement
 

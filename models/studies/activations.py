@@ -1,7 +1,7 @@
 """Activation functions: does TP gain from tanh, and is GAIT-prop indifferent (paper section 9)?
 
 Owns the cells of the study and what is measured in one. Does not own training
-(`models.studies.training`), the comparison of rules (`analysis.comparison`) nor the pictures
+(`models.studies.outcome`), the comparison of rules (`analysis.comparison`) nor the pictures
 (`analysis.figures.activations`).
 
 One cell is one training run of one seed, for one of two purposes. "tuning": every rule with every
@@ -29,7 +29,8 @@ import xarray as xr
 from analysis.cells import Cell, Study
 from circuit.lesson import Lesson
 from models.material import Plan
-from models.studies.training import IMAGE_SETS, fixed_width, outcome, pixels_of
+from models.studies.outcome import outcome
+from models.studies.scales import IMAGE_SETS, fixed_width, pixels_of
 
 HIDDEN = ("leaky_relu", "asinh", "tanh")
 RULES = ("bp", "gait", "circuit", "itp", "tp")
@@ -176,7 +177,7 @@ def measure(
     Returns
     -------
     xr.Dataset
-        As that of `models.studies.training.measure`, and `clipped_start` and `clipped_end`, the
+        As that of `outcome`, and `clipped_start` and `clipped_end`, the
         fraction of the hidden targets sent down that were clipped, of the worst layer, before
         learning and at the end; 0 where nothing can be.
     """

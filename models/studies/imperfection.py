@@ -21,13 +21,13 @@ import xarray as xr
 from analysis.alignment import agreement
 from analysis.cells import Cell, Study
 from analysis.feedback_matrices import IMPERFECTIONS, distance, spread
-from analysis.imperfection import (
-    Imperfect,
+from analysis.imperfect_equilibrium import (
     Settled,
     imperfect_updates,
     leading_eigenvalues,
     settle_imperfect,
 )
+from analysis.imperfection import Imperfect
 from circuit.dynamics import Trial, begin, build_circuit
 from circuit.network import Network
 from circuit.plasticity import updates

@@ -1,7 +1,7 @@
 """Orthogonality by lateral inhibition (paper section 9): which mechanism keeps GAIT-prop good?
 
 Owns the cells of the study and what is measured in one. Does not own the inhibition
-(`circuit.inhibition`, `circuit.decorrelation`), training (`models.studies.training`) nor the
+(`circuit.inhibition`, `circuit.decorrelation`), training (`models.studies.outcome`) nor the
 pictures (`analysis.figures.lateral_inhibition`).
 
 There are two parts. "training": one training run by one method at one of its settings. Every method
@@ -28,8 +28,9 @@ from circuit.lateral import REGULARISER
 from circuit.lesson import Lesson
 from circuit.network import forward
 from models.material import Plan
+from models.studies.outcome import outcome
+from models.studies.scales import fixed_width, pixels_of
 from models.studies.settings import setting
-from models.studies.training import fixed_width, outcome, pixels_of
 
 RATE = 4e-3  # at which GAIT-prop without a pull breaks down, and back-propagation does well
 
@@ -143,7 +144,7 @@ def measure(
     -------
     xr.Dataset
         Part "training": `test_accuracy_chosen`, `validation_accuracy_chosen`, `test_accuracy_end`
-        as in `models.studies.training`; along `epoch` `test_accuracy`; along `layer`
+        as in `models.studies.outcome`; along `epoch` `test_accuracy`; along `layer`
         `alignment`, `orthogonality_distance` and `condition` when they were last measured, at
         epoch `measured`: the end, or in a run that failed some epochs before.
         Part "pull": along (phase, pull, layer) `expected_cosine` with the descent on Eq. 23; along

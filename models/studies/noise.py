@@ -32,9 +32,10 @@ from analysis.noise import (
     update_bias,
     update_noise,
 )
-from circuit.dynamics import Trial, begin, build_circuit, dense_jacobian
+from circuit.dynamics import Trial, begin, build_circuit
 from circuit.equilibrium import Equilibrium, settle
 from circuit.errors import CircuitError, NotFinite
+from circuit.jacobian import dense_jacobian
 from models.studies.settings import setting
 
 TIME_CONSTANT = 0.010  # seconds, of every layer

@@ -1,17 +1,19 @@
 """How large the training runs behind the figures are, and their learning rates and lambdas.
 
-Owns `SCALES`. Those values of scale laptop that are chosen were found by figure "grid" at that
-scale, on validation images (docs/results.md); those of scale paper are the authors' own
-(`presets.CHOSEN`). Does not own which runs a figure needs (`training`).
+Owns `SCALES`, and the widths of networks for images of a size. Those values of scale laptop that
+are chosen were found by figure "grid" at that scale, on validation images (docs/results.md); those
+of scale paper are the authors' own (`presets.CHOSEN`). Does not own which runs a figure needs
+(`training`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models import presets
+from models import images, presets
 
 RULES = ("bp", "gait", "circuit", "itp", "tp")
+NARROWING = (784, 784, 500, 200, 10)  # Fig. 3B
 IMAGE_SETS = ("mnist", "fashion_mnist", "kmnist")
 
 Chosen = dict[str, tuple[float, float]]  # rule -> learning rate, lambda
@@ -127,3 +129,21 @@ SCALES: dict[str, Scale] = {
         every_seeds=(1, 2, 3, 4, 5),
     ),
 }
+
+
+def fixed_width(pixels: int, depth: int) -> str:
+    """Widths of a network whose layers have as many units as the images have pixels."""
+    return "-".join([str(pixels)] * (depth + 2))
+
+
+def narrowing(pixels: int) -> str:
+    """Widths of Fig. 3B, in proportion to the number of pixels; ten outputs."""
+    scaled = [round(width * pixels / NARROWING[0]) for width in NARROWING[:-1]]
+    return "-".join(map(str, [*scaled, NARROWING[-1]]))
+
+
+def pixels_of(dataset: str, pooling: int) -> tuple[int, int]:
+    """Pixels of an image, and the pooling that applies: digits are small as they are."""
+    if dataset == "digits":
+        return 64, 1
+    return (images.SIDE // pooling) ** 2, pooling

@@ -1,7 +1,7 @@
 """One increment at the output only: is it a circuit, and does it learn (paper section 9)?
 
 Owns the cells of the study and what is measured in one. Does not own the circuit
-(`analysis.top_down`), the training (`models.studies.training`) nor the pictures
+(`analysis.top_down`), the training (`models.studies.outcome`) nor the pictures
 (`analysis.figures.top_down`).
 
 There are two parts. "circuit": one network with a batch of images, in one pathway and reading, at
@@ -25,8 +25,9 @@ from analysis.top_down_measures import MEASURES, READOUTS, RULE_NAMES, cosines, 
 from circuit.lesson import Lesson
 from models import presets
 from models.material import Plan
+from models.studies.outcome import outcome
+from models.studies.scales import fixed_width, pixels_of
 from models.studies.settings import setting
-from models.studies.training import fixed_width, outcome, pixels_of
 
 STRENGTHS = {
     "replacing": (0.5, 0.75, 0.9, 0.97, 1.0),

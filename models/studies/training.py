@@ -1,9 +1,9 @@
 """Networks that learn: the training runs behind Figures 2 and 3, the grid search, and what it costs
 to pull weights towards orthogonality in every k-th step only.
 
-Owns which runs a figure needs at a scale, and what is kept of one. Does not own training
-(`models.training`), the comparison of rules (`analysis.comparison`) nor the pictures
-(`analysis.figures.results`).
+Owns which runs a figure needs at a scale, and the plan of one. Does not own what is kept of a run
+(`outcome`), training (`models.training`), the comparison of rules (`analysis.comparison`) nor the
+pictures (`analysis.figures.results`).
 
 One cell is one training run of one seed. All figures draw on one study, "training", so a run that
 two figures show is made once.
@@ -15,29 +15,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from itertools import product
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from analysis.cells import Cell, Study
-from analysis.learning import BY_EPOCH, BY_LAYER, labelled
-from circuit.errors import CircuitError
 from circuit.lesson import Lesson
-from models import images, presets
-from models.images import Images
-from models.material import Plan, prepare
-from models.studies.scales import IMAGE_SETS, RULES, SCALES, Scale
-from models.training import TrainingFailed, begin, train
+from models import presets
+from models.material import Plan
+from models.studies.outcome import outcome
+from models.studies.scales import (
+    NARROWING,
+    RULES,
+    SCALES,
+    Scale,
+    fixed_width,
+    narrowing,
+    pixels_of,
+)
 
 FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid", "every")  # as they are trained
 OWN = ("fig2a", "fig2b", "fig3")  # figures that have a learning rate and lambda for every rule
-NARROWING = (784, 784, 500, 200, 10)  # Fig. 3B
-COMPLETED = "completed"
-FAILED = "training failed"  # how the status of a run begins whose weights became useless
 
 
 def study(
@@ -79,24 +78,6 @@ def study(
     common: Cell = {"data_dir": data_dir, "device": device}
     cells = [cell for cell in CELLS[figure](sizes) if rules is None or cell["rule"] in rules]
     return Study("training", tuple(common | cell for cell in cells), measure)
-
-
-def fixed_width(pixels: int, depth: int) -> str:
-    """Widths of a network whose layers have as many units as the images have pixels."""
-    return "-".join([str(pixels)] * (depth + 2))
-
-
-def narrowing(pixels: int) -> str:
-    """Widths of Fig. 3B, in proportion to the number of pixels; ten outputs."""
-    scaled = [round(width * pixels / NARROWING[0]) for width in NARROWING[:-1]]
-    return "-".join(map(str, [*scaled, NARROWING[-1]]))
-
-
-def pixels_of(dataset: str, pooling: int) -> tuple[int, int]:
-    """Pixels of an image, and the pooling that applies: digits are small as they are."""
-    if dataset == "digits":
-        return 64, 1
-    return (images.SIDE // pooling) ** 2, pooling
 
 
 def _depths(sizes: Scale) -> list[Cell]:
@@ -254,14 +235,7 @@ def measure(
     Returns
     -------
     xr.Dataset
-        Along `epoch` (0 is before learning) all of `analysis.learning.BY_EPOCH`, NaN after a
-        failure. Along (epoch, layer) all of `BY_LAYER`, measured before learning and at the end.
-        Numbers: `chosen_epoch`, by validation accuracy; `validation_accuracy_chosen`,
-        `test_accuracy_chosen` there; `test_accuracy_end` after the last epoch;
-        `test_accuracy_peak` and `train_accuracy_peak`, the largest of all epochs.
-        The status is "completed", or "training failed: " with epoch, batch and layer where weights
-        became singular or were no longer finite. Then there is no end, and what is chosen and the
-        peak are those of the epochs before.
+        As of `outcome.outcome`.
     """
     lesson = Lesson(
         rule=rule,
@@ -283,92 +257,3 @@ def measure(
         measure_every=epochs,
     )
     return outcome(plan, epochs, dataset=dataset, data_dir=data_dir, pooling=pooling)
-
-
-def outcome(
-    plan: Plan,
-    epochs: int,
-    *,
-    dataset: str,
-    data_dir: str | None,
-    pooling: int,
-    input_gain: float = 1.0,
-) -> xr.Dataset:
-    """What became of the run of a plan for one seed, as `measure` returns it.
-
-    Images have `input_gain` times the brightness in [0, 1] that they are stored with.
-    """
-    seed, *_ = plan.seeds
-    scaled = (
-        replace(data, inputs=data.inputs * np.float32(input_gain)) if input_gain != 1 else data
-        for data in _images(dataset, data_dir, pooling)
-    )
-    material = prepare(plan, *scaled)
-    state, status = None, COMPLETED
-    try:
-        state = begin(plan, material)
-        for reached in train(plan, material, state, epochs):
-            state = reached
-    except TrainingFailed as error:
-        status = f"{FAILED}: {error}"
-    history = {} if state is None else state.history
-    result = labelled(_padded(history, epochs + 1, len(plan.widths) - 1), (seed,))
-    at = np.nan if state is None else float(state.chosen_epochs[0])
-    return _summarised(result.isel(seed=0, drop=True), at, status)
-
-
-def _padded(history: dict[str, np.ndarray], length: int, layers: int) -> dict[str, np.ndarray]:
-    """A history of `length` entries, NaN after those that it has."""
-    padded = {}
-    for names, shape in ((BY_EPOCH, (1,)), (BY_LAYER, (1, layers))):
-        for name in names:
-            padded[name] = np.full((length, *shape), np.nan)
-            if name in history:
-                padded[name][: len(history[name])] = history[name]
-    return padded
-
-
-def _summarised(result: xr.Dataset, chosen_epoch: float, status: str) -> xr.Dataset:
-    """A history with the accuracies that are reported of it."""
-    numbers = dict.fromkeys(
-        (
-            "validation_accuracy_chosen",
-            "test_accuracy_chosen",
-            "test_accuracy_peak",
-            "train_accuracy_peak",
-        ),
-        np.nan,
-    )
-    if np.isfinite(chosen_epoch):
-        at = int(chosen_epoch)
-        numbers["validation_accuracy_chosen"] = float(result["validation_accuracy"][at])
-        numbers["test_accuracy_chosen"] = float(result["test_accuracy"][at])
-        numbers["test_accuracy_peak"] = float(result["test_accuracy"].max())
-        numbers["train_accuracy_peak"] = float(result["train_accuracy"].max())
-    numbers["test_accuracy_end"] = float(result["test_accuracy"][-1])
-    return result.assign(numbers | {"chosen_epoch": chosen_epoch, "status": status})
-
-
-@lru_cache(maxsize=len(IMAGE_SETS))
-def _images(dataset: str, data_dir: str | None, pooling: int) -> tuple[Images, Images]:
-    """Training and test images, pooled."""
-    folder = None if data_dir is None else Path(data_dir)
-    first, second = (
-        pooled(images.load(dataset, split=split, data_dir=folder, dtype="float32"), pooling)
-        for split in ("train", "test")
-    )
-    return first, second
-
-
-def pooled(data: Images, pooling: int) -> Images:
-    """Images averaged over squares of `pooling` pixels a side.
-
-    Raises `CircuitError` where those do not fill an image.
-    """
-    if pooling < 1 or data.side % pooling:
-        raise CircuitError(
-            f"pooling {pooling} does not divide the {data.side} pixels a side of {data.name}; use 1"
-        )
-    side = data.side // pooling
-    squares = data.inputs.reshape(-1, side, pooling, side, pooling)
-    return replace(data, inputs=squares.mean(axis=(2, 4)).reshape(-1, side * side), side=side)

@@ -1,0 +1,106 @@
+"""Claims on what a layer's mismatch is: back-propagation's error where weights are orthogonal.
+
+Owns, for each settled circuit, the recursion that its mismatches obey, and the bound between. The
+circuits and their residuals are those of `analysis.derivation.circuit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from analysis.derivation import rounding
+from analysis.derivation.circuit import per_unit, settled, undecided
+from analysis.derivation.claim import Check, Plan
+from analysis.derivation.rounding import EPS
+from analysis.derivation.sides import ORTHOGONAL, compared
+from analysis.derivation.subjects import Case, cases
+from circuit.equilibrium import Equilibrium
+
+SMALLEST_ERROR = 12  # powers of 1/8 tried before a circuit is left undecided
+
+
+def mismatch(plan: Plan) -> Iterator[Check]:
+    """Orthogonal W, no message across a kink: m_l = r_l W^T A m_{l+1} with the state's slopes."""
+    for found in cases(plan, ORTHOGONAL, (1e-6, 0.01), wide=True):
+        yield _mismatch_chain(found)
+    # deeper than this, strong feedback meets a kink at every error, and there is no equilibrium
+    for found in cases(plan, ORTHOGONAL, (0.1,), wide=True, deepest=10):
+        yield _mismatch_chain(found)
+    for found in cases(plan, ORTHOGONAL, (0.3, 0.5), wide=True, deepest=3):
+        yield _mismatch_chain(found)
+
+
+def mismatch_is_not_bp(plan: Plan) -> Iterator[Check]:
+    """Control: Gaussian W."""
+    for found in cases(plan, (("leaky_relu", "gaussian"),), (0.01,), shallowest=2, deepest=12):
+        yield _mismatch_chain(found, control=True)
+
+
+def _mismatch_chain(found: Case, *, control: bool = False) -> Check:
+    network, depth, gammas = found.network, found.network.depth, found.gammas
+    if found.subject.units == "linear":
+        record = settled(found, "gait")
+    else:  # the largest error, in steps, for which there is an equilibrium that says something
+        for _ in range(SMALLEST_ERROR):
+            record = settled(found, "gait", ("direct",))
+            if record is not None and not _message_crosses(found, record):
+                break
+            record, found = None, found.with_error(found.error / 8)
+    if record is None:
+        return undecided(found, "no equilibrium found without a message across a kink")
+    state = [found.inputs[0], *(rates[0] for rates in record.activities)]
+    drives = [network.weights[k] @ state[k] for k in range(depth)]
+    leak = 1.0 if found.subject.units == "linear" else 0.1
+    slopes = [np.where(drive > 0, 1.0, leak) for drive in drives]
+    # all divided by what the recursion itself puts before the matrices, gamma_L prod r_j
+    gains = [gammas[-1]]
+    for gamma in gammas[-2::-1]:
+        gains.append(gains[-1] * gamma / (1 - gamma))
+    gains.reverse()
+    shift_sizes = [
+        float(np.linalg.norm(per_unit(record.shifts, k, gain))) for k, gain in enumerate(gains, 1)
+    ]
+    # m_L = gamma_L (t_L - g_L(y_{L-1})); with one layer nothing below shifts
+    deviation = (
+        slopes[-1] * drives[-1] - found.rates[-1] if depth > 1 else np.zeros(len(drives[-1]))
+    )
+    value = found.error[0] - deviation
+    rate_error = 2 * rounding.of_rates(network.weights, found.slopes, found.rates)[-1]
+    size, residual = float(np.linalg.norm(value)), max(record.relative_residuals)
+    own = residual * shift_sizes[-1] + (rate_error if depth > 1 else 0.0)
+    m, local, maps = [value], [own / size + 4 * EPS], [np.eye(len(value))]
+    for layer in range(depth - 1, 0, -1):
+        W, above = network.weights[layer], float(np.linalg.norm(m[-1]))
+        sent = slopes[layer] * m[-1]
+        m.append(W.T @ sent)
+        size, norm = float(np.linalg.norm(m[-1])), float(np.linalg.norm(sent))
+        left = residual * shift_sizes[layer - 1] / (1 - gammas[layer - 1])
+        apart = 0.0 if control else rounding.departure(W)
+        local.append((left + ((len(W) + 4) * 2 * EPS + apart) * norm) / size)
+        maps.append(W.T * slopes[layer] * (above / size))
+    m.reverse()
+    bounds = rounding.accumulated(maps, local)[::-1]
+    # the mismatch is read as d_l - p_l, which rounds with the shift and not with itself
+    read = [
+        bound + 4 * (len(one) + 4) * EPS * shift / float(np.linalg.norm(one))
+        for bound, one, shift in zip(bounds, m, shift_sizes, strict=True)
+    ]
+    measured = [per_unit(record.mismatches, k, gain) for k, gain in enumerate(gains, 1)]
+    last = -1 if control else None
+    return compared(found, measured[:last], m[:last], read[:last], control=control)
+
+
+def _message_crosses(found: Case, record: Equilibrium) -> bool:
+    """Whether A^2 m takes any sender's drive u across its kink."""
+    if found.subject.units == "linear":
+        return False
+    state = [found.inputs[0], *(rates[0] for rates in record.activities)]
+    for layer in range(2, found.network.depth + 1):
+        drive = found.network.weights[layer - 1] @ state[layer - 1]
+        slope = np.where(drive > 0, 1.0, 0.1)
+        message = slope * np.asarray(record.mismatches.absolute(layer)[0])
+        if np.any(drive * (drive + message) <= 0):
+            return True
+    return False

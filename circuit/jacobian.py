@@ -1,0 +1,112 @@
+"""The Jacobian of the circuit in shift coordinates: times tangents, or as a matrix.
+
+Owns the derivative of `circuit.shift_dynamics.shift_velocity`. Does not own its transpose and the
+trial that is linear (`circuit.linearised`), nor what eigenvalues say (`analysis/stability.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import array_api_compat
+
+from circuit.arrays import Array, namespace
+from circuit.dynamics import Trial
+from circuit.errors import CircuitError
+from circuit.network import Activity
+from circuit.scale import ONE
+from circuit.shift_dynamics import balance, scale_ratio
+from circuit.shifts import Shifts
+
+
+def jacobian_product(trial: Trial, shifts: Shifts, tangents: Sequence[Array]) -> tuple[Array, ...]:
+    """The Jacobian of `shift_velocity` at `shifts` times `tangents`, without forming it.
+
+    Parameters
+    ----------
+    tangents : L arrays (..., batch, N_l), in units of the scales of `shifts`
+
+    Returns
+    -------
+    L arrays (..., batch, N_l), in 1/s
+    """
+    xp = namespace(trial.error)
+    circuit, network = trial.circuit, trial.network
+    terms = balance(trial, shifts)
+    pushed: list[Array] = [None]  # the tangent of p_l
+    messages: list[Array] = [None]  # the tangent of v_l
+    for layer in range(2, network.depth + 1):
+        unit = network.activation(layer)
+        ratio, scale = scale_ratio(shifts, layer - 1, layer), shifts.scales[layer - 1].value
+        drive = trial.activity.drive(layer)
+        moved = drive + shifts.scales[layer - 2].value * terms.drive_shifts[layer - 1]
+        slope = unit.slope(moved)
+        drive_tangent = ratio * network.push(layer, tangents[layer - 2])
+        pushed.append(slope * drive_tangent)
+        tangent = tangents[layer - 1]
+        if circuit.pathway.gradient_adjusted:
+            mismatch = scale * terms.mismatches[layer - 1]
+            steepening = 2 * slope * unit.curvature(moved) * mismatch * drive_tangent
+            tangent = pushed[-1] + slope * slope * (tangent - pushed[-1]) + steepening
+            sender = moved + scale * terms.messages[layer - 1]
+        else:
+            sender = drive + scale * terms.messages[layer - 1]
+        messages.append(tangent / unit.slope(sender))
+    products = []
+    for layer in range(1, network.depth + 1):
+        gamma, n = circuit.strength(layer), network.n_projecting(layer)
+        change = -tangents[layer - 1]
+        if pushed[layer - 1] is not None:
+            change = change + pushed[layer - 1]
+            slowed = change[..., :n] - gamma * pushed[layer - 1][..., :n]
+        else:
+            slowed = change[..., :n]
+        if layer < network.depth:
+            weight = gamma * scale_ratio(shifts, layer + 1, layer)
+            slowed = slowed + weight * network.factors[layer].solve(messages[layer])
+        products.append(
+            xp.concat([slowed, change[..., n:]], axis=-1) / circuit.time_constants[layer - 1]
+        )
+    return tuple(products)
+
+
+def dense_jacobian(trial: Trial, shifts: Shifts, sample: int = 0) -> Array:
+    """The Jacobian at one sample of the batch as a matrix, in 1/s and in units of the rates.
+
+    For small circuits: a square matrix with as many rows as the circuit has units, layers 1 .. L
+    in order. Raises `CircuitError` for more than 4096 units or a stack of networks.
+    """
+    network = trial.network
+    widths = network.widths[1:]
+    total = sum(widths)
+    if total > 4096 or trial.error.ndim != 2:
+        raise CircuitError(
+            f"a dense Jacobian of {total} units; use at most 4096 units and one network, "
+            "or jacobian_product"
+        )
+    xp = namespace(trial.error)
+
+    def repeated(array: Array) -> Array:
+        return xp.broadcast_to(array[sample : sample + 1, :], (total, array.shape[-1]))
+
+    many = Trial(
+        trial.circuit,
+        Activity(
+            tuple(map(repeated, trial.activity.rates)),
+            tuple(map(repeated, trial.activity.drives)),
+            tuple(map(repeated, trial.activity.slopes)),
+        ),
+        repeated(trial.error),
+    )
+    absolute = Shifts(
+        tuple(repeated(shifts.absolute(layer)) for layer in range(1, network.depth + 1)),
+        (ONE,) * network.depth,
+        shifts.gains,
+    )
+    eye = xp.eye(total, dtype=trial.error.dtype, device=array_api_compat.device(trial.error))
+    tangents, start = [], 0
+    for width in widths:
+        tangents.append(eye[:, start : start + width])
+        start += width
+    columns = jacobian_product(many, absolute, tangents)
+    return xp.matrix_transpose(xp.concat(list(columns), axis=-1))
