@@ -175,6 +175,8 @@ def plan_of(settings: dict[str, Any], train_images: Images) -> Plan:
                 "inverse_aim",
                 "inverse_steps",
                 "inverse_before",
+                "inverse_order",
+                "inverse_block",
                 "rate_noise",
                 "loss",
                 "learning_rate",
@@ -219,11 +221,16 @@ def plan_of(settings: dict[str, Any], train_images: Images) -> Plan:
 def require_learning(plan: Plan, steps: int) -> None:
     """Raise `CircuitError` if the network would learn in none of so many `steps`."""
     from circuit.errors import CircuitError
+    from circuit.learned_inverse import ALTERNATING
+    from circuit.learned_shifts import practice_of
 
-    if plan.lesson.inverse_before >= steps:
+    practice = practice_of(plan.lesson)
+    if practice.network_steps(steps) == 0:
+        blocks = practice.order == ALTERNATING and practice.before < steps
+        option = f"block {practice.block}" if blocks else f"before {practice.before}"
         raise CircuitError(
-            f"--inverse-before {plan.lesson.inverse_before} leaves none of the {steps} batches of "
-            "this run to the network; give fewer, or more --epochs"
+            f"--inverse-{option} leaves none of the {steps} batches of this run to the network; "
+            "give fewer, or more --epochs"
         )
 
 

@@ -290,7 +290,7 @@ def _add_inverse(parser: OneLineParser) -> None:
         "--inverse-steps",
         type=at_least(0),
         metavar="N",
-        help="steps of the inverse before each step of the network, from the same images; 0: it "
+        help="steps of the inverse for each step of the network, from the same images; 0: it "
         f"learns only beforehand {_shown('inverse_steps')}",
     )
     add(
@@ -299,6 +299,20 @@ def _add_inverse(parser: OneLineParser) -> None:
         metavar="N",
         help="batches at the beginning from which the inverse learns alone "
         f"{_shown('inverse_before')}",
+    )
+    add(
+        "--inverse-order",
+        choices=("first", "simultaneous", "alternating"),
+        help="when the inverse learns: first in every step, and what it has learnt carries the "
+        "targets; simultaneous with the network, so that targets go through what it was; "
+        f"alternating with it, in blocks of steps {_shown('inverse_order')}",
+    )
+    add(
+        "--inverse-block",
+        type=at_least(1),
+        metavar="N",
+        help="batches from which the inverse learns alone, and then as many from which the network "
+        f"does {_shown('inverse_block')}",
     )
     add(
         "--correction",

@@ -29,9 +29,17 @@ NEEDS: dict[str, tuple[str, tuple[str, ...]]] = (
     | {"lateral_rate": ("orthogonality_by", tuple(LATERAL))}
     | dict.fromkeys(("lateral_during", "spontaneous_samples"), ("orthogonality_by", TEACHING))
     | dict.fromkeys(
-        ("inverse_rate", "inverse_noise", "inverse_aim", "inverse_steps", "inverse_before"),
+        (
+            "inverse_rate",
+            "inverse_noise",
+            "inverse_aim",
+            "inverse_steps",
+            "inverse_before",
+            "inverse_order",
+        ),
         ("inverse", ("learned",)),
     )
+    | {"inverse_block": ("inverse_order", ("alternating",))}
     | {"correction": ("inverse", ("learned",))}
 )
 # option -> the other option, and its value, with which it would do nothing
