@@ -137,13 +137,8 @@ def store(study: Study, cell: Cell, folder: Path, result: xr.Dataset) -> None:
         packages=_versions(),
         digest=_digest(result),
     )
-    path = study.path(cell, folder)
-    try:
-        records.write_dataset(path, result)
-    except OSError as error:
-        raise CircuitError(
-            f"{path} cannot be written ({error.strerror}); make room, then run again to go on"
-        ) from None
+    remedy = "make room, then run again to go on"
+    records.write_dataset(study.path(cell, folder), result, remedy=remedy)
 
 
 @cache

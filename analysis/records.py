@@ -43,27 +43,41 @@ def output_folder(path: Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a ValueError of a name that no folder can have
+        words = error.strerror if isinstance(error, OSError) else error
         raise CircuitError(
-            f"output folder {path} cannot be written to ({error.strerror}); give another --output"
+            f"output folder {path} cannot be written to ({words}); give another --output"
         ) from None
     return path
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` with a temporary name beside `path`, then rename; on failure leave no trace."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+REMEDY = "make room, or write elsewhere"
+
+
+def write_atomically(path: Path, write: Callable[[Path], object], *, remedy: str = REMEDY) -> None:
+    """Call `write` with a temporary name beside `path`, then rename; on failure leave no trace.
+
+    Raises `CircuitError` naming the file where it cannot be written; an older one stays as it was.
+    """
     try:
-        write(temporary)
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
+        )
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            mask = os.umask(0)
+            os.umask(mask)
+            temporary.chmod(0o666 & ~mask)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise CircuitError(
+            f"{path} cannot be written ({error.strerror or error}); {remedy}"
+        ) from None
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -72,9 +86,9 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_atomically(path, lambda name: name.write_text(text, encoding="utf-8"))
 
 
-def write_dataset(path: Path, dataset: xr.Dataset) -> None:
+def write_dataset(path: Path, dataset: xr.Dataset, *, remedy: str = REMEDY) -> None:
     """Write a NetCDF file (version 3, through SciPy) that xarray opens without further packages."""
-    write_atomically(path, lambda name: dataset.to_netcdf(name, engine="scipy"))
+    write_atomically(path, lambda name: dataset.to_netcdf(name, engine="scipy"), remedy=remedy)
 
 
 def read_dataset(path: Path) -> xr.Dataset:
@@ -83,8 +97,12 @@ def read_dataset(path: Path) -> xr.Dataset:
         # SciPy would map the file into memory, and warn where an array outlives it
         with xr.open_dataset(path, engine="scipy", mmap=False) as dataset:
             return dataset.load()
-    except (OSError, ValueError, TypeError) as error:
-        raise CircuitError(f"{path} is no NetCDF file of this project ({error})") from None
+    except Exception as error:  # a damaged header can mislead the reader into any exception
+        words = " ".join(str(error).split())
+        raise CircuitError(
+            f"{path} is no NetCDF file of this project, or damaged ({type(error).__name__}: "
+            f"{words}); remove it and make it again"
+        ) from None
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ Does not own the propagation.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,6 +63,11 @@ def per_layer(
             raise CircuitError(
                 f"feedback strength gamma = {value:g} at layer {layer} is outside (0, 1); "
                 "use for example 0.01"
+            )
+        if value < sys.float_info.min:
+            raise CircuitError(
+                f"feedback strength gamma = {value:g} at layer {layer} is so small that 1 / gamma "
+                "overflows; use for example 0.01"
             )
     return strengths
 

@@ -49,6 +49,7 @@ from circuit.rules import GAINS, Strength, propagate_targets
 from circuit.shifts import Shifts
 
 AIMS = ("noisy", "clean")
+FIRST, SIMULTANEOUS, ALTERNATING = ORDERS = ("first", "simultaneous", "alternating")
 WEIGHTS, BIASES, KEYS = "feedback_weights", "feedback_biases", "noise_keys"  # of companions
 BEGINNING, PRACTICE, READING = range(3)  # what a random number is for
 
@@ -64,6 +65,11 @@ class Practice:
     aim : "noisy" or "clean"
     steps : that it makes in every step of the network
     before : steps of the network at the beginning in which it learns alone
+    order
+        When it learns: "first", before the network in every step, whose targets go through what it
+        has just learnt; "simultaneous" with it, so that targets go through what it was;
+        "alternating", `block` steps alone and then as many of the network alone, and so on.
+    block : of the order "alternating"
 
     Raises
     ------
@@ -75,6 +81,8 @@ class Practice:
     aim: str = "noisy"
     steps: int = 1
     before: int = 0
+    order: str = FIRST
+    block: int = 10
 
     def __post_init__(self) -> None:
         if not 0 < self.rate < 2:
@@ -88,9 +96,38 @@ class Practice:
             )
         if self.aim not in AIMS:
             raise CircuitError(f"inverse aim {self.aim!r} is unknown; choose from noisy, clean")
-        for name, value in (("steps", self.steps), ("before", self.before)):
-            if not isinstance(value, Integral) or value < 0:
-                raise CircuitError(f"inverse {name} {value}: give a whole number, 0 or more")
+        if self.order not in ORDERS:
+            raise CircuitError(
+                f"inverse order {self.order!r} is unknown; choose from {', '.join(ORDERS)}"
+            )
+        for name, value, least in (
+            ("steps", self.steps, 0 if self.order == FIRST else 1),
+            ("before", self.before, 0),
+            ("block", self.block, 1),
+        ):
+            if not isinstance(value, Integral) or value < least:
+                raise CircuitError(
+                    f"inverse {name} {value} (order {self.order}): give a whole number, {least} or "
+                    "more"
+                )
+
+    def steps_in(self, step: int) -> int:
+        """Steps that the inverse makes in the network's `step`, counted from 0."""
+        if step < self.before:
+            return max(1, self.steps)
+        return 0 if self.order == ALTERNATING and self.network_learns(step) else self.steps
+
+    def network_learns(self, step: int) -> bool:
+        """Whether the network learns in `step`, or leaves it to the inverse."""
+        return self.network_steps(step + 1) > self.network_steps(step)
+
+    def network_steps(self, steps: int) -> int:
+        """In how many of the first `steps` the network learns."""
+        together = max(0, steps - self.before)
+        if self.order != ALTERNATING:
+            return together
+        rounds, rest = divmod(together, 2 * self.block)
+        return rounds * self.block + max(0, rest - self.block)
 
 
 @dataclass(frozen=True, eq=False)

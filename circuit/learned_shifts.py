@@ -45,6 +45,8 @@ def practice_of(lesson: Lesson) -> Practice:
         lesson.inverse_aim,
         lesson.inverse_steps,
         lesson.inverse_before,
+        lesson.inverse_order,
+        lesson.inverse_block,
     )
 
 
@@ -91,7 +93,7 @@ def after_practice(
     Raises `NotFinite` with the layer where it has come to infinity.
     """
     practice = practice_of(lesson)
-    again = max(1, practice.steps) if step < practice.before else practice.steps
+    again = practice.steps_in(step)
     if again == 0:
         return companions
     model = practised(

@@ -23,12 +23,14 @@ from circuit.arrays import Array, all_finite, namespace, require_finite, require
 from circuit.dynamics import Trial, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
+from circuit.learned_inverse import SIMULTANEOUS
 from circuit.learned_shifts import (
     LEARNED,
     after_practice,
     circuit_shifts,
     companions_of,
     noise_of,
+    practice_of,
     read_with,
     rule_shifts,
 )
@@ -144,17 +146,18 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
         network = network.moved(network.weights, network.biases)
     activity = forward(network, inputs)
     loss, correct = _marks(network, lesson, activity, targets)
+    through, practice = learner.companions, practice_of(lesson)
     if lesson.inverse == LEARNED:
         beside = after_practice(network, lesson, activity, learner.companions, learner.steps)
         learner = replace(learner, companions=beside)
-    steps = learner.steps - lesson.inverse_before  # of the network
-    if steps < 0:
+        if practice.order != SIMULTANEOUS:
+            through = beside
+    steps = practice.network_steps(learner.steps)
+    if not practice.network_learns(learner.steps):
         nothing = loss * float("nan") if lesson.rule == CIRCUIT else None  # has settled
         waited = replace(learner, steps=learner.steps + 1)
         return waited, Step(loss, correct, nothing)
-    activity, shifts, mask = teach(
-        network, lesson, activity, targets, learner.companions, learner.steps
-    )
+    activity, shifts, mask = teach(network, lesson, activity, targets, through, learner.steps)
     settled = None
     if mask is not None:
         settled = namespace(targets).mean(namespace(targets).astype(mask, targets.dtype), axis=-1)

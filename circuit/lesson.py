@@ -39,7 +39,8 @@ class Lesson:
     orthogonality_of : "rows", as printed, or "columns", as the public code effectively does
     orthogonality_every : the gradient of Eq. 23 is taken in every k-th step, with weight k
     inverse : "exact", or "learned" (tp, itp, gait, circuit; see `learned_inverse`)
-    inverse_rate, inverse_noise, inverse_aim, inverse_steps, inverse_before : of its `Practice`
+    inverse_rate, inverse_noise, inverse_aim, inverse_steps, inverse_before, inverse_order,
+    inverse_block : of its `Practice`
     correction : whether a learned inverse sends only deviations down (difference correction)
     rate_noise : standard deviation with which each shift is read, in units of the rates
     orthogonality_by : "regulariser", Eq. 23; lateral inhibition that teaches instead, one of
@@ -75,6 +76,8 @@ class Lesson:
     inverse_aim: str = Practice.aim
     inverse_steps: int = Practice.steps
     inverse_before: int = Practice.before
+    inverse_order: str = Practice.order
+    inverse_block: int = Practice.block
     correction: bool = True
     rate_noise: float = 0.0
     orthogonality_by: str = lateral.REGULARISER

@@ -109,13 +109,8 @@ def save(path: Path, state: State, plan: Plan, configured: Configuration) -> Non
     for name, values in learner.companions.items():
         arrays |= _numbered(f"{COMPANION}{name}", values)
     arrays |= {f"history_{name}": values for name, values in state.history.items()}
-    try:
-        write_atomically(path, lambda name: np.savez(name, allow_pickle=False, **arrays))
-    except OSError as error:
-        raise CircuitError(
-            f"checkpoint {path} cannot be written ({error.strerror}); make room, or give another "
-            "--output"
-        ) from None
+    remedy = "make room, or give another --output"
+    write_atomically(path, lambda name: np.savez(name, allow_pickle=False, **arrays), remedy=remedy)
 
 
 def load(path: Path, plan: Plan, configured: Configuration) -> tuple[State, list[str]]:
@@ -128,16 +123,22 @@ def load(path: Path, plan: Plan, configured: Configuration) -> tuple[State, list
     """
     members = read_arrays(path, "checkpoint", REMEDY)
     try:
-        _require_same(path, members, configured)
-        return _state(members, plan), _changes(members, plan)
-    except (KeyError, ValueError, TypeError) as error:
-        if isinstance(error, CircuitError):
-            raise
+        differs = _difference(members, configured)
+        if differs is None:
+            state, changes = _state(members, plan), _changes(members, plan)
+            _require_whole(state, plan)
+            return state, changes
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         words = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise CircuitError(f"checkpoint {path}: {words}; {REMEDY}") from None
+    raise CircuitError(
+        f"checkpoint {path} is of another configuration: {differs}; give the options that it was "
+        "made with, or another --output"
+    )
 
 
-def _require_same(path: Path, members: Mapping[str, np.ndarray], configured: Configuration) -> None:
+def _difference(members: Mapping[str, np.ndarray], configured: Configuration) -> str | None:
+    """In which setting a file of this format and version differs, in words; None if in none."""
     if str(members["format"]) != FORMAT:
         raise ValueError(f"its format is {str(members['format'])[:40]!r}, not {FORMAT!r}")
     version, package = int(members["version"].item()), str(members["package"])
@@ -150,11 +151,36 @@ def _require_same(path: Path, members: Mapping[str, np.ndarray], configured: Con
     saved: Configuration = json.loads(str(members["configuration"]))
     for name in sorted({*saved, *configured}):
         if saved.get(name) != configured.get(name):
-            raise CircuitError(
-                f"checkpoint {path} is of another configuration: {name.replace('_', ' ')} is "
-                f"{_short(saved.get(name))} there and {_short(configured.get(name))} here; give "
-                "the options that it was made with, or another --output"
+            return (
+                f"{name.replace('_', ' ')} is {_short(saved.get(name))} there and "
+                f"{_short(configured.get(name))} here"
             )
+    return None
+
+
+def _require_whole(state: State, plan: Plan) -> None:
+    """Raise `ValueError` where the parts of a state, each whole, do not belong together."""
+    seeds, layers, learner = len(plan.seeds), len(plan.widths) - 1, state.learner
+    if state.epoch < 0 or state.batch < 0 or learner.steps < 0:
+        raise ValueError("it counts epochs, batches or steps below zero")
+    entries = state.epoch + 1
+    for names, shape in ((BY_EPOCH, (entries, seeds)), (BY_LAYER, (entries, seeds, layers))):
+        for name in names:
+            found = state.history[name].shape
+            if found != shape:
+                raise ValueError(f"its history of {name} is {found}, not {shape}")
+    network, moments = learner.network, learner.moments
+    for arrays, others in (
+        (network.weights, (moments.first_weights, moments.second_weights, state.chosen.weights)),
+        (network.biases, (moments.first_biases, moments.second_biases, state.chosen.biases)),
+    ):
+        shapes = [array.shape for array in arrays]
+        if any([array.shape for array in other] != shapes for other in others):
+            raise ValueError("its weights, moments and chosen weights are of several shapes")
+    if len(state.generators) != seeds or len(state.orders) != seeds:
+        raise ValueError(f"it is not of {seeds} seeds")
+    for known in state.generators:
+        np.random.default_rng().bit_generator.state = known
 
 
 def _state(members: Mapping[str, np.ndarray], plan: Plan) -> State:

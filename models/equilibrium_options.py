@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.options import OneLineParser, at_least
-from models.shared_options import add_data_dir, add_dataset, add_results
+from models.shared_options import MOST_LAYERS, add_data_dir, add_dataset, add_results
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,7 @@ def options() -> OneLineParser:
     add("--batch", type=at_least(1), default=60, help="number of images (default: 60)")
     add(
         "--depth",
-        type=at_least(0),
+        type=at_least(0, most=MOST_LAYERS),
         default=3,
         help="number of hidden layers, each as wide as the image (default: 3)",
     )

@@ -79,6 +79,10 @@ class Plan:
                 f"validation {self.validation:g} is outside [0, 1); use for example 0.1, or 0 to "
                 "choose by the test images"
             )
+        if self.lesson.rule == "circuit" and "clipped_tanh" in self.activations:
+            raise CircuitError(
+                "a circuit inverts its units exactly, clipped_tanh does not; use tanh"
+            )
         inverted = self.lesson.inverse == "exact" and self.lesson.rule != "bp"
         first = 0 if self.lesson.rule == "circuit" else 1  # of the widths that have to be equal
         if inverted and not self.auxiliary and len({*self.widths[first:]}) > 1:

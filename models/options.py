@@ -10,10 +10,13 @@ import argparse
 import math
 import sys
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
+
+MOST = 2**31 - 1  # the largest whole number that a result file (NetCDF 3) holds
+_UNSAID = object()
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -30,8 +33,27 @@ def fail(program: str, message: str) -> NoReturn:
     sys.exit(2)
 
 
-def at_least(least: float | None, kind: type = int) -> Callable[[str], Any]:
-    """The type of an option that is a finite number (`int` or `float`), `least` or more."""
+class Distinct(argparse.Action):
+    """The action of an option that takes several values, none of them twice."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Keep the values. Raises `argparse.ArgumentError` for one that is there twice."""
+        for place, value in enumerate(values):
+            if value in values[:place]:
+                raise argparse.ArgumentError(self, f"{value} is there twice; give each once")
+        setattr(namespace, self.dest, values)
+
+
+def at_least(least: float | None, kind: type = int, *, most: int = MOST) -> Callable[[str], Any]:
+    """The type of an option that is a finite number (`int` or `float`), `least` or more, and if it
+    is whole, `most` or less.
+    """
 
     def convert(text: str) -> Any:
         try:
@@ -43,6 +65,8 @@ def at_least(least: float | None, kind: type = int) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(f"{text} is not finite; give a finite number")
         if least is not None and value < least:
             raise argparse.ArgumentTypeError(f"{text} is too small; give {least:g} or more")
+        if kind is int and value > most:
+            raise argparse.ArgumentTypeError(f"{text} is too large; give {most} or less")
         return value
 
     return convert
@@ -54,7 +78,8 @@ def parse(
     """Parse the command line, with a TOML file of the same options underneath it.
 
     What stands in the file goes through the same checks as what stands on the command line; the
-    command line wins. A key that is no option leaves with status 2.
+    command line wins. A key that is no option leaves with status 2. What was given, in either of
+    them, is told by `given`.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     first = argparse.ArgumentParser(add_help=False)
@@ -66,7 +91,11 @@ def parse(
         words = list(takewhile(lambda word: not word.startswith("-"), arguments))
         of_file = _arguments_from(parser, Path(path), config_option)
         arguments = [*words, *of_file, *arguments[len(words) :]]
-    return parser.parse_args(arguments)
+    chosen = parser.parse_args(arguments)
+    unsaid = argparse.Namespace(**dict.fromkeys(vars(chosen), _UNSAID))
+    said = vars(parser.parse_args(arguments, unsaid))
+    chosen.given = frozenset(name for name, value in said.items() if value is not _UNSAID)
+    return chosen
 
 
 def plain(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -74,7 +103,17 @@ def plain(chosen: argparse.Namespace) -> dict[str, Any]:
     return {
         name: str(value) if isinstance(value, Path) else value
         for name, value in vars(chosen).items()
+        if name != "given"
     }
+
+
+def refuse_idle(
+    program: str, chosen: argparse.Namespace, names: Collection[str], beside: str
+) -> None:
+    """Leave with status 2 if an option in `names` was given, which does nothing with `beside`."""
+    for name in sorted(chosen.given.intersection(names)):
+        option = f"--{name.replace('_', '-')}"
+        fail(program, f"{option} does nothing with {beside}; leave out one of them")
 
 
 def _arguments_from(parser: OneLineParser, path: Path, config_option: str) -> list[str]:
@@ -82,7 +121,7 @@ def _arguments_from(parser: OneLineParser, path: Path, config_option: str) -> li
         settings: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         fail(parser.prog, f"config {path}: {error.strerror}; give a TOML file that can be read")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of TOML, of its encoding, or of a name that no file can have
         fail(parser.prog, f"config {path} is not TOML ({error}); see the example in README.md")
     actions = {
         action.dest: action

@@ -41,6 +41,8 @@ DEFAULTS: dict[str, Value] = {
     "inverse_aim": "noisy",
     "inverse_steps": 1,
     "inverse_before": 0,
+    "inverse_order": "first",
+    "inverse_block": 10,
     "correction": "yes",
     "rate_noise": 0.0,
     "auxiliary": "yes",

@@ -15,8 +15,8 @@ from pathlib import Path
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from models.options import OneLineParser, at_least, fail, parse
-from models.shared_options import add_results
+from models.options import Distinct, OneLineParser, at_least, fail, parse
+from models.shared_options import add_results, refuse_what_idles
 
 PROGRAM = "run_derivation"
 
@@ -43,6 +43,7 @@ def options() -> OneLineParser:
         "--seeds",
         type=at_least(0),
         nargs="+",
+        action=Distinct,
         default=[1, 2],
         metavar="N",
         help="of the random networks, inputs and errors; the first also of the figures "
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     began = time.perf_counter()
     chosen = parse(options(), arguments)
+    refuse_what_idles(PROGRAM, chosen, ())
     from circuit.errors import CircuitError
 
     try:
@@ -92,7 +94,7 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     say = (lambda *_, **__: None) if chosen.quiet else print
     claims = table.chosen(chosen.only)
     folder = records.output_folder(chosen.output)
-    plan = Plan(chosen.scale, tuple(dict.fromkeys(chosen.seeds)))
+    plan = Plan(chosen.scale, tuple(chosen.seeds))
     rows = []
     # where there is no terminal, a line now and then
     progress = tqdm(claims, unit="claim", leave=False, disable=chosen.quiet)

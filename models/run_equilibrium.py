@@ -19,13 +19,19 @@ if __package__ in {None, ""}:  # run as a file, from any folder, installed or no
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from models.equilibrium_options import PROGRAM, make_trial, options
-from models.options import fail, parse, plain
+from models.options import fail, parse, plain, refuse_idle
+from models.shared_options import refuse_what_idles
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     began = time.perf_counter()
     chosen = parse(options(), arguments)
+    refuse_what_idles(PROGRAM, chosen, [chosen.dataset])
+    if chosen.no_brian2:
+        refuse_idle(PROGRAM, chosen, {"brian2_images"}, "--no-brian2")
+    if chosen.widths is not None:
+        refuse_idle(PROGRAM, chosen, {"depth"}, "--widths")
     from circuit.errors import CircuitError
     from models.images import ImageError
 

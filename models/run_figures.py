@@ -27,6 +27,7 @@ from models.shared_options import (
     add_processes,
     add_results,
     add_seeds,
+    refuse_what_idles,
 )
 
 if TYPE_CHECKING:
@@ -134,14 +135,19 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     from models.studies.training import OWN
 
     names = [name for name in FIGURES if {name, ALL} & set(chosen.figures)]
+    studies = {} if chosen.figures_only else {name: _study(name, chosen) for name in names}
+    datasets = {str(cell["dataset"]) for study in studies.values() for cell in study.cells}
+    refuse_what_idles(PROGRAM, chosen, datasets)
+    for name in chosen.datasets or ():
+        if studies and name not in datasets:
+            fail(PROGRAM, f"--datasets {name} is in none of {', '.join(names)}; leave it out")
     idle = sorted(set(names) - set(OWN))
-    if idle and chosen.parameters == "same" and not chosen.figures_only:
+    if idle and chosen.parameters == "same":
         fail(PROGRAM, f"--parameters same changes nothing in {', '.join(idle)}; leave them out")
     for name in ("learning_rate", "orthogonality"):
         if getattr(chosen, name) is not None and chosen.parameters != "same":
             fail(PROGRAM, f"--{name.replace('_', '-')} is that of all rules; add --parameters same")
     folder = records.output_folder(chosen.output)
-    studies = {} if chosen.figures_only else {name: _study(name, chosen) for name in names}
     if studies:
         _check(chosen, studies)
     holes, findings = False, {"grid": grid_findings, "every": interval_findings}
@@ -149,7 +155,9 @@ def run(chosen: argparse.Namespace, began: float) -> int:
         for name in names:
             path = folder / f"{name}.nc"
             if chosen.figures_only:
-                data = study_command.result(path, "figure", name)
+                data = study_command.result(
+                    path, "figure", name, study_command.version_of("training")
+                )
             else:
                 data = study_command.swept(studies[name], chosen, address, path, figure=name)
                 # the same runs, without the figure

@@ -21,7 +21,9 @@ if __package__ in {None, ""}:  # run as a file, from any folder, installed or no
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from models.options import fail, parse
-from models.training_options import PROGRAM, options, resolved
+from models.shared_options import refuse_what_idles
+from models.training_options import PROGRAM, options
+from models.training_settings import resolved
 
 if TYPE_CHECKING:
     from models.images import Images
@@ -33,6 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.perf_counter()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     chosen = parse(options(), arguments)
+    try:
+        return exit_status(chosen, began)
+    except KeyboardInterrupt:  # also of the imports, which take a while
+        again = [word for word in arguments if word != "--resume"]
+        print(
+            f"{PROGRAM}: interrupted; to go on from the last checkpoint, run "
+            f"{shlex.join(['python', 'models/run_training.py', *again, '--resume'])}",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def exit_status(chosen: argparse.Namespace, began: float) -> int:
+    """That of the run; bad input and useless weights are told in one line."""
     from circuit.errors import CircuitError
     from models.images import ImageError
     from models.training import TrainingFailed
@@ -46,14 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except MemoryError as error:
         fail(PROGRAM, f"{error}; use fewer --seeds, narrower --widths, or --train-images")
-    except KeyboardInterrupt:
-        again = [word for word in arguments if word != "--resume"]
-        print(
-            f"{PROGRAM}: interrupted; to go on from the last checkpoint, run "
-            f"{shlex.join(['python', 'models/run_training.py', *again, '--resume'])}",
-            file=sys.stderr,
-        )
-        return 130
 
 
 def run(chosen: argparse.Namespace, began: float) -> int:
@@ -61,11 +69,12 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     from analysis import records
     from circuit.errors import CircuitError
     from models import checkpoints
-    from models.material import prepare
+    from models.material import batches_of_an_epoch, prepare
     from models.training import TrainingFailed, begin, train
     from models.training_report import Progress, write_results
 
     settings = resolved(chosen)
+    refuse_what_idles(PROGRAM, chosen, [settings["dataset"]])
     require_device(chosen.device)
     folder = records.output_folder(chosen.output)
     checkpoint = folder / "checkpoint.npz"
@@ -78,6 +87,7 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     train_images, test_images, digest = load_images(settings)
     plan = plan_of(settings, train_images)
     material = prepare(plan, train_images, test_images)
+    require_learning(plan, settings["epochs"] * batches_of_an_epoch(plan, material))
     configured = checkpoints.configuration(plan, settings["dataset"], digest)
     epochs = settings["epochs"]
     progress = Progress(plan, material, settings, quiet=chosen.quiet)
@@ -165,6 +175,8 @@ def plan_of(settings: dict[str, Any], train_images: Images) -> Plan:
                 "inverse_aim",
                 "inverse_steps",
                 "inverse_before",
+                "inverse_order",
+                "inverse_block",
                 "rate_noise",
                 "loss",
                 "learning_rate",
@@ -206,6 +218,22 @@ def plan_of(settings: dict[str, Any], train_images: Images) -> Plan:
     )
 
 
+def require_learning(plan: Plan, steps: int) -> None:
+    """Raise `CircuitError` if the network would learn in none of so many `steps`."""
+    from circuit.errors import CircuitError
+    from circuit.learned_inverse import ALTERNATING
+    from circuit.learned_shifts import practice_of
+
+    practice = practice_of(plan.lesson)
+    if practice.network_steps(steps) == 0:
+        blocks = practice.order == ALTERNATING and practice.before < steps
+        option = f"block {practice.block}" if blocks else f"before {practice.before}"
+        raise CircuitError(
+            f"--inverse-{option} leaves none of the {steps} batches of this run to the network; "
+            "give fewer, or more --epochs"
+        )
+
+
 def require_device(device: str | None) -> None:
     """Raise `CircuitError` unless PyTorch is there and can compute on `device`."""
     from circuit.errors import CircuitError
@@ -220,7 +248,7 @@ def require_device(device: str | None) -> None:
             "gait-circuit[torch], or leave --device out to compute with NumPy"
         ) from None
     try:
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()  # "meta" has shapes and no numbers
     except (RuntimeError, AssertionError) as error:
         words = str(error).splitlines()[0]
         raise CircuitError(

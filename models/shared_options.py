@@ -6,11 +6,17 @@ one command alone, nor how options are parsed (`models.options`).
 
 from __future__ import annotations
 
+import argparse
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
-from models.options import OneLineParser, at_least
+from models.options import Distinct, OneLineParser, at_least, refuse_idle
 
 DATASETS = ("digits", "mnist", "fashion_mnist", "kmnist")  # those of `models.images`, which is slow
+SHIPPED = "digits"  # needs no --data-dir
+MOST_LAYERS = 1000  # hidden ones; memory and patience end before
+MOST_WORKERS = max(8, 4 * (os.cpu_count() or 1))  # each computes on one core
 
 
 def add_dataset(parser: OneLineParser) -> None:
@@ -40,6 +46,7 @@ def add_seeds(parser: OneLineParser, of: str) -> None:
         "--seeds",
         type=at_least(0),
         nargs="+",
+        action=Distinct,
         metavar="N",
         help=f"of {of}; replaces those of the scale",
     )
@@ -50,7 +57,7 @@ def add_processes(parser: OneLineParser) -> None:
     add = parser.add_argument
     add(
         "--workers",
-        type=at_least(0),
+        type=at_least(0, most=MOST_WORKERS),
         default=2,
         metavar="N",
         help="processes on this machine, each with one thread; 0 for none beside this one "
@@ -98,3 +105,21 @@ def add_results(
     add(
         "--config", metavar="FILE.toml", help="TOML file with any of the options that begin with --"
     )
+
+
+def refuse_what_idles(program: str, chosen: argparse.Namespace, datasets: Iterable[str]) -> None:
+    """Leave with status 2 for an option that does nothing with the others that were given.
+
+    Parameters
+    ----------
+    datasets : those that the command will read
+    """
+    if getattr(chosen, "figures_only", False):
+        drawing = {"figures", "studies", "figures_only", "output", "pdf", "quiet", "config"}
+        refuse_idle(program, chosen, chosen.given - drawing, "--figures-only")
+    if getattr(chosen, "no_figures", False):
+        refuse_idle(program, chosen, {"pdf"}, "--no-figures")
+    if getattr(chosen, "scheduler", None) is not None:
+        refuse_idle(program, chosen, {"workers"}, "--scheduler")
+    if set(datasets) == {SHIPPED}:
+        refuse_idle(program, chosen, {"data_dir"}, f"data set {SHIPPED}")

@@ -26,6 +26,7 @@ from models.shared_options import (
     add_processes,
     add_results,
     add_seeds,
+    refuse_what_idles,
 )
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def main(program: str, chosen: argparse.Namespace, special: Special) -> int:
     special : what a study is given beside dataset, data_dir and seeds, from its name and `chosen`
     """
     began = time.perf_counter()
+    refuse_what_idles(program, chosen, [chosen.dataset])
     return exit_status(program, lambda: run(chosen, special, began))
 
 
@@ -103,7 +105,9 @@ def run(chosen: argparse.Namespace, special: Special, began: float) -> int:
     names = list(dict.fromkeys(chosen.studies))
     folder = records.output_folder(chosen.output)
     if chosen.figures_only:
-        results = {name: result(folder / f"{name}.nc", "study", name) for name in names}
+        results = {
+            name: result(folder / f"{name}.nc", "study", name, version_of(name)) for name in names
+        }
     else:
         results = _sweep(chosen, special, names, folder)
     print(_statuses(results))
@@ -162,11 +166,12 @@ def processes(
     if chosen.scheduler is not None and studies:
         yield chosen.scheduler
         return
-    waiting = any(
-        not study.path(cell, folder).exists() for study in studies for cell in study.cells
-    )
-    if chosen.workers and waiting:
-        with local_cluster(chosen.workers) as address:
+    waiting = [
+        len(study.groups(cell for cell in study.cells if not study.path(cell, folder).exists()))
+        for study in studies
+    ]
+    if chosen.workers and any(waiting):
+        with local_cluster(min(chosen.workers, max(waiting))) as address:
             yield address
     else:
         yield None
@@ -196,8 +201,16 @@ def swept(
     return data
 
 
-def result(path: Path, kind: str, name: str) -> xr.Dataset:
-    """What an earlier run has left, checked to be of the `kind` ("study", "figure") called `name`.
+def version_of(name: str) -> int:
+    """The version of what the cells of study `name` mean."""
+    from analysis.sweep import Study
+
+    return int(getattr(importlib.import_module(f"models.studies.{name}"), "VERSION", Study.version))
+
+
+def result(path: Path, kind: str, name: str, version: int) -> xr.Dataset:
+    """What an earlier run has left, checked to be of the `kind` ("study", "figure") called `name`,
+    and of the `version` that is known here.
 
     Raises `CircuitError`.
     """
@@ -207,8 +220,13 @@ def result(path: Path, kind: str, name: str) -> xr.Dataset:
     if not path.exists():
         raise CircuitError(f"{path}: no such file; run the {kind} first, without --figures-only")
     data = read_dataset(path)
-    if data.attrs.get(kind) != name:
+    if data.attrs.get(kind) != name or "cell" not in data.dims or "status" not in data:
         raise CircuitError(f"{path} is no result of {kind} {name}; run the {kind} again")
+    if data.attrs.get("study_version") != version:
+        raise CircuitError(
+            f"{path} is of version {data.attrs.get('study_version')} of {kind} {name}, and this is "
+            f"version {version}; run the {kind} again"
+        )
     return data
 
 

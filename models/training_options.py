@@ -1,18 +1,17 @@
 """The options of `run_training`, with their values by preset.
 
-Owns the words of every option, and how what was given and a preset become one set of settings.
-Standard library only, so that `--help` answers at once. Does not own the presets' values.
+Owns the words of every option. Standard library only, so that `--help` answers at once. Does not
+own the presets' values, nor how what was given and a preset become one set of settings
+(`training_settings`).
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import Any
 
-from models.options import OneLineParser, at_least
-from models.presets import DEFAULTS, LATERAL, PRESETS, RULES, preset, resolve
-from models.shared_options import DATASETS, add_data_dir, add_results
+from models.options import Distinct, OneLineParser, at_least
+from models.presets import LATERAL, PRESETS, RULES, preset
+from models.shared_options import DATASETS, MOST_LAYERS, add_data_dir, add_results
 
 PROGRAM = "run_training"
 ACTIVATIONS = ("leaky_relu", "linear", "asinh", "tanh", "clipped_tanh")
@@ -45,7 +44,15 @@ def options() -> OneLineParser:
     _add_network(parser)
     _add_learning(parser)
     _add_inverse(parser)
-    add("--seeds", type=at_least(0), nargs="+", default=[1], metavar="N", help=_SEEDS)
+    add(
+        "--seeds",
+        type=at_least(0),
+        nargs="+",
+        action=Distinct,
+        default=[1],
+        metavar="N",
+        help=_SEEDS,
+    )
     add("--precision", choices=("float32", "float64"), help=f"of all numbers {_shown('precision')}")
     add(
         "--device",
@@ -77,7 +84,6 @@ def options() -> OneLineParser:
     return parser
 
 
-_EVERY = ("measure_every", "checkpoint_every")
 _SEEDS = (
     "of weights, split and order of images; several are trained together, side by side (default: 1)"
 )
@@ -107,7 +113,7 @@ def _add_network(parser: OneLineParser) -> None:
     )
     add(
         "--depth",
-        type=at_least(0),
+        type=at_least(0, most=MOST_LAYERS),
         metavar="N",
         help=f"hidden layers, each as wide as the image {_shown('depth')}",
     )
@@ -284,7 +290,7 @@ def _add_inverse(parser: OneLineParser) -> None:
         "--inverse-steps",
         type=at_least(0),
         metavar="N",
-        help="steps of the inverse before each step of the network, from the same images; 0: it "
+        help="steps of the inverse for each step of the network, from the same images; 0: it "
         f"learns only beforehand {_shown('inverse_steps')}",
     )
     add(
@@ -293,6 +299,20 @@ def _add_inverse(parser: OneLineParser) -> None:
         metavar="N",
         help="batches at the beginning from which the inverse learns alone "
         f"{_shown('inverse_before')}",
+    )
+    add(
+        "--inverse-order",
+        choices=("first", "simultaneous", "alternating"),
+        help="when the inverse learns: first in every step, and what it has learnt carries the "
+        "targets; simultaneous with the network, so that targets go through what it was; "
+        f"alternating with it, in blocks of steps {_shown('inverse_order')}",
+    )
+    add(
+        "--inverse-block",
+        type=at_least(1),
+        metavar="N",
+        help="batches from which the inverse learns alone, and then as many from which the network "
+        f"does {_shown('inverse_block')}",
     )
     add(
         "--correction",
@@ -322,46 +342,3 @@ def _shown(name: str) -> str:
 
 def _word(value: object) -> str:
     return "all" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-TEACHING = ("inhibition", "whitening", "populations")
-# option -> the other option, and its values, without which it would do nothing
-NEEDS: dict[str, tuple[str, tuple[str, ...]]] = (
-    dict.fromkeys(("pathway", "readout"), ("rule", ("circuit",)))
-    | {"increments": ("rule", ("itp", "gait", "circuit"))}
-    | {"lateral_rate": ("orthogonality_by", tuple(LATERAL))}
-    | dict.fromkeys(("lateral_during", "spontaneous_samples"), ("orthogonality_by", TEACHING))
-    | dict.fromkeys(
-        ("inverse_rate", "inverse_noise", "inverse_aim", "inverse_steps", "inverse_before"),
-        ("inverse", ("learned",)),
-    )
-    | {"correction": ("inverse", ("learned",))}
-)
-
-
-def resolved(chosen: argparse.Namespace) -> dict[str, Any]:
-    """All settings by name: what was given, and the rest from the preset.
-
-    Raises `CircuitError` for options that exclude each other, or that would do nothing.
-    """
-    from circuit.errors import CircuitError
-
-    given = {
-        name: value
-        for name, value in vars(chosen).items()
-        if name in DEFAULTS and value is not None
-    }
-    if chosen.widths is not None and "depth" in given:
-        raise CircuitError("--depth and --widths both say how many layers there are; give one")
-    settings: dict[str, Any] = resolve(chosen.preset, chosen.rule, given)
-    by_default = preset(chosen.preset, chosen.rule)
-    for name, (other, values) in NEEDS.items():
-        value = chosen.rule if other == "rule" else settings[other]
-        if value not in values and given.get(name, by_default[name]) != by_default[name]:
-            option, of = (f"--{word.replace('_', '-')}" for word in (name, other))
-            raise CircuitError(
-                f"{option} would do nothing with {of} {value}; leave it out, or give {of} "
-                + " or ".join(values)
-            )
-    plain = ("rule", "preset", "widths", "data_dir", "seeds", "device", *_EVERY)
-    return settings | {name: getattr(chosen, name) for name in plain}

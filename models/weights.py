@@ -53,12 +53,7 @@ def save_network(path: Path, network: Network) -> None:
     }
     for layer, (weights, bias) in enumerate(zip(network.weights, network.biases, strict=True), 1):
         arrays[f"W_{layer}"], arrays[f"b_{layer}"] = to_numpy(weights), to_numpy(bias)
-    try:
-        write_atomically(path, lambda name: np.savez(name, allow_pickle=False, **arrays))
-    except OSError as error:
-        raise CircuitError(
-            f"weights file {path} cannot be written ({error.strerror}); give another name"
-        ) from None
+    write_atomically(path, lambda name: np.savez(name, allow_pickle=False, **arrays))
 
 
 def load_network(path: Path) -> Network:

@@ -173,6 +173,15 @@ def test_other_images_are_refused(scene):
         ({"history_alignment": None}, "it has no 'history_alignment'"),
         ({"generators": np.array("{")}, "checkpoint"),
         ({"configuration": np.array("{")}, "checkpoint"),
+        ({"configuration": np.array("[]")}, "checkpoint"),
+        ({"surroundings": np.array("1")}, "checkpoint"),
+        ({"generators": np.array("[]")}, "it is not of 2 seeds"),
+        ({"generators": np.array("[{}, {}]")}, "remove it"),
+        ({"W_1": np.zeros((2, 3, 3))}, "remove it to begin anew"),
+        ({"first_W_1": np.zeros((2, 3, 3))}, "of several shapes"),
+        ({"epoch": np.array(-5)}, "below zero"),
+        ({"epoch": np.array(7)}, "its history of"),
+        ({"history_test_loss": np.zeros(2)}, "its history of test_loss is (2,)"),
     ],
 )
 def test_other_versions_and_kinds_are_refused(scene, changed, words):

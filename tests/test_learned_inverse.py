@@ -14,12 +14,14 @@ from analysis.findings import findings
 from analysis.imperfect_equilibrium import settle_imperfect
 from analysis.imperfection import Imperfect
 from analysis.learned_inverse import cosines, stages
+from circuit import learned_shifts, learning
 from circuit.counted import normals, signs
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.learned_circuit import settle_learned
 from circuit.learned_inverse import (
+    ORDERS,
     InverseModel,
     Practice,
     exact_model,
@@ -517,9 +519,16 @@ def test_alignment_comes_with_the_inverse_and_not_without():
 
 @pytest.mark.parametrize("rule", ["gait", "itp", "tp", "circuit"])
 @pytest.mark.parametrize("correction", [True, False])
-def test_a_stack_learns_as_its_networks_alone(rule, correction):
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_stack_learns_as_its_networks_alone(rule, correction, order):
     lesson = Lesson(
-        rule, inverse="learned", correction=correction, rate_noise=1e-4, inverse_before=2
+        rule,
+        inverse="learned",
+        correction=correction,
+        rate_noise=1e-4,
+        inverse_before=2,
+        inverse_order=order,
+        inverse_block=1,
     )
     tasks = [_task(FREE, seed=seed) for seed in (1, 2)]
     first = tasks[0][0]
@@ -582,6 +591,74 @@ def test_the_inverse_learns_alone_beforehand_and_then_beside():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("rule", ["gait", "circuit"])
+@pytest.mark.parametrize("practice", [1, 3])
+def test_simultaneous_targets_go_through_the_inverse_as_it_was(rule, practice):
+    """Two lessons by hand: one on whose shifts no inverse learns, one that only learns it."""
+    network, inputs, targets = _task(FREE)
+    own = {"inverse": "learned", "rate_noise": 1e-3, "orthogonality": 0.1}
+    lesson = Lesson(rule, inverse_order="simultaneous", inverse_steps=practice, **own)
+    still = Lesson(rule, inverse_steps=0, **own)
+    learner = begin_learning(network, lesson, KEY)
+    for step in range(4):
+        by_hand, seen = learn(learner, still, inputs, targets)
+        before = model_of(learner.companions)
+        activity = forward(learner.network, inputs)
+        model = practised(before, learner.network, activity, Practice(), KEY, step, practice)
+        learner, saw = learn(learner, lesson, inputs, targets)
+        for a, b in zip(learner.network.weights, by_hand.network.weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+        for a, b in zip(model_of(learner.companions).weights, model.weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(saw.loss, seen.loss)
+        assert not np.array_equal(before.weights[0], model.weights[0])
+
+
+def test_first_targets_go_through_the_inverse_as_it_is():
+    """The negative control of the test above: the other order is another step."""
+    network, inputs, targets = _task(FREE)
+    first, simultaneous = (
+        learn(begin_learning(network, one, KEY), one, inputs, targets)[0]
+        for order in ("first", "simultaneous")
+        for one in [Lesson(inverse="learned", inverse_order=order)]
+    )
+    for a, b in zip(
+        *(model_of(one.companions).weights for one in (first, simultaneous)), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(first.network.weights[:-1], simultaneous.network.weights[:-1], strict=True):
+        assert not np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("block", [1, 3])
+@pytest.mark.parametrize("before", [0, 2])
+def test_alternating_blocks_are_of_the_inverse_and_then_of_the_network(block, before):
+    """Who learns in which step is written out; each learns what it would learn by itself."""
+    network, inputs, targets = _task(FREE)
+    own = {"inverse": "learned", "orthogonality": 0.1, "orthogonality_every": 2}
+    lesson = Lesson(inverse_order="alternating", inverse_block=block, inverse_before=before, **own)
+    turns = {1: "inin" + "inin" + "inin", 3: "iiinnn" + "iiinnn"}[block]
+    learner, moved = begin_learning(network, lesson, KEY), 0
+    for step, turn in enumerate("i" * before + turns):
+        old, model = learner, model_of(learner.companions)
+        if turn == "i":
+            activity = forward(old.network, inputs)
+            model = practised(model, old.network, activity, Practice(), KEY, step)
+            weights = old.network.weights
+        else:  # by a lesson without practice, in the step that is the network's own
+            alone = replace(old, steps=moved)
+            alone, _ = learn(alone, Lesson(inverse_steps=0, **own), inputs, targets)
+            weights, moved = alone.network.weights, moved + 1
+        learner, _ = learn(old, lesson, inputs, targets)
+        for a, b in zip(learner.network.weights, weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+        for a, b in zip(model_of(learner.companions).weights, model.weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+        practice = Practice(order="alternating", block=block, before=before)
+        assert practice.network_learns(step) == (turn == "n")
+        assert practice.network_steps(step + 1) == moved
+
+
 def test_tensors_learn_as_arrays(backend):
     network, inputs, targets = _task(FREE)
     lesson = Lesson(inverse="learned", rate_noise=1e-3)
@@ -612,6 +689,12 @@ REFUSALS = {
     "noise": (lambda: Lesson(inverse_noise=-1.0), "inverse noise -1 is negative"),
     "aim": (lambda: Lesson(inverse_aim="high"), "'high' is unknown; choose from noisy, clean"),
     "steps": (lambda: Lesson(inverse_steps=-1), "inverse steps -1"),
+    "order": (lambda: Lesson(inverse_order="last"), "inverse order 'last' is unknown; choose"),
+    "block": (lambda: Lesson(inverse_block=0), "inverse block 0 .* 1 or more"),
+    "order of what never learns": (
+        lambda: Lesson(inverse_order="simultaneous", inverse_steps=0),
+        "inverse steps 0 .order simultaneous.: give a whole number, 1 or more",
+    ),
     "rate noise": (lambda: Lesson(rate_noise=float("nan")), "rate noise nan"),
     "no key": (
         lambda: begin_learning(_task()[0], Lesson(inverse="learned")),
@@ -656,6 +739,8 @@ def _command(folder, *options):
 
 RUNS = {
     "gait, free widths": ["--widths", "64", "20", "30", "10", "--rate-noise", "1e-4"],
+    "simultaneous": ["--inverse-order", "simultaneous", "--rate-noise", "1e-4"],
+    "alternating": ["--inverse-order", "alternating", "--inverse-block", "3"],
     "itp, exact inverse": ["--rule", "itp", "--inverse", "exact", "--rate-noise", "1e-4"],
     "circuit, plain": ["--rule", "circuit", "--widths", "64", "24", "10", "--correction", "no"],
 }
@@ -705,6 +790,15 @@ def test_seeds_together_are_as_apart(tmp_path):
         (["--widths", "64", "80", "64"], "increase from 64 to 80"),
         (["--inverse", "learned", "--inverse-rate", "2.5"], "inverse rate 2.5"),
         (["--correction", "no"], "give --inverse learned"),
+        (["--inverse-order", "simultaneous"], "give --inverse learned"),
+        (["--inverse", "learned", "--inverse-block", "3"], "give --inverse-order alternating"),
+        (
+            [
+                *("--inverse", "learned", "--inverse-order", "alternating"),
+                *("--inverse-block", "9999"),
+            ],
+            "--inverse-block 9999 leaves none of the",
+        ),
     ],
 )
 def test_the_command_refuses_in_one_line(options, words, tmp_path, capsys):
@@ -726,7 +820,8 @@ def smoke(tmp_path_factory):
         some = tuple(
             cell
             for cell in whole.cells
-            if cell["way"] in ("gait", "bp") and cell["gamma"] in (None, 1e-3)
+            if (cell["way"] in ("gait", "bp") and cell["gamma"] in (None, 1e-3))
+            or cell["part"] == "order"
         )
         part = replace(whole, cells=some)
         return sweep.run(part, tmp_path_factory.mktemp("study"), workers=0, quiet=True)
@@ -745,7 +840,7 @@ def test_cells_are_labelled_and_complete(smoke):
 
 def test_findings_and_pictures_are_made_of_the_results_alone(smoke, tmp_path):
     lines = "\n".join(findings("learned_inverse", smoke))
-    for words in ("cosine of layer 1", "best gamma", "narrowing"):
+    for words in ("cosine of layer 1", "best gamma", "narrowing", "alternating 11"):
         assert words in lines
     drawn = canvas.draw(LEARNED_INVERSE, smoke, tmp_path)
     assert [path.stem for path in drawn] == list(LEARNED_INVERSE)
@@ -754,7 +849,33 @@ def test_findings_and_pictures_are_made_of_the_results_alone(smoke, tmp_path):
 def test_the_study_has_each_cell_once_at_every_scale():
     for scale in ("smoke", "laptop", "full"):
         study = learned_inverse.study(scale)  # refuses doubles
-        assert {cell["part"] for cell in study.cells} == {"alignment", "training"}
+        assert {cell["part"] for cell in study.cells} == {"alignment", "training", "order"}
+
+
+def test_every_order_makes_as_many_steps_of_inverse_and_network(monkeypatch):
+    """Counted where they are made."""
+    study = learned_inverse.study("smoke", seeds=(1,))
+    made = {}
+    step, practise = learning.layer_update, learned_shifts.practised
+
+    def changing(*arguments):
+        made[order]["network"] += 1
+        return step(*arguments)
+
+    def practising(*arguments):
+        made[order]["inverse"] += arguments[-1]
+        return practise(*arguments)
+
+    monkeypatch.setattr(learning, "layer_update", changing)
+    monkeypatch.setattr(learned_shifts, "practised", practising)
+    for cell in study.cells:
+        if cell["part"] == "order":
+            order = cell["order"]
+            made[order] = {"network": 0, "inverse": 0}
+            study.measure(**cell)
+    assert set(made) == {"first", "simultaneous", "alternating 11"}
+    assert made["first"] == made["simultaneous"] == made["alternating 11"]
+    assert made["first"]["network"] == 3 * made["first"]["inverse"]  # a call for every layer
 
 
 def test_intervals_end_where_the_quantity_ends_and_are_never_negative():

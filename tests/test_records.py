@@ -52,10 +52,28 @@ def test_reading_keeps_no_hold_of_the_file(tmp_path, monkeypatch):
     assert held
 
 
-def test_what_is_no_dataset_is_refused(tmp_path):
-    (tmp_path / "a.nc").write_bytes(b"CDF\x01 truncated")
+@pytest.mark.parametrize("content", [b"", b"CDF\x01", b"CDF\x01 truncated", b"words"])
+def test_what_is_no_dataset_is_refused(tmp_path, content):
+    (tmp_path / "a.nc").write_bytes(content)
     with pytest.raises(CircuitError, match=r"a\.nc"):
         records.read_dataset(tmp_path / "a.nc")
+
+
+@pytest.mark.parametrize("part", [0.01, 0.2, 0.6, 0.99])
+def test_a_truncated_dataset_is_refused(tmp_path, part):
+    path = tmp_path / "a.nc"
+    records.write_dataset(path, xr.Dataset({"shift": ("unit", np.arange(99.0))}, attrs={"a": 1}))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(part * len(content))])
+    with pytest.raises(CircuitError, match=r"a\.nc.*remove it"):
+        records.read_dataset(path)
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "a.nc").mkdir()
+    with pytest.raises(CircuitError, match=r"a\.nc cannot be written .*make room"):
+        records.write_dataset(tmp_path / "a.nc", xr.Dataset())
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.nc"]
 
 
 def test_versions_name_what_results_depend_on():

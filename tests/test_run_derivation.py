@@ -137,6 +137,9 @@ def test_config_file(tmp_path):
         (["--only", "eq99"], ["'eq99' is unknown", "eq8"]),
         (["--seeds", "-1"], ["-1 is too small", "0 or more"]),
         (["--seeds", "one"], ["'one' is no whole number"]),
+        (["--seeds", "1", "1"], ["1 is there twice"]),
+        (["--seeds", "4294967296"], ["4294967296 is too large"]),
+        (["--pdf", "--no-figures"], ["--pdf does nothing with --no-figures"]),
         (["--scale", "huge"], ["huge", "smoke"]),
         (["--config", "no.toml"], ["no.toml"]),
         (["--unknown"], ["--unknown", "--help"]),
@@ -151,6 +154,16 @@ def test_bad_input_is_one_line_and_status_2(capsys, tmp_path, arguments, words):
 def test_output_that_cannot_be_written(capsys, tmp_path):
     (tmp_path / "file").write_text("in the way")
     assert "output folder" in refusal(capsys, main, *QUICK, "--output", str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize("name", ["derivation.nc", "derivation.json"])
+def test_a_result_that_cannot_be_written_is_named(capsys, tmp_path, name):
+    (tmp_path / name).mkdir()
+    only = ["--only", "eq8", "--seeds", "1", "--no-figures", "--output", str(tmp_path)]
+    with pytest.raises(SystemExit) as leaving:
+        main(only)
+    assert leaving.value.code == 2
+    assert f"{name} cannot be written" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_leaves_earlier_files_as_they_were(monkeypatch, tmp_path, capsys):

@@ -225,6 +225,13 @@ def test_config_file_holds_any_option_and_the_command_line_wins(tmp_path):
         (["--widths", "64", "32", "40"], ["increase from 32 to 40 at layer 2"]),
         (["--widths", "60", "40", "10"], ["60", "64 pixels"]),
         (["--widths", "64", "32", "5"], ["5 units for 10 classes"]),
+        (["--gamma", "1e-310"], ["gamma = 1e-310", "1 / gamma overflows"]),
+        (["--widths", "64", "10", "--depth", "1"], ["--depth does nothing with --widths"]),
+        (["--depth", "9" * 30], ["too large", "1000"]),
+        (["--seed", "4294967296"], ["4294967296 is too large"]),
+        (["--no-brian2", "--brian2-images", "2"], ["--brian2-images", "--no-brian2"]),
+        (["--no-figures", "--pdf"], ["--pdf does nothing with --no-figures"]),
+        (["--data-dir", "nowhere"], ["--data-dir does nothing with data set digits"]),
         (["--batch", "0"], ["0 is too small"]),
         (["--batch", "99999"], ["99999"]),
         (["--batch", "many"], ["'many' is no whole number"]),
@@ -265,6 +272,12 @@ def test_output_folder_without_permission_or_room(capsys, tmp_path, monkeypatch,
     assert os.strerror(code) in complaint
     assert str(tmp_path) in complaint
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["equilibrium.nc", "summary.json"])
+def test_a_result_that_cannot_be_written_is_named(capsys, tmp_path, name):
+    (tmp_path / name).mkdir()
+    assert f"{name} cannot be written" in _refusal(capsys, "--output", str(tmp_path))
 
 
 @pytest.mark.parametrize(

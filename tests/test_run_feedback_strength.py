@@ -156,6 +156,10 @@ def test_every_study_takes_seeds_and_a_scale(name, scale):
         (["--seeds", "one"], "'one' is no whole number"),
         (["--seeds", "1", "1", *HERE], "twice"),
         (["--workers", "-2"], "-2 is too small"),
+        (["--workers", "100000"], "100000 is too large"),
+        (["--figures-only", "--scale", "smoke"], "--scale does nothing with --figures-only"),
+        (["--workers", "1", "--scheduler", "tcp://a:1"], "--workers does nothing"),
+        ([*HERE, "--data-dir", "nowhere"], "--data-dir does nothing with data set digits"),
         (["--weights", "none.npz", *HERE], "no such file"),
         (["--weights", "net.npz", "--studies", "noise"], "--weights is for study strength"),
         (["--dataset", "mnist", "--data-dir", "nowhere", *HERE], "no such file"),
@@ -187,7 +191,7 @@ def test_a_scheduler_that_does_not_answer_is_named(tmp_path, capsys, monkeypatch
     monkeypatch.setattr(sweep, "ANSWER", 0.2)
     address = "tcp://127.0.0.1:9"
     arguments = ["--studies", "strength", "--scheduler", address, "--output", str(tmp_path)]
-    assert address in refusal(capsys, command.main, *HERE, "--quiet", *arguments)
+    assert address in refusal(capsys, command.main, "--scale", "smoke", "--quiet", *arguments)
 
 
 def test_help_loads_nothing_heavy():

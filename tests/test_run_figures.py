@@ -126,8 +126,16 @@ def test_interrupted_says_that_what_is_done_is_kept(tmp_path, monkeypatch, capsy
         (["fig2a", "--seeds", "-1"], "-1 is too small"),
         (["fig2a", *HERE, "--seeds", "1", "1"], "twice"),
         (["fig2a", "--workers", "one"], "'one' is no whole number"),
+        (["fig2a", "--workers", "100000"], "100000 is too large"),
+        (
+            ["fig2a", "--figures-only", "--scale", "smoke"],
+            "--scale does nothing with --figures-only",
+        ),
+        (["fig2a", "--workers", "1", "--scheduler", "tcp://a:1"], "--workers does nothing"),
+        (["fig2a", *HERE, "--data-dir", "nowhere"], "--data-dir does nothing with data set digits"),
         (["fig2a", "--datasets", "cifar"], "cifar"),
         (["fig2a", *HERE, "--datasets", "mnist", "--data-dir", "nowhere"], "no such file"),
+        (["fig2a", *HERE, "--datasets", "digits", "mnist"], "mnist is in none of fig2a"),
         (["fig2a", *HERE, "--device", "abacus"], "--device abacus"),
         (["fig2a", "--figures-only"], "run the figure first"),
         (["fig2a", "fig2c", *HERE, "--parameters", "same"], "changes nothing in fig2c"),
@@ -145,6 +153,13 @@ def test_results_of_another_figure_are_refused(done, tmp_path, capsys):
     (tmp_path / "fig3.nc").write_bytes((done / "fig2b.nc").read_bytes())
     words = refusal(capsys, command.main, "fig3", "--figures-only", "--output", str(tmp_path))
     assert "no result of figure fig3" in words
+
+
+@pytest.mark.parametrize("content", [b"", b"CDF\x01", b"words"])
+def test_a_damaged_result_is_refused(content, tmp_path, capsys):
+    (tmp_path / "fig3.nc").write_bytes(content)
+    words = refusal(capsys, command.main, "fig3", "--figures-only", "--output", str(tmp_path))
+    assert "fig3.nc is no NetCDF file" in words
 
 
 def test_help_loads_nothing_heavy():

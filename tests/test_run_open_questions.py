@@ -117,6 +117,19 @@ def test_results_of_another_question_are_refused(name, tmp_path, capsys):
     assert f"no result of study {name}" in words
 
 
+def test_results_of_another_version_are_refused(tmp_path, capsys):
+    about = {"study": NAMES[0], "study_version": 99}
+    write_dataset(tmp_path / f"{NAMES[0]}.nc", xr.Dataset({"status": ("cell", ["ok"])}, {}, about))
+    words = refusal(capsys, command.main, NAMES[0], "--figures-only", "--output", str(tmp_path))
+    assert f"of version 99 of study {NAMES[0]}, and this is version 1" in words
+
+
+def test_a_result_without_cells_is_refused(tmp_path, capsys):
+    write_dataset(tmp_path / f"{NAMES[0]}.nc", xr.Dataset(attrs={"study": NAMES[0]}))
+    words = refusal(capsys, command.main, NAMES[0], "--figures-only", "--output", str(tmp_path))
+    assert f"no result of study {NAMES[0]}" in words
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -127,6 +140,16 @@ def test_results_of_another_question_are_refused(name, tmp_path, capsys):
         ([NAMES[0], "--seeds", "one"], "'one' is no whole number"),
         ([NAMES[0], "--seeds", "1", "1", *HERE], "twice"),
         ([NAMES[0], "--workers", "-2"], "-2 is too small"),
+        ([NAMES[0], "--workers", "100000"], "100000 is too large"),
+        (
+            [NAMES[0], "--figures-only", "--scale", "smoke"],
+            "--scale does nothing with --figures-only",
+        ),
+        ([NAMES[0], "--workers", "1", "--scheduler", "tcp://a:1"], "--workers does nothing"),
+        (
+            [NAMES[0], *HERE, "--data-dir", "nowhere"],
+            "--data-dir does nothing with data set digits",
+        ),
         ([NAMES[0], "--dataset", "mnist", "--data-dir", "nowhere", *HERE], "no such file"),
         ([NAMES[0], "--config", "nowhere.toml"], "nowhere.toml"),
         ([NAMES[0], "--figures-only"], "run the study first"),

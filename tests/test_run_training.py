@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 
 from circuit.network import forward
-from models import images, training
+from models import images, run_training, training
 from models.run_training import main
 from models.training_options import options
 from models.weights import load_network
@@ -256,6 +256,15 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     assert (folder / "checkpoint.npz").exists()
 
 
+def test_ctrl_c_while_libraries_are_loaded(tmp_path, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_training, "exit_status", interrupted)
+    assert main([*SMALL, "--output", str(tmp_path)]) == 130
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 @pytest.mark.parametrize("batches", [1, 2, 5, 9, 14])
 def test_interrupted_at_any_batch_and_resumed(tmp_path, monkeypatch, batches):
     """Also before the first checkpoint: then it begins anew."""
@@ -400,7 +409,30 @@ def test_progress_goes_to_stderr_and_says_how_long(tmp_path, capsys, monkeypatch
         (["--epochs", "many"], ["'many' is no whole number"]),
         (["--train-images", "9999"], ["9999", "1437"]),
         (["--validation", "1"], ["[0, 1)"]),
-        (["--seeds", "1", "1"], ["not all different"]),
+        (["--seeds", "1", "1"], ["--seeds: 1 is there twice"]),
+        (["--seeds", "4294967296"], ["4294967296 is too large", "2147483647"]),
+        (["--depth", "1001"], ["1001 is too large"]),
+        (["--spontaneous-samples", "9" * 30], ["too large"]),
+        (["--pdf"], ["--pdf does nothing with --no-figures"]),
+        (["--data-dir", "nowhere"], ["--data-dir does nothing with data set digits"]),
+        (["--output", "no\0name"], ["output folder", "null byte"]),
+        (["--config", "no\0name"], ["null byte"]),
+        (["--rule", "circuit", "--activation", "clipped_tanh"], ["clipped_tanh", "use tanh"]),
+        (["--inverse", "learned", "--inverse-before", "99"], ["none of the 27 batches"]),
+        (["--rule", "tp", "--gamma", "0.1"], ["--gamma", "nothing with --rule tp"]),
+        (["--orthogonality", "0", "--orthogonality-every", "3"], ["nothing", "--orthogonality 0"]),
+        (["--orthogonality-by", "inhibition", "--orthogonality", "0"], ["--orthogonality 0"]),
+        (
+            [
+                *("--orthogonality-by", "inhibition", "--lateral-during", "task"),
+                *("--spontaneous-samples", "5"),
+            ],
+            ["--spontaneous-samples", "--lateral-during task"],
+        ),
+        (
+            ["--inverse", "learned", "--inverse-noise", "0", "--inverse-aim", "clean"],
+            ["--inverse-aim", "--inverse-noise 0"],
+        ),
         (["--seeds", "-1"], ["-1 is too small"]),
         (["--dataset", "cifar"], ["cifar", "digits"]),
         (["--dataset", "mnist", "--data-dir", "nowhere"], ["mnist.npz"]),
@@ -440,6 +472,22 @@ def test_a_gpu_that_is_not_there_is_refused(capsys, tmp_path):
 def test_output_that_cannot_be_written(capsys, tmp_path):
     (tmp_path / "file").write_text("in the way")
     assert "output folder" in _refusal(capsys, "--output", str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize("name", ["history.nc", "history.csv", "summary.json"])
+def test_a_result_that_cannot_be_written_is_named(capsys, tmp_path, name):
+    """A folder is in the way; the checkpoint is there all the same, and the run can go on."""
+    (tmp_path / name).mkdir()
+    words = _refusal(capsys, "--output", str(tmp_path), "--epochs", "1")
+    assert f"{name} cannot be written" in words
+    (tmp_path / name).rmdir()
+    assert _run(tmp_path, "--epochs", "1", "--resume")[0] == 0
+
+
+def test_a_device_without_numbers_is_refused(capsys, tmp_path):
+    pytest.importorskip("torch")
+    words = _refusal(capsys, "--output", str(tmp_path), "--device", "meta")
+    assert "--device meta is not to be had" in words
 
 
 def test_runs_from_another_folder(tmp_path):

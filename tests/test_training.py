@@ -18,7 +18,8 @@ from models.images import Images, one_hot
 from models.material import Plan, batches_of_an_epoch, generator, prepare, single
 from models.run_training import plan_of
 from models.training import TrainingFailed, begin, train
-from models.training_options import options, resolved
+from models.training_options import options
+from models.training_settings import resolved
 
 LESSON = Lesson("bp", learning_rate=1e-2)
 

@@ -280,7 +280,10 @@ def _accuracy_axis(axes: Axes, errors: tuple[float, float]) -> None:
 
 def _legend(axes: Axes, shown: Sequence[Group]) -> None:
     """All rules, beside the last panel."""
-    for rule in dict.fromkeys(rule for group in shown for rule in group.runs):
+    rules = dict.fromkeys(rule for group in shown for rule in group.runs)
+    if not rules:
+        return
+    for rule in rules:
         axes.plot(
             [],
             [],

@@ -10,14 +10,14 @@ import xarray as xr
 
 from analysis.findings.tables import with_interval
 from analysis.intervals import over_repetitions
-from analysis.selection import groups
+from analysis.selection import cells_with, groups, values_of
 
 FIRST = 0.01  # of accuracy: a gamma whose mean is within it of the best is as good
 
 
 def findings(data: xr.Dataset) -> list[str]:
-    """Three tables."""
-    return [*_alignment(data), "", *_best(data), "", *_others(data)]
+    """Four tables."""
+    return [*_alignment(data), "", *_best(data), "", *_others(data), "", *_orders(data)]
 
 
 def _alignment(data: xr.Dataset) -> list[str]:
@@ -94,8 +94,41 @@ def _others(data: xr.Dataset) -> list[str]:
             | (data["shape"].values != "equal")
         )
     )
+    return [
+        "learned_inverse: other runs at the end (steps: of the inverse for one of the network, 0 "
+        "leaves it random)",
+        _at_the_end(part, ("way", "inverse", "correction", "noise", "steps", "shape")),
+    ]
+
+
+def _orders(data: xr.Dataset) -> list[str]:
+    """An inverse that learns before, beside or in turns with the network, and the paired
+    differences of accuracy from the first of these.
+    """
+    part = data.isel(cell=data["part"].values == "order")
+    if not part.sizes["cell"]:
+        return ["learned_inverse: no runs in other orders"]
+    accuracy = {
+        order: cells_with(part, order=order).sortby("seed")["accuracy"].values
+        for order in values_of(part, "order")
+    }
+    first, *others = accuracy
     rows = []
-    names = ("way", "inverse", "correction", "noise", "steps", "shape")
+    for order in others:
+        gap = over_repetitions(accuracy[order] - accuracy[first])
+        rows.append({"order": order, f"less {first}": with_interval(*map(float, gap))})
+    return [
+        "learned_inverse: orders in which the inverse and the network learn, with as many steps of "
+        "either, at the end",
+        _at_the_end(part, ("order",)),
+        "learned_inverse: their accuracies less that of the first of them, paired over seeds",
+        pd.DataFrame(rows).to_string(index=False),
+    ]
+
+
+def _at_the_end(part: xr.Dataset, names: tuple[str, ...]) -> str:
+    """A table of what training runs end at, one line for all that are equal in `names`."""
+    rows = []
     for key, mask in groups(part, names):
         row: dict[str, Any] = dict(zip(names, key, strict=True))
         for name, values in (
@@ -105,8 +138,4 @@ def _others(data: xr.Dataset) -> list[str]:
         ):
             row[name] = with_interval(*map(float, over_repetitions(values)))
         rows.append(row)
-    return [
-        "learned_inverse: other runs at the end (steps: of the inverse for one of the network, 0 "
-        "leaves it random)",
-        pd.DataFrame(rows).to_string(index=False),
-    ]
+    return pd.DataFrame(rows).fillna("-").to_string(index=False)

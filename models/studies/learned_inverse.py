@@ -4,10 +4,11 @@ Owns the cells of the study and what is measured in one. Does not own the invers
 (`circuit.learned_inverse`), training (`models.training`), the measures (`analysis.learned_inverse`)
 nor the pictures (`analysis.figures.learned_inverse`).
 
-Cells are of two parts. "alignment": an untrained network whose inverse learns, and at stages of its
-practice the cosine of the update with back-propagation's, for all feedback strengths and sizes of
-noise: no training comes between the inverse and the update. "training": a training run, with the
-accuracy it ends at.
+Cells are of three parts. "alignment": an untrained network whose inverse learns, and at stages of
+its practice the cosine of the update with back-propagation's, for all feedback strengths and sizes
+of noise: no training comes between the inverse and the update. "training": a training run, with the
+accuracy it ends at. "order": the same, of inverses that learn before, beside or in turns with the
+network, all with as many steps of either.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import xarray as xr
 
 from analysis.cells import Cell, Study
 from analysis.learned_inverse import cosines, stages
-from circuit.learned_inverse import Practice
+from circuit.learned_inverse import ALTERNATING, FIRST, SIMULTANEOUS, Practice
 from circuit.lesson import CIRCUIT, Lesson
 from models import images
 from models.images import Images
@@ -30,7 +31,7 @@ from models.material import Plan, prepare
 from models.studies.settings import setting
 from models.training import TrainingFailed, begin, train
 
-ALIGNMENT, TRAINING = "alignment", "training"
+ALIGNMENT, TRAINING, ORDER = "alignment", "training", "order"
 WAYS = ("tp", "itp", "gait", "itp shift", "gait shift", "gait mismatch")
 COMPLETED, FAILED = "completed", "training failed"
 
@@ -45,6 +46,7 @@ class Scale:
     practice : steps of practice of an alignment; infinity for the exact inverse
     strengths, sigmas : gamma and the noise of an alignment
     gammas, noises : of training by GAIT-prop
+    blocks : of inverses that learn in turns with the network, divisors of its number of steps
     width, depth, batch, epochs : of all networks and runs
     """
 
@@ -56,6 +58,7 @@ class Scale:
     gammas: tuple[float, ...]
     noises: tuple[float, ...]
     epochs: int
+    blocks: tuple[int, ...]
     width: int = 64
     depth: int = 3
     batch: int = 60
@@ -71,6 +74,7 @@ SCALES = {
         gammas=(1e-3, 0.1),
         noises=(0.0,),
         epochs=1,
+        blocks=(11,),
         width=32,
         depth=2,
     ),
@@ -83,6 +87,7 @@ SCALES = {
         gammas=(1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0),
         noises=(0.0, 1e-6, 1e-4, 1e-2),
         epochs=12,
+        blocks=(1, 11, 66, 264),
     ),
     "full": Scale(
         seeds=tuple(range(1, 11)),
@@ -93,6 +98,7 @@ SCALES = {
         gammas=(1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0),
         noises=(0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
         epochs=40,
+        blocks=(1, 11, 44, 220),
     ),
 }
 LEARNING_RATE, ORTHOGONALITY = 2e-3, 0.3
@@ -119,7 +125,7 @@ def study(
     cells = tuple(
         common | cell | {"seed": seed}
         for seed in (sizes.seeds if seeds is None else seeds)
-        for cell in (*_alignments(sizes), *_runs(sizes))
+        for cell in (*_alignments(sizes), *_runs(sizes), *_orders(sizes))
     )
     return Study("learned_inverse", cells, measure, group_by=("dataset", "seed"))
 
@@ -133,6 +139,7 @@ def _cell(
     noise: float = 0.0,
     steps: int = 1,
     shape: str = "equal",
+    order: str = FIRST,
 ) -> Cell:
     return {
         "part": part,
@@ -143,6 +150,7 @@ def _cell(
         "noise": noise,
         "steps": steps,
         "shape": shape,
+        "order": order,
     }
 
 
@@ -156,7 +164,7 @@ def _alignments(sizes: Scale) -> Iterator[Cell]:
 def _runs(sizes: Scale) -> Iterator[Cell]:
     """Back-propagation; GAIT-prop with all strengths and noises; the others with some of them."""
     kinds = (("exact", "yes"), ("learned", "yes"), ("learned", "no"))
-    usual = sizes.gammas[min(1, len(sizes.gammas) - 1)]
+    usual = _usual(sizes)
     yield _cell(TRAINING, "bp", "exact")
     for inverse, correction in kinds:
         for gamma in sizes.gammas:
@@ -172,6 +180,20 @@ def _runs(sizes: Scale) -> Iterator[Cell]:
     for way, inverse in (("bp", "exact"), ("gait", "learned"), ("gait shift", "learned")):
         strength = None if way == "bp" else usual
         yield _cell(TRAINING, way, inverse, gamma=strength, shape="narrowing")
+
+
+def _usual(sizes: Scale) -> float:
+    """The feedback strength of runs of which there are not many."""
+    return sizes.gammas[min(1, len(sizes.gammas) - 1)]
+
+
+def _orders(sizes: Scale) -> Iterator[Cell]:
+    """GAIT-prop through inverses that learn in every order."""
+    usual = _usual(sizes)
+    yield _cell(ORDER, "gait", gamma=usual, order=FIRST)
+    yield _cell(ORDER, "gait", gamma=usual, order=SIMULTANEOUS)
+    for block in sizes.blocks:
+        yield _cell(ORDER, "gait", gamma=usual, order=f"{ALTERNATING} {block}")
 
 
 def measure(
@@ -191,6 +213,7 @@ def measure(
     noise: float,
     steps: int,
     shape: str,
+    order: str,
     seed: int,
 ) -> xr.Dataset:
     """One cell.
@@ -205,6 +228,7 @@ def measure(
     gamma, noise : of training; None for a rule without it
     steps : of the inverse in each step of training
     shape : "equal", or "narrowing" layers without auxiliary units
+    order : of the inverse's steps and the network's; "alternating" with the size of the blocks
 
     Returns
     -------
@@ -212,7 +236,7 @@ def measure(
         alignment: along (practice, layer), `model_error`, |B W - 1| / sqrt(units), and `missed`,
         the error of reconstruction relative to the rates, NaN in layer 1; along (practice,
         strength, sigma, layer), `cosine` with the update of back-propagation on a batch.
-        training: `accuracy`, of all test images at the end; along layer, `final_cosine` with
+        training, order: `accuracy`, of all test images at the end; along layer, `final_cosine` with
         back-propagation's update and `final_error` of the model, at the end.
         The status is "completed", or "training failed: " and why.
     """
@@ -221,16 +245,21 @@ def measure(
             SCALES[scale], dataset, data_dir, width, depth, batch, way, correction, seed
         )
     widths = _widths(dataset, data_dir, width, depth, shape)
+    alternating = order.startswith(ALTERNATING)
     lesson = _lesson(
         way,
         1e-3 if gamma is None else gamma,
         inverse=inverse,
         correction=correction == "yes",
         inverse_steps=steps,
+        inverse_order=order.split(maxsplit=1)[0],
+        inverse_block=int(order.split()[1]) if alternating else Practice.block,
         rate_noise=noise,
         learning_rate=LEARNING_RATE,
         orthogonality=ORTHOGONALITY,
     )
+    if alternating:
+        epochs *= 2  # of every two steps the network makes one
     plan = Plan(
         lesson=lesson,
         widths=widths,
