@@ -173,6 +173,42 @@ def alignments(network: Network, feedback: Layers) -> np.ndarray:
         return np.asarray(product / np.sqrt(one * other))
 
 
+def update_cosines(plastic: Plastic, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Cosine of the updates of W_1 .. W_L that the circuit carries at rest with those of
+    back-propagation, (R, L).
+
+    Both are sums over the images, those at which the circuit came to rest; NaN where at none.
+
+    Parameters
+    ----------
+    inputs : array (images, N_0)
+    targets : array (images, n_outputs)
+    """
+    network, count = plastic.network, len(plastic.rates)
+    carried = [np.zeros_like(W) for W in network.weights]
+    exact = [np.zeros_like(W) for W in network.weights]
+    with np.errstate(all="ignore"):
+        for image, target in zip(inputs, targets, strict=True):
+            rates, at_rest = settled_rates(plastic, image, target)
+            changes, _, _ = updates_at(plastic, rates)
+            free = _forward(network, np.broadcast_to(image, (count, image.size)))
+            _, responses, slopes = _answers(network, list(free))
+            error = np.zeros_like(responses[-1])
+            error[:, : network.n_outputs] = target - responses[-1][:, : network.n_outputs]
+            for at in range(network.depth - 1, -1, -1):
+                error = slopes[at] * error
+                rested = at_rest[:, None, None]
+                exact[at] += np.where(rested, error[:, :, None] * free[at][:, None, :], 0)
+                carried[at] += np.where(rested, changes[at], 0)
+                error = _times(np.swapaxes(network.weights[at], -1, -2), error)
+        found = [
+            (one * other).sum(axis=(1, 2))
+            / np.sqrt((one * one).sum(axis=(1, 2)) * (other * other).sum(axis=(1, 2)))
+            for one, other in zip(carried, exact, strict=True)
+        ]
+    return np.stack(found, axis=-1)
+
+
 def distances(found: Network, other: Network, start: Network) -> np.ndarray:
     """|W - W'| beside |W' - W_start|, all layers together, (R,)."""
 

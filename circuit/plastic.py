@@ -34,6 +34,9 @@ for both directions (Kolen and Pollack 1994), so that B goes to W^T as exp(-rate
 Where storage is *captured*, the first terms build up a tag beside each weight, which enters the
 weight in the next free phase with the time constant `capture`: weights stand still while z is
 compared with y. Else (*direct*) what the nudge has taught moves y too, and is taken for its shift.
+
+A circuit may sleep after every image: then lateral inhibition teaches weights to be orthogonal
+(`circuit.sleep`), and all of the above stands still.
 """
 
 from __future__ import annotations
@@ -48,6 +51,7 @@ import numpy as np
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.feedback import mismatch_ratios
 from circuit.network import Network
+from circuit.sleep import Sleep
 from circuit.unit_texts import UNIT_TEXTS
 
 READOUTS = ("shift", "mismatch")
@@ -125,6 +129,7 @@ class Plastic:
         (R,) whole steps that a rate or a message takes from the layers 1 .. L to the next. What is
         late is late for plasticity too.
     noise : array (R,), standard deviation of an isolated unit dy/dt = -y/tau + noise sqrt(2/tau) xi
+    sleep : after every image, or None; not with delays or noise
     """
 
     network: Network
@@ -141,6 +146,7 @@ class Plastic:
     noise: np.ndarray = field(default_factory=lambda: np.zeros(1))
     own_time_constants: tuple[np.ndarray, ...] = ()
     feedback_plasticity: np.ndarray = field(default_factory=lambda: np.ones(1))
+    sleep: Sleep | None = None
 
     def __post_init__(self) -> None:
         widths, count = self.network.widths, len(self.network.weights[0])
@@ -213,6 +219,18 @@ class Plastic:
                 raise CircuitError(f"{what} = {values}; give finite values of 0 or more")
         if not np.issubdtype(np.asarray(self.delays).dtype, np.integer):
             raise CircuitError(f"delays {self.delays} are not whole numbers of steps")
+        if self.sleep is not None:
+            self.sleep.require_fits(widths, count)
+            if self.longest_delay or np.any(self.noise):
+                raise CircuitError(
+                    "a circuit with delays or noise cannot sleep, for what is on its way would be "
+                    "lost: leave out delays and noise, or the sleep"
+                )
+
+    @property
+    def period(self) -> int:
+        """Steps from one image to the next: those of the image, and of the sleep after it."""
+        return self.timing.steps + (0 if self.sleep is None else self.sleep.steps)
 
     @property
     def needs_free_phase(self) -> bool:
@@ -243,6 +261,7 @@ class PlasticRecord:
     rates : y_1 .. y_L at the end, arrays (R, N_l)
     steps : Euler steps
     seconds : wall-clock time of the run, without the building
+    lateral : M for each snapshot, arrays (R, N_l, N_l); none of a circuit that never sleeps
     """
 
     images: tuple[int, ...]
@@ -252,6 +271,7 @@ class PlasticRecord:
     rates: tuple[np.ndarray, ...]
     steps: int
     seconds: float
+    lateral: tuple[tuple[np.ndarray, ...], ...] = ()
 
 
 def require_stream(plastic: Plastic, inputs: np.ndarray, targets: np.ndarray) -> None:

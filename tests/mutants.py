@@ -297,6 +297,27 @@ MUTANTS = (
         "tests/test_lateral_inhibition.py",
     ),
     Mutant(
+        "a bias that drives units in sleep",
+        "circuit/sleep.py",
+        "(weighted - inhibition) - r)/tau",
+        "(weighted + bias - inhibition) - r)/tau",
+        "tests/test_sleep.py",
+    ),
+    Mutant(
+        "weights that decay in sleep, too",
+        "circuit/brian/plastic_texts.py",
+        'loss = f"awake_post*{loss} + {asleep}"',
+        'loss = f"{loss} + {asleep}"',
+        "tests/test_sleep.py",
+    ),
+    Mutant(
+        "Eq. 23 with twice the lambda beside inhibition",
+        "models/studies/sleeping.py",
+        "W + lambdas * orthogonality",
+        "W + 2 * lambdas * orthogonality",
+        "tests/test_sleep.py",
+    ),
+    Mutant(
         "an inverse that learns to reconstruct the other rates",
         "circuit/learned_inverse.py",
         'aim = rates + noise if practice.aim == "noisy" else rates',

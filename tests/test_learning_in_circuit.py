@@ -20,6 +20,7 @@ from analysis.plastic_circuit import (
     alignments,
     settled_rates,
     trained_by_updates,
+    update_cosines,
 )
 from circuit.activations import activation
 from circuit.dynamics import begin, build_circuit
@@ -92,8 +93,11 @@ SLOPE = {
 INVERSE = {"asinh": np.sinh, "linear": lambda y: y, "leaky_relu": lambda y: np.minimum(y, 10 * y)}
 
 
-def written_out(plastic: Plastic, inputs: np.ndarray, targets: np.ndarray, one: int) -> dict:
-    """Circuit `one` by Euler's method, layer by layer, as the docstring of circuit.plastic says."""
+def written_out(
+    plastic: Plastic, inputs: np.ndarray, targets: np.ndarray, one: int, patterns: Any = ()
+) -> dict:
+    """Circuit `one` by Euler's method, layer by layer, as the docstring of circuit.plastic says,
+    and where it sleeps that of circuit.sleep."""
     network, timing, depth = plastic.network, plastic.timing, plastic.network.depth
     gamma, dt, L = plastic.strength, timing.step, range(plastic.network.depth)
     name = network.activations[0].name
@@ -105,13 +109,17 @@ def written_out(plastic: Plastic, inputs: np.ndarray, targets: np.ndarray, one: 
     own_tau = [t[one] for t in plastic.own_time_constants]
     rate, late = plastic.rates[one], int(plastic.delays[one])
     loss, learns = plastic.decay * rate, plastic.feedback_plasticity[one]
-    r = gamma / (1 - gamma)
-    gain = [gamma * r ** (depth - 1 - at) for at in L]
+    ratio = gamma / (1 - gamma)
+    gain = [gamma * ratio ** (depth - 1 - at) for at in L]
     y = [np.zeros_like(v) for v in b]
     n, z, tag_b = ([np.zeros_like(v) for v in b] for _ in range(3))
     tag_W, tag_B = [np.zeros_like(w) for w in W], [np.zeros_like(w) for w in B]
     stages = [np.zeros(network.widths[-1]) for _ in range(timing.teacher_stages)]
     past: dict[str, list] = {"y": [], "v": [], "q": []}
+    M = [np.zeros((len(v), len(v))) for v in b]
+    if plastic.sleep is not None and plastic.sleep.lateral:
+        M = [array[one].copy() for array in plastic.sleep.lateral]
+    r = [np.zeros_like(v) for v in b]
 
     def arrived(kind: str, now: list, like: list) -> list:
         past[kind].append([np.array(a) for a in now])
@@ -157,7 +165,42 @@ def written_out(plastic: Plastic, inputs: np.ndarray, targets: np.ndarray, one: 
         n = [n[at] + dt / own_tau[at] * (u[at] - n[at]) for at in L]
         sources = [targets[image], *stages][: len(stages)]
         stages = [t + dt / timing.lag * (s - t) for t, s in zip(stages, sources, strict=True)]
-    return {"W": W, "b": b, "B": B, "y": y}
+        r = [r[at] - dt / tau[at] * r[at] for at in L]
+        if plastic.sleep is not None and k % timing.steps == timing.steps - 1:
+            first = image * plastic.sleep.patterns
+            for shown in range(first, first + plastic.sleep.patterns):
+                x = [array[shown] for array in patterns]
+                _sleep_through(plastic, one, x, W, B, M, r)
+    return {"W": W, "b": b, "B": B, "y": y, "M": M}
+
+
+def _sleep_through(plastic: Plastic, one: int, x: list, W: list, B: list, M: list, r: list) -> None:
+    """One pattern of spontaneous activity, synapse by synapse; the lists are changed."""
+    sleep, dt = plastic.sleep, plastic.timing.step
+    assert sleep is not None
+    for k in range(sleep.period):
+        learns = dt * (k >= sleep.wait)
+        old_W, old_B, old_M, old_r = ([np.copy(a) for a in arrays] for arrays in (W, B, M, r))
+        for at, w in enumerate(old_W):
+            n_post, n_pre = w.shape
+            u = [sum(w[i, j] * x[at][j] for j in range(n_pre)) for i in range(n_post)]
+            for i in range(n_post):
+                inhibition = sum(old_M[at][i, j] * old_r[at][j] for j in range(n_post))
+                tau = plastic.time_constants[at][one][i]
+                r[at][i] += dt / tau * (u[i] - inhibition - old_r[at][i])
+                for j in range(n_pre):
+                    taken = (u[i] - old_r[at][i]) * x[at][j]
+                    W[at][i, j] -= 8 * sleep.strengths[one] * learns * taken
+                for j in range(n_post):
+                    grown = old_r[at][i] * old_r[at][j] - (i == j)
+                    M[at][i, j] += sleep.lateral_rates[one] * learns * grown
+            if at == 0:
+                continue
+            for j in range(n_pre):
+                guess = sum(old_B[at - 1][j, i] * u[i] for i in range(n_post))
+                for i in range(n_post):
+                    missed = (x[at][j] - guess) * u[i]
+                    B[at - 1][j, i] += sleep.inverse_rates[one] * learns * missed
 
 
 CASES: dict[str, dict[str, Any]] = {
@@ -462,6 +505,48 @@ def test_trainer_of_the_study_is_the_one_above(rng: np.random.Generator) -> None
             np.testing.assert_allclose(a[0], b, rtol=0, atol=1e-6)
 
 
+def test_cosines_with_back_propagation_against_finite_differences(
+    rng: np.random.Generator,
+) -> None:
+    """With weak feedback through W^T, 1 to first order in gamma; through another B that of its
+    update with the gradient, taken by differences of the loss. The output layer needs no B."""
+    plastic = make(rng, (4, 3, 3, 2), strength=0.01)
+    inputs, targets = stream(rng, plastic, 3)
+    through = tuple(np.swapaxes(W, -1, -2) for W in plastic.network.weights[1:])
+    exact = update_cosines(replace(plastic, feedback=through), inputs, targets)
+    assert exact.shape == (1, 3)
+    np.testing.assert_allclose(exact, 1, atol=1e-3)
+    found = update_cosines(plastic, inputs, targets)[0]
+    assert found[2] == pytest.approx(1, abs=1e-3)
+    weights = [W[0] for W in plastic.network.weights]
+    biases = [b[0] for b in plastic.network.biases]
+
+    def loss(W1: np.ndarray) -> float:
+        y = inputs
+        for W, b in zip((W1, *weights[1:]), biases, strict=True):
+            y = np.arcsinh(y @ W.T + b)
+        return 0.5 * float(np.sum((targets - y) ** 2))
+
+    gradient, carried = np.zeros_like(weights[0]), np.zeros_like(weights[0])
+    for place in np.ndindex(gradient.shape):
+        up, down = weights[0].copy(), weights[0].copy()
+        up[place] += 1e-5
+        down[place] -= 1e-5
+        gradient[place] = (loss(up) - loss(down)) / 2e-5
+    for image, target in zip(inputs, targets, strict=True):
+        y, slopes = image, []
+        for W, b in zip(weights, biases, strict=True):
+            h = W @ y + b
+            y, slopes = np.arcsinh(h), [*slopes, 1 / np.sqrt(1 + h * h)]
+        error = target - y
+        for B, slope in zip(plastic.feedback[::-1], slopes[:0:-1], strict=True):
+            error = B[0] @ (slope * error)
+        carried += np.outer(slopes[0] * error, image)
+    cosine = -np.sum(gradient * carried) / np.linalg.norm(gradient) / np.linalg.norm(carried)
+    assert found[0] == pytest.approx(cosine, abs=1e-2)
+    assert abs(cosine) < 0.95
+
+
 def test_wrong_targets_are_not_learnt_and_right_ones_are(rng: np.random.Generator) -> None:
     """Four patterns, of which each has a target; with targets dealt out anew every time, none."""
     patterns = 2 * np.eye(4) - 0.5
@@ -601,16 +686,22 @@ def test_snapshots_come_at_equal_distances_and_at_the_end(
     record = brian.run_plastic(plastic, *stream(rng, plastic, 5), snapshots=snapshots)
     assert record.images == images
     assert len(record.weights) == len(record.biases) == len(record.feedback) == len(images)
+    for array in (layer for moment in record.weights for layer in moment):
+        while isinstance(array.base, np.ndarray):
+            array = array.base
+        assert array.flags.owndata  # and no view of Brian2's own memory
 
 
 # --- the study ---
 
 
 def test_study_has_its_cells_and_a_cell_says_what_it_promises() -> None:
+    from models.studies import sleeping
     from models.studies.learning_in_circuit import PROBES, measure, study
 
     laptop = study("laptop")
-    assert {cell["probe"] for cell in laptop.cells} == {"digits", "variant", *PROBES}
+    known = {"digits", "variant", *PROBES, *sleeping.PROBES}
+    assert {cell["probe"] for cell in laptop.cells} == known
     cell = next(cell for cell in study("smoke").cells if cell["probe"] == "rate")
     data = measure(**(cell | {"images": 4, "networks": 2}))
     assert data["accuracy"].dims == ("value", "network")

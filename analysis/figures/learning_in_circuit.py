@@ -20,6 +20,7 @@ from analysis.figures.canvas import (
     panels,
     styled,
 )
+from analysis.figures.sleeping import sleep
 from analysis.findings.learning_in_circuit import curves, variants
 from analysis.intervals import over_repetitions
 
@@ -161,6 +162,7 @@ LEARNING_IN_CIRCUIT: Drawings = {
     "learning_in_circuit_speed": (("distance", "trainer_accuracy"), speed),
     "learning_in_circuit_robustness": (("trainer_accuracy",), robustness),
     "learning_in_circuit_ingredients": (("variant",), ingredients),
+    "learning_in_circuit_sleep": (("update_cosine",), sleep),
 }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from analysis.findings import sleeping
 from analysis.findings.tables import with_interval
 from analysis.intervals import over_repetitions
 
@@ -24,11 +25,11 @@ FROM_BELOW = {"duration"}  # what breaks it is a small value
 
 
 def findings(data: xr.Dataset) -> list[str]:
-    """The learning curve's end, the variants, and the breaking point of each probe."""
+    """The learning curve's end, the variants, the breaking point of each probe, and sleep."""
     lines: list[str] = []
     for protocol in dict.fromkeys(map(str, data["protocol"].values)):
         lines += [*_digits(data, protocol), *_slow(data, protocol), *_variants(data, protocol)]
-    return [*lines, *_accuracies(data), *_breaking(data)]
+    return [*lines, *_accuracies(data), *_breaking(data), *sleeping.lines(data)]
 
 
 def curves(

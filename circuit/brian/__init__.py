@@ -8,7 +8,7 @@ library                   Brian2 itself, imported in this one file
 rate_texts, pieces        equations of a trial, and the groups and synapses that hold them
 phases                    the usual run: free phase, nudged phase, record
 limits                    how long to run, and what float64 leaves of a shift
-plastic_texts, plastic    circuits whose weights learn
+plastic_texts, plastic_pieces, plastic    circuits whose weights learn, awake and asleep
 spontaneous               a layer whose synapses learn in spontaneous activity
 
 A layer is one `NeuronGroup`, and a batch of images is so many copies of the circuit side by side in
@@ -41,7 +41,8 @@ from circuit.brian.pieces import (
     set_nudge,
     set_rates,
 )
-from circuit.brian.plastic import (
+from circuit.brian.plastic import advance_plastic, run_plastic
+from circuit.brian.plastic_pieces import (
     ANSWER,
     ARRIVE,
     LEARN,
@@ -50,9 +51,7 @@ from circuit.brian.plastic import (
     SUM_MESSAGES,
     SUM_PLASTIC,
     PlasticPieces,
-    advance_plastic,
     make_plastic_pieces,
-    run_plastic,
 )
 from circuit.brian.plastic_texts import layer_equations, synapse_equations
 from circuit.brian.rate_texts import equations

@@ -157,12 +157,17 @@ def run_steps(network: brian2.Network, clock: brian2.Clock, steps: int) -> None:
 
 
 @contextlib.contextmanager
-def divergence_unsaid() -> Iterator[None]:
-    """Keep Brian2 from warning of what is no longer finite, where the caller reports that."""
-    said = logging.getLogger("brian2.groups.group")
+def unsaid(name: str) -> Iterator[None]:
+    """Keep Brian2's logger of this name from warning."""
+    said = logging.getLogger(name)
     before = said.level
     said.setLevel(logging.ERROR)
     try:
         yield
     finally:
         said.setLevel(before)
+
+
+def divergence_unsaid() -> contextlib.AbstractContextManager[None]:
+    """Keep Brian2 from warning of what is no longer finite, where the caller reports that."""
+    return unsaid("brian2.groups.group")

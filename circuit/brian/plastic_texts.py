@@ -1,31 +1,48 @@
 """The equations of learning inside the circuit (`circuit.plastic`) as Brian2 text, with units.
 
 Owns the text of layers and synapses. Does not own the values, nor the objects that carry the text
-(`circuit.brian.plastic`). Asks nothing of Brian2.
+(`circuit.brian.plastic_pieces`). Asks nothing of Brian2.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from circuit import sleep
 from circuit.errors import CircuitError
 from circuit.plastic import Plastic
 from circuit.unit_texts import UNIT_TEXTS
 
 
-def input_equations() -> str:
+def input_equations(plastic: Plastic) -> str:
     """The input: the image that is shown."""
-    return "axon : 1\nunits : integer (constant, shared)"
+    lines = ["axon : 1", "units : integer (constant, shared)"]
+    if plastic.sleep is not None:
+        lines += ["period : integer (constant, shared)", sleep.STATES]
+    return "\n".join(lines)
 
 
-SHOW_IMAGE = "axon = images(t, i % units)"
+def show_image(plastic: Plastic) -> str:
+    """What the input carries out in every step."""
+    image = "images(t, i % units)"
+    if plastic.sleep is None:
+        return f"axon = {image}"
+    return f"{sleep.CALENDAR}\naxon = awake*{image} + (1 - awake)*{sleep.SPARK}"
+
+
+def fire(plastic: Plastic, layer: int) -> str:
+    """What `layer` (1 .. L) carries out in every step before all sums; "" without sleep."""
+    if plastic.sleep is None:
+        return ""
+    # nobody reads the output's axon
+    return sleep.CALENDAR + (f"\nspark = {sleep.SPARK}" if layer < plastic.network.depth else "")
 
 
 def layer_equations(plastic: Plastic, layer: int) -> str:
     """The equations of `layer` (1 .. L) as text for a `NeuronGroup`.
 
     "Constant over dt" means computed once per step, in the order that
-    `circuit.brian.plastic` gives. Raises `CircuitError` for a layer that is not there.
+    `circuit.brian.plastic_pieces` gives. Raises `CircuitError` for a layer that is not there.
     """
     if not 1 <= layer <= plastic.network.depth:
         raise CircuitError(
@@ -34,20 +51,23 @@ def layer_equations(plastic: Plastic, layer: int) -> str:
     text, top = UNIT_TEXTS[plastic.network.activation(layer).name], plastic.network.depth
     pull = "gamma*nudged*(teacher - response)" if layer == top else "gamma*(mismatch + feedback)"
     fluctuation = " + noise*sqrt(2/tau)*xi" if np.any(plastic.noise > 0) else ""
+    awake = "" if plastic.sleep is None else "awake*"  # else it stands still
+    free = _free(plastic)
     lines = [
-        f"dy/dt = (response - y + {pull})/tau{fluctuation} : 1",
-        "nudged = int(timestep(t, dt) % period >= free) : 1 (constant over dt)",
-        "drive = weighted + bias : 1 (constant over dt)",
+        f"dy/dt = {awake}(response - y + {pull})/tau{fluctuation} : 1",
+        f"nudged = {awake}int(timestep(t, dt) % period >= free) : 1 (constant over dt)",
+        f"drive = {awake}weighted + bias : 1 (constant over dt)",
         f"response = {text.response} : 1 (constant over dt)",
         f"slope = {text.slope} : 1 (constant over dt)",
     ]
     if plastic.own_drive == "membrane":
-        lines += ["down/dt = (response - own)/own_tau : 1"]
-        lines += ["mismatch = y - own : 1 (constant over dt)"]
+        lines += [f"down/dt = {awake}(response - own)/own_tau : 1"]
+        away = "y - own"
     else:
-        lines += ["mismatch = y - response : 1 (constant over dt)"]
+        away = "y - response"
+    lines += [f"mismatch = {f'{awake}({away})' if awake else away} : 1 (constant over dt)"]
     if plastic.readout == "shift":
-        lines += ["dremembered/dt = (1 - nudged)*(y - remembered)/memory : 1"]
+        lines += [f"dremembered/dt = {free}*(y - remembered)/memory : 1"]
         signal = "nudged*(y - remembered)"
     else:
         signal = "mismatch"
@@ -56,12 +76,12 @@ def layer_equations(plastic: Plastic, layer: int) -> str:
         lines += ["sent = response + slope**2*mismatch : 1 (constant over dt)"]
         lines += [f"message = {text.inverse} - drive : 1 (constant over dt)"]
     if plastic.storage == "captured":
-        lines += ["dtagged/dt = teaching - (1 - nudged)*tagged/capture : 1"]
-        lines += ["dbias/dt = (1 - nudged)*tagged/capture : 1"]
+        lines += [f"dtagged/dt = teaching - {free}*tagged/capture : 1"]
+        lines += [f"dbias/dt = {free}*tagged/capture : 1"]
     else:
         lines += ["dbias/dt = teaching : 1"]
     if layer == top:
-        lines += _teacher(plastic.timing.teacher_stages)
+        lines += _teacher(plastic.timing.teacher_stages, awake)
     lines += _axon(plastic, layer)
     lines += ["weighted : 1", "feedback : 1", "gamma : 1 (constant)", "rate : Hz (constant)"]
     lines += [f"{name} : 1 (constant, shared)" for name in ("gain", "leak")]
@@ -69,31 +89,41 @@ def layer_equations(plastic: Plastic, layer: int) -> str:
     lines += [f"{name} : integer (constant, shared)" for name in ("period", "free", "units")]
     lines += ["own_tau : second (constant)"]
     lines += ["tau : second (constant)", "noise : 1 (constant)", "late : integer (constant)"]
+    if plastic.sleep is not None:
+        lines += [sleep.STATES, sleep.ANSWER]
     return "\n".join(lines)
 
 
-def _teacher(stages: int) -> list[str]:
+def _free(plastic: Plastic, place: str = "") -> str:
+    """1 in the free phase, else 0."""
+    return f"({'1' if plastic.sleep is None else f'awake{place}'} - nudged{place})"
+
+
+def _teacher(stages: int, awake: str) -> list[str]:
     """The target as it reaches the output."""
     if stages == 0:
         return ["teacher = labels(t, i % units) : 1 (constant over dt)"]
     before = ["labels(t, i % units)", *(f"teacher_{stage}" for stage in range(1, stages))]
     names = [*(f"teacher_{stage}" for stage in range(1, stages)), "teacher"]
     return [
-        f"d{name}/dt = ({source} - {name})/lag : 1"
+        f"d{name}/dt = {awake}({source} - {name})/lag : 1"
         for name, source in zip(names, before, strict=True)
     ]
 
 
-def _carried(layer: int) -> tuple[dict[str, str], dict[str, str]]:
+def _carried(plastic: Plastic, layer: int) -> tuple[dict[str, str], dict[str, str]]:
     """What leaves a unit, as name -> what it is late by; rates, and what is sent down."""
-    up = {"axon": "y"}
-    down = {"letter": "message", "lesson": "teaching"} if layer > 1 else {}
-    return up, down
+    if plastic.sleep is None:
+        axon, letter = "y", "message"
+    else:  # what is sent down in sleep comes back as what B makes of the weighted sum
+        axon, letter = "awake*y + (1 - awake)*spark", "message + (1 - awake)*weighted"
+    down = {"letter": letter, "lesson": "teaching"} if layer > 1 else {}
+    return {"axon": axon}, down
 
 
 def _axon(plastic: Plastic, layer: int) -> list[str]:
     """Names of what leaves a unit; with delays, the variables that hold it back."""
-    up, down = _carried(layer)
+    up, down = _carried(plastic, layer)
     units = {"lesson": "Hz"}
     lines = []
     for name, source in {**up, **down}.items():
@@ -115,7 +145,7 @@ def transmission(plastic: Plastic, layer: int) -> tuple[str, str]:
         return "", ""
     up, down = (
         "\n".join(_hold(name, source, plastic.longest_delay) for name, source in part.items())
-        for part in _carried(layer)
+        for part in _carried(plastic, layer)
     )
     return up, down
 
@@ -137,15 +167,21 @@ def synapse_equations(plastic: Plastic, direction: str) -> str:
         raise CircuitError(f"direction {direction!r} is unknown; choose feedforward or feedback")
     if direction == "feedforward":
         summed, product = "weighted_post = weight*axon_pre", "teaching_post*axon_pre"
+        asleep = "pulled_post*axon_pre"
     else:
         summed, product = "feedback_post = weight*letter_pre", "plasticity*lesson_pre*y_post"
+        asleep = "inverting*practising_post*(spark_post - feedback_post)*weighted_pre"
+    loss, free = "loss*weight", _free(plastic, "_post")
+    if plastic.sleep is not None:
+        loss = f"awake_post*{loss} + {asleep}"
     if plastic.storage == "captured":
         change = [
-            f"dtag/dt = {product} - (1 - nudged_post)*tag/capture_post : 1 (clock-driven)",
-            "dweight/dt = (1 - nudged_post)*tag/capture_post - loss*weight : 1 (clock-driven)",
+            f"dtag/dt = {product} - {free}*tag/capture_post : 1 (clock-driven)",
+            f"dweight/dt = {free}*tag/capture_post - {loss} : 1 (clock-driven)",
         ]
     else:
-        change = [f"dweight/dt = {product} - loss*weight : 1 (clock-driven)"]
+        change = [f"dweight/dt = {product} - {loss} : 1 (clock-driven)"]
     if direction == "feedback":
         change += ["plasticity : 1 (constant)"]
+        change += ["inverting : Hz (constant)"] if plastic.sleep is not None else []
     return "\n".join([*change, "loss : Hz (constant)", f"{summed} : 1 (summed)"])

@@ -7,15 +7,14 @@ Owns the cells of the study and what is measured in one. Does not own the circui
 A cell is one protocol and one probe at all values of the probe, each in a few networks that differ
 in their first weights. Networks and values stand side by side in one Brian2 run over one stream of
 images, since a step costs the same for many as for one; where a value changes the equations or the
-timing, it has a run of its own.
+timing, it has a run of its own. What a circuit does that sleeps is `sleeping`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, product
-from pathlib import Path
+from itertools import product
 
 import numpy as np
 import xarray as xr
@@ -28,19 +27,19 @@ from analysis.plastic_circuit import (
     trained_by_updates,
     with_weights,
 )
-from circuit.activations import activation
-from circuit.network import Network
-from circuit.plastic import Plastic, PlasticRecord, Timing
-from models import images
-
-TAU = 0.010  # seconds; everything else is measured in it
-CONTRAST = 2.0  # pixels are shown as this many times their difference from their mean
-LEARNT = 0.04  # an image's learning rate, rate times nudged time
-DECAY = 1e-3
-PROTOCOLS = ("phases", "always")
-STRENGTHS = {"phases": 0.2, "always": 0.3}
-SCHEDULES = {"phases": (8.0, 4.0), "always": (0.0, 10.0)}  # free and nudged, in tau
-STEP = 0.5  # of an Euler step, in tau
+from circuit.plastic import Plastic, PlasticRecord
+from models.studies import sleeping
+from models.studies.plastic_setting import (
+    LEARNT,
+    PROTOCOLS,
+    STEP,
+    TAU,
+    Matrices,
+    Scene,
+    first_weights,
+    plastic_of,
+    scene_of,
+)
 
 # values of each probe, and the Euler step where it is another
 PROBES: dict[str, Sequence[float]] = {
@@ -77,12 +76,13 @@ class Size:
     seeds: tuple[int, ...]
     epochs: int
     hidden_digits: int
+    asleep: tuple[int, int, int]  # classes, hidden units of each layer, and images of `sleeping`
 
 
 SCALES = {
-    "smoke": Size(3, 6, 20, 2, (1,), 0, 0),
-    "laptop": Size(5, 16, 400, 3, (1,), 6, 32),
-    "full": Size(10, 32, 1437, 3, (1, 2, 3), 12, 32),
+    "smoke": Size(3, 6, 20, 2, (1,), 0, 0, (3, 6, 16)),
+    "laptop": Size(5, 16, 400, 3, (1,), 6, 32, (10, 16, 2000)),
+    "full": Size(10, 32, 1437, 3, (1, 2, 3), 12, 32, (10, 32, 8622)),
 }
 SMOKE_PROBES = ("rate", "noise")
 
@@ -114,6 +114,25 @@ def study(
             size.seeds if seeds is None else seeds, probes, PROTOCOLS
         )
     ]
+    many, units, length = size.asleep
+    cells += [
+        {
+            "dataset": dataset,
+            "data_dir": data_dir,
+            "protocol": "always",
+            "probe": probe,
+            "classes": many,
+            "hidden": units,
+            "images": length,
+            "epochs": 0,
+            "networks": size.networks,
+            "seed": seed,
+        }
+        for seed, probe in product(
+            size.seeds if seeds is None else seeds,
+            sleeping.SMOKE_PROBES if scale == "smoke" else sleeping.PROBES,
+        )
+    ]
     return Study("learning_in_circuit", tuple(cells), measure)
 
 
@@ -135,7 +154,10 @@ def measure(
     Parameters
     ----------
     protocol : "phases" (free and nudged, shift, captured) or "always" (mismatch, no phases)
-    probe : a name in `PROBES`, "variant" for the `VARIANTS`, or "digits" for a learning curve
+    probe
+        A name in `PROBES`, "variant" for the `VARIANTS`, "digits" for a learning curve, or a name
+        in `sleeping.PROBES`, of which `sleeping.measured` says what is measured, in two hidden
+        layers of `hidden` units.
     classes : the digits 0 to classes - 1 are learnt
     images, epochs : length of the stream; epochs where images is 0
     networks : side by side, with other first weights
@@ -152,12 +174,15 @@ def measure(
         `n_test`, and `measured` (value), 1 where anything was. The status is
         "converged", or "diverged: ..." with how many networks did.
     """
-    scene = _scene(dataset, data_dir, classes, images, epochs, seed)
-    size = (scene.inputs.shape[1], hidden, classes)
+    scene = scene_of(dataset, data_dir, classes, images, epochs, seed)
+    layers = 2 if probe in sleeping.PROBES else 1
+    size = (scene.inputs.shape[1], *[hidden] * layers, classes)
     generator = np.random.default_rng([seed, 7, *f"{protocol} {probe}".encode()])
-    weights = [_first_weights(size, seed, one) for one in range(networks)]
-    if probe == "digits":
-        plastic = _plastic(protocol, weights, 1)
+    weights = [first_weights(size, seed, one) for one in range(networks)]
+    if probe in sleeping.PROBES:
+        result = sleeping.measured(protocol, probe, weights, scene, seed)
+    elif probe == "digits":
+        plastic = plastic_of(protocol, weights, 1)
         result = _curve(plastic, scene)
     elif probe == "variant":
         names = [
@@ -170,11 +195,11 @@ def measure(
         result = result.assign(variant=("value", names))
     elif probe == "slow":
         values = PROBES[probe]
-        runs = [_approach(_plastic(protocol, weights, 1, duration=one), scene) for one in values]
+        runs = [_approach(plastic_of(protocol, weights, 1, duration=one), scene) for one in values]
         result = _joined(runs, values)
     elif probe == "duration":
         values = PROBES[probe]
-        runs = [_run(_plastic(protocol, weights, 1, duration=value), scene) for value in values]
+        runs = [_run(plastic_of(protocol, weights, 1, duration=value), scene) for value in values]
         result = _joined(runs, values)
     else:
         result = _sweep(protocol, probe, weights, scene, generator)
@@ -188,111 +213,12 @@ def measure(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """A stream of images to learn from, and others to be tested with.
-
-    Attributes
-    ----------
-    inputs : array (images, pixels), pixels less their mean over the training images
-    targets : array (images, classes), one-hot
-    test_inputs, test_labels : arrays (test images, pixels), (test images,)
-    """
-
-    inputs: np.ndarray
-    targets: np.ndarray
-    test_inputs: np.ndarray
-    test_labels: np.ndarray
-
-
-def _scene(
-    dataset: str, data_dir: str | None, classes: int, length: int, epochs: int, seed: int
-) -> Scene:
-    """The stream is one random order of the training images after the other."""
-    folder = None if data_dir is None else Path(data_dir)
-    train, test = (images.load(dataset, split=part, data_dir=folder) for part in ("train", "test"))
-    mean = train.inputs.mean(axis=0)
-    mine, theirs = train.labels < classes, test.labels < classes
-    pixels, labels = train.inputs[mine], train.labels[mine]
-    generator = np.random.default_rng([seed, 1])
-    length = length or epochs * len(labels)
-    rounds = -(-length // len(labels))
-    order = np.concatenate([generator.permutation(len(labels)) for _ in range(rounds)])[:length]
-    return Scene(
-        inputs=CONTRAST * (pixels - mean)[order],
-        targets=images.one_hot(labels, classes)[order],
-        test_inputs=CONTRAST * (test.inputs[theirs] - mean),
-        test_labels=test.labels[theirs],
-    )
-
-
-Matrices = tuple[list[np.ndarray], list[np.ndarray]]
-
-
-def _first_weights(size: Sequence[int], seed: int, one: int) -> Matrices:
-    """W_l and, independent of them, B_l: Gaussian, with variance 1 over the units read."""
-    generator = np.random.default_rng([seed, 2, one])
-    upward = [generator.standard_normal((n, m)) / np.sqrt(m) for m, n in pairwise(size)]
-    downward = [generator.standard_normal((m, n)) / np.sqrt(n) for m, n in pairwise(size[1:])]
-    return upward, downward
-
-
-def _plastic(
-    protocol: str,
-    weights: Sequence[Matrices],
-    values: int,
-    *,
-    duration: float | None = None,
-    step: float = STEP,
-) -> Plastic:
-    """Circuits of a protocol: `values` times the networks, in this order."""
-    free, nudged = SCHEDULES[protocol]
-    scale = 1.0 if duration is None else duration / (free + nudged)
-    steps = [round(scale * part / step) for part in (free, nudged)]
-    depth = len(weights[0][0])
-    timing = Timing(
-        step=step * TAU,
-        free_steps=steps[0],
-        nudged_steps=max(steps[1], 1),
-        teacher_stages=depth if protocol == "always" else 0,
-        lag=TAU,
-        memory=TAU / 2,
-        capture=TAU / 2,
-    )
-    upward, downward = (
-        tuple(np.tile(np.stack(same), (values, 1, 1)) for same in zip(*part, strict=True))
-        for part in zip(*weights, strict=True)
-    )
-    count = values * len(weights)
-    network = Network(
-        upward,
-        tuple(np.zeros(W.shape[:2]) for W in upward),
-        (activation("leaky_relu"),) * depth,
-        n_inputs=upward[0].shape[-1],
-        n_outputs=upward[-1].shape[-2],
-    )
-    return Plastic(
-        network,
-        downward,
-        rates=np.full(count, LEARNT / (timing.nudged_steps * timing.step)),
-        timing=timing,
-        strength=STRENGTHS[protocol],
-        time_constants=tuple(np.full(W.shape[:2], TAU) for W in upward),
-        readout="shift" if protocol == "phases" else "mismatch",
-        storage="captured" if protocol == "phases" else "direct",
-        decay=DECAY,
-        delays=np.zeros(count, dtype=int),
-        noise=np.zeros(count),
-        feedback_plasticity=np.ones(count),
-    )
-
-
 def _variant(protocol: str, weights: Sequence[Matrices], name: str) -> Plastic:
     """The circuits of a protocol with one thing changed."""
     if name == "transposed feedback":
         # equal at first and changed alike, B stays W^T: no transport of weights within the run
         weights = [(upward, [W.T for W in upward[1:]]) for upward, _ in weights]
-    plastic = _plastic(protocol, weights, 1)
+    plastic = plastic_of(protocol, weights, 1)
     if name == "fixed feedback":
         return replace(plastic, feedback_plasticity=np.zeros(len(weights)))
     if name == "instant own drive":
@@ -313,7 +239,7 @@ def _sweep(
 ) -> xr.Dataset:
     """All values of a probe in one run."""
     values = np.array(PROBES[probe])
-    plastic = _plastic(protocol, weights, len(values), step=FINE.get(probe, STEP))
+    plastic = plastic_of(protocol, weights, len(values), step=FINE.get(probe, STEP))
     each = np.repeat(values, len(weights))
     if probe == "rate":
         plastic = replace(plastic, rates=plastic.rates * each / LEARNT)
