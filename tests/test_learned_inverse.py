@@ -513,7 +513,7 @@ def test_what_cannot_be_asked_of_the_circuit_is_refused():
     with pytest.raises(CircuitError, match="read-out 'nudge' is unknown; choose shift or mismatch"):
         found.read_out("nudge")
     for tolerance in (0.0, -1.0, float("nan"), float("inf")):
-        with pytest.raises(CircuitError, match="is not positive and finite"):
+        with pytest.raises(CircuitError, match="is not positive and below 1"):
             settle_learned(circuit, model, trial.activity, error, tolerance=tolerance)
     nobody = begin(circuit, inputs[:0], targets[:0])
     with pytest.raises(CircuitError, match="holds no samples"):
