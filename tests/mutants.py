@@ -572,8 +572,8 @@ MUTANTS = (
     Mutant(
         "tags that are captured while the output is nudged",
         "circuit/brian/plastic_texts.py",
-        "dweight/dt = (1 - nudged_post)*tag/capture_post",
-        "dweight/dt = nudged_post*tag/capture_post",
+        "dweight/dt = {free}*tag/capture_post",
+        "dweight/dt = (1 - {free})*tag/capture_post",
         "tests/test_learning_in_circuit.py::test_brian_runs_the_equations_as_printed",
     ),
     Mutant(
