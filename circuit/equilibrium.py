@@ -159,7 +159,7 @@ def settle(
     NotSettled
         With the record in its attribute `record`.
     CircuitError
-        For an unknown method, a tolerance that is not positive and finite, or an empty batch.
+        For an unknown method, a tolerance that is not positive and below 1, or an empty batch.
     """
     began = time.perf_counter()
     if method not in METHODS:
@@ -169,10 +169,11 @@ def settle(
         raise CircuitError(
             f"method {method} needs NumPy arrays and one network; use direct or sweep, or convert"
         )
-    tolerance = default_tolerance(trial.error) if tolerance is None else tolerance
-    if not 0 < tolerance < float("inf"):
+    if tolerance is None:
+        tolerance = default_tolerance(trial.error)
+    elif not 0 < tolerance < 1:
         raise CircuitError(
-            f"tolerance {tolerance} is not positive and finite; use for example 1e-10"
+            f"tolerance {tolerance} is not positive and below 1; use for example 1e-10"
         )
     require_samples(trial.error)
     budget = chosen.budget if max_steps is None else max_steps

@@ -134,15 +134,15 @@ def settle_learned(
     Raises
     ------
     CircuitError
-        For a tolerance that is not positive and finite, or a batch of no samples.
+        For a tolerance that is not positive and below 1, or a batch of no samples.
     """
     require_samples(error)
     network = circuit.network
     if tolerance is None:
         tolerance = LOOSENESS * product_rounding(epsilon(error), max(network.widths))
-    if not 0 < tolerance < float("inf"):
+    elif not 0 < tolerance < 1:
         raise CircuitError(
-            f"tolerance {tolerance} is not positive and finite; use for example 1e-10"
+            f"tolerance {tolerance} is not positive and below 1; use for example 1e-10"
         )
     base, xp = forward_pass, namespace(error)
     aim = widened(error, network.widths[-1])

@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     refuse_what_idles(PROGRAM, chosen, [chosen.dataset])
     if chosen.no_brian2:
         refuse_idle(PROGRAM, chosen, {"brian2_images"}, "--no-brian2")
+    elif "brian2_images" in chosen.given and chosen.brian2_images > chosen.batch:
+        words = f"more than the batch of {chosen.batch}; give {chosen.batch} or less"
+        fail(PROGRAM, f"--brian2-images {chosen.brian2_images} is {words}")
     if chosen.widths is not None:
         refuse_idle(PROGRAM, chosen, {"depth"}, "--widths")
     from circuit.errors import CircuitError
@@ -81,11 +84,12 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     clock = time.perf_counter()
     brian2 = None
     if record.converged and not chosen.no_brian2:
-        brian2, simulated = simulate(record, chosen.brian2_images)
+        n_images = min(chosen.brian2_images, chosen.batch)
+        brian2, simulated = simulate(record, n_images)
         dataset = dataset.merge(simulated, combine_attrs="no_conflicts")
         seconds["brian2"] = time.perf_counter() - clock
         say(
-            f"Brian2: {chosen.brian2_images} image(s), {simulated.attrs['brian2_steps']} steps in "
+            f"Brian2: {n_images} image(s), {simulated.attrs['brian2_steps']} steps in "
             f"{seconds['brian2']:.1f} s"
         )
     elif record.converged and not chosen.no_figures:

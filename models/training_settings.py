@@ -96,6 +96,10 @@ def _idle(name: str, settings: dict[str, Any]) -> str:
     acting = by in LATERAL and by not in TEACHING  # has no lambda
     if acting and name in ("orthogonality_by", "lateral_rate"):
         return ""
+    practising = ("inverse_rate", "inverse_noise", "inverse_aim")
+    if name in practising and settings["inverse_steps"] == settings["inverse_before"] == 0:
+        words = "--inverse-steps 0 and --inverse-before 0, which leave the inverse random"
+        return f"{words}; leave it out, or give more of either"
     values = settings if widths is None else settings | {"depth": len(widths) - 2}
     for other, value in IDLE.get(name, ()):
         if values[other] == value:

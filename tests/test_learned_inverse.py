@@ -19,7 +19,7 @@ from circuit.counted import normals, signs
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
-from circuit.learned_circuit import settle_learned
+from circuit.learned_circuit import _ratio, settle_learned
 from circuit.learned_inverse import (
     ORDERS,
     InverseModel,
@@ -34,7 +34,7 @@ from circuit.learned_inverse import (
     reconstruction_error,
 )
 from circuit.learned_shifts import model_of
-from circuit.learning import begin_learning, learn
+from circuit.learning import begin_learning, learn, teach
 from circuit.lesson import Lesson
 from circuit.network import Network, forward, initialise, orthogonal
 from circuit.plasticity import updates
@@ -471,6 +471,39 @@ def test_what_does_not_settle_says_so():
     assert not found.settled.any()
 
 
+@np.errstate(invalid="ignore")  # as where it settles
+def test_what_is_not_finite_has_not_settled():
+    part = np.array([0.0, 1e-9, np.inf, np.nan, 1.0, np.nan, 0.0])
+    whole = np.array([1.0, 1.0, np.inf, 1.0, np.inf, np.nan, np.inf])
+    expected = [0.0, 1e-9, np.inf, np.inf, np.inf, np.inf, np.inf]
+    np.testing.assert_array_equal(_ratio(part, whole), expected)
+
+
+@pytest.mark.parametrize("lesson", [Lesson(inverse="learned"), Lesson(rate_noise=0.1)])
+def test_shifts_without_the_companions_that_they_need_are_refused(lesson):
+    network, inputs, targets = _task()
+    with pytest.raises(CircuitError, match="this learner has no noise keys"):
+        teach(network, lesson, forward(network, inputs), targets)
+
+
+@pytest.mark.parametrize("inverse", ["exact", "learned"])
+def test_a_circuits_shifts_are_read_with_noise_in_units_of_the_rates(inverse):
+    """However weak the feedback is; and the circuit itself has no noise."""
+    network, inputs, targets = _task()
+    quiet = Lesson("circuit", inverse=inverse, feedback_strength=1e-3)
+    noisy = replace(quiet, rate_noise=0.1)
+    beside = begin_learning(network, noisy, KEY).companions
+    activity = forward(network, inputs)
+    _, still, _ = teach(network, quiet, activity, targets, beside, 3)
+    _, read, _ = teach(network, noisy, activity, targets, beside, 3)
+    noise = reading_noise(network, 0.1, KEY, 3, targets)
+    for layer in (1, 2, 3):
+        wrong = read.absolute(layer) - still.absolute(layer)
+        n = network.n_projecting(layer)
+        np.testing.assert_allclose(wrong[:, :n], noise[layer - 1], rtol=1e-9, atol=1e-12)
+        np.testing.assert_array_equal(wrong[:, n:], 0.0)
+
+
 def test_what_cannot_be_asked_of_the_circuit_is_refused():
     network, inputs, targets = _task(EQUAL)
     circuit = build_circuit(network, "gait", 0.5)
@@ -480,7 +513,7 @@ def test_what_cannot_be_asked_of_the_circuit_is_refused():
     with pytest.raises(CircuitError, match="read-out 'nudge' is unknown; choose shift or mismatch"):
         found.read_out("nudge")
     for tolerance in (0.0, -1.0, float("nan"), float("inf")):
-        with pytest.raises(CircuitError, match="is not positive and finite"):
+        with pytest.raises(CircuitError, match="is not positive and below 1"):
             settle_learned(circuit, model, trial.activity, error, tolerance=tolerance)
     nobody = begin(circuit, inputs[:0], targets[:0])
     with pytest.raises(CircuitError, match="holds no samples"):

@@ -236,6 +236,7 @@ def test_config_file_holds_any_option_and_the_command_line_wins(tmp_path):
         (["--batch", "99999"], ["99999"]),
         (["--batch", "many"], ["'many' is no whole number"]),
         (["--tolerance", "-1"], ["tolerance -1.0 is not positive"]),
+        (["--tolerance", "1"], ["tolerance 1.0 is not positive and below 1"]),
         (["--dataset", "cifar"], ["cifar", "digits"]),
         (["--activation", "relu"], ["relu", "leaky_relu"]),
         (["--unknown", "1"], ["--unknown", "--help"]),
@@ -245,6 +246,11 @@ def test_config_file_holds_any_option_and_the_command_line_wins(tmp_path):
 def test_bad_values_are_named_with_a_remedy(capsys, tmp_path, arguments, words):
     complaint = _refusal(capsys, "--output", str(tmp_path), *arguments)
     assert all(word in complaint for word in words), complaint
+
+
+def test_more_images_for_brian2_than_there_are_is_refused(capsys, tmp_path):
+    few = ["--batch", "3", "--brian2-images", "4", "--output", str(tmp_path)]
+    assert "--brian2-images 4 is more than the batch of 3" in refusal(capsys, main, *few)
 
 
 def test_missing_and_broken_data_files(capsys, tmp_path):

@@ -430,6 +430,10 @@ def test_progress_goes_to_stderr_and_says_how_long(tmp_path, capsys, monkeypatch
             ["--spontaneous-samples", "--lateral-during task"],
         ),
         (
+            ["--inverse", "learned", "--inverse-steps", "0", "--inverse-rate", "0.5"],
+            ["--inverse-rate", "--inverse-steps 0 and --inverse-before 0"],
+        ),
+        (
             ["--inverse", "learned", "--inverse-noise", "0", "--inverse-aim", "clean"],
             ["--inverse-aim", "--inverse-noise 0"],
         ),
