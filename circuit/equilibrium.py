@@ -102,7 +102,7 @@ class Equilibrium:
             f"{self.method}: {self.status.value} after {self.steps} steps; "
             f"{bad} of {len(self.sample_status)} samples, worst in layer {worst + 1} with relative "
             f"residual {self.relative_residuals[worst]:.2g} (tolerance {self.tolerance:.2g}); "
-            f"{REMEDIES[self.status]}"
+            f"{_remedy(self.status, self.method)}"
         )
 
 
@@ -113,13 +113,24 @@ SMALLEST_BLOCK = 64
 
 REMEDIES: dict[Status, str] = {
     Status.CONVERGED: "nothing to do",
-    Status.DIVERGED: "use weaker feedback, orthogonal weights, or method newton or ode",
-    Status.CYCLING: "where a unit sits at its kink there may be no equilibrium: try method newton, "
-    "weaker feedback, or smooth units (asinh)",
-    Status.OUT_OF_BUDGET: "allow more steps, or use method direct or newton",
+    Status.DIVERGED: "use weaker feedback or orthogonal weights",
+    Status.CYCLING: "where a unit sits at its kink there may be no equilibrium: try weaker "
+    "feedback or smooth units (asinh)",
+    Status.OUT_OF_BUDGET: "allow more steps",
     Status.NOT_FINITE: "use weaker feedback or smaller weights",
     Status.NOT_RESOLVABLE: "use float64, better conditioned weights, or a larger tolerance",
 }
+
+OTHER_METHODS: dict[Status, tuple[str, ...]] = {  # that may help where one has failed
+    Status.DIVERGED: ("newton", "ode"),
+    Status.CYCLING: ("newton",),
+    Status.OUT_OF_BUDGET: ("direct", "newton"),
+}
+
+
+def _remedy(status: Status, method: str) -> str:
+    others = [other for other in OTHER_METHODS.get(status, ()) if other != method]
+    return REMEDIES[status] + (f", or use method {' or '.join(others)}" if others else "")
 
 
 def default_tolerance(array: Array) -> float:

@@ -291,6 +291,14 @@ def test_failure_raises_and_carries_the_record():
     assert settle(trial, "sweep", max_steps=2, must_converge=False).status is Status.OUT_OF_BUDGET
 
 
+def test_what_may_help_is_another_method_than_the_one_that_failed():
+    trial = make_trial(np.random.default_rng(7), "gait", "asinh", 0.2)
+    for method, others in (("sweep", "direct or newton"), ("direct", "newton")):
+        record = settle(trial, method, max_steps=1, must_converge=False)
+        assert record.status is Status.OUT_OF_BUDGET
+        assert record.failure().endswith(f"allow more steps, or use method {others}")
+
+
 def test_divergence_is_called_so():
     """Gauss-Seidel diverges at strong feedback through ill-conditioned weights."""
     rng = np.random.default_rng(8)
