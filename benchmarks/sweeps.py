@@ -224,8 +224,9 @@ def threads_per_worker(sizes: Sizes) -> Section:
 
 def over_gamma(task: Problem, gammas: Sequence[float]) -> list[Equilibrium]:
     """Settle one network, whose weights nobody has factorised, at several feedback strengths."""
-    fresh = task.renewed()
-    return [_settled(fresh, float(gamma)) for gamma in gammas]
+    trial = task.renewed().begin()
+    trials = [trial.with_feedback(float(gamma)) for gamma in gammas]
+    return [settle(one, tolerance=TOLERANCE, must_converge=False) for one in trials]
 
 
 def gammas_against_one(sizes: Sizes) -> Section:

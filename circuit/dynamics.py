@@ -158,6 +158,15 @@ class Trial:
         )
         return replace(self, activity=activity, error=take_rows(self.error, indices))
 
+    def with_feedback(self, feedback_strength: float | Sequence[float]) -> Trial:
+        """The same images and targets at another gamma, or others in layers 1 .. L.
+
+        The forward pass, which no feedback reaches, is not made again, nor are weights factorised.
+        Raises `CircuitError` as `build_circuit`.
+        """
+        strengths = per_layer(feedback_strength, self.network.depth)
+        return replace(self, circuit=replace(self.circuit, strengths=strengths))
+
     def at_rest(self) -> Shifts:
         """The forward pass itself, as shifts of zero in the circuit's natural scales."""
         xp = namespace(self.error)

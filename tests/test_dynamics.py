@@ -655,6 +655,30 @@ def test_samples_of_a_trial(rng: np.random.Generator) -> None:
         np.testing.assert_allclose(got, wanted[[3, 1]], rtol=1e-12)
 
 
+@pytest.mark.parametrize("pathway", PATHWAYS)
+def test_other_feedback_is_another_circuit_on_the_same_forward_pass(
+    pathway: str, rng: np.random.Generator
+) -> None:
+    """As if begun at that feedback strength, bit for bit, with all else kept."""
+    options = {"widths": (5, 5, 4, 4), "time_constant": (0.01, 0.02, 0.03)}
+    trial = make_trial(rng, pathway, "asinh", 0.01, **options)
+    for feedback in (0.2, (0.1, 0.2, 0.3)):
+        other = trial.with_feedback(feedback)
+        built = build_circuit(
+            trial.network, pathway, feedback, time_constant=options["time_constant"]
+        )
+        again = begin(built, trial.activity.rates[0], trial.target[..., :2])
+        assert other.activity is trial.activity
+        assert other.circuit.gains == built.gains != trial.circuit.gains
+        rates = [y + 0.1 for y in trial.activity.rates[1:]]
+        fresh = velocity(replace(again, error=trial.error), rates)
+        pairs = zip(velocity(other, rates), fresh, strict=True)
+        assert all(np.array_equal(one, two) for one, two in pairs)
+    for feedback in (1.0, 0.0, (0.1, 0.2)):
+        with pytest.raises(CircuitError):
+            trial.with_feedback(feedback)
+
+
 def test_in_float64(rng: np.random.Generator) -> None:
     """The same weights, input and targets; the forward pass in twice the precision."""
     trial = make_trial(rng, "gait", "asinh", 0.01, dtype="float32", error=0.01)

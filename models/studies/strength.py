@@ -115,8 +115,14 @@ def measure(*, gamma: float, pathway: str, stability_units: int, **network: Any)
 
 def _trial(pathway: str, gamma: float, *, weights_digest: str | None, **network: Any) -> Trial:
     """The circuit of a cell with its images and targets."""
+    return _first_trial(pathway, **network).with_feedback(gamma)
+
+
+@lru_cache(maxsize=2)
+def _first_trial(pathway: str, **network: Any) -> Trial:
+    """At any feedback strength, with the forward pass that those at all others share."""
     given = setting(**network)
-    return begin(build_circuit(given.network, pathway, gamma), given.inputs, given.targets)
+    return begin(build_circuit(given.network, pathway), given.inputs, given.targets)
 
 
 @lru_cache(maxsize=8)
