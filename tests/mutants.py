@@ -6,6 +6,7 @@ they do not notice is a hole in the suite; the exit status is 1 then.
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -668,15 +669,19 @@ def survives(mutant: Mutant) -> bool:
 
 def main() -> int:
     """Try every defect, or those whose names are given."""
-    wanted = sys.argv[1:]
+    parser = argparse.ArgumentParser(prog="tests.mutants", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of a defect; by default all")
+    wanted = parser.parse_args().names
+    unknown = set(wanted) - {mutant.name for mutant in MUTANTS}
+    if unknown:
+        parser.error(f"no defect is called {min(unknown)!r}; the names stand in tests/mutants.py")
+    tried = [mutant for mutant in MUTANTS if not wanted or mutant.name in wanted]
     holes = 0
-    for mutant in MUTANTS:
-        if wanted and mutant.name not in wanted:
-            continue
+    for mutant in tried:
         alive = survives(mutant)
         holes += alive
         print(f"{'SURVIVES' if alive else 'caught':9} {mutant.name} ({mutant.file})", flush=True)
-    print(f"{holes} of {len(MUTANTS)} defects survive")
+    print(f"{holes} of {len(tried)} defects survive")
     return 1 if holes else 0
 
 
