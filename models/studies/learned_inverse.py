@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +25,12 @@ from analysis.learned_inverse import cosines, stages
 from circuit.learned_inverse import ALTERNATING, FIRST, SIMULTANEOUS, Practice
 from circuit.lesson import CIRCUIT, Lesson
 from models import images
-from models.images import Images
 from models.material import Plan, prepare
+from models.studies.outcome import COMPLETED, pooled_images, trained
 from models.studies.settings import setting
-from models.training import TrainingFailed, begin, train
 
 ALIGNMENT, TRAINING, ORDER = "alignment", "training", "order"
 WAYS = ("tp", "itp", "gait", "itp shift", "gait shift", "gait mismatch")
-COMPLETED, FAILED = "completed", "training failed"
 
 
 @dataclass(frozen=True)
@@ -289,7 +286,7 @@ def _widths(
     dataset: str, data_dir: str | None, width: int, depth: int, shape: str
 ) -> tuple[int, ...]:
     """N_0 .. N_L: equal with auxiliary units, or in even steps down to the classes."""
-    data = _images(dataset, data_dir)[0]
+    data = pooled_images(dataset, data_dir)[0]
     pixels, classes = data.inputs.shape[1], data.n_classes
     if shape == "equal":
         return (pixels, *[width] * (depth + 1))
@@ -343,19 +340,13 @@ def _alignment(
 
 
 def _training(plan: Plan, dataset: str, data_dir: str | None, epochs: int) -> xr.Dataset:
-    material = prepare(plan, *_images(dataset, data_dir))
+    state, status = trained(plan, prepare(plan, *pooled_images(dataset, data_dir)), epochs)
     layers = len(plan.widths) - 1
     accuracy, cosine, error = np.nan, *np.full((2, layers), np.nan)
-    status = COMPLETED
-    try:
-        state = begin(plan, material)
-        for reached in train(plan, material, state, epochs):
-            state = reached
+    if state is not None and status == COMPLETED:
         accuracy = float(state.history["test_accuracy"][-1, 0])
         cosine = state.history["alignment"][-1, 0]
         error = state.history["inverse_error"][-1, 0]
-    except TrainingFailed as failure:
-        status = f"{FAILED}: {failure}"
     return xr.Dataset(
         {
             "accuracy": accuracy,
@@ -365,13 +356,3 @@ def _training(plan: Plan, dataset: str, data_dir: str | None, epochs: int) -> xr
         },
         coords={"layer": range(1, layers + 1)},
     )
-
-
-@lru_cache(maxsize=2)
-def _images(dataset: str, data_dir: str | None) -> tuple[Images, Images]:
-    folder = None if data_dir is None else Path(data_dir)
-    first, second = (
-        images.load(dataset, split=split, data_dir=folder, dtype="float32")
-        for split in ("train", "test")
-    )
-    return first, second

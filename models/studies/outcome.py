@@ -17,9 +17,9 @@ from analysis.learning import BY_EPOCH, BY_LAYER, labelled
 from circuit.errors import CircuitError
 from models import images
 from models.images import Images
-from models.material import Plan, prepare
+from models.material import Material, Plan, prepare
 from models.studies.scales import IMAGE_SETS
-from models.training import TrainingFailed, begin, train
+from models.training import State, TrainingFailed, begin, train
 
 COMPLETED = "completed"
 FAILED = "training failed"  # how the status of a run begins whose weights became useless
@@ -53,20 +53,25 @@ def outcome(
     seed, *_ = plan.seeds
     scaled = (
         replace(data, inputs=data.inputs * np.float32(input_gain)) if input_gain != 1 else data
-        for data in _images(dataset, data_dir, pooling)
+        for data in pooled_images(dataset, data_dir, pooling)
     )
-    material = prepare(plan, *scaled)
-    state, status = None, COMPLETED
+    state, status = trained(plan, prepare(plan, *scaled), epochs)
+    history = {} if state is None else state.history
+    result = labelled(_padded(history, epochs + 1, len(plan.widths) - 1), (seed,))
+    at = np.nan if state is None else float(state.chosen_epochs[0])
+    return _summarised(result.isel(seed=0, drop=True), at, status)
+
+
+def trained(plan: Plan, material: Material, epochs: int) -> tuple[State | None, str]:
+    """The last state that a run came to, None where it could not begin; and its status."""
+    state = None
     try:
         state = begin(plan, material)
         for reached in train(plan, material, state, epochs):
             state = reached
     except TrainingFailed as error:
-        status = f"{FAILED}: {error}"
-    history = {} if state is None else state.history
-    result = labelled(_padded(history, epochs + 1, len(plan.widths) - 1), (seed,))
-    at = np.nan if state is None else float(state.chosen_epochs[0])
-    return _summarised(result.isel(seed=0, drop=True), at, status)
+        return state, f"{FAILED}: {error}"
+    return state, COMPLETED
 
 
 def _padded(history: dict[str, np.ndarray], length: int, layers: int) -> dict[str, np.ndarray]:
@@ -102,7 +107,7 @@ def _summarised(result: xr.Dataset, chosen_epoch: float, status: str) -> xr.Data
 
 
 @lru_cache(maxsize=len(IMAGE_SETS))
-def _images(dataset: str, data_dir: str | None, pooling: int) -> tuple[Images, Images]:
+def pooled_images(dataset: str, data_dir: str | None, pooling: int = 1) -> tuple[Images, Images]:
     """Training and test images, pooled."""
     folder = None if data_dir is None else Path(data_dir)
     first, second = (
