@@ -20,7 +20,7 @@ import numpy as np
 from scipy.linalg.blas import dasum, dgemm, sasum, sgemm
 from threadpoolctl import threadpool_info
 
-from circuit.errors import NotFinite, ShapeMismatch
+from circuit.errors import CircuitError, NotFinite, ShapeMismatch
 
 Array = Any  # an array of NumPy, PyTorch or any other library that follows the array API
 
@@ -135,6 +135,14 @@ def require_samples(array: Array) -> None:
     if 0 in array.shape[:-1]:
         raise ShapeMismatch(
             f"a batch of shape {tuple(array.shape)} holds no samples; give one or more"
+        )
+
+
+def require_count(what: str, value: object, least: int) -> None:
+    """Raise `CircuitError` unless `value`, called `what`, is a whole number of `least` or more."""
+    if not (isinstance(value, int | np.integer) and value >= least):
+        raise CircuitError(
+            f"{what} = {value!r} is not a count; give a whole number of {least} or more"
         )
 
 

@@ -48,6 +48,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from circuit.arrays import require_count
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.feedback import mismatch_ratios
 from circuit.network import Network
@@ -87,11 +88,7 @@ class Timing:
 
     def __post_init__(self) -> None:
         for what, least in (("free_steps", 0), ("nudged_steps", 1), ("teacher_stages", 0)):
-            value = getattr(self, what)
-            if not (isinstance(value, int | np.integer) and value >= least):
-                raise CircuitError(
-                    f"{what} = {value!r} is not a count; give a whole number of {least} or more"
-                )
+            require_count(what, getattr(self, what), least)
         if not 0 < self.step < math.inf:
             raise CircuitError(f"step = {self.step:g} s is not a duration; give more than 0")
         for what in ("lag", "memory", "capture"):

@@ -36,6 +36,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from circuit.arrays import require_count
 from circuit.errors import CircuitError, ShapeMismatch
 
 # what a group carries out in every step, before all sums: whether it is awake, and what fires
@@ -96,11 +97,7 @@ class Sleep:
 
     def __post_init__(self) -> None:
         for what, least in (("patterns", 1), ("period", 1), ("wait", 0)):
-            value = getattr(self, what)
-            if not (isinstance(value, int | np.integer) and value >= least):
-                raise CircuitError(
-                    f"{what} = {value!r} is not a count; give a whole number of {least} or more"
-                )
+            require_count(what, getattr(self, what), least)
         if self.wait >= self.period:
             raise CircuitError(
                 f"synapses wait for {self.wait} of {self.period} steps of a pattern; let them "

@@ -14,6 +14,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,41 +159,13 @@ def plan_of(settings: dict[str, Any], train_images: Images) -> Plan:
     from models.material import Plan
 
     pixels = train_images.inputs.shape[1]
-    lesson = Lesson(
-        rule=settings["rule"],
-        feedback_strength=settings["gamma"],
-        bias_correction=settings["bias_correction"] == "yes",
-        correction=settings["correction"] == "yes",
-        **{
-            name: settings[name]
-            for name in (
-                "pathway",
-                "readout",
-                "increments",
-                "inverse",
-                "inverse_rate",
-                "inverse_noise",
-                "inverse_aim",
-                "inverse_steps",
-                "inverse_before",
-                "inverse_order",
-                "inverse_block",
-                "rate_noise",
-                "loss",
-                "learning_rate",
-                "orthogonality",
-                "orthogonality_of",
-                "orthogonality_every",
-                "orthogonality_by",
-                "lateral_rate",
-                "lateral_during",
-                "spontaneous_samples",
-                "beta1",
-                "beta2",
-                "epsilon",
-            )
-        },
-    )
+    spelt = {  # that a lesson calls otherwise, or has as yes or no
+        "feedback_strength": settings["gamma"],
+        "bias_correction": settings["bias_correction"] == "yes",
+        "correction": settings["correction"] == "yes",
+    }
+    names = [field.name for field in fields(Lesson)]
+    lesson = Lesson(**({name: settings[name] for name in names if name not in spelt} | spelt))
     return Plan(
         lesson=lesson,
         widths=tuple(settings["widths"] or [pixels] * (settings["depth"] + 2)),
