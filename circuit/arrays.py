@@ -24,6 +24,7 @@ from circuit.errors import CircuitError, NotFinite, ShapeMismatch
 
 Array = Any  # an array of NumPy, PyTorch or any other library that follows the array API
 
+SMALL_BATCH = 100  # samples; measured, docs/numerics.md
 
 _NAMESPACES: dict[type, Any] = {}
 
@@ -85,6 +86,11 @@ def row_norms(array: Array) -> Array:
     """Euclidean norm of each sample, `(..., batch, units) -> (..., batch)`."""
     xp = namespace(array)
     return xp.sqrt(xp.linalg.vecdot(array, array))
+
+
+def frobenius_norm(matrices: Array) -> Array:
+    """Of each matrix, `(..., m, n) -> (...)`; not safe from overflow of the squares."""
+    return namespace(matrices).linalg.vector_norm(row_norms(matrices), axis=-1)
 
 
 def largest(array: Array) -> float:
@@ -165,7 +171,7 @@ def rows_times(rows: Array, matrix: Array) -> Array:
     """
     if is_numpy(rows) and rows.ndim == matrix.ndim == 2 and rows.dtype == matrix.dtype:
         gemm = dgemm if rows.dtype == np.float64 else sgemm
-        if rows.flags.c_contiguous and _batch_comes_first():
+        if _batch_comes_first(rows):
             if matrix.flags.c_contiguous:
                 return np.ascontiguousarray(gemm(1.0, rows.T, matrix.T, trans_a=True))
             if matrix.flags.f_contiguous:
@@ -181,7 +187,7 @@ def minus_rows_times(start: Array, rows: Array, matrix: Array) -> Array:
     """`start - rows_times(rows, matrix)`, in one pass where BLAS can."""
     alike = is_numpy(rows) and rows.ndim == matrix.ndim == 2
     alike = alike and start.dtype == rows.dtype == matrix.dtype
-    if alike and matrix.flags.c_contiguous and not _batch_comes_first():
+    if alike and matrix.flags.c_contiguous and not _batch_comes_first(rows):
         gemm = dgemm if rows.dtype == np.float64 else sgemm
         return gemm(-1.0, matrix.T, rows.T, beta=1.0, c=start.T, trans_a=True).T
     return start - rows_times(rows, matrix)
@@ -211,13 +217,19 @@ def plus_outer_sum(matrix: Array, left: Array, right: Array, *, overwrite: bool 
     return matrix + outer_sum(left, right)
 
 
-@cache
-def _batch_comes_first() -> bool:
+def _batch_comes_first(rows: Array) -> bool:
     """Whether BLAS is to see the batch as rows, and not as columns.
 
-    Two threads of OpenBLAS with AVX2 (its kernels for Haswell and Zen) then take 0.8 ms instead of
-    1.3 for 60 rows and a matrix of 784 x 784; with AVX-512 it is the other way round, by less.
+    For a small batch OpenBLAS then takes as little as half the time (docs/numerics.md), but for
+    float64 with AVX-512.
     """
+    if not (rows.flags.c_contiguous and len(rows) <= SMALL_BATCH):
+        return False
+    return rows.dtype == np.float32 or _has_avx2_kernels()
+
+
+@cache
+def _has_avx2_kernels() -> bool:
     pools = threadpool_info()
     return any(pool.get("architecture") in {"Haswell", "Zen"} for pool in pools)
 

@@ -26,6 +26,7 @@ from scipy.linalg.lapack import get_lapack_funcs
 from circuit.arrays import (
     Array,
     epsilon,
+    frobenius_norm,
     is_numpy,
     largest,
     minus_rows_times,
@@ -76,17 +77,19 @@ class Moved(Factorised):
         layer: int,
         start: Start | None = None,
         known: SingularValues | None = None,
+        columns: Array | None = None,
     ) -> None:
         super().__init__(weights, layer)
         self._start = start
         self._known = known
+        self._columns = columns
 
     def moved(self, weights: Array) -> Moved:
         """The factors of other weights near these. What these ones keep is handed on to them."""
         start = self._start
         if start is not None and not start.begin_step():
             start = None
-        return Moved(weights, self.layer, start, self._known)
+        return Moved(weights, self.layer, start, self._known, self._columns)
 
     def solve(self, rates: Array) -> Array:
         """`W^-1` applied to every row of `rates`, as exactly as by a fresh factorisation."""
@@ -95,8 +98,29 @@ class Moved(Factorised):
     pull = solve
 
     def columns(self, like: Array) -> Array:
-        """As `Factorised.columns`; where B is known its columns are where the solve begins."""
-        return self._solved(self._units(like), Start.columns)
+        """As `Factorised.columns`. Where no other rows of W have changed than those that they belong
+        to, earlier columns give them at once; or else those of B are where the solve begins.
+        """
+        units = self._units(like)
+        columns = self._followed(units)
+        if columns is None:
+            columns = self._solved(units, Start.columns)
+        self._columns = columns
+        return columns
+
+    def _followed(self, units: Array) -> Array | None:
+        """The columns, in the span of earlier ones; None where they do not lie in it.
+
+        With C the first k columns of the inverse of earlier weights, W C is zero in the rows that
+        have not changed, and if these are all but the first k rows P W, C (P W C)^-1 solves.
+        """
+        start, earlier, count = self._start, self._columns, units.shape[-2]
+        if start is None or not start.spans or earlier is None or earlier.shape != units.shape:
+            return None
+        images = rows_times(earlier, self.weights[..., :count, :])
+        columns = outer_sum(namespace(units).matrix_transpose(_inverted(images)), earlier)
+        start.spans = self._residual(units, columns, start.size) <= self._enough
+        return columns if start.spans else None
 
     def _solved(self, rates: Array, begin: Begin) -> Array:
         solution = None
@@ -120,7 +144,7 @@ class Moved(Factorised):
 
     def _refined(self, start: Start, rates: Array, begin: Begin) -> Array | None:
         """The corrected solution, or None where it does not come about in a few rounds."""
-        enough = usual_residual(epsilon(self.weights), self.weights.shape[-1])
+        enough = self._enough
         solution, before = begin(start, rates), 1.0
         for rounds in range(MOST_ROUNDS + 1):
             if rounds:
@@ -139,6 +163,10 @@ class Moved(Factorised):
                 return None
             before = now
         return None
+
+    @property
+    def _enough(self) -> float:
+        return usual_residual(epsilon(self.weights), self.weights.shape[-1])
 
     def _residual(self, rates: Array, solution: Array, size: Array) -> float:
         """Root mean square, over samples, of |v - W x| over |v| or |W|_F |x| / sqrt(n), whichever
@@ -179,8 +207,8 @@ class Moved(Factorised):
     def require_invertible(self) -> None:
         """Raise `SingularWeights` where a solve would keep fewer than two digits.
 
-        The condition in the maximum norm, which for matrices like these lies above the spectral
-        one, is known from the inverse. Only where it is over the limit, singular values are found.
+        The condition in the Frobenius norm, which is no less than the spectral one, is known from the
+        inverse. Only where it is over the limit, singular values are found.
         """
         self._require_square()
         limit = self.worst_condition
@@ -200,17 +228,16 @@ class Start:
     """An inverse to start from, and what has been spent on it since the weights were inverted."""
 
     def __init__(self, weights: Array) -> None:
-        xp, n = namespace(weights), weights.shape[-1]
-        self.size = xp.linalg.matrix_norm(weights) / n**0.5
+        n = weights.shape[-1]
+        norm = frobenius_norm(weights)
+        self.size = norm / n**0.5
+        self.spans = True  # earlier columns of the inverse span the present ones
         self.rounds = 0  # that the last solve needed
         self._spent = WORTH * n  # rows of solves that could have been had instead
         self._spent_now = 0
         self._steps = 1
         self._inverse = _inverted(weights)
-        norms = [
-            xp.max(xp.sum(xp.abs(matrix), axis=-1), axis=-1) for matrix in (weights, self._inverse)
-        ]
-        self.condition = largest(norms[0] * norms[1])
+        self.condition = largest(norm * frobenius_norm(self._inverse))
 
     def apply(self, rates: Array) -> Array:
         """B applied to every row."""
