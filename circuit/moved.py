@@ -11,6 +11,9 @@ to be corrected by also corrects B, to the one that would have solved the batch 
 form of Broyden's update): the messages of one batch are much like those of the next, so B keeps up
 with the weights where it matters. Where more rounds were needed than their share of a new inverse
 costs, W is inverted.
+
+The few columns of the inverse that an output layer with auxiliary units needs come for less: only
+the rows that they belong to learn, and then the new ones lie in the span of the old.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from scipy.linalg.lapack import get_lapack_funcs
 
 from circuit.arrays import (
     Array,
+    all_finite,
     epsilon,
     frobenius_norm,
     is_numpy,
@@ -98,8 +102,8 @@ class Moved(Factorised):
     pull = solve
 
     def columns(self, like: Array) -> Array:
-        """As `Factorised.columns`. Where no other rows of W have changed than those that they belong
-        to, earlier columns give them at once; or else those of B are where the solve begins.
+        """As `Factorised.columns`. Where no other rows of W have changed than those that they
+        belong to, earlier columns give them at once; or else the solve begins with those of B.
         """
         units = self._units(like)
         columns = self._followed(units)
@@ -118,8 +122,11 @@ class Moved(Factorised):
         if start is None or not start.spans or earlier is None or earlier.shape != units.shape:
             return None
         images = rows_times(earlier, self.weights[..., :count, :])
-        columns = outer_sum(namespace(units).matrix_transpose(_inverted(images)), earlier)
-        start.spans = self._residual(units, columns, start.size) <= self._enough
+        back = namespace(units).matrix_transpose(_inverted(images))
+        columns = outer_sum(back, earlier)
+        start.spans = all_finite((back,)) and (
+            self._residual(units, columns, start.size) <= self._enough
+        )
         return columns if start.spans else None
 
     def _solved(self, rates: Array, begin: Begin) -> Array:
@@ -207,8 +214,8 @@ class Moved(Factorised):
     def require_invertible(self) -> None:
         """Raise `SingularWeights` where a solve would keep fewer than two digits.
 
-        The condition in the Frobenius norm, which is no less than the spectral one, is known from the
-        inverse. Only where it is over the limit, singular values are found.
+        The condition in the Frobenius norm, which is no less than the spectral one, is known from
+        the inverse. Only where it is over the limit, singular values are found.
         """
         self._require_square()
         limit = self.worst_condition
@@ -231,7 +238,7 @@ class Start:
         n = weights.shape[-1]
         norm = frobenius_norm(weights)
         self.size = norm / n**0.5
-        self.spans = True  # earlier columns of the inverse span the present ones
+        self.spans = True  # whether earlier columns of the inverse are still of use
         self.rounds = 0  # that the last solve needed
         self._spent = WORTH * n  # rows of solves that could have been had instead
         self._spent_now = 0

@@ -640,6 +640,20 @@ MUTANTS = (
         "set().intersection(names)",
         "tests/test_run_derivation.py::test_bad_input_is_one_line_and_status_2",
     ),
+    Mutant(
+        "earlier columns of an inverse trusted without a check",
+        "circuit/moved.py",
+        "self._residual(units, columns, start.size) <= self._enough",
+        "self._residual(units, columns, start.size) <= 1",
+        "tests/test_inverse.py",
+    ),
+    Mutant(
+        "earlier columns combined the wrong way round",
+        "circuit/moved.py",
+        "back = namespace(units).matrix_transpose(_inverted(images))",
+        "back = _inverted(images)",
+        "tests/test_inverse.py",
+    ),
 )
 
 

@@ -149,6 +149,43 @@ def test_one_inverse_serves_many_steps(rng: np.random.Generator, monkeypatch) ->
     assert served[0.1] >= 28
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_columns_of_an_inverse_of_which_few_rows_learn(
+    dtype: str, rng: np.random.Generator, monkeypatch
+) -> None:
+    """As exact as fresh ones, step after step, and had without the inverse. Where the other rows
+    learn too they are as exact, but not had so.
+    """
+    used = []
+    original = moved.Start.apply
+    monkeypatch.setattr(moved.Start, "apply", lambda *args: used.append(1) or original(*args))
+    passed = course(gaussian(40, rng).astype(dtype), 40, 1e-3, rng)
+    units, like = np.eye(4, 40, dtype=dtype), np.zeros((60, 4), dtype)
+    limit = usual_residual(np.finfo(dtype).eps, 40)
+    for few in (True, False):
+        used.clear()
+        factors = None
+        for weights in passed:
+            if few:
+                weights = np.concatenate([weights[:4], passed[0][4:]])
+            factors = Moved(weights, 1) if factors is None else factors.moved(weights)
+            columns = factors.columns(like)
+            least = residual(weights, units, fresh(weights, units))
+            assert residual(weights, units, columns) <= 1.5 * max(least, limit)
+        assert len(used) <= 1 if few else len(used) > 30
+
+
+def test_columns_of_other_weights_altogether(rng: np.random.Generator) -> None:
+    """Earlier columns that the new ones do not lie near, or whose images vanish, do no harm."""
+    factors, like = Moved(orthogonal(30, rng), 1), np.zeros((60, 4))
+    factors.columns(like)
+    swapped = np.roll(factors.weights, 15, axis=0)  # the images of the earlier columns are zero
+    for weights in (gaussian(30, rng), swapped, orthogonal(30, rng)):
+        factors = factors.moved(weights)
+        np.testing.assert_allclose(factors.columns(like), np.linalg.inv(weights).T[:4], atol=1e-11)
+    assert factors.columns(np.zeros((60, 5))).shape == (5, 30)
+
+
 def test_what_a_batch_taught_is_enough_for_that_batch(rng: np.random.Generator) -> None:
     """The block form of Broyden's update: afterwards B v is what it was corrected to."""
     weights = orthogonal(40, rng)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -12,8 +13,10 @@ from mpmath import mp
 
 from circuit.activations import asinh, leaky_relu, linear
 from circuit.arrays import (
+    SMALL_BATCH,
     any_true,
     epsilon,
+    frobenius_norm,
     is_numpy,
     largest,
     put_rows,
@@ -582,12 +585,16 @@ def test_the_network_that_the_refusals_start_from_is_right() -> None:
 
 
 def test_products_in_every_memory_order(rng: np.random.Generator) -> None:
-    """rows_times against einsum: contiguous or not, transposed, empty, stacked, both precisions."""
-    for dtype in ("float64", "float32"):
-        matrix, rows = rng.standard_normal((4, 3)), rng.standard_normal((5, 6))
+    """rows_times against einsum: contiguous or not, transposed, empty, stacked, both precisions,
+    batches that come first in BLAS and others.
+    """
+    sizes = (5, SMALL_BATCH + 1)
+    for dtype, batch in itertools.product(("float64", "float32"), sizes):
+        matrix, rows = rng.standard_normal((4, 3)), rng.standard_normal((batch, 6))
         matrix, rows = matrix.astype(dtype), rows.astype(dtype)
+        whole = np.ascontiguousarray(rows[:, :3])
         for m in (matrix, np.asfortranarray(matrix), matrix[::2, :], matrix[:, ::-1]):
-            for r in (rows[:, :3], rows[:, ::2], np.asfortranarray(rows[:, 3:]), rows[:0, :3]):
+            for r in (whole, rows[:, ::2], np.asfortranarray(rows[:, 3:]), rows[:0, :3]):
                 got = rows_times(r, m)
                 assert got.dtype == dtype
                 wanted = np.einsum("ij,bj->bi", m.astype(float), r.astype(float))
@@ -601,6 +608,7 @@ def test_questions_asked_of_arrays() -> None:
     """Norms, extremes and precisions; empty arrays have a smallest and a largest entry too."""
     a = np.array([[3.0, -4.0], [0.0, 0.0]])
     assert row_norms(a).tolist() == [5.0, 0.0]
+    assert frobenius_norm(np.stack([a, 2 * a])).tolist() == [5.0, 10.0]
     assert (largest(a), smallest(a)) == (3.0, -4.0)
     assert (largest(a[:0]), smallest(a[:0])) == (0.0, float("inf"))
     assert np.isnan(largest(a * np.nan))
