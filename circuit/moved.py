@@ -116,7 +116,8 @@ class Moved(Factorised):
         """The columns, in the span of earlier ones; None where they do not lie in it.
 
         With C the first k columns of the inverse of earlier weights, W C is zero in the rows that
-        have not changed, and if these are all but the first k rows P W, C (P W C)^-1 solves.
+        have not changed, and if these are all but the first k rows P W, C (P W C)^-1 solves. Where
+        it outgrows the whole inverse that was last seen, W may be on its way to being singular.
         """
         start, earlier, count = self._start, self._columns, units.shape[-2]
         if start is None or not start.spans or earlier is None or earlier.shape != units.shape:
@@ -124,8 +125,10 @@ class Moved(Factorised):
         images = rows_times(earlier, self.weights[..., :count, :])
         back = namespace(units).matrix_transpose(_inverted(images))
         columns = outer_sum(back, earlier)
-        start.spans = all_finite((back,)) and (
-            self._residual(units, columns, start.size) <= self._enough
+        start.spans = (
+            all_finite((back,))
+            and largest(frobenius_norm(columns) / start.inverse_norm) <= 1
+            and self._residual(units, columns, start.size) <= self._enough
         )
         return columns if start.spans else None
 
@@ -244,7 +247,8 @@ class Start:
         self._spent_now = 0
         self._steps = 1
         self._inverse = _inverted(weights)
-        self.condition = largest(norm * frobenius_norm(self._inverse))
+        self.inverse_norm = frobenius_norm(self._inverse)
+        self.condition = largest(norm * self.inverse_norm)
 
     def apply(self, rates: Array) -> Array:
         """B applied to every row."""

@@ -648,6 +648,13 @@ MUTANTS = (
         "tests/test_inverse.py",
     ),
     Mutant(
+        "earlier columns trusted where weights become singular",
+        "circuit/moved.py",
+        "largest(frobenius_norm(columns) / start.inverse_norm) <= 1",
+        "largest(frobenius_norm(columns) / start.inverse_norm) <= 1e9",
+        "tests/test_inverse.py",
+    ),
+    Mutant(
         "earlier columns combined the wrong way round",
         "circuit/moved.py",
         "back = namespace(units).matrix_transpose(_inverted(images))",

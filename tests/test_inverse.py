@@ -186,6 +186,30 @@ def test_columns_of_other_weights_altogether(rng: np.random.Generator) -> None:
     assert factors.columns(np.zeros((60, 5))).shape == (5, 30)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_columns_of_weights_that_become_singular(dtype: str, rng: np.random.Generator) -> None:
+    """Also where only rows learn whose columns could be followed: refused at the next step over
+    the limit, and no step earlier.
+    """
+    rows, like = orthogonal(40, rng), np.zeros((60, 4), dtype)
+    factors = Moved(rows.astype(dtype), 1)
+    factors.columns(like)
+    limit, condition = factors.worst_condition, 1.0
+    for halvings in range(1, 60):
+        weights = rows.copy()
+        weights[0] = rows[1] + 0.5**halvings * (rows[0] - rows[1])
+        weights = weights.astype(dtype)
+        factors, before = factors.moved(weights), condition
+        condition = np.linalg.cond(weights.astype(float))
+        try:
+            factors.columns(like)
+        except SingularWeights:
+            break
+        assert condition <= 2 * limit
+    assert before <= 2 * limit
+    assert condition > limit
+
+
 def test_what_a_batch_taught_is_enough_for_that_batch(rng: np.random.Generator) -> None:
     """The block form of Broyden's update: afterwards B v is what it was corrected to."""
     weights = orthogonal(40, rng)
