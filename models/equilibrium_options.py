@@ -7,6 +7,7 @@ answers at once. Does not own the settling of the circuit nor what is said of it
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,7 +123,8 @@ def options() -> OneLineParser:
         type=at_least(1),
         default=4,
         metavar="N",
-        help="images that Brian2 simulates, the first of the batch (default: 4)",
+        help="images that Brian2 simulates, the first of the batch (default: 4, or as many as "
+        "wide layers leave room for)",
     )
     add_results(
         parser,
@@ -159,6 +161,8 @@ def make_trial(
             f"the output layer has {widths[-1]} units for {data.n_classes} classes; "
             f"end --widths with {data.n_classes} or more"
         )
+    if not chosen.no_brian2:
+        brian2_images(chosen, widths)  # refuses before anything is computed
     network = initialise(
         widths,
         weights_rng,
@@ -171,3 +175,21 @@ def make_trial(
     circuit = build_circuit(network, chosen.pathway, strength, nudge=chosen.nudge)
     targets = images.one_hot(data.labels, data.n_classes, chosen.precision)
     return begin(circuit, data.inputs, targets, chosen.loss), data.labels
+
+
+def brian2_images(chosen: argparse.Namespace, widths: Sequence[int]) -> int:
+    """How many images Brian2 is to simulate: 0 where not even one fits.
+
+    Raises `CircuitError` where a number was given that does not fit.
+    """
+    from circuit import brian
+    from circuit.errors import CircuitError
+
+    room = brian.images_that_fit(widths)
+    if "brian2_images" in chosen.given and chosen.brian2_images > room:
+        remedy = f"give {room} or less" if room else "give --no-brian2, or narrower --widths"
+        raise CircuitError(
+            f"--brian2-images {chosen.brian2_images} is more than the {room} that fit into the "
+            f"{brian.MOST_SYNAPSES} synapses that Brian2 can carry here; {remedy}"
+        )
+    return min(chosen.brian2_images, chosen.batch, room)

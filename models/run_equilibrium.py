@@ -1,10 +1,10 @@
 """Settle a circuit on real images and see whether its equilibrium carries the targets of GAIT-prop.
 
 The main command. Owns the way from options to a table, a verdict, figures and files. Does not own
-the options (`models.equilibrium_options`), the trajectories (`analysis.trajectories`) nor what is
-said of it all (`models.equilibrium_report`). Exit status: 0 if the circuit settled and its update
-is the one that its pathway stands for, within a bound that is stated; 1 if not; 2 for bad input;
-130 if interrupted.
+the options (`models.equilibrium_options`), the simulation in time (`models.equilibrium_in_time`)
+nor what is said of it all (`models.equilibrium_report`). Exit status: 0 if the circuit settled and
+its update is the one that its pathway stands for, within a bound that is stated; 1 if not; 2 for
+bad input; 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -21,8 +22,13 @@ if __package__ in {None, ""}:  # run as a file, from any folder, installed or no
 from models.equilibrium_options import PROGRAM, make_trial, options
 from models.options import fail, parse, plain, refuse_idle
 from models.shared_options import refuse_what_idles
+from models.words import speaking
+
+if TYPE_CHECKING:
+    from analysis.figures.canvas import Drawings
 
 
+@speaking(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     began = time.perf_counter()
@@ -45,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         fail(PROGRAM, f"{error}; use a smaller --batch or narrower --widths")
     except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted; nothing was overwritten", file=sys.stderr)
+        print(f"{PROGRAM}: interrupted; no file was left half written", file=sys.stderr)
         return 130
 
 
@@ -54,11 +60,10 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     import numpy as np
 
     from analysis import records
-    from analysis.figures import canvas
-    from analysis.figures.equilibrium import EQUILIBRIUM
     from analysis.report import as_dataset, report, tables
-    from analysis.trajectories import integrate, simulate
     from circuit.equilibrium import settle
+    from models import pictures
+    from models.equilibrium_in_time import in_time
     from models.equilibrium_report import brian2_words, description, summarise
 
     say = (lambda *_, **__: None) if chosen.quiet else print
@@ -82,37 +87,33 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     dataset["label"] = ("sample", labels.astype("i4"))
 
     clock = time.perf_counter()
-    brian2 = None
-    if record.converged and not chosen.no_brian2:
-        n_images = min(chosen.brian2_images, chosen.batch)
-        brian2, simulated = simulate(record, n_images)
-        dataset = dataset.merge(simulated, combine_attrs="no_conflicts")
+    simulated = in_time(chosen, record, say)
+    dataset = dataset.merge(simulated.trajectories, combine_attrs="no_conflicts")
+    if simulated.n_images:
         seconds["brian2"] = time.perf_counter() - clock
-        say(
-            f"Brian2: {n_images} image(s), {simulated.attrs['brian2_steps']} steps in "
-            f"{seconds['brian2']:.1f} s"
-        )
-    elif record.converged and not chosen.no_figures:
-        dataset = dataset.merge(integrate(record), combine_attrs="no_conflicts")
 
-    say("", tables(found, brian2), "", sep="\n")
-    for remark in found.remarks:
-        say(remark)
-    verdict = found.verdict + brian2_words(brian2)
-    print(verdict)
-
+    verdict = found.verdict + brian2_words(simulated.comparison)
     dataset.attrs |= {"verdict": verdict, "seed": chosen.seed, "config": str(plain(chosen))}
     dataset.attrs |= {f"version_{name}": number for name, number in records.versions().items()}
     records.write_dataset(folder / "equilibrium.nc", dataset)
-    clock = time.perf_counter()
-    if not chosen.no_figures:
-        canvas.draw(EQUILIBRIUM, dataset, folder, pdf=chosen.pdf)
-    seconds["figures"] = time.perf_counter() - clock
     seconds["total"] = time.perf_counter() - began
-    summary = summarise(chosen, found, brian2, verdict, seconds)
+    summary = summarise(chosen, found, simulated, verdict, seconds)
     records.write_json(folder / "summary.json", summary)
-    say(f"Written to {folder} in {seconds['total']:.1f} s in all.")
+
+    say("", tables(found, simulated.comparison), "", sep="\n")
+    for remark in found.remarks:
+        say(remark)
+    print(verdict)
+    if not chosen.no_figures:
+        pictures.draw(PROGRAM, _drawings, dataset, folder, pdf=chosen.pdf)
+    say(f"Written to {folder} in {time.perf_counter() - began:.1f} s in all.")
     return 0 if found.agrees else 1
+
+
+def _drawings() -> Drawings:
+    from analysis.figures.equilibrium import EQUILIBRIUM
+
+    return EQUILIBRIUM
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ if __package__ in {None, ""}:  # run as a file, from any folder, installed or no
 
 from models import study_command
 from models.options import OneLineParser, fail, parse
+from models.words import speaking
 
 PROGRAM = "run_feedback_strength"
 STUDIES = ("strength", "strong", "noise", "imperfection")
@@ -53,6 +54,7 @@ def options() -> OneLineParser:
     return parser
 
 
+@speaking(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     chosen = parse(options(), arguments)

@@ -25,12 +25,14 @@ from models.options import fail, parse
 from models.shared_options import refuse_what_idles
 from models.training_options import PROGRAM, options
 from models.training_settings import resolved
+from models.words import speaking
 
 if TYPE_CHECKING:
     from models.images import Images
     from models.material import Plan
 
 
+@speaking(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     began = time.perf_counter()
