@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from circuit.dynamics import Trial
+    from models.images import Images
 
 PROGRAM = "run_equilibrium"
 
@@ -137,8 +138,8 @@ def options() -> OneLineParser:
 
 def make_trial(
     chosen: argparse.Namespace, images_rng: np.random.Generator, weights_rng: np.random.Generator
-) -> tuple[Trial, np.ndarray]:
-    """Images, network and circuit of the options; returns the trial and the labels.
+) -> tuple[Trial, Images]:
+    """Images, network and circuit of the options; returns the trial and its images.
 
     Raises `CircuitError` or `ImageError`.
     """
@@ -174,7 +175,7 @@ def make_trial(
     strength = chosen.gamma[0] if len(chosen.gamma) == 1 else chosen.gamma
     circuit = build_circuit(network, chosen.pathway, strength, nudge=chosen.nudge)
     targets = images.one_hot(data.labels, data.n_classes, chosen.precision)
-    return begin(circuit, data.inputs, targets, chosen.loss), data.labels
+    return begin(circuit, data.inputs, targets, chosen.loss), data
 
 
 def brian2_images(chosen: argparse.Namespace, widths: Sequence[int]) -> int:

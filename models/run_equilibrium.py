@@ -72,9 +72,11 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     images_rng, weights_rng, synapses_rng = np.random.default_rng(chosen.seed).spawn(3)
 
     clock = time.perf_counter()
-    trial, labels = make_trial(chosen, images_rng, weights_rng)
+    trial, data = make_trial(chosen, images_rng, weights_rng)
     seconds["load"] = time.perf_counter() - clock
     say(description(chosen, trial))
+    if data.remark:
+        say(data.remark)
 
     record = settle(trial, chosen.method, tolerance=chosen.tolerance, must_converge=False)
     seconds["settle"] = record.seconds
@@ -84,7 +86,7 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     )
     found = report(record, chosen.readout)
     dataset = as_dataset(found, synapses_rng)
-    dataset["label"] = ("sample", labels.astype("i4"))
+    dataset["label"] = ("sample", data.labels.astype("i4"))
 
     clock = time.perf_counter()
     simulated = in_time(chosen, record, say)

@@ -214,7 +214,9 @@ def _check(chosen: argparse.Namespace, studies: dict[str, Study]) -> None:
         rate, strength = (float(str(value)) for value in pair)
         Lesson(learning_rate=rate, orthogonality=strength)
     for dataset in dict.fromkeys(cell["dataset"] for cell in cells):
-        images.load(str(dataset), data_dir=chosen.data_dir, dtype="float32")
+        data = images.load(str(dataset), data_dir=chosen.data_dir, dtype="float32")
+        if data.remark and not chosen.quiet:
+            print(data.remark, file=sys.stderr)
 
 
 def _statuses(name: str, data: xr.Dataset) -> str:

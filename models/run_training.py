@@ -96,7 +96,7 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     progress = Progress(plan, material, settings, quiet=chosen.quiet)
     going_on, changes = checkpoint.exists(), list[str]()
     if going_on:
-        state, changes = checkpoints.load(checkpoint, plan, configured)
+        state, changes = checkpoints.load(checkpoint, plan, configured, material)
         if (state.epoch, state.batch) > (epochs, 0):
             raise CircuitError(
                 f"{checkpoint} has {state.epoch} epochs and {state.batch} batches, more than "
@@ -106,6 +106,9 @@ def run(chosen: argparse.Namespace, began: float) -> int:
         state = begin(plan, material)
     failure = None
     progress.begin(state)
+    for remark in dict.fromkeys((train_images.remark, test_images.remark)):
+        if remark:
+            progress.say(remark)
     if going_on:
         progress.resumed(state, changes)
     elif chosen.resume:

@@ -140,7 +140,9 @@ def _sweep(
     from models import images
 
     # bad data are to be refused once, and not by every cell
-    images.load(chosen.dataset, data_dir=chosen.data_dir)
+    data = images.load(chosen.dataset, data_dir=chosen.data_dir)
+    if data.remark and not chosen.quiet:
+        print(data.remark, file=sys.stderr)
     studies = [study_of(name, chosen, special) for name in names]
     with processes(chosen, studies, folder) as address:
         return {
