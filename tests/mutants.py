@@ -661,6 +661,192 @@ MUTANTS = (
         "back = _inverted(images)",
         "tests/test_inverse.py",
     ),
+    Mutant(
+        "words that are lost end the work",
+        "models/words.py",
+        "        except OSError as error:\n            self.trouble = error",
+        "        except OSError as error:\n            raise error",
+        "tests/test_words.py",
+    ),
+    Mutant(
+        "a full device is passed over",
+        "models/words.py",
+        "LEFT = (errno.EPIPE, errno.ECONNRESET)",
+        "LEFT = (errno.EPIPE, errno.ENOSPC)",
+        "tests/test_words.py",
+    ),
+    Mutant(
+        "closed streams stay closed",
+        "models/words.py",
+        "    for number in range(3):",
+        "    for number in range(0):",
+        "tests/test_words.py",
+    ),
+    Mutant(
+        "one picture that fails costs all",
+        "analysis/figures/canvas.py",
+        "            if warn is None:",
+        "            if name:",
+        "tests/test_pictures.py",
+    ),
+    Mutant(
+        "half-drawn pictures stay open",
+        "analysis/figures/canvas.py",
+        "                plt.close(number)",
+        "                pass",
+        "tests/test_pictures.py",
+    ),
+    Mutant(
+        "a missing picture is no matter of the status",
+        "models/study_command.py",
+        "failed = any(one.failed for one in drawn)",
+        "failed = False",
+        "tests/test_pictures.py",
+    ),
+    Mutant(
+        "summary after the outcome is told",
+        "models/run_equilibrium.py",
+        """    records.write_json(folder / "summary.json", summary)
+
+    say("", tables(found, simulated.comparison), "", sep="\\n")
+    for remark in found.remarks:
+        say(remark)
+    print(verdict)
+""",
+        """    say("", tables(found, simulated.comparison), "", sep="\\n")
+    for remark in found.remarks:
+        say(remark)
+    print(verdict)
+    records.write_json(folder / "summary.json", summary)
+""",
+        "tests/test_words.py",
+    ),
+    Mutant(
+        "one image too many for Brian2",
+        "circuit/brian/library.py",
+        "return MOST_SYNAPSES // synapses",
+        "return 1 + MOST_SYNAPSES // synapses",
+        "tests/test_run_equilibrium.py",
+    ),
+    Mutant(
+        "synapses of the lowest layer counted twice",
+        "circuit/brian/pieces.py",
+        "return sum(squares) + sum(squares[1:])",
+        "return sum(squares) + sum(squares[:-1])",
+        "tests/test_run_equilibrium.py",
+    ),
+    Mutant(
+        "images that do not fit are found out only after the weights are made",
+        "models/equilibrium_options.py",
+        "        brian2_images(chosen, widths)  # refuses",
+        "        pass  # refuses",
+        "tests/test_run_equilibrium.py",
+    ),
+    Mutant(
+        "a negative number with an exponent is an option",
+        "models/options.py",
+        "(e[+-]?\\d+)?$",
+        "$",
+        "tests/test_options.py",
+    ),
+    Mutant(
+        "a byte-order mark is a key",
+        "models/options.py",
+        'content.decode("utf-8-sig")',
+        'content.decode("utf-8")',
+        "tests/test_options.py",
+    ),
+    Mutant(
+        "of two configs the first is passed over",
+        "models/options.py",
+        "    if len(files) > 1:",
+        "    if len(files) > 2:",
+        "tests/test_options.py",
+    ),
+    Mutant(
+        "of two spellings the last wins",
+        "models/options.py",
+        "        if name in seen:",
+        "        if key in seen:",
+        "tests/test_options.py",
+    ),
+    Mutant(
+        "home folders are left to the shell",
+        "models/options.py",
+        "full = os.path.expanduser(text)",
+        "full = str(text)",
+        "tests/test_options.py",
+    ),
+    Mutant(
+        "archives unpack to any size",
+        "models/archives.py",
+        "if self._unpacked > ROOM + MOST_TIMES * self._packed:",
+        "if size > 2 * ROOM + MOST_TIMES * self._packed:",
+        "tests/test_archives.py",
+    ),
+    Mutant(
+        "columns taken for rows",
+        "models/archives.py",
+        "array.reshape(shape[::-1]).T if in_columns",
+        "array.reshape(shape) if in_columns",
+        "tests/test_archives.py",
+    ),
+    Mutant(
+        "pipes are waited for",
+        "models/archives.py",
+        "if not stat.S_ISREG(os.stat(path).st_mode):",
+        "if stat.S_ISDIR(os.stat(path).st_mode):",
+        "tests/test_archives.py",
+    ),
+    Mutant(
+        "orders of other images taken for the run's",
+        "models/wholeness.py",
+        "np.array_equal(np.sort(orders, axis=1), material.learning)",
+        "(orders >= 0).all()",
+        "tests/test_checkpoints.py",
+    ),
+    Mutant(
+        "any number of steps goes with any epoch",
+        "models/wholeness.py",
+        "if steps != epoch * batches + batch:",
+        "if steps < epoch:",
+        "tests/test_checkpoints.py",
+    ),
+    Mutant(
+        "sums that are no numbers pass",
+        "models/wholeness.py",
+        "if np.isnan(loss).any() or not within:",
+        "if not within:",
+        "tests/test_checkpoints.py",
+    ),
+    Mutant(
+        "each split has a scale of its own",
+        "models/images.py",
+        "return 255 if max(others) > 1 else 1",
+        "return 1",
+        "tests/test_images.py",
+    ),
+    Mutant(
+        "images of zeros and ones divided by 255",
+        "models/images.py",
+        "    if pixels.max() > 1:\n        return 255",
+        "    if pixels.max() >= 1:\n        return 255",
+        "tests/test_images.py",
+    ),
+    Mutant(
+        "an ignored Ctrl-C stops the start of processes",
+        "analysis/sweep.py",
+        "if elsewhere or signal.getsignal(signal.SIGINT) in {signal.SIG_IGN, None}:",
+        "if elsewhere:",
+        "tests/test_starting.py",
+    ),
+    Mutant(
+        "a script without a guard starts processes in its processes",
+        "analysis/starting.py",
+        "        raise SystemExit(1)",
+        "        pass",
+        "tests/test_starting.py",
+    ),
 )
 
 

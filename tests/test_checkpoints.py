@@ -193,7 +193,7 @@ def test_other_images_are_refused(scene):
         ({"n_outputs": np.array(4)}, "it has 4 outputs, not 3"),
         ({"chosen_epochs": np.array([0, 2])}, "are not among the 2"),
         ({"chosen_epochs": np.array([0.0, 1.0])}, "its chosen epochs are float64"),
-        ({"sums": np.full((3, 2), np.nan)}, "its sums of loss"),
+        ({"sums": np.array([[1, np.nan], [20, 20], [0, 0]])}, "its sums of loss"),
         ({"sums": np.array([[1.0, 1], [46, 20], [0, 0]])}, "are not of 45 images"),
         ({"sums": np.array([[1.0, 1], [20, 20], [-1, 0]])}, "are not of 45 images"),
         ({"first_W_1": np.full((2, 6, 6), np.nan)}, "not finite"),
