@@ -25,6 +25,8 @@ from models.shared_options import refuse_what_idles
 from models.words import speaking
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from analysis.figures.canvas import Drawings
 
 
@@ -63,7 +65,7 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     from analysis.report import as_dataset, report, tables
     from circuit.equilibrium import settle
     from models import pictures
-    from models.equilibrium_in_time import in_time
+    from models.equilibrium_in_time import InTime, in_time
     from models.equilibrium_report import brian2_words, description, summarise
 
     say = (lambda *_, **__: None) if chosen.quiet else print
@@ -88,19 +90,27 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     dataset = as_dataset(found, synapses_rng)
     dataset["label"] = ("sample", data.labels.astype("i4"))
 
+    dataset.attrs |= {"seed": chosen.seed, "config": str(plain(chosen))}
+    dataset.attrs |= {f"version_{name}": number for name, number in records.versions().items()}
+
+    def keep(simulated: InTime) -> tuple[xr.Dataset, str]:
+        """Write what is found; returns it with the verdict."""
+        verdict = found.verdict + brian2_words(simulated.comparison)
+        data = dataset.merge(simulated.trajectories, combine_attrs="no_conflicts")
+        data.attrs["verdict"] = verdict
+        records.write_dataset(folder / "equilibrium.nc", data)
+        seconds["total"] = time.perf_counter() - began
+        summary = summarise(chosen, found, simulated, verdict, seconds)
+        records.write_json(folder / "summary.json", summary)
+        return data, verdict
+
+    if record.converged and not chosen.no_brian2:
+        keep(InTime())  # Brian2 may take minutes, and be stopped
     clock = time.perf_counter()
     simulated = in_time(chosen, record, say)
-    dataset = dataset.merge(simulated.trajectories, combine_attrs="no_conflicts")
     if simulated.n_images:
         seconds["brian2"] = time.perf_counter() - clock
-
-    verdict = found.verdict + brian2_words(simulated.comparison)
-    dataset.attrs |= {"verdict": verdict, "seed": chosen.seed, "config": str(plain(chosen))}
-    dataset.attrs |= {f"version_{name}": number for name, number in records.versions().items()}
-    records.write_dataset(folder / "equilibrium.nc", dataset)
-    seconds["total"] = time.perf_counter() - began
-    summary = summarise(chosen, found, simulated, verdict, seconds)
-    records.write_json(folder / "summary.json", summary)
+    dataset, verdict = keep(simulated)
 
     say("", tables(found, simulated.comparison), "", sep="\n")
     for remark in found.remarks:

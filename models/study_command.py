@@ -229,7 +229,7 @@ def result(path: Path, kind: str, name: str, version: int) -> xr.Dataset:
     from analysis.records import read_dataset
     from circuit.errors import CircuitError
 
-    if not path.exists():
+    if not path.is_file():
         raise CircuitError(f"{path}: no such file; run the {kind} first, without --figures-only")
     data = read_dataset(path)
     if data.attrs.get(kind) != name or "cell" not in data.dims or "status" not in data:

@@ -705,21 +705,21 @@ MUTANTS = (
     ),
     Mutant(
         "summary after the outcome is told",
-        "models/run_equilibrium.py",
+        "models/training_report.py",
         """    records.write_json(folder / "summary.json", summary)
-
-    say("", tables(found, simulated.comparison), "", sep="\\n")
-    for remark in found.remarks:
-        say(remark)
-    print(verdict)
+    print(outcome(data, failure))
 """,
-        """    say("", tables(found, simulated.comparison), "", sep="\\n")
-    for remark in found.remarks:
-        say(remark)
-    print(verdict)
+        """    print(outcome(data, failure))
     records.write_json(folder / "summary.json", summary)
 """,
         "tests/test_words.py",
+    ),
+    Mutant(
+        "what was found is kept only when Brian2 is done",
+        "models/run_equilibrium.py",
+        "keep(InTime())  #",
+        "InTime()  #",
+        "tests/test_run_equilibrium.py -k brian2",
     ),
     Mutant(
         "one image too many for Brian2",

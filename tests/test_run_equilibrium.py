@@ -190,6 +190,22 @@ def test_what_brian2_cannot_simulate_costs_no_result(tmp_path, capsys, monkeypat
     assert said.count("\n") == 1
 
 
+def test_what_was_found_is_there_when_brian2_is_stopped(tmp_path, capsys, monkeypatch):
+    """It may take minutes; Ctrl-C then costs Brian2's part alone."""
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(equilibrium_in_time, "simulate", stopped)
+    assert main([*NARROW, "--no-figures", "--quiet", "--output", str(tmp_path)]) == 130
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["status"] == "converged"
+    assert all(layer["brian2"] is None for layer in summary["layers"])
+    with xr.open_dataset(tmp_path / "equilibrium.nc") as data:
+        assert data.attrs["verdict"] == summary["verdict"]
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_figure_of_settling_without_brian2(tmp_path):
     arguments = ["--batch", "3", "--depth", "1", "--no-brian2", "--quiet"]
     assert main([*arguments, "--output", str(tmp_path)]) == 0
