@@ -20,7 +20,7 @@ import numpy as np
 from circuit.errors import CircuitError, ShapeMismatch
 
 SI = ("metre", "kilogram", "second", "ampere", "kelvin", "mole", "candle")
-UNITS = {0: "a number without unit", 1: "a time; give seconds", -1: "a rate; give 1/s"}
+UNITS = {0: "a number without unit; give one", 1: "a time; give seconds", -1: "a rate; give 1/s"}
 
 
 def without_unit(what: str, value: Any, seconds: int = 0) -> Any:
@@ -50,7 +50,7 @@ def real(what: str, value: Any, seconds: int = 0) -> float:
     if getattr(number, "ndim", None) == 0 and hasattr(number, "item"):
         number = number.item()
     if isinstance(number, bool) or not isinstance(number, Real | Decimal):
-        wanted = UNITS[seconds] if seconds else "a number"
+        wanted = UNITS[seconds] if seconds else "a number; give a plain one"
         raise CircuitError(f"{what} = {shown(value)} is not {wanted}")
     try:
         return float(number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import warnings
@@ -480,6 +481,20 @@ def test_documented_example(preferences: None, capsys: pytest.CaptureFixture[str
     expected = names["exact"].absolute(1)
     np.testing.assert_allclose(names["shift"], expected, rtol=0, atol=50 * EPS)
     assert len(names["monitor"].t) == 1000
+
+
+def test_documented_remedy_for_warnings() -> None:
+    """Both as printed: the command line, and the block before the page's first."""
+    text = (ROOT / "docs" / "brian2.md").read_text()
+    (line,) = re.findall(r"^python (-W error .*)$", text, flags=re.MULTILINE)
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    (remedy,) = [block for block in blocks if "filterwarnings" in block]
+    program = remedy + blocks[0]
+    for arguments in (shlex.split(line), ["-W", "error", "-c", program]):
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def test_two_circuits_live_in_one_network(rng: np.random.Generator) -> None:
