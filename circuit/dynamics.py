@@ -25,10 +25,10 @@ from circuit.errors import CircuitError, ShapeMismatch
 from circuit.feedback import PATHWAYS, Gain, mismatch_ratios, per_layer, ruin_ratios
 from circuit.given import (
     is_sequence,
+    is_whole,
     real,
     reals,
     require_choice,
-    require_count,
     require_flag,
     shown,
 )
@@ -146,6 +146,14 @@ class Trial:
         """t_L `(..., batch, N_L)`: fixed during the trial, made from the forward pass."""
         return self.activity.rates[-1] + self.error
 
+    def require_sample(self, index: object) -> None:
+        """Raise `CircuitError` unless the batch (of one network) has a sample of this number."""
+        batch = self.error.shape[0]
+        if not (is_whole(index) and 0 <= index < batch):
+            raise CircuitError(
+                f"there is no sample {shown(index)} in a batch of {batch}; count from 0"
+            )
+
     def samples(self, indices: Sequence[int]) -> Trial:
         """The trial of some samples of the batch (of one network, not of a stack).
 
@@ -154,7 +162,7 @@ class Trial:
         if not (is_sequence(indices) and len(indices) > 0):
             raise CircuitError(f"samples {shown(indices)}: give places in the batch, at least one")
         for index in set(indices) if not isinstance(indices, range) else (indices[0], indices[-1]):
-            require_count("sample", index, 0, self.error.shape[0] - 1)
+            self.require_sample(index)
 
         def chosen(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
             return tuple(take_rows(array, indices) for array in arrays)

@@ -92,7 +92,7 @@ def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
-def is_whole(value: object) -> bool:
+def is_whole(value: object) -> TypeGuard[int]:
     """Whether it is an integer of Python or NumPy; a truth value is none, nor is 6.0."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 

@@ -13,7 +13,7 @@ import array_api_compat
 from circuit.arrays import Array, namespace
 from circuit.dynamics import Trial
 from circuit.errors import CircuitError
-from circuit.given import require_count, require_kind
+from circuit.given import require_kind
 from circuit.network import Activity
 from circuit.scale import ONE
 from circuit.shift_dynamics import balance, scale_ratio
@@ -93,7 +93,7 @@ def dense_jacobian(trial: Trial, shifts: Shifts, sample: int = 0) -> Array:
             "or jacobian_product"
         )
     xp = namespace(trial.error)
-    require_count("sample", sample, 0, trial.error.shape[0] - 1)
+    trial.require_sample(sample)
     require_fits(shifts, trial.activity.rates[1:])
 
     def repeated(array: Array) -> Array:

@@ -27,7 +27,6 @@ from scipy.sparse.linalg import LinearOperator
 from circuit.arrays import is_numpy, widened
 from circuit.dynamics import Trial, in_float64
 from circuit.errors import CircuitError
-from circuit.given import require_count
 from circuit.network import Network
 from circuit.scale import ONE
 from circuit.shift_dynamics import balance
@@ -136,7 +135,7 @@ def linearised(trial: Trial, shifts: Shifts, sample: int = 0) -> Linearised:
     """
     if not (is_numpy(trial.error) and trial.error.ndim == 2):
         raise CircuitError("products with a Jacobian take NumPy arrays of one network")
-    require_count("sample", sample, 0, trial.error.shape[0] - 1)
+    trial.require_sample(sample)
     require_fits(shifts, trial.activity.rates[1:])
     trial = in_float64(trial.samples([sample]))
     circuit, network = trial.circuit, trial.network

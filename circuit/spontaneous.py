@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuit.errors import CircuitError
-from circuit.given import require_count, set_reals
+from circuit.given import is_whole, set_reals, shown
 
 PRESYNAPTIC = "x = patterns(t, i) : 1 (constant over dt)"
 
@@ -88,8 +88,11 @@ class Spontaneous:
                 f"step {self.step:g} s is longer than the time constant {self.time_constant:g} s, "
                 "over which Euler's method overshoots; use a tenth of it"
             )
-        require_count("period in steps", self.period, 1)
-        require_count("wait in steps", self.wait, 0)
+        if not (is_whole(self.period) and is_whole(self.wait)):
+            raise CircuitError(
+                f"period {shown(self.period)} and wait {shown(self.wait)} are counted in steps; "
+                "give whole numbers"
+            )
         if not 0 <= self.wait < self.period:
             raise CircuitError(
                 f"synapses wait for {self.wait} of {self.period} steps of a pattern; let them "

@@ -217,7 +217,7 @@ def test_what_is_no_count_is_refused(value: Any, trial: Trial) -> None:
         counts.append(lambda: dense_jacobian(trial, trial.at_rest(), value))
         counts.append(lambda: linearised(trial, trial.at_rest(), value))
     for act in counts:
-        refused(act, "whole|give 1|units of the")
+        refused(act, "whole|give 1|units of the|there is no sample")
 
 
 @pytest.mark.parametrize("value", ["no", "yes", 0, 1, None, 1.0, [], np.int64(1)])
@@ -343,7 +343,9 @@ def test_a_sample_that_is_not_there(trial: Trial) -> None:
     assert dense_jacobian(trial, shifts, 5).shape == (7, 7)
     for sample in (6, 99, -1):
         for act in (dense_jacobian, linearised):
-            refused(lambda act=act: act(trial, shifts, sample), "whole number from 0 to 5")
+            refused(
+                lambda act=act: act(trial, shifts, sample), f"no sample {sample} in a batch of 6"
+            )
 
 
 def test_inverse_models_of_other_networks(rng: np.random.Generator) -> None:
