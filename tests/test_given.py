@@ -217,7 +217,7 @@ def test_what_is_no_count_is_refused(value: Any, trial: Trial) -> None:
         counts.append(lambda: dense_jacobian(trial, trial.at_rest(), value))
         counts.append(lambda: linearised(trial, trial.at_rest(), value))
     for act in counts:
-        refused(act, "whole|give 1|units of the|there is no sample")
+        refused(act, "whole|give 1|units of the|there is no sample|in at least one")
 
 
 @pytest.mark.parametrize("value", ["no", "yes", 0, 1, None, 1.0, [], np.int64(1)])
