@@ -21,6 +21,7 @@ from circuit.batches import Batch, worst_of
 from circuit.bounds import relative_error_bounds
 from circuit.dynamics import Trial
 from circuit.errors import CircuitError, NotFinite, NotSettled, TargetOutOfRange
+from circuit.given import is_whole, real, require_choice, require_flag, shown
 from circuit.methods import METHODS
 from circuit.methods.method import Method, Progress
 from circuit.shift_dynamics import layer_terms
@@ -173,8 +174,8 @@ def settle(
         For an unknown method, a tolerance that is not positive and below 1, or an empty batch.
     """
     began = time.perf_counter()
-    if method not in METHODS:
-        raise CircuitError(f"method {method!r} is unknown; choose from {', '.join(METHODS)}")
+    require_choice("method", method, METHODS)
+    require_flag("must_converge", must_converge)
     chosen = METHODS[method]()
     if chosen.numpy_only and not (is_numpy(trial.error) and trial.error.ndim == 2):
         raise CircuitError(
@@ -182,14 +183,15 @@ def settle(
         )
     if tolerance is None:
         tolerance = default_tolerance(trial.error)
-    elif not 0 < tolerance < 1:
+    elif not 0 < (tolerance := real("tolerance", tolerance)) < 1:
         raise CircuitError(
             f"tolerance {tolerance} is not positive and below 1; use for example 1e-10"
         )
     require_samples(trial.error)
     budget = chosen.budget if max_steps is None else max_steps
-    if budget < 1:
-        raise CircuitError(f"max_steps {budget} leaves no step; give 1 or more")
+    if not (is_whole(budget) and budget >= 1):
+        raise CircuitError(f"max_steps {shown(budget)} leaves no whole step; give 1 or more")
+    chosen.require_options(options)
 
     batch = trial.error.shape[-2]
     size = max(SMALLEST_BLOCK, BLOCK_ENTRIES // sum(trial.network.widths))
