@@ -661,6 +661,41 @@ MUTANTS = (
         "back = _inverted(images)",
         "tests/test_inverse.py",
     ),
+    Mutant(
+        "trajectories with one tolerance for all errors",
+        "circuit/methods/ode.py",
+        "sizes.append(np.where(near, now, np.fmax(now, _largest(end))))",
+        "sizes.append(np.ones_like(now))",
+        "tests/test_ode.py",
+    ),
+    Mutant(
+        "an integrator's refusal not looked at",
+        "circuit/methods/ode.py",
+        "if solution.status != 0:",
+        "if solution.status > 0:",
+        "tests/test_ode.py",
+    ),
+    Mutant(
+        "newton without undamped steps",
+        "circuit/methods/newton.py",
+        "halved < SEARCHED and _is_smooth(trial)",
+        "halved < 0",
+        "tests/test_newton.py",
+    ),
+    Mutant(
+        "a dense direction of the first sample for all",
+        "circuit/newton_steps.py",
+        "rows = [sample] * total",
+        "rows = [0] * total",
+        "tests/test_newton.py",
+    ),
+    Mutant(
+        "parts of the error not stretched to the whole",
+        "circuit/undamped.py",
+        "values, arrived, passes = undamped(trial, stretched, STEPS)",
+        "values, arrived, passes = undamped(less, stretched, STEPS)",
+        "tests/test_newton.py",
+    ),
 )
 
 
