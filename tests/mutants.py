@@ -662,6 +662,20 @@ MUTANTS = (
         "tests/test_inverse.py",
     ),
     Mutant(
+        "growth of the first direction only",
+        "analysis/stability.py",
+        "square = eigvalsh(matrix.T @ matrix, subset_by_index=[n - 1, n - 1])[0]",
+        "square = (matrix.T @ matrix)[0, 0]",
+        "tests/test_stability.py",
+    ),
+    Mutant(
+        "oscillations passed over",
+        "analysis/stability.py",
+        "if fastest * step < TURN:",
+        "if fastest * step < np.inf:",
+        "tests/test_stability.py",
+    ),
+    Mutant(
         "trajectories with one tolerance for all errors",
         "circuit/methods/ode.py",
         "sizes.append(np.where(near, now, np.fmax(now, _largest(end))))",
