@@ -662,6 +662,27 @@ MUTANTS = (
         "tests/test_inverse.py",
     ),
     Mutant(
+        "the best layers of a deep network shown for the worst",
+        "analysis/report.py",
+        "chosen.update((order[-SHOWN_OF_EACH:] + 1).tolist())",
+        "chosen.update((order[:SHOWN_OF_EACH] + 1).tolist())",
+        "tests/test_deep.py",
+    ),
+    Mutant(
+        "kinks of settled images counted too",
+        "circuit/kinks.py",
+        "[:, list(map(bool, failed))].mean(axis=1)",
+        ".mean(axis=1)",
+        "tests/test_deep.py",
+    ),
+    Mutant(
+        "kinks counted on the near side",
+        "circuit/kinks.py",
+        "xp.astype(~stays, trial.error.dtype)",
+        "xp.astype(stays, trial.error.dtype)",
+        "tests/test_deep.py",
+    ),
+    Mutant(
         "growth of the first direction only",
         "analysis/stability.py",
         "square = eigvalsh(matrix.T @ matrix, subset_by_index=[n - 1, n - 1])[0]",
