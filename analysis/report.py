@@ -21,7 +21,7 @@ from analysis.alignment import (
 )
 from circuit.arrays import epsilon, row_norms, to_numpy
 from circuit.equilibrium import Equilibrium
-from circuit.errors import TargetOutOfRange
+from circuit.errors import NotFinite, TargetOutOfRange
 from circuit.plasticity import Update, updates
 from circuit.rules import RULES
 from circuit.shifts import Shifts
@@ -133,7 +133,7 @@ def report(record: Equilibrium, readout: str = "shift") -> Report:
     for name, rule in RULES.items():
         try:
             shifts[name] = rule(network, activity, error, trial.circuit.strengths)
-        except TargetOutOfRange as refusal:
+        except (TargetOutOfRange, NotFinite) as refusal:
             shifts[name] = None
             remarks.append(f"{name.upper()} has no targets here: {refusal}")
     changes = {
