@@ -662,6 +662,20 @@ MUTANTS = (
         "tests/test_inverse.py",
     ),
     Mutant(
+        "fixed feedback that decays",
+        "circuit/brian/plastic_pieces.py",
+        "loss = loss * plastic.feedback_plasticity",
+        "loss = loss * 1.0",
+        "tests/test_learning_in_circuit.py::test_fixed_feedback_does_not_decay",
+    ),
+    Mutant(
+        "a slope of 1 at the kink",
+        "circuit/activations.py",
+        "return xp.maximum(xp.astype(h > 0, h.dtype), slope)",
+        "return xp.maximum(xp.astype(h >= 0, h.dtype), slope)",
+        "tests/test_differences_from_the_code.py",
+    ),
+    Mutant(
         "the best layers of a deep network shown for the worst",
         "analysis/report.py",
         "chosen.update((order[-SHOWN_OF_EACH:] + 1).tolist())",
