@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from circuit import kinks
 from circuit.arrays import Array, epsilon, is_numpy, require_samples
 from circuit.batches import Batch, worst_of
 from circuit.bounds import relative_error_bounds
@@ -26,7 +27,7 @@ from circuit.methods import METHODS
 from circuit.methods.method import Method, Progress
 from circuit.shift_dynamics import layer_terms
 from circuit.shifts import Shifts, joined, require_readout
-from circuit.verification import Status, judge
+from circuit.verification import NEAR, Status, judge
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +104,27 @@ class Equilibrium:
             f"{self.method}: {self.status.value} after {self.steps} steps; "
             f"{bad} of {len(self.sample_status)} samples, worst in layer {worst + 1} with relative "
             f"residual {self.relative_residuals[worst]:.2g} (tolerance {self.tolerance:.2g}); "
-            f"{_remedy(self.status, self.method)}"
+            f"{self._remedy()}"
         )
+
+    def _remedy(self) -> str:
+        """What may help, with the reason where it is known."""
+        others = [name for name in OTHER_METHODS.get(self.status, ()) if name != self.method]
+        instead = f", or use method {' or '.join(others)}" if others else ""
+        failed = [status is not Status.CONVERGED for status in self.sample_status]
+        if self.status in OTHER_METHODS and (
+            reason := kinks.words(self.trial, self.shifts, failed)
+        ):
+            return (
+                f"{reason}: use smooth units (asinh), the itp pathway, fewer layers or weaker "
+                f"feedback{instead}"
+            )
+        remedy = REMEDIES[self.status]
+        if self.status is Status.DIVERGED and any(
+            factor.condition > NEAR for factor in self.trial.network.factors[1:]
+        ):
+            remedy += " or orthogonal weights"
+        return remedy + instead
 
 
 # A large batch is settled block by block, so that what a method holds on its way stays small beside
@@ -114,7 +134,7 @@ SMALLEST_BLOCK = 64
 
 REMEDIES: dict[Status, str] = {
     Status.CONVERGED: "nothing to do",
-    Status.DIVERGED: "use weaker feedback or orthogonal weights",
+    Status.DIVERGED: "use weaker feedback",
     Status.CYCLING: "where a unit sits at its kink there may be no equilibrium: try weaker "
     "feedback or smooth units (asinh)",
     Status.OUT_OF_BUDGET: "allow more steps",
@@ -127,11 +147,6 @@ OTHER_METHODS: dict[Status, tuple[str, ...]] = {  # that may help where one has 
     Status.CYCLING: ("newton",),
     Status.OUT_OF_BUDGET: ("direct", "newton"),
 }
-
-
-def _remedy(status: Status, method: str) -> str:
-    others = [other for other in OTHER_METHODS.get(status, ()) if other != method]
-    return REMEDIES[status] + (f", or use method {' or '.join(others)}" if others else "")
 
 
 def default_tolerance(array: Array) -> float:
