@@ -15,6 +15,7 @@ from typing import Any
 from analysis.records import versions
 from analysis.report import Report
 from circuit.dynamics import Trial
+from models.equilibrium_in_time import InTime
 from models.options import plain
 
 LONGEST_RUN = 12  # of layers of one width, whose widths are all printed
@@ -23,12 +24,12 @@ LONGEST_RUN = 12  # of layers of one width, whose widths are all printed
 def summarise(
     chosen: argparse.Namespace,
     found: Report,
-    brian2: list[tuple[float, float]] | None,
+    simulated: InTime,
     verdict: str,
     seconds: dict[str, float],
 ) -> dict[str, Any]:
     """The content of summary.json."""
-    layers = []
+    layers, brian2 = [], simulated.comparison
     for layer in found.layers:
         entry = None
         if brian2 is not None:
@@ -57,6 +58,7 @@ def summarise(
         "versions": versions(),
         "seed": chosen.seed,
         "seconds": seconds,
+        "brian2_images": simulated.n_images,
         "method": {
             "name": found.record.method,
             "steps": found.record.steps,

@@ -41,10 +41,12 @@ def _process_left_alone() -> Iterator[None]:
         # workers of Dask run their tasks in such a thread, where no handler can be set; Brian2's
         # would be taken back anyway
         signal.signal, interrupt = lambda *_: None, None
+    # Brian2 writes the command line into its copy of the script, which fails for what is not UTF-8
+    words, sys.argv = sys.argv, [""]
     try:
         yield
     finally:
-        signal.signal = install
+        signal.signal, sys.argv = install, words
     sys.excepthook = hook
     if interrupt is not None:  # None: set by other than Python, and no way to set it again
         signal.signal(signal.SIGINT, interrupt)
@@ -108,6 +110,11 @@ def require_so_few(count: int, widths: Sequence[int]) -> None:
             f"{count} synapses in widths {widths} are more than the {MOST_SYNAPSES} that Brian2 "
             "can carry here; give fewer images or networks at a time, or narrower layers"
         )
+
+
+def most_within(synapses: int) -> int:
+    """How many images of so many `synapses` each are within `MOST_SYNAPSES`."""
+    return MOST_SYNAPSES // synapses
 
 
 @contextlib.contextmanager

@@ -22,7 +22,14 @@ from itertools import pairwise
 import numpy as np
 
 from circuit.arrays import is_numpy
-from circuit.brian.library import brian2, code_class, in_seconds, require_name, require_so_few
+from circuit.brian.library import (
+    brian2,
+    code_class,
+    in_seconds,
+    most_within,
+    require_name,
+    require_so_few,
+)
 from circuit.brian.rate_texts import (
     FEEDBACK_EQUATIONS,
     FEEDFORWARD_EQUATIONS,
@@ -143,6 +150,11 @@ def make_pieces(
     return Pieces(trial, clock, layers, tuple(feedforward), tuple(feedback), float(noise))
 
 
+def images_that_fit(widths: Sequence[int]) -> int:
+    """How many images of a network with widths N_0 .. N_L `make_pieces` takes at once."""
+    return most_within(_synapses(widths))
+
+
 def set_nudge(pieces: Pieces, on: bool) -> None:
     """Let the target draw on the output units that carry an error (nudged phase), or not (free)."""
     require_flag("on", on)
@@ -225,5 +237,10 @@ def _require_plain(trial: Trial) -> None:
 
 def _require_few_synapses(trial: Trial) -> None:
     widths, batch = trial.network.widths, trial.error.shape[0]
+    require_so_few(batch * _synapses(widths), widths)
+
+
+def _synapses(widths: Sequence[int]) -> int:
+    """Of one image: into every layer, and back down from every layer but the first."""
     squares = [width**2 for width in widths[1:]]
-    require_so_few(batch * (sum(squares) + sum(squares[1:])), widths)
+    return sum(squares) + sum(squares[1:])
