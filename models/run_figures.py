@@ -13,6 +13,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,15 +124,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     began = time.perf_counter()
     chosen = parse(options(), arguments)
-    return study_command.exit_status(PROGRAM, lambda: run(chosen, began))
+    return study_command.exit_status(PROGRAM, lambda leaving: run(chosen, began, leaving))
 
 
-def run(chosen: argparse.Namespace, began: float) -> int:
+def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     """Everything between the options and the exit status."""
-    from analysis import records
     from analysis.comparison import grid_findings, interval_findings, tables
     from analysis.figures import canvas
     from analysis.figures.results import FIGURES as DRAWINGS
+    from analysis.lock import locked
+    from analysis.owner import remove_leftovers
     from models.studies.training import OWN
 
     names = [name for name in FIGURES if {name, ALL} & set(chosen.figures)]
@@ -147,9 +149,10 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     for name in ("learning_rate", "orthogonality"):
         if getattr(chosen, name) is not None and chosen.parameters != "same":
             fail(PROGRAM, f"--{name.replace('_', '-')} is that of all rules; add --parameters same")
-    folder = records.output_folder(chosen.output)
+    folder = leaving.enter_context(locked(chosen.output))
     if studies:
         _check(chosen, studies)
+    remove_leftovers(folder)
     holes, findings = False, {"grid": grid_findings, "every": interval_findings}
     with study_command.processes(chosen, list(studies.values()), folder) as address:
         for name in names:
