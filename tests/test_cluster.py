@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import ssl
 import subprocess
@@ -40,6 +41,7 @@ def listening(answer: bytes | None) -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # Dask leaves such to be collected
 @pytest.mark.parametrize("scheme", ["tcp", "tls", "ucx", "ws", "wss", "http", "inproc"])
 @pytest.mark.parametrize("answer", [None, b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
 def test_what_is_no_scheduler_is_refused_in_one_line(monkeypatch, capfd, scheme, answer):
@@ -52,6 +54,8 @@ def test_what_is_no_scheduler_is_refused_in_one_line(monkeypatch, capfd, scheme,
     assert f"no Dask scheduler answers at {address}" in str(refused.value)
     assert "\n" not in str(refused.value)
     assert capfd.readouterr().err == ""
+    del refused
+    gc.collect()
 
 
 @pytest.mark.parametrize("address", ["", "tcp://", "tcp://[::1", "tcp://\0", "a" * 300])
