@@ -152,7 +152,9 @@ def _require_scheduler(address: str, security: Any) -> None:
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    asking.join()
+    asking.join(2 * ANSWER)
+    if asking.is_alive():
+        raise _unanswered(address, TimeoutError("no answer, and no end of asking"))
     for error in troubles:  # another protocol, or none, can mislead Dask into any exception
         raise _unanswered(address, error)
 
