@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+from analysis.starting import beginning
 from analysis.threads import environment
 from circuit.errors import CircuitError
 
@@ -68,7 +69,7 @@ def local_cluster(workers: int) -> Iterator[str]:
         "distributed.worker.http.routes": [],
     }
     with environment(), dask.config.set(settings), ExitStack() as stack:
-        with interrupt_deferred():
+        with interrupt_deferred(), beginning(workers):
             cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
@@ -96,8 +97,13 @@ def _close(cluster: Any) -> None:
 
 @contextmanager
 def interrupt_deferred() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block: Dask cannot be stopped while it starts."""
-    if threading.current_thread() is not threading.main_thread():
+    """Ctrl-C waits for the end of the block: Dask cannot be stopped while it starts.
+
+    Where it is ignored (as in the background of a shell script) it is ignored here too, and a
+    handler that is not Python's is left alone.
+    """
+    elsewhere = threading.current_thread() is not threading.main_thread()
+    if elsewhere or signal.getsignal(signal.SIGINT) in {signal.SIG_IGN, None}:
         yield
         return
     seen: list[int] = []

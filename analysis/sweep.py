@@ -30,6 +30,7 @@ from analysis.cluster import configured, connected, local_cluster
 from analysis.lock import locked
 from analysis.owner import Owner, myself, remove_leftovers
 from analysis.progress import INTERVAL, Progress
+from analysis.starting import require_a_script_to_itself
 from analysis.threads import one_thread
 from circuit.errors import CircuitError
 
@@ -73,6 +74,7 @@ def run(
         If the folder cannot be written to, the scheduler cannot be reached or is lost, or workers
         cannot import the measure or do not share the folder.
     """
+    require_a_script_to_itself()
     if workers < 0:
         raise CircuitError(f"workers {workers} is negative; give 0 or more")
     with locked(folder) as free:
