@@ -152,4 +152,4 @@ def _split(trial: Trial, flat: np.ndarray) -> Layers:
 
 def _sample_norms(residual: Layers) -> np.ndarray:
     """Size of each sample's residual over all layers, in units of the layers' scales."""
-    return np.sqrt(sum(row_norms(values) ** 2 for values in residual))
+    return np.asarray(row_norms(np.stack([row_norms(values) for values in residual], axis=-1)))

@@ -109,7 +109,7 @@ def integrate(
     )
     if solution.status != 0:
         raise NotFinite(
-            f"{integrator} stopped at {solution.t[-1] if solution.t.size else 0.0:g} s of "
+            f"{integrator} stopped at {solution.t[-1] if len(solution.t) else 0.0:g} s of "
             f"{times[-1]:g} s ({solution.message}); use weaker feedback or method newton"
         )
     states = [initial.with_values(layers(column)) for column in solution.y.T]
