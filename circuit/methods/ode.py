@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.integrate import solve_ivp
 
+from circuit.arrays import all_finite
 from circuit.dynamics import Trial, velocity
 from circuit.errors import CircuitError, NotFinite
 from circuit.methods.method import Method, Progress
@@ -91,8 +92,13 @@ def integrate(
         parts = np.split(flat.astype(trial.error.dtype, copy=False), ends[:-1])
         return tuple(p.reshape(batch, w) for p, w in zip(parts, widths, strict=True))
 
-    def field(_: float, flat: np.ndarray) -> np.ndarray:
+    def field(time: float, flat: np.ndarray) -> np.ndarray:
         velocities = shift_velocity(trial, initial.with_values(layers(flat)))
+        if not all_finite(velocities):  # SciPy would shorten its step for ever
+            raise NotFinite(
+                f"the rates leave the range of the units, or of floats, near {time:g} s; use "
+                "weaker feedback, targets that the units can reach, or method direct"
+            )
         return np.concatenate([values.ravel() for values in velocities])
 
     control: dict[str, float] = {"rtol": rtol, "atol": rtol}
