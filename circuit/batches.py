@@ -110,11 +110,12 @@ class Batch:
         except (TargetOutOfRange, NotFinite):
             lost = np.zeros_like(sound)
         bounded = any(unit.inverse_difference_or_nan is not None for unit in units)
-        found = np.full(len(sound), Status.DIVERGED if bounded else Status.NOT_FINITE, dtype=object)
-        # rates that have come to the end of their range, to rounding, and only for it
-        found[lost] = Status.NOT_RESOLVABLE
-        found[~sound] = Status.NOT_FINITE
-        return tuple(found)
+        usual = Status.DIVERGED if bounded else Status.NOT_FINITE
+        # rates that have come to the end of their range, to rounding, have no inverse at rest
+        return tuple(
+            Status.NOT_FINITE if not whole else Status.NOT_RESOLVABLE if saturated else usual
+            for whole, saturated in zip(sound, lost, strict=True)
+        )
 
     def _verdict(self, place: int, near_floor: bool, last: bool) -> Status | None:
         past = [float(worst[place]) for worst in self._history]

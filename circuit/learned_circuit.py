@@ -172,9 +172,8 @@ def _nudged(one: _Pass, error: Array, tolerance: float) -> tuple[Shifts, Shifts,
         wanted = _down(one, error, lifted, values)
         residual = _largest_ratio(one, wanted, known, values)
         # feedback may leave a layer below without any shift, but not the output with an error
-        lost = namespace(error).any((error != 0), axis=-1) & (
-            row_norms(values[-1][..., : network.n_outputs]) == 0
-        )
+        top = row_norms(values[-1][..., : network.n_outputs])
+        lost = namespace(error).any(error != 0, axis=-1) & (top == 0)
         residual = namespace(error).where(lost, residual + float("inf"), residual)
         if bool(namespace(residual).all(residual <= tolerance)):
             break
