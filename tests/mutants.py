@@ -661,6 +661,55 @@ MUTANTS = (
         "back = _inverted(images)",
         "tests/test_inverse.py",
     ),
+    Mutant(
+        "norms whose squares underflow",
+        "circuit/arrays.py",
+        "if array.shape[-1] == 0 or bool(xp.all(sure)):",
+        "if True:",
+        "tests/test_norms.py",
+    ),
+    Mutant(
+        "no shift is at rest whatever the error",
+        "circuit/verification.py",
+        "right = silent & (part == 0)",
+        "right = part == 0",
+        "tests/test_norms.py",
+    ),
+    Mutant(
+        "shifts in scales that forget the size of the error",
+        "circuit/dynamics.py",
+        "power = excess(self.error)",
+        "power = 0",
+        "tests/test_norms.py",
+    ),
+    Mutant(
+        "the step of a spoilt batch kept for the others",
+        "circuit/apart.py",
+        "if not lost:",
+        "if not lost or progress is not None:",
+        "tests/test_apart.py",
+    ),
+    Mutant(
+        "one unit out of range refuses for the batch",
+        "circuit/activations.py",
+        "return (self.inverse_difference_or_nan or self.inverse_difference)(y, d, s)",
+        "return self.inverse_difference(y, d, s)",
+        "tests/test_apart.py",
+    ),
+    Mutant(
+        "a unit is not led back into its range",
+        "circuit/descent_units.py",
+        "(self._tries < HALVINGS)",
+        "(self._tries < 0)",
+        "tests/test_apart.py",
+    ),
+    Mutant(
+        "the wrong image named where a rule has no target",
+        "circuit/rules.py",
+        "the first is sample {nowhere.argmax()}",
+        "the first is sample {nowhere.argmin()}",
+        "tests/test_apart.py",
+    ),
 )
 
 
