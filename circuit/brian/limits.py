@@ -13,7 +13,7 @@ import numpy as np
 from circuit.arrays import epsilon, flattened, frobenius_norm, row_norms
 from circuit.dynamics import Circuit, Trial
 from circuit.scale import ONE, Scale
-from circuit.shifts import Shifts, times
+from circuit.shifts import Shifts, require_fits, times
 
 
 def settling_time(circuit: Circuit) -> float:
@@ -35,8 +35,9 @@ def float_floor(trial: Trial, shifts: Shifts) -> tuple[float, ...]:
     """Relative error that rounding leaves in a shift read as the difference of two rates.
 
     eps |y_l| / |delta_l| for l = 1 .. L, Frobenius norms over the units that get feedback or a
-    nudge, and the batch. Infinite for a shift of zero.
+    nudge, and the batch. Infinite for a shift of zero. Raises `ShapeMismatch`.
     """
+    require_fits(shifts, trial.activity.rates[1:])
     floors = []
     for layer, (rates, value) in enumerate(_projecting(trial, shifts)):
         rounding = epsilon(rates) * float(frobenius_norm(rates))
