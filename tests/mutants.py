@@ -628,7 +628,7 @@ MUTANTS = (
     ),
     Mutant(
         "a checkpoint whose moments are of another shape",
-        "models/checkpoints.py",
+        "models/wholeness.py",
         "!= shapes for other in others",
         "== () for other in others",
         "tests/test_checkpoints.py",
