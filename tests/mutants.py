@@ -752,7 +752,6 @@ MUTANTS = (
         "chosen.output",
         "tests/test_output_folders.py",
     ),
-    Mutant(),
     Mutant(
         "norms whose squares underflow",
         "circuit/arrays.py",
