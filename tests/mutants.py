@@ -800,6 +800,8 @@ MUTANTS = (
         "the first is sample {nowhere.argmax()}",
         "the first is sample {nowhere.argmin()}",
         "tests/test_apart.py",
+    ),
+    Mutant(
         "a truth value taken for a number",
         "circuit/given.py",
         "if isinstance(number, bool) or not isinstance(",
