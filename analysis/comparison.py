@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from analysis.intervals import LEVEL, over_repetitions
+from analysis.statistics import LEVEL, over_repetitions
 
 MARGIN = 0.01  # a percentage point
 REFERENCE = "bp"

@@ -1,6 +1,6 @@
 """One process at a time writes into a folder.
 
-Owns the lock. Does not own what is written, nor who a process is (`analysis.owner`).
+Owns the lock. Does not own what is written, nor who a process is (`circuit.storage.owner`).
 
 The lock is a file, so that it holds between machines that share the folder (NFS) and on every
 system: no locks of the kernel. It names host, process and a token, and appears whole, by a hard
@@ -25,9 +25,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from analysis.owner import HOST, Owner, myself, temporary_prefix
 from analysis.records import output_folder
 from circuit.errors import CircuitError
+from circuit.storage.owner import HOST, Owner, myself, temporary_prefix
 
 NAME = ".lock"
 OTHER = "give another --output"

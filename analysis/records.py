@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analysis.owner import temporary_prefix
 from circuit.errors import CircuitError
+from circuit.storage.owner import temporary_prefix
 
 PACKAGES = ("gait-circuit", "brian2", "numpy", "scipy", "matplotlib", "xarray", "scikit-learn")
 

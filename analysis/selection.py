@@ -1,8 +1,8 @@
 """Which cells of a study's joined dataset are meant.
 
 Owns choosing cells by their parameters and by what was measured in them, for the tables and the
-pictures. Does not own the dataset (`analysis.cells.collect`), in which every variable lies along
-`cell`, with NaN and "" where a cell has none.
+pictures. Does not own the dataset (`analysis.sweep.study.collect`), in which every variable lies
+along `cell`, with NaN and "" where a cell has none.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 
@@ -58,3 +59,18 @@ def has_value(variable: xr.DataArray) -> np.ndarray:
     """Where a variable has a finite number or a word, in its shape."""
     found = variable.values
     return np.asarray(found != "" if found.dtype.kind in "OU" else np.isfinite(found))
+
+
+def frame_of(data: xr.Dataset, columns: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Columns beside the parameters of the cells."""
+    parameters = {
+        str(name): values.values for name, values in data.coords.items() if values.dims == ("cell",)
+    }
+    return pd.DataFrame(parameters | columns)
+
+
+def with_interval(mean: float, half: float) -> str:
+    """Mean +- half the interval, three digits; a hyphen for what is not there."""
+    if not np.isfinite(mean):
+        return "-"
+    return f"{mean:.3f}" if not np.isfinite(half) else f"{mean:.3f} +- {half:.2g}"

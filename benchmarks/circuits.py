@@ -12,7 +12,7 @@ import numpy as np
 from circuit.dynamics import Trial, begin, build_circuit
 from circuit.network import Network, forward, initialise
 from circuit.shifts import Shifts
-from circuit.verification import judge
+from circuit.verification.judgement import judge
 
 TOLERANCE = 1e-10  # relative residual of every layer
 GAMMA = 0.01

@@ -27,7 +27,7 @@ from circuit.dynamics import Trial
 from circuit.shifts import Shifts
 
 Recipe = tuple[int, int, int, str]  # width, depth, batch and pathway, as `circuits.problem` takes
-FLOOR_SLACK = 64  # rounding adds up over the products of a step; as in `circuit.methods.brian`
+FLOOR_SLACK = 64  # rounding adds up over the products of a step; as in `circuit.methods.brian2`
 Solve = Callable[[], tuple[State, Any]]  # -> the state and how many steps it took
 Candidates = Iterator[tuple[str, Callable[[], Solve]]]
 

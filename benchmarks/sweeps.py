@@ -23,8 +23,8 @@ import numpy as np
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from analysis.cells import Cell
-from analysis.sweep import Study, local_cluster, run
+from analysis.sweep.run import Study, local_cluster, run
+from analysis.sweep.study import Cell
 from benchmarks.circuits import GAMMA, PATHWAYS, TOLERANCE, Problem, problem
 from benchmarks.command import options, parsed, run_sections
 from benchmarks.tables import Section, columns, compete, ratios

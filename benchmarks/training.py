@@ -22,10 +22,10 @@ from benchmarks.command import begun, keep, options, parsed, show
 from benchmarks.others import missing
 from benchmarks.tables import Section, ratios
 from benchmarks.timing import Timing, Worker, take_turns
-from circuit.learning import begin_learning, learn
-from circuit.lesson import Lesson
+from circuit.learning.lesson import Lesson
+from circuit.learning.step import begin_learning, learn
 from circuit.network import initialise
-from models.images import DATA_DIR_VARIABLE, ImageError, load, one_hot
+from training.images import DATA_DIR_VARIABLE, ImageError, load, one_hot
 
 PYTORCH, OWN = "PyTorch, BP", "bp"
 STACKED = 4

@@ -21,9 +21,9 @@ from typing import Any
 
 import array_api_compat
 
-from circuit.arrays import Array, any_true, largest, namespace, smallest_normal
 from circuit.errors import CircuitError, TargetOutOfRange
 from circuit.given import is_sequence, real, require_choice
+from circuit.numerics.arrays import Array, any_true, largest, namespace, smallest_normal
 
 Elementwise = Callable[[Array], Array]
 ScaledDifference = Callable[[Array, Array, float], Array]
@@ -320,3 +320,43 @@ def _require_inside_unit_interval(y: Array) -> None:
             "(-1, 1); use smaller targets or weaker feedback, an activation without bounds "
             "(asinh, leaky_relu), or clipped_tanh"
         )
+
+
+# --- the same in the language of Brian2 ---
+
+
+@dataclass(frozen=True)
+class UnitText:
+    """An activation function in Brian2's language.
+
+    Attributes
+    ----------
+    response : f at `drive`
+    slope : f' at `drive`
+    inverse : f^-1 at `sent`
+    """
+
+    response: str
+    slope: str
+    inverse: str
+
+
+UNIT_TEXTS: dict[str, UnitText] = {
+    "linear": UnitText("drive", "1", "sent"),
+    "leaky_relu": UnitText(
+        "int(drive > 0)*drive + int(drive <= 0)*leak*drive",
+        "int(drive > 0) + int(drive <= 0)*leak",
+        "int(sent > 0)*sent + int(sent <= 0)*sent/leak",
+    ),
+    # Brian2 has neither arcsinh nor arctanh; these keep the digits of small arguments
+    "asinh": UnitText(
+        "sign(drive)*log1p(abs(drive) + drive**2/(1 + sqrt(1 + drive**2)))",
+        "1/sqrt(1 + drive**2)",
+        "sinh(sent)",
+    ),
+    "tanh": UnitText(
+        "tanh(drive)",
+        "4*exp(-2*abs(drive))/(1 + exp(-2*abs(drive)))**2",
+        "0.5*(log1p(sent) - log1p(-sent))",
+    ),
+}

@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from circuit.arrays import Array, namespace, take_rows, widened
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.feedback import PATHWAYS, Gain, mismatch_ratios, per_layer, ruin_ratios
 from circuit.given import (
@@ -34,8 +33,8 @@ from circuit.given import (
 )
 from circuit.losses import AS_GIVEN, Doubt, Loss, doubt, output_error
 from circuit.network import Activity, Network, forward, require_activity
-from circuit.scale import ONE, Scale
-from circuit.shifts import Shifts, excess
+from circuit.numerics.arrays import Array, namespace, take_rows, widened
+from circuit.shifts import ONE, Scale, Shifts, excess
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """The front door: settle a circuit and get one record that says what became of it.
 
 Owns the loop over steps, the budget, the verdict, and the record. Does not own the methods (one
-file each in `circuit.methods`) nor the ruler (`circuit.verification`).
+file each in `circuit.methods`) nor the ruler (`circuit.verification.judgement`).
 
 Samples of a batch do not interact. Those that have converged are set aside, and only the others go
 on. So are those that have no state, such as one whose target is out of the range of its units: the
@@ -18,19 +18,19 @@ from typing import Any
 
 import numpy as np
 
-from circuit import kinks
-from circuit.apart import apart
-from circuit.arrays import Array, epsilon, is_numpy, require_samples
-from circuit.batches import Batch, worst_of
-from circuit.bounds import relative_error_bounds
 from circuit.dynamics import Trial
 from circuit.errors import CircuitError, NotSettled
 from circuit.given import is_whole, real, require_choice, require_flag, shown
+from circuit.method import Method, Progress
 from circuit.methods import METHODS
-from circuit.methods.method import Method, Progress
+from circuit.methods.apart import apart
+from circuit.numerics.arrays import Array, epsilon, is_numpy, require_samples
 from circuit.shift_dynamics import layer_terms
 from circuit.shifts import Shifts, joined, require_readout
-from circuit.verification import NEAR, Judgement, Status, judge
+from circuit.verification import kinks
+from circuit.verification.bounds import relative_error_bounds
+from circuit.verification.judgement import NEAR, Judgement, Status, judge
+from circuit.verification.samples import Batch, worst_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class Equilibrium:
         """For each layer, a bound on |delta - delta*| / |delta|, the worst sample.
 
         delta* is the true shift of the network with these weights. Computed when first read; see
-        `circuit.bounds`.
+        `circuit.verification.bounds`.
         """
         return relative_error_bounds(self.trial, self.shifts)
 

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from circuit.arrays import Array
 from circuit.errors import CircuitError
 from circuit.given import real, reals, require_count
+from circuit.numerics.arrays import Array
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The Jacobian of the circuit in shift coordinates: times tangents, or as a matrix.
 
 Owns the derivative of `circuit.shift_dynamics.shift_velocity`. Does not own its transpose and the
-trial that is linear (`circuit.linearised`), nor what eigenvalues say (`analysis/stability.py`).
+trial that is linear (`analysis.linearised`), nor what eigenvalues say (`analysis/stability.py`).
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from collections.abc import Sequence
 
 import array_api_compat
 
-from circuit.arrays import Array, namespace
 from circuit.dynamics import Trial
 from circuit.errors import CircuitError
 from circuit.given import require_kind
 from circuit.network import Activity
-from circuit.scale import ONE
+from circuit.numerics.arrays import Array, namespace
 from circuit.shift_dynamics import balance, scale_ratio
-from circuit.shifts import Shifts, require_fits
+from circuit.shifts import ONE, Shifts, require_fits
 
 
 def jacobian_product(trial: Trial, shifts: Shifts, tangents: Sequence[Array]) -> tuple[Array, ...]:

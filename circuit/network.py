@@ -10,7 +10,7 @@ and no feedback reaches them.
 
 An exact inverse needs square weights, n_l = N_l, so that N_0 >= N_1 >= ... >= N_L. Where a layer
 reads all units below, n_l = N_{l-1}, widths are free, and a learned inverse
-(`circuit.learned_inverse`) takes the place of the exact one.
+(`circuit.learned_inverse.model`) takes the place of the exact one.
 
 Of the output layer, the first `n_outputs` units carry an error signal; the rest are auxiliary
 outputs. Activities are `(..., batch, units)`, weights `(..., n_post, n_pre)`.
@@ -26,15 +26,6 @@ from itertools import pairwise
 import numpy as np
 
 from circuit.activations import Activation, activations, leaky_relu
-from circuit.arrays import (
-    Array,
-    any_true,
-    namespace,
-    require_finite,
-    require_real,
-    rows_times,
-    widened,
-)
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.given import (
     is_sequence,
@@ -45,8 +36,17 @@ from circuit.given import (
     require_kind,
     shown,
 )
-from circuit.inverse import Factorised
-from circuit.moved import Moved
+from circuit.numerics.arrays import (
+    Array,
+    any_true,
+    namespace,
+    require_finite,
+    require_real,
+    rows_times,
+    widened,
+)
+from circuit.numerics.following_inverse import Moved
+from circuit.numerics.inverse import Factorised
 
 
 @dataclass(frozen=True, eq=False)

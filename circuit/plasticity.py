@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from circuit.arrays import Array, namespace, outer_sum
 from circuit.errors import ShapeMismatch
 from circuit.network import Activity, Network, require_activity
+from circuit.numerics.arrays import Array, namespace, outer_sum
 from circuit.shifts import Shifts, require_fits
 
 

@@ -25,14 +25,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from circuit.arrays import Array, finite_rows, widened
 from circuit.errors import TargetOutOfRange
 from circuit.feedback import GRADIENT_ADJUSTED, INCREMENTAL, TARGET_PROPAGATION, Gain, per_layer
 from circuit.losses import require_error
+from circuit.messages import itp_message
 from circuit.network import Activity, Network, require_activity
-from circuit.scale import ONE, Scale
-from circuit.shifts import Shifts, renormalised
-from circuit.units import itp_message
+from circuit.numerics.arrays import Array, finite_rows, widened
+from circuit.shifts import ONE, Scale, Shifts, renormalised
 
 Strength = float | Sequence[float]
 Rule = Callable[[Network, Activity, Array, Strength], Shifts]

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from models.options import Distinct, OneLineParser, at_least, fail, parse
-from models.shared_options import add_results, refuse_what_idles
-from models.words import speaking
+from models.command.parsing import Distinct, OneLineParser, at_least, fail, parse
+from models.command.shared import add_results, refuse_what_idles
+from models.command.words import speaking
 
 if TYPE_CHECKING:
-    from analysis.figures.canvas import Drawings
+    from analysis.canvas import Drawings
 
 PROGRAM = "run_derivation"
 
@@ -92,13 +92,13 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     """Everything between the options and the exit status."""
     from tqdm import tqdm
 
-    from analysis import records
-    from analysis.derivation import scatter, table
+    from analysis import pictures, records
+    from analysis.derivation import claims as table
+    from analysis.derivation import scattered_updates
     from analysis.derivation.claim import Plan
     from analysis.lock import locked
-    from analysis.owner import remove_leftovers
-    from analysis.threads import one_thread
-    from models import pictures
+    from analysis.sweep.threads import one_thread
+    from circuit.storage.owner import remove_leftovers
 
     say = (lambda *_, **__: None) if chosen.quiet else print
     claims = table.chosen(chosen.only)
@@ -126,7 +126,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     )
 
     dataset = table.as_dataset(rows).merge(
-        scatter.scattered(plan.seeds[0]), combine_attrs="no_conflicts"
+        scattered_updates.scattered(plan.seeds[0]), combine_attrs="no_conflicts"
     )
     dataset.attrs |= {
         "verdict": verdict,
@@ -160,7 +160,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
 
 
 def _drawings() -> Drawings:
-    from analysis.figures.derivation import DERIVATION
+    from analysis.derivation.figures import DERIVATION
 
     return DERIVATION
 

@@ -1,10 +1,11 @@
 """Settle a circuit on real images and see whether its equilibrium carries the targets of GAIT-prop.
 
 The main command. Owns the way from options to a table, a verdict, figures and files. Does not own
-the options (`models.equilibrium_options`), the simulation in time (`models.equilibrium_in_time`)
-nor what is said of it all (`models.equilibrium_report`). Exit status: 0 if the circuit settled and
-its update is the one that its pathway stands for, within a bound that is stated; 1 if not; 2 for
-bad input; 130 if interrupted.
+the options (`models.command.equilibrium_options`), the simulation in time
+(`models.command.equilibrium_in_time`) nor what is said of it all
+(`models.command.equilibrium_summary`). Exit status: 0 if the circuit settled and its update is the
+one that its pathway stands for, within a bound that is stated; 1 if not; 2 for bad input; 130 if
+interrupted.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from typing import TYPE_CHECKING
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from models.equilibrium_options import PROGRAM, make_trial, options
-from models.options import fail, parse, plain, refuse_idle
-from models.shared_options import refuse_what_idles
-from models.words import speaking
+from models.command.equilibrium_options import PROGRAM, make_trial, options
+from models.command.parsing import fail, parse, plain, refuse_idle
+from models.command.shared import refuse_what_idles
+from models.command.words import speaking
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from analysis.figures.canvas import Drawings
+    from analysis.canvas import Drawings
 
 
 @speaking(PROGRAM)
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.widths is not None:
         refuse_idle(PROGRAM, chosen, {"depth"}, "--widths")
     from circuit.errors import CircuitError
-    from models.images import ImageError
+    from training.images import ImageError
 
     try:
         with ExitStack() as leaving:
@@ -63,14 +64,13 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     """Everything between the options and the exit status."""
     import numpy as np
 
-    from analysis import records
+    from analysis import pictures, records
     from analysis.lock import locked
-    from analysis.owner import remove_leftovers
-    from analysis.report import as_dataset, report, tables
     from circuit.equilibrium import settle
-    from models import pictures
-    from models.equilibrium_in_time import InTime, in_time
-    from models.equilibrium_report import brian2_words, description, summarise
+    from circuit.report.comparison import as_dataset, report, tables
+    from circuit.storage.owner import remove_leftovers
+    from models.command.equilibrium_in_time import InTime, in_time
+    from models.command.equilibrium_summary import brian2_words, description, summarise
 
     say = (lambda *_, **__: None) if chosen.quiet else print
     seconds = {"start": time.perf_counter() - began}
@@ -128,7 +128,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
 
 
 def _drawings() -> Drawings:
-    from analysis.figures.equilibrium import EQUILIBRIUM
+    from analysis.equilibrium.figures import EQUILIBRIUM
 
     return EQUILIBRIUM
 

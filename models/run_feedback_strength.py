@@ -1,7 +1,7 @@
 """What feedback strength does: sweeps of four studies, their figures, and a table of findings.
 
 Owns the words of the command and its studies. Does not own the way from options to result files and
-figures (`models.study_command`) nor the studies (`models.studies`).
+figures (`models.command.studies`) nor the studies (`studies`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from models import study_command
-from models.options import OneLineParser, fail, parse, path
-from models.words import speaking
+from models.command import studies
+from models.command.parsing import OneLineParser, fail, parse, path
+from models.command.words import speaking
 
 PROGRAM = "run_feedback_strength"
 STUDIES = ("strength", "strong", "noise", "imperfection")
@@ -33,7 +33,7 @@ def options() -> OneLineParser:
         "the equilibrium ceases to be stable. noise: what weak feedback costs where rates are "
         "noisy. "
         "imperfection: feedback that is not the exact inverse. See docs/feedback_strength.md.",
-        epilog=study_command.epilog("cell"),
+        epilog=studies.epilog("cell"),
     )
     add = parser.add_argument
     add(
@@ -44,7 +44,7 @@ def options() -> OneLineParser:
         metavar="NAME",
         help=f"which of {', '.join(STUDIES)} (default: all)",
     )
-    study_command.add_options(parser, OUTPUT)
+    studies.add_options(parser, OUTPUT)
     add(
         "--weights",
         type=path,
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parse(options(), arguments)
     if chosen.weights is not None and "strength" not in chosen.studies:
         fail(PROGRAM, "--weights is for study strength; add it to --studies or leave --weights out")
-    return study_command.main(PROGRAM, chosen, special)
+    return studies.main(PROGRAM, chosen, special)
 
 
 def special(name: str, chosen: argparse.Namespace) -> dict[str, Any]:

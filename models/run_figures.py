@@ -2,9 +2,9 @@
 pictures, tables.
 
 Owns the way from options to result files, pictures and tables. Does not own which runs a figure
-needs (`models.studies.training`), the running of cells (`analysis.sweep`), the comparison of rules
-(`analysis.comparison`) nor the pictures (`analysis.figures.results`). Exit status: 0 if every run
-is recorded, whatever its status; 1 if some are missing, or a picture could not be
+needs (`studies.paper_figures.study`), the running of cells (`analysis.sweep.run`), the comparison
+of rules (`analysis.comparison`) nor the pictures (`studies.paper_figures.figures`). Exit status: 0
+if every run is recorded, whatever its status; 1 if some are missing, or a picture could not be
 drawn; 2 for bad input; 130 if interrupted.
 """
 
@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from models import study_command
-from models.options import OneLineParser, at_least, fail, parse
-from models.shared_options import (
+from models.command import studies as study_command
+from models.command.parsing import OneLineParser, at_least, fail, parse
+from models.command.shared import (
     DATASETS,
     add_data_dir,
     add_processes,
@@ -32,13 +32,13 @@ from models.shared_options import (
     add_seeds,
     refuse_what_idles,
 )
-from models.words import speaking
+from models.command.words import speaking
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from analysis.figures.canvas import Drawings
-    from analysis.sweep import Study
+    from analysis.canvas import Drawings
+    from analysis.sweep.run import Study
 
 PROGRAM = "run_figures"
 FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid", "every")  # in this order, one by one
@@ -134,11 +134,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     """Everything between the options and the exit status."""
+    from analysis import pictures
     from analysis.comparison import grid_findings, interval_findings, tables
     from analysis.lock import locked
-    from analysis.owner import remove_leftovers
-    from models import pictures
-    from models.studies.training import OWN
+    from circuit.storage.owner import remove_leftovers
+    from studies.paper_figures.study import OWN
 
     names = [name for name in FIGURES if {name, ALL} & set(chosen.figures)]
     studies = {} if chosen.figures_only else {name: _study(name, chosen) for name in names}
@@ -183,14 +183,14 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
 
 def _drawing(name: str) -> Drawings:
     """The picture of the figure called `name`."""
-    from analysis.figures.results import FIGURES
+    from studies.paper_figures.figures import FIGURES
 
     return {name: ((), FIGURES[name])}
 
 
 def _study(name: str, chosen: argparse.Namespace) -> Study:
     """The runs of the figure called `name` with what was chosen for it."""
-    from models.studies import training
+    from studies.paper_figures import study as training
 
     return training.study(
         name,
@@ -207,9 +207,9 @@ def _study(name: str, chosen: argparse.Namespace) -> Study:
 
 def _check(chosen: argparse.Namespace, studies: dict[str, Study]) -> None:
     """Refuse a bad device, bad data and bad parameters once, and not in every run."""
-    from circuit.lesson import Lesson
-    from models import images
+    from circuit.learning.lesson import Lesson
     from models.run_training import require_device
+    from training import images
 
     require_device(chosen.device)
     cells = [cell for one in studies.values() for cell in one.cells]

@@ -1,7 +1,7 @@
 """The paper's open questions (its section 9), each answered by a study.
 
 Owns the words of the command and its questions. Does not own the way from options to result files
-and figures (`models.study_command`) nor the studies (`models.studies`).
+and figures (`models.command.studies`) nor the studies (`studies`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from models import study_command
-from models.options import OneLineParser, parse
-from models.words import speaking
+from models.command import studies
+from models.command.parsing import OneLineParser, parse
+from models.command.words import speaking
 
 PROGRAM = "run_open_questions"
 OUTPUT = Path("results/open_questions")
@@ -36,7 +36,7 @@ def options() -> OneLineParser:
     parser = OneLineParser(
         prog=PROGRAM,
         description=f"What the paper leaves open, measured. {listed} See docs/open_questions.md.",
-        epilog=study_command.epilog("cell"),
+        epilog=studies.epilog("cell"),
     )
     parser.add_argument(
         "studies",
@@ -45,14 +45,14 @@ def options() -> OneLineParser:
         metavar="NAME",
         help=f"which of {', '.join(QUESTIONS)}",
     )
-    study_command.add_options(parser, OUTPUT)
+    studies.add_options(parser, OUTPUT)
     return parser
 
 
 @speaking(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    return study_command.main(PROGRAM, parse(options(), arguments), special)
+    return studies.main(PROGRAM, parse(options(), arguments), special)
 
 
 def special(name: str, chosen: argparse.Namespace) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Train networks by BP, TP, ITP, GAIT-prop, or by a circuit that settles for every batch.
 
 Owns the way from options to checkpoints, history, weights and figures. Does not own training
-(`models.training`) nor what is said of it (`models.training_report`). Exit status: 0 if all epochs
+(`training.epochs`) nor what is said of it (`training.report`). Exit status: 0 if all epochs
 were completed; 1 if weights became singular or were no longer finite; 2 for bad input; 130 if
 interrupted.
 """
@@ -22,15 +22,15 @@ from typing import TYPE_CHECKING, Any
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from models.options import fail, parse
-from models.shared_options import refuse_what_idles
-from models.training_options import PROGRAM, options
-from models.training_settings import resolved
-from models.words import speaking
+from models.command.parsing import fail, parse
+from models.command.shared import refuse_what_idles
+from models.command.training_options import PROGRAM, options
+from models.command.training_settings import resolved
+from models.command.words import speaking
 
 if TYPE_CHECKING:
-    from models.images import Images
-    from models.material import Plan
+    from training.images import Images
+    from training.plan import Plan
 
 
 @speaking(PROGRAM)
@@ -54,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def exit_status(chosen: argparse.Namespace, began: float) -> int:
     """That of the run; bad input and useless weights are told in one line."""
     from circuit.errors import CircuitError
-    from models.images import ImageError
-    from models.training import TrainingFailed
+    from training.epochs import TrainingFailed
+    from training.images import ImageError
 
     try:
         with ExitStack() as leaving:
@@ -72,12 +72,12 @@ def exit_status(chosen: argparse.Namespace, began: float) -> int:
 def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     """Everything between the options and the exit status."""
     from analysis.lock import locked
-    from analysis.owner import remove_leftovers
     from circuit.errors import CircuitError
-    from models import checkpoints
-    from models.material import batches_of_an_epoch, prepare
-    from models.training import TrainingFailed, begin, train
-    from models.training_report import Progress, write_results
+    from circuit.storage.owner import remove_leftovers
+    from training import checkpoints
+    from training.epochs import TrainingFailed, begin, train
+    from training.plan import batches_of_an_epoch, prepare
+    from training.report import Progress, write_results
 
     settings = resolved(chosen)
     refuse_what_idles(PROGRAM, chosen, [settings["dataset"]])
@@ -140,7 +140,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
 
 def load_images(settings: dict[str, Any]) -> tuple[Images, Images, str]:
     """Training and test images, and a digest of all that is in them."""
-    from models import images
+    from training import images
 
     digest = hashlib.sha256()
     splits = []
@@ -162,8 +162,8 @@ def plan_of(settings: dict[str, Any], train_images: Images) -> Plan:
 
     Raises `CircuitError`.
     """
-    from circuit.lesson import Lesson
-    from models.material import Plan
+    from circuit.learning.lesson import Lesson
+    from training.plan import Plan
 
     pixels = train_images.inputs.shape[1]
     spelt = {  # that a lesson calls otherwise, or has as yes or no
@@ -201,8 +201,8 @@ def plan_of(settings: dict[str, Any], train_images: Images) -> Plan:
 def require_learning(plan: Plan, steps: int) -> None:
     """Raise `CircuitError` if the network would learn in none of so many `steps`."""
     from circuit.errors import CircuitError
-    from circuit.learned_inverse import ALTERNATING
-    from circuit.learned_shifts import practice_of
+    from circuit.learned_inverse.companions import practice_of
+    from circuit.learned_inverse.model import ALTERNATING
 
     practice = practice_of(plan.lesson)
     if practice.network_steps(steps) == 0:

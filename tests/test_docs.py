@@ -11,15 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from models import (
-    equilibrium_options,
-    run_derivation,
-    run_feedback_strength,
-    run_figures,
-    run_open_questions,
-    training_options,
-)
-from models.options import parse
+from models import run_derivation, run_feedback_strength, run_figures, run_open_questions
+from models.command import equilibrium_options, training_options
+from models.command.parsing import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -127,7 +121,9 @@ def test_options_that_are_named_exist(page: Path) -> None:
 
 @EVERY
 def test_files_and_names_that_are_mentioned_exist(page: Path) -> None:
-    """`circuit/methods`, `tests/test_dynamics.py`, and `verification.judge` for what one holds."""
+    """`circuit/methods`, `tests/circuit/test_dynamics.py`, and `verification.judge` for what one
+    holds.
+    """
     quoted = re.findall(r"`([^`\n]*)`", page.read_text(encoding="utf-8"))
     for path in {word for part in quoted for word in re.findall(r"[\w/]+/[\w/]+\.py", part)}:
         assert (ROOT / path).is_file(), path

@@ -16,9 +16,9 @@ import scipy.linalg
 import xarray as xr
 from threadpoolctl import threadpool_info
 
-from analysis.cells import Study
+from analysis.sweep.study import Study
 from models import run_open_questions
-from models.studies.outcome import pooled_images
+from studies.training_run import pooled_images
 
 
 def product(seed: int, gamma: float, seconds: float = 0.0, log: str | None = None) -> xr.Dataset:
@@ -117,5 +117,5 @@ def questions() -> list[str]:
 
 
 def study_called(name: str) -> Callable[..., Study]:
-    """The function that lists the cells of a study of `models.studies`."""
+    """The function that lists the cells of a study of `studies`."""
     return importlib.import_module(f"models.studies.{name}").study

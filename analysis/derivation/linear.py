@@ -11,9 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.derivation import rounding
-from analysis.derivation.claim import Check, Plan, worst
-from analysis.derivation.rounding import EPS
-from analysis.derivation.sides import (
+from analysis.derivation.both_sides import (
     LINEAR,
     NO_GAMMA,
     compared,
@@ -21,7 +19,9 @@ from analysis.derivation.sides import (
     related_by_matrices,
     written,
 )
-from analysis.derivation.subjects import Case, cases
+from analysis.derivation.claim import Check, Plan, worst
+from analysis.derivation.random_networks import Case, cases
+from analysis.derivation.rounding import EPS
 from circuit.losses import output_error
 from circuit.network import Activity, Network, forward
 from circuit.plasticity import updates

@@ -1,7 +1,7 @@
 """Claims on what a layer's mismatch is: back-propagation's error where weights are orthogonal.
 
 Owns, for each settled circuit, the recursion that its mismatches obey, and the bound between. The
-circuits and their residuals are those of `analysis.derivation.circuit`.
+circuits and their residuals are those of `analysis.derivation.equilibria`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from analysis.derivation import rounding
-from analysis.derivation.circuit import per_unit, settled, undecided
+from analysis.derivation.both_sides import ORTHOGONAL, compared
 from analysis.derivation.claim import Check, Plan
+from analysis.derivation.equilibria import per_unit, settled, undecided
+from analysis.derivation.random_networks import Case, cases
 from analysis.derivation.rounding import EPS
-from analysis.derivation.sides import ORTHOGONAL, compared
-from analysis.derivation.subjects import Case, cases
 from circuit.equilibrium import Equilibrium
 
 SMALLEST_ERROR = 12  # powers of 1/8 tried before a circuit is left undecided

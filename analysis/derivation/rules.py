@@ -11,10 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.derivation import rounding
-from analysis.derivation.claim import Check, Plan, worst
-from analysis.derivation.literal import Literal
-from analysis.derivation.rounding import EPS
-from analysis.derivation.sides import (
+from analysis.derivation.both_sides import (
     NO_GAMMA,
     ORTHOGONAL,
     PIECEWISE,
@@ -25,7 +22,10 @@ from analysis.derivation.sides import (
     without_crossing,
     written,
 )
-from analysis.derivation.subjects import GAMMAS, Case, case, cases
+from analysis.derivation.claim import Check, Plan, worst
+from analysis.derivation.literal import Literal
+from analysis.derivation.random_networks import GAMMAS, Case, case, cases
+from analysis.derivation.rounding import EPS
 from circuit.feedback import output_only
 from circuit.losses import output_error
 

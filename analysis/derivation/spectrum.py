@@ -12,11 +12,11 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 
-from analysis.derivation.circuit import STRENGTHS, trial_of
+from analysis.derivation.both_sides import PIECEWISE
 from analysis.derivation.claim import Check, Plan
+from analysis.derivation.equilibria import STRENGTHS, trial_of
+from analysis.derivation.random_networks import Case, case, cases
 from analysis.derivation.rounding import EPS
-from analysis.derivation.sides import PIECEWISE
-from analysis.derivation.subjects import Case, case, cases
 from circuit.jacobian import dense_jacobian
 
 

@@ -1,8 +1,8 @@
 """The circuit as a Brian2 model: groups of rate neurons, and synapses between them.
 
-Owns the model and its runs, below `circuit.dynamics` and `circuit.plastic`, which say what is
-simulated. Does not own the judgement whether a state is an equilibrium. Nobody imports this package
-eagerly, for Brian2 takes a second. In the order in which one needs them:
+Owns the model and its runs, below `circuit.dynamics` and `circuit.plastic.circuit`, which say what
+is simulated. Does not own the judgement whether a state is an equilibrium. Nobody imports this
+package eagerly, for Brian2 takes a second. In the order in which one needs them:
 
 library                   Brian2 itself, imported in this one file
 rate_texts, pieces        equations of a trial, and the groups and synapses that hold them
@@ -21,17 +21,7 @@ float64 leaves of it. For exact small shifts use another method.
 
 from circuit.brian.library import MOST_SYNAPSES
 from circuit.brian.limits import float_floor, float_floors, settling_time
-from circuit.brian.phases import (
-    STARTS,
-    BrianCircuit,
-    PhaseRecord,
-    advance,
-    average_shifts,
-    build,
-    run_phases,
-    whole_steps,
-)
-from circuit.brian.pieces import (
+from circuit.brian.objects import (
     RESPOND,
     SUM_DRIVES,
     SUM_FEEDBACK,
@@ -42,8 +32,20 @@ from circuit.brian.pieces import (
     set_nudge,
     set_rates,
 )
-from circuit.brian.plastic import advance_plastic, run_plastic
-from circuit.brian.plastic_pieces import (
+from circuit.brian.phases import (
+    STARTS,
+    BrianCircuit,
+    PhaseRecord,
+    advance,
+    average_shifts,
+    build,
+    run_phases,
+    whole_steps,
+)
+from circuit.brian.rate_equations import equations
+from circuit.brian.spontaneous import SHOW, run_spontaneous
+from circuit.plastic.equations import layer_equations, synapse_equations
+from circuit.plastic.objects import (
     ANSWER,
     ARRIVE,
     LEARN,
@@ -54,9 +56,7 @@ from circuit.brian.plastic_pieces import (
     PlasticPieces,
     make_plastic_pieces,
 )
-from circuit.brian.plastic_texts import layer_equations, synapse_equations
-from circuit.brian.rate_texts import equations
-from circuit.brian.spontaneous import SHOW, run_spontaneous
+from circuit.plastic.run import advance_plastic, run_plastic
 
 __all__ = [
     "ANSWER",

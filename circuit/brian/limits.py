@@ -10,10 +10,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from circuit.arrays import epsilon, flattened, frobenius_norm, row_norms
 from circuit.dynamics import Circuit, Trial
-from circuit.scale import ONE, Scale
-from circuit.shifts import Shifts, require_fits, times
+from circuit.numerics.arrays import epsilon, flattened, frobenius_norm, row_norms
+from circuit.shifts import ONE, Scale, Shifts, require_fits, times
 
 
 def settling_time(circuit: Circuit) -> float:

@@ -1,8 +1,8 @@
 """The usual run: the circuit of a trial in a `Network`, through the free and the nudged phase.
 
 Owns the `Network`, its monitors, the run and its record, and averages of what was recorded. Does
-not own the groups and synapses (`circuit.brian.pieces`), nor the judgement whether a state is an
-equilibrium (`circuit.verification`).
+not own the groups and synapses (`circuit.brian.objects`), nor the judgement whether a state is an
+equilibrium (`circuit.verification.judgement`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from circuit.brian.library import brian2, code_class, in_seconds, run_steps, seeded
 from circuit.brian.limits import settling_time
-from circuit.brian.pieces import Pieces, make_pieces, read_rates, set_nudge, set_rates
+from circuit.brian.objects import Pieces, make_pieces, read_rates, set_nudge, set_rates
 from circuit.dynamics import Trial
 from circuit.errors import CircuitError, NotFinite
 from circuit.given import require_choice, require_count

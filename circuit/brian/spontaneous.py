@@ -1,14 +1,13 @@
 """A layer in a phase of spontaneous activity, all of whose synapses are plastic.
 
 Owns its groups and synapses, and their run through a list of patterns. Does not own the equations
-as text, nor the settings and the record of a phase (`circuit.spontaneous`).
+as text, nor the settings and the record of a phase (`circuit.lateral_inhibition.spontaneous`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from circuit import spontaneous
 from circuit.brian.library import (
     brian2,
     code_class,
@@ -16,10 +15,11 @@ from circuit.brian.library import (
     require_runtime,
     run_steps,
 )
-from circuit.brian.pieces import RESPOND, SUM_DRIVES
+from circuit.brian.objects import RESPOND, SUM_DRIVES
 from circuit.errors import CircuitError, NotFinite
 from circuit.given import real_array
-from circuit.spontaneous import Spontaneous, SpontaneousRecord
+from circuit.lateral_inhibition import spontaneous
+from circuit.lateral_inhibition.spontaneous import Spontaneous, SpontaneousRecord
 
 SHOW = -4  # place of the patterns in Brian2's slot "groups", before all sums
 

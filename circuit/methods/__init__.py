@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from circuit.methods import direct, newton, ode, sweep
-from circuit.methods.method import Method
+from circuit.method import Method
+from circuit.methods import ode, sweep
+from circuit.methods.direct import method as direct
+from circuit.methods.newton import method as newton
 
 
 def _brian2() -> Method:
-    from circuit.methods import brian  # Brian2 takes a second to import
+    from circuit.methods import brian2  # Brian2 takes a second to import
 
-    return brian.METHOD
+    return brian2.METHOD
 
 
 METHODS: dict[str, Callable[[], Method]] = {

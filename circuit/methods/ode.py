@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from circuit.arrays import all_finite
 from circuit.dynamics import Trial, velocity
 from circuit.errors import CircuitError, NotFinite
-from circuit.methods.method import Method, Progress
-from circuit.newton_steps import Layers, eliminated, residuals
+from circuit.method import Method, Progress
+from circuit.methods.newton.steps import Layers, eliminated, residuals
+from circuit.numerics.arrays import all_finite
 from circuit.shift_dynamics import shift_velocity
 from circuit.shifts import Shifts
-from circuit.verification import Judgement
+from circuit.verification.judgement import Judgement
 
 INTEGRATORS = ("RK45", "RK23", "DOP853", "LSODA", "Radau", "BDF")
 STRETCH = 5.0  # time constants between two judgements

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from functools import cache
 
-from circuit.arrays import Array, namespace
 from circuit.dynamics import Trial
-from circuit.methods.method import Method, Progress
-from circuit.scale import ONE
+from circuit.messages import gait_message, itp_message, response
+from circuit.method import Method, Progress
+from circuit.numerics.arrays import Array, namespace
 from circuit.shift_dynamics import scale_ratio
-from circuit.shifts import times
-from circuit.units import gait_message, itp_message, response
-from circuit.verification import Judgement
+from circuit.shifts import ONE, times
+from circuit.verification.judgement import Judgement
 
 
 def start(trial: Trial, tolerance: float) -> Progress:

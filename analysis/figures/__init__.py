@@ -1,1 +1,0 @@
-"""Every picture of this project, drawn from labelled datasets alone."""

@@ -1,0 +1,175 @@
+"""Products with the Jacobian of a circuit at a state, and with its transpose, without forming it.
+
+Owns the diagonals that the linearised circuit consists of, beside its weights. Does not own what is
+done with the products, nor the Jacobian as a matrix (`jacobian.dense_jacobian`).
+
+With t_l a deviation of the rates of layer l and k_l = W_l t_{l-1},
+
+    tau_l (J t)_l = -t_l + (1 - gamma_l) A_l k_l + gamma_l W_{l+1}^-1 v_{l+1}
+    v_l = o_l t_l + i_l k_l
+
+where A is the slope at the drive that a unit receives, A' that at the point it sends down, and
+
+    ITP    o = 1 / A' ,     i = 0
+    GAIT   o = A^2 / A' ,   i = (A - A^3 + 2 A f'' m) / A' .
+
+Units that get no feedback keep all of their drive. NumPy in float64, one network, one sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
+from circuit.dynamics import Trial, in_float64
+from circuit.errors import CircuitError
+from circuit.network import Network
+from circuit.numerics.arrays import is_numpy, widened
+from circuit.shift_dynamics import balance
+from circuit.shifts import ONE, Shifts, require_fits
+
+Layers = list[np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Linearised:
+    """The Jacobian, in 1/s, of a circuit of which layer l is measured in units of `sizes[l-1]`.
+
+    Attributes
+    ----------
+    kept : L arrays (N_l,), (1 - gamma) A, or A for a unit without feedback
+    own, fed : L arrays (N_l,), o and i of layers 2 .. L; of layer 1 they are not used
+    returned : gamma_l, the part that comes from above
+    sizes : L floats, 1 for deviations of the rates themselves
+    """
+
+    network: Network
+    kept: tuple[np.ndarray, ...]
+    own: tuple[np.ndarray, ...]
+    fed: tuple[np.ndarray, ...]
+    returned: tuple[float, ...]
+    time_constants: tuple[float, ...]
+    sizes: tuple[float, ...]
+
+    @property
+    def units(self) -> int:
+        """In all layers together."""
+        return sum(self.network.widths[1:])
+
+    def in_units_of(self, sizes: Sequence[float]) -> Linearised:
+        """The same in other units: a similarity, which leaves the eigenvalues as they are."""
+        return replace(self, sizes=tuple(sizes))
+
+    def balanced(self) -> Linearised:
+        """The same in the units that make what goes up and what comes down alike.
+
+        In them the ITP circuit of linear units with orthogonal weights is symmetric.
+        """
+        sizes = [1.0]
+        for gamma in self.returned[:-1]:
+            sizes.append(sizes[-1] * ((1 - gamma) / gamma) ** 0.5)
+        return self.in_units_of(sizes)
+
+    def times(self, flat: np.ndarray) -> np.ndarray:
+        """J times a vector (units,), the layers 1 .. L one after the other."""
+        network = self.network
+        below = [size * part for size, part in zip(self.sizes, self._split(flat), strict=True)]
+        drives = [
+            None,
+            *(network.push(layer, below[layer - 2]) for layer in range(2, network.depth + 1)),
+        ]
+        changes = []
+        for layer in range(1, network.depth + 1):
+            change = -below[layer - 1]
+            if layer > 1:
+                change = change + self.kept[layer - 1] * drives[layer - 1]
+            if layer < network.depth:
+                message = self.own[layer] * below[layer] + self.fed[layer] * drives[layer]
+                returned = network.factors[layer].solve(message)
+                change = change + self.returned[layer - 1] * widened(returned, change.shape[-1])
+            changes.append(change / (self.time_constants[layer - 1] * self.sizes[layer - 1]))
+        return np.concatenate([change[0] for change in changes])
+
+    def transposed_times(self, flat: np.ndarray) -> np.ndarray:
+        """J^T times a vector (units,)."""
+        network = self.network
+        taus = (tau * size for tau, size in zip(self.time_constants, self.sizes, strict=True))
+        given = [part / tau for part, tau in zip(self._split(flat), taus, strict=True)]
+        gathered = [-part for part in given]
+        for layer in range(2, network.depth + 1):
+            n = network.widths[layer]
+            pulled = self.returned[layer - 2] * given[layer - 2][:, :n]
+            message = network.factors[layer - 1].solve_transposed(pulled)
+            gathered[layer - 1] = gathered[layer - 1] + self.own[layer - 1] * message
+            drive = self.kept[layer - 1] * given[layer - 1] + self.fed[layer - 1] * message
+            gathered[layer - 2] = gathered[layer - 2] + network.pull_transposed(layer, drive)
+        scaled = (size * part for size, part in zip(self.sizes, gathered, strict=True))
+        return np.concatenate([part[0] for part in scaled])
+
+    def operator(self, unit: float = 1.0) -> LinearOperator:
+        """`unit` times J for SciPy's solvers; `unit` in s makes its entries pure numbers."""
+        return LinearOperator(
+            (self.units, self.units),
+            matvec=lambda flat: unit * self.times(flat.reshape(-1)),
+            rmatvec=lambda flat: unit * self.transposed_times(flat.reshape(-1)),
+            dtype=np.float64,
+        )
+
+    def _split(self, flat: np.ndarray) -> Layers:
+        ends = np.cumsum(self.network.widths[1:])
+        return [part[None, :] for part in np.split(flat, ends[:-1])]
+
+
+def linearised(trial: Trial, shifts: Shifts, sample: int = 0) -> Linearised:
+    """The linearised circuit at the state of one sample, in units of the rates.
+
+    Raises
+    ------
+    CircuitError
+        Unless the trial holds NumPy arrays of one network, and this sample.
+    SingularWeights
+    """
+    if not (is_numpy(trial.error) and trial.error.ndim == 2):
+        raise CircuitError("products with a Jacobian take NumPy arrays of one network")
+    trial.require_sample(sample)
+    require_fits(shifts, trial.activity.rates[1:])
+    trial = in_float64(trial.samples([sample]))
+    circuit, network = trial.circuit, trial.network
+    values = (
+        shifts.absolute(layer)[sample : sample + 1].astype(float)
+        for layer in range(1, network.depth + 1)
+    )
+    absolute = Shifts(tuple(values), (ONE,) * network.depth, shifts.gains)
+    terms = balance(trial, absolute)
+    kept, own, fed = [], [], []
+    for layer in range(1, network.depth + 1):
+        unit, n = network.activation(layer), network.n_projecting(layer)
+        drive = trial.activity.drive(layer)
+        moved = sender = drive
+        if layer > 1:
+            moved = drive + terms.drive_shifts[layer - 1]
+            base = moved if circuit.pathway.gradient_adjusted else drive
+            sender = base + terms.messages[layer - 1]
+        slope, steepness = unit.slope(moved), 1 / unit.slope(sender)
+        if circuit.pathway.gradient_adjusted:
+            mismatch = terms.mismatches[layer - 1]
+            steepening = 2 * slope * unit.curvature(moved) * mismatch
+            own.append(slope**2 * steepness)
+            fed.append((slope - slope**3 + steepening) * steepness)
+        else:
+            own.append(steepness)
+            fed.append(np.zeros_like(slope))
+        kept.append(slope.copy())
+        kept[-1][:, :n] *= 1 - circuit.strength(layer)
+    return Linearised(
+        network,
+        tuple(part[0] for part in kept),
+        tuple(part[0] for part in own),
+        tuple(part[0] for part in fed),
+        circuit.strengths,
+        circuit.time_constants,
+        (1.0,) * network.depth,
+    )

@@ -1,0 +1,246 @@
+"""The groups and synapses of a trial, to be run as they are or in a model of one's own.
+
+Owns `Pieces`: how they are made, and how rates and nudge are set and read. Does not own the
+equations (`circuit.brian.rate_equations`) nor a `Network` to run them in (`circuit.brian.phases`).
+
+Within one Euler step Brian2 does four things in this order, so that a step is an Euler step of the
+equations as printed, for all layers at once:
+
+    SUM_DRIVES   `weighted`, through the feed-forward synapses
+    RESPOND      `drive`, `response`, `slope`, `sent`, `message`, each from what its own unit knows
+    SUM_FEEDBACK `feedback`, through the feedback synapses
+    0            `y`
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from circuit.brian.library import (
+    brian2,
+    code_class,
+    in_seconds,
+    most_within,
+    require_name,
+    require_so_few,
+)
+from circuit.brian.rate_equations import (
+    FEEDBACK_EQUATIONS,
+    FEEDFORWARD_EQUATIONS,
+    INPUT_EQUATIONS,
+    equations,
+)
+from circuit.dynamics import Circuit, Trial
+from circuit.errors import CircuitError, ShapeMismatch
+from circuit.given import is_sequence, real, real_array, require_flag
+from circuit.numerics.arrays import is_numpy
+
+SUM_DRIVES, RESPOND, SUM_FEEDBACK = -3, -2, -1  # places in Brian2's slot "groups"; rates are at 0
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """The circuit of a trial as Brian2 objects that belong to no network yet.
+
+    Attributes
+    ----------
+    trial : what was built
+    clock : the `Clock` that all of them follow
+    layers : `NeuronGroup`s of the layers 0 (input) .. L
+    feedforward : `Synapses`; `feedforward[l-1]` goes from layer l-1 to layer l
+    feedback : `Synapses`; `feedback[l-1]` goes from layer l+1 to layer l, for l = 1 .. L-1
+    noise : standard deviation of an isolated unit's rate
+    """
+
+    trial: Trial
+    clock: brian2.Clock
+    layers: tuple[brian2.NeuronGroup, ...]
+    feedforward: tuple[brian2.Synapses, ...]
+    feedback: tuple[brian2.Synapses, ...]
+    noise: float
+
+    @property
+    def objects(self) -> tuple[brian2.BrianObject, ...]:
+        """All that a `Network` must hold for the circuit to run."""
+        return (*self.layers, *self.feedforward, *self.feedback)
+
+
+def make_pieces(
+    trial: Trial,
+    *,
+    step: float | brian2.Quantity | None = None,
+    noise: float = 0.0,
+    codegen: str = "numpy",
+    name: str = "circuit",
+) -> Pieces:
+    """Make the groups and synapses of a trial, to be put into a `Network` of one's own.
+
+    Rates start at 0 and the nudge is off; see `set_rates` and `set_nudge`.
+
+    Parameters
+    ----------
+    trial : of one network, NumPy arrays (batch, N_l) in float64
+    step
+        Length of an Euler step in seconds (or a Brian2 quantity); a tenth of the smallest time
+        constant by default, and at most that time constant.
+    noise
+        Standard deviation that an isolated unit dy/dt = -y/tau + noise sqrt(2/tau) xi would have.
+    codegen
+        "numpy", which needs no compiler, or "cython".
+    name
+        How the names of all objects begin. Two circuits in one `Network` need different names; the
+        same name every time lets Cython find what it compiled before.
+
+    Raises
+    ------
+    CircuitError
+        For bad values, an activation without text, or more than `MOST_SYNAPSES` synapses.
+    """
+    _require_plain(trial)
+    length = _step_length(trial.circuit, step)
+    noise = real("noise", noise)
+    if not 0 <= noise < math.inf:
+        raise CircuitError(f"noise {noise} is not a standard deviation; give 0 or more")
+    target = code_class(codegen)
+    require_name(name)
+    texts = [
+        equations(trial.circuit, layer, noise=noise > 0)
+        for layer in range(1, trial.network.depth + 1)
+    ]
+    _require_few_synapses(trial)
+
+    clock = brian2.Clock(dt=length * brian2.second, name=f"{name}_clock")
+    common = {"clock": clock, "namespace": {}, "dtype": np.float64, "codeobj_class": target}
+    batch, network = trial.error.shape[0], trial.network
+    layers = tuple(
+        brian2.NeuronGroup(
+            batch * width, text, method="euler", name=f"{name}_layer_{layer}", **common
+        )
+        for layer, (width, text) in enumerate(
+            zip(network.widths, [INPUT_EQUATIONS, *texts], strict=True)
+        )
+    )
+    layers[0].y = trial.activity.rates[0].ravel()
+    for layer, group in enumerate(layers[1:], 1):
+        _set_constants(trial, layer, group, noise)
+        group.subexpression_updater.when = "groups"
+        group.subexpression_updater.order = RESPOND
+
+    feedforward, feedback = [], []
+    for layer, (lower, upper) in enumerate(pairwise(layers), 1):
+        up = brian2.Synapses(
+            lower, upper, FEEDFORWARD_EQUATIONS, name=f"{name}_feedforward_{layer}", **common
+        )
+        _connect(up, network.weights[layer - 1], batch)
+        up.summed_updaters["weighted_post"].order = SUM_DRIVES
+        feedforward.append(up)
+        if layer == 1:
+            continue  # no feedback reaches the input
+        down = brian2.Synapses(
+            upper, lower, FEEDBACK_EQUATIONS, name=f"{name}_feedback_{layer - 1}", **common
+        )
+        _connect(down, network.factors[layer - 1].inverse, batch)
+        down.summed_updaters["feedback_post"].order = SUM_FEEDBACK
+        feedback.append(down)
+    return Pieces(trial, clock, layers, tuple(feedforward), tuple(feedback), float(noise))
+
+
+def images_that_fit(widths: Sequence[int]) -> int:
+    """How many images of a network with widths N_0 .. N_L `make_pieces` takes at once."""
+    return most_within(_synapses(widths))
+
+
+def set_nudge(pieces: Pieces, on: bool) -> None:
+    """Let the target draw on the output units that carry an error (nudged phase), or not (free)."""
+    require_flag("on", on)
+    network, batch = pieces.trial.network, pieces.trial.error.shape[0]
+    gamma = np.zeros((batch, network.widths[-1]))
+    if on:
+        gamma[:, : network.n_outputs] = pieces.trial.circuit.strengths[-1]
+    pieces.layers[-1].gamma = gamma.ravel()
+
+
+def set_rates(pieces: Pieces, rates: Sequence[np.ndarray]) -> None:
+    """Set y_1 .. y_L, arrays (batch, N_l). Raises `ShapeMismatch` for any others."""
+    wanted = [np.shape(rate) for rate in pieces.trial.activity.rates[1:]]
+    if not is_sequence(rates):
+        raise ShapeMismatch(f"rates are {type(rates).__name__}; give a tuple of y_1 .. y_L")
+    rates = [real_array("rates", rate) for rate in rates]
+    found = [np.shape(rate) for rate in rates]
+    if found != wanted:  # transposed, they would fit into the group, at other units
+        raise ShapeMismatch(f"rates of shapes {found}; give {wanted}")
+    for group, rate in zip(pieces.layers[1:], rates, strict=True):
+        group.y = np.ascontiguousarray(rate).ravel()
+
+
+def read_rates(pieces: Pieces) -> tuple[np.ndarray, ...]:
+    """Return copies of y_1 .. y_L, arrays (batch, N_l)."""
+    batch = pieces.trial.error.shape[0]
+    return tuple(np.array(group.y_[:]).reshape(batch, -1) for group in pieces.layers[1:])
+
+
+def _set_constants(trial: Trial, layer: int, group: brian2.NeuronGroup, noise: float) -> None:
+    circuit, network, batch = trial.circuit, trial.network, trial.error.shape[0]
+    group.bias = np.tile(network.biases[layer - 1], batch)
+    group.tau = circuit.time_constants[layer - 1] * brian2.second
+    if layer == network.depth:
+        group.target = trial.target.ravel()
+        group.gamma = 0.0
+    else:
+        gamma = np.zeros((batch, network.widths[layer]))
+        gamma[:, : network.n_projecting(layer)] = circuit.strength(layer)
+        group.gamma = gamma.ravel()
+    if network.activation(layer).name == "leaky_relu":
+        group.leak = network.activation(layer).smallest_slope
+    if noise > 0:
+        group.noise = noise
+
+
+def _connect(synapses: brian2.Synapses, weights: np.ndarray, batch: int) -> None:
+    """Join, in every image, the first n units of source and target through `weights` (n, n)."""
+    n = weights.shape[0]
+    image = np.repeat(np.arange(batch), n * n)
+    source = np.tile(np.arange(n), batch * n) + len(synapses.source) // batch * image
+    target = np.tile(np.repeat(np.arange(n), n), batch) + len(synapses.target) // batch * image
+    synapses.connect(i=source, j=target)
+    synapses.weight = np.tile(weights.ravel(), batch)
+
+
+def _step_length(circuit: Circuit, step: float | brian2.Quantity | None) -> float:
+    shortest = min(circuit.time_constants)
+    if step is None:
+        return shortest / 10
+    length = in_seconds(step, "step")
+    if not 0 < length <= shortest:
+        raise CircuitError(
+            f"step = {length:g} s is not between 0 and the smallest time constant, {shortest:g} s, "
+            f"over which Euler's method overshoots; use for example {shortest / 10:g}"
+        )
+    return length
+
+
+def _require_plain(trial: Trial) -> None:
+    if not (is_numpy(trial.error) and trial.error.ndim == 2 and trial.error.dtype == np.float64):
+        raise CircuitError(
+            f"Brian2 needs one network and NumPy arrays (batch, units) in float64, not "
+            f"{type(trial.error).__module__} {tuple(trial.error.shape)} {trial.error.dtype}; "
+            "convert, or use method direct"
+        )
+    if trial.error.shape[0] == 0:
+        raise CircuitError("the trial holds no image, and Brian2 has no empty groups; give one")
+
+
+def _require_few_synapses(trial: Trial) -> None:
+    widths, batch = trial.network.widths, trial.error.shape[0]
+    require_so_few(batch * _synapses(widths), widths)
+
+
+def _synapses(widths: Sequence[int]) -> int:
+    """Of one image: into every layer, and back down from every layer but the first."""
+    squares = [width**2 for width in widths[1:]]
+    return sum(squares) + sum(squares[1:])

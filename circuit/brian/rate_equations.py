@@ -1,0 +1,72 @@
+"""The rate equations of `circuit.dynamics` as Brian2 text, with units.
+
+Owns the text. Does not own the groups and synapses that carry it, nor their order within a step
+(`circuit.brian.objects`). Asks nothing of Brian2.
+"""
+
+from __future__ import annotations
+
+from circuit.activations import UNIT_TEXTS
+from circuit.dynamics import Circuit
+from circuit.errors import CircuitError
+
+INPUT_EQUATIONS = "y : 1"  # clamped
+
+FEEDFORWARD_EQUATIONS = """
+weight : 1 (constant)
+weighted_post = weight*y_pre : 1 (summed)
+"""
+
+FEEDBACK_EQUATIONS = """
+weight : 1 (constant)
+feedback_post = weight*message_pre : 1 (summed)
+"""
+
+
+def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
+    """Return the equations of `layer` (1 .. L) as text for a `NeuronGroup`.
+
+    `gamma` is 0 at units that get no feedback. "Constant over dt" means computed once per step, in
+    the order that `circuit.brian.objects` gives.
+
+    Raises `CircuitError` for a layer that is not there, and for an activation without text.
+    """
+    if not 1 <= layer <= circuit.network.depth:
+        raise CircuitError(
+            f"layer {layer} has no equations; choose from 1 .. {circuit.network.depth}"
+        )
+    unit = circuit.network.activation(layer)
+    if unit.name not in UNIT_TEXTS:
+        raise CircuitError(
+            f"activation {unit.name!r} has no Brian2 text; use {', '.join(UNIT_TEXTS)}, or add it "
+            "to circuit.activations"
+        )
+    text = UNIT_TEXTS[unit.name]
+    pull = "target" if layer == circuit.network.depth else "feedback"
+    fluctuation = " + noise*sqrt(2/tau)*xi" if noise else ""
+    lines = [
+        f"dy/dt = (response - y + gamma*({pull} - response))/tau{fluctuation} : 1",
+        "drive = weighted + bias : 1 (constant over dt)",
+        f"response = {text.response} : 1 (constant over dt)",
+    ]
+    if layer > 1:  # nobody listens to what layer 1 would send to the input
+        if circuit.pathway.gradient_adjusted:
+            lines += [
+                f"slope = {text.slope} : 1 (constant over dt)",
+                "sent = response + slope**2*(y - response) : 1 (constant over dt)",
+            ]
+        else:
+            lines += ["sent = y : 1 (constant over dt)"]
+        lines += [f"message = {text.inverse} - bias : 1 (constant over dt)"]
+    lines += [
+        "weighted : 1",
+        f"{pull} : 1",
+        "gamma : 1",
+        "bias : 1 (constant)",
+        "tau : second (constant, shared)",
+    ]
+    if unit.name == "leaky_relu":
+        lines += ["leak : 1 (constant, shared)"]
+    if noise:
+        lines += ["noise : 1 (constant, shared)"]
+    return "\n".join(lines)

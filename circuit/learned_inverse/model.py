@@ -1,0 +1,320 @@
+"""Feedback weights that learn to invert the feed-forward path (paper section 9).
+
+Owns the inverse model, how it learns, and the target rules that go through it. Does not own the
+circuit through it (`learned_circuit`), nor the recursion of the rules.
+
+The model of layer l is linear in the drive that the rates of the layer stand for,
+
+    g_l^(y_l) = B_l f_l^-1(y_l) + c_l ,      B_l (n_l, N_l) ,      l = 2 .. L,
+
+so that one with no error exists for square weights: B = W^-1, c = -W^-1 b. It learns as a denoising
+auto-encoder (Bengio 2014; Lee et al. 2015): the layer below is disturbed by xi, the layer sees the
+drive h~ = W (y + xi) + b, and what B h~ + c is short of an aim changes it,
+
+    e = aim - B h~ - c ,      B <- B + rate e h~^T / s ,      c <- c + rate e <h~^2> / s ,
+
+averaged over the batch; <h~^2> is the mean square of a drive, and s = (N_l + 1) <h~^2> that of all
+inputs together, c being fed by one more unit that is as active as the others. A synapse uses the
+drive at its one end, the error at its other, and the layer's activity as a whole (normalised least
+mean squares, which rates below 2 keep stable). The aim is the disturbed activity y + xi itself, as
+in the inverse loss of Lee et al. ("noisy"), or the y before it ("clean"). With the covariances
+C of y and sigma^2 1 of xi, and S = C + sigma^2 1, they end at
+
+    noisy   B = S W^T (W S W^T)^-1        W^-1 for square W, else its inverse weighted by S
+    clean   B = C W^T (W S W^T)^-1        shrunk by C S^-1: the ridge-like inverse
+
+and c = <y> - B (W <y> + b). Of xi only mean and covariance matter, so it is made of random signs.
+
+Down the rules go, with the *difference correction* of Lee et al. and without it,
+
+    corrected    delta_{l-1} = g^(y_l + eps delta_l) - g^(y_l)
+    plain        delta_{l-1} = g^(y_l + eps delta_l) - y_{l-1}
+
+which differ by the error of reconstruction g^(y_l) - y_{l-1}: the same however weak feedback is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import array_api_compat
+
+from circuit.errors import CircuitError, ShapeMismatch
+from circuit.given import (
+    is_whole,
+    require_choice,
+    require_flag,
+    require_kind,
+    set_reals,
+    shown,
+)
+from circuit.network import Activity, Network, require_activity
+from circuit.numerics.arrays import Array, namespace, plus_outer_sum, rows_times, widened
+from circuit.numerics.keyed_random import normals, signs
+from circuit.rules import GAINS, Strength, propagate_targets
+from circuit.shifts import Shifts
+
+AIMS = ("noisy", "clean")
+FIRST, SIMULTANEOUS, ALTERNATING = ORDERS = ("first", "simultaneous", "alternating")
+WEIGHTS, BIASES, KEYS = "feedback_weights", "feedback_biases", "noise_keys"  # of companions
+BEGINNING, PRACTICE, READING = range(3)  # what a random number is for
+
+
+@dataclass(frozen=True)
+class Practice:
+    """How the inverse model learns.
+
+    Attributes
+    ----------
+    rate : of its steps, below 2
+    noise : standard deviation of xi, in units of the root mean square of the rates of a batch
+    aim : "noisy" or "clean"
+    steps : that it makes in every step of the network
+    before : steps of the network at the beginning in which it learns alone
+    order
+        When it learns: "first", before the network in every step, whose targets go through what it
+        has just learnt; "simultaneous" with it, so that targets go through what it was;
+        "alternating", `block` steps alone and then as many of the network alone, and so on.
+    block : of the order "alternating"
+
+    Raises
+    ------
+    CircuitError
+    """
+
+    rate: float = 1.0
+    noise: float = 1.0
+    aim: str = "noisy"
+    steps: int = 1
+    before: int = 0
+    order: str = FIRST
+    block: int = 10
+
+    def __post_init__(self) -> None:
+        set_reals(self, ("rate", "noise"))
+        if not 0 < self.rate < 2:
+            raise CircuitError(
+                f"inverse rate {self.rate:g} is outside (0, 2), where it is stable; use for "
+                "example 0.5"
+            )
+        if not 0 <= self.noise < float("inf"):
+            raise CircuitError(
+                f"inverse noise {self.noise:g} is negative or not finite; use for example 1"
+            )
+        require_choice("inverse aim", self.aim, AIMS)
+        require_choice("inverse order", self.order, ORDERS)
+        for name, value, least in (
+            ("steps", self.steps, 0 if self.order == FIRST else 1),
+            ("before", self.before, 0),
+            ("block", self.block, 1),
+        ):
+            if not (is_whole(value) and value >= least):
+                raise CircuitError(
+                    f"inverse {name} {shown(value)} (order {self.order}): give a whole number, "
+                    f"{least} or more"
+                )
+
+    def steps_in(self, step: int) -> int:
+        """Steps that the inverse makes in the network's `step`, counted from 0."""
+        if step < self.before:
+            return max(1, self.steps)
+        return 0 if self.order == ALTERNATING and self.network_learns(step) else self.steps
+
+    def network_learns(self, step: int) -> bool:
+        """Whether the network learns in `step`, or leaves it to the inverse."""
+        return self.network_steps(step + 1) > self.network_steps(step)
+
+    def network_steps(self, steps: int) -> int:
+        """In how many of the first `steps` the network learns."""
+        together = max(0, steps - self.before)
+        if self.order != ALTERNATING:
+            return together
+        rounds, rest = divmod(together, 2 * self.block)
+        return rounds * self.block + max(0, rest - self.block)
+
+
+@dataclass(frozen=True, eq=False)
+class InverseModel:
+    """g_l^ of the layers 2 .. L.
+
+    Attributes
+    ----------
+    weights : L-1 arrays (..., n_l, N_l), B_2 .. B_L
+    biases : L-1 arrays (..., n_l), c_2 .. c_L
+    """
+
+    weights: tuple[Array, ...]
+    biases: tuple[Array, ...]
+
+    def pull(self, layer: int, drives: Array) -> Array:
+        """`B_l` applied, `(..., batch, n) -> (..., batch, n_l)`; the other drives are 0."""
+        matrix = self.weights[layer - 2]
+        if drives.shape[-1] < matrix.shape[-1]:
+            matrix = matrix[..., : drives.shape[-1]]
+        return rows_times(drives, matrix)
+
+    def reconstruct(self, layer: int, drives: Array) -> Array:
+        """g^ at drives `(..., batch, N_l)` of `layer`."""
+        bias = namespace(drives).expand_dims(self.biases[layer - 2], axis=-2)
+        return self.pull(layer, drives) + bias
+
+
+def require_model(network: Network, model: InverseModel) -> None:
+    """Raise `ShapeMismatch` unless the model leads back through the layers 2 .. L."""
+    require_kind("inverse model", model, InverseModel)
+    found = [tuple(one.shape) for one in (*model.weights, *model.biases)]
+    sizes = [(tuple(one.shape[:-2]), *one.shape[-2:]) for one in network.weights[1:]]
+    wanted = [(*stack, read, units) for stack, units, read in sizes]
+    wanted += [(*stack, read) for stack, _, read in sizes]
+    if found != wanted:
+        raise ShapeMismatch(
+            f"an inverse model of shapes {found}; this network needs {wanted}, weights and then "
+            "biases of the layers 2 .. L"
+        )
+
+
+def random_model(network: Network, keys: Array) -> InverseModel:
+    """Gaussian weights of variance 2 / (n_l + N_l) and zero biases, each network from its key."""
+    weights, biases = [], []
+    for layer, forward in enumerate(network.weights[1:], 2):
+        xp, (units, read) = namespace(forward), forward.shape[-2:]
+        blank = xp.zeros_like(xp.matrix_transpose(forward))
+        drawn = normals(keys, (BEGINNING, layer), blank, units)
+        weights.append(drawn * (2 / (units + read)) ** 0.5)
+        biases.append(xp.zeros_like(blank[..., 0]))
+    return InverseModel(tuple(weights), tuple(biases))
+
+
+def exact_model(network: Network) -> InverseModel:
+    """B = W^-1 and c = -W^-1 b of a network with square weights.
+
+    Raises `SingularWeights`.
+    """
+    weights, biases = [], []
+    for layer in range(2, network.depth + 1):
+        inverse, bias = network.factors[layer - 1].inverse, network.biases[layer - 1]
+        weights.append(inverse)
+        biases.append(-rows_times(bias[..., None, :], inverse)[..., 0, :])
+    return InverseModel(tuple(weights), tuple(biases))
+
+
+def practised(
+    model: InverseModel,
+    network: Network,
+    activity: Activity,
+    practice: Practice,
+    keys: Array,
+    step: int,
+    steps: int | None = None,
+) -> InverseModel:
+    """The model after `steps` (or `practice.steps`) steps on the batch of the network's `step`.
+
+    Raises `ShapeMismatch` for a model or an activity of another network.
+    """
+    require_activity(network, activity)
+    require_model(network, model)
+    weights, biases = list(model.weights), list(model.biases)
+    for layer in range(2, network.depth + 1):
+        rates = activity.rates[layer - 1][..., : network.n_projecting(layer - 1)]
+        xp, drives = namespace(rates), activity.drive(layer)
+        size = practice.noise * xp.sqrt(xp.mean(rates * rates, axis=(-2, -1), keepdims=True))
+        for again in range(practice.steps if steps is None else steps):
+            count = (PRACTICE, step, again, layer)
+            noise = size * signs(keys, count, rates, rates.shape[-1])
+            seen = drives + network.push(layer, noise)
+            aim = rates + noise if practice.aim == "noisy" else rates
+            weights[layer - 2], biases[layer - 2] = improved(
+                weights[layer - 2], biases[layer - 2], seen, aim, practice.rate
+            )
+    return InverseModel(tuple(weights), tuple(biases))
+
+
+def improved(
+    weights: Array, biases: Array, seen: Array, aim: Array, rate: float
+) -> tuple[Array, Array]:
+    """B and c after one step, from drives `(..., batch, N_l)` and aims `(..., batch, n_l)`."""
+    xp, batch = namespace(seen), seen.shape[-2]
+    error = aim - rows_times(seen, weights) - biases[..., None, :]
+    square = xp.mean(seen * seen, axis=(-2, -1), keepdims=True)
+    inputs = seen.shape[-1] + 1
+    # drives of 0 teach nothing
+    step = rate / (batch * inputs) / xp.where(square > 0, square, xp.ones_like(square))
+    biases = biases + (rate / inputs) * xp.mean(error, axis=-2)
+    return plus_outer_sum(weights, error * step, seen), biases
+
+
+def propagate_learned(
+    rule: str,
+    network: Network,
+    model: InverseModel,
+    activity: Activity,
+    output_error: Array,
+    feedback_strength: Strength,
+    *,
+    corrected: bool = True,
+    noise: Sequence[Array | None] = (),
+) -> Shifts:
+    """TP, ITP or GAIT-prop with the learned inverse in place of the exact one.
+
+    Parameters
+    ----------
+    rule : "tp", "itp" or "gait"
+    corrected : whether with the difference correction
+    noise : L arrays of `reading_noise`, or none
+
+    Other parameters, returns and errors as `rules.gait_propagation`.
+    """
+
+    def pull(layer: int, drives: Array) -> Array:
+        return widened(model.pull(layer, drives), network.widths[layer - 1])
+
+    added = list(noise) if noise else [None] * network.depth
+    if not corrected:
+        for layer in range(2, network.depth + 1):
+            missed, known = reconstruction_error(network, model, activity, layer), added[layer - 2]
+            added[layer - 2] = missed if known is None else known + missed
+    require_choice("rule through an inverse", rule, GAINS)
+    require_flag("corrected", corrected)
+    require_activity(network, activity)
+    require_model(network, model)
+    gain = GAINS[rule]
+    return propagate_targets(
+        gain, network, activity, output_error, feedback_strength, pull=pull, added=added
+    )
+
+
+def reconstruction_error(
+    network: Network, model: InverseModel, activity: Activity, layer: int
+) -> Array:
+    """g_l^(y_l) - y_{l-1} of the units that project, `(..., batch, n_l)`."""
+    rates = activity.rates[layer - 1][..., : network.n_projecting(layer - 1)]
+    return model.reconstruct(layer, activity.drive(layer)) - rates
+
+
+def reading_noise(
+    network: Network, sigma: float, keys: Array, step: int, like: Array
+) -> tuple[Array, ...]:
+    """What the shifts of layers 1 .. L are read wrong by, `(..., batch, units with a shift)`.
+
+    Standard normal times `sigma`, in units of the rates; `like` is any array (..., batch, any).
+    """
+    return tuple(
+        sigma * normals(keys, (READING, step, layer), like, network.n_projecting(layer))
+        for layer in range(1, network.depth + 1)
+    )
+
+
+def inverse_error(network: Network, model: InverseModel, layer: int) -> Array:
+    """How far B_l is from an inverse of W_l, `(...)`: |B W - 1| over sqrt(n_l), Frobenius norm.
+
+    |W B - 1| over sqrt(N_l) where W_l has fewer rows than columns, and no inverse from the left.
+    1 says that it knows nothing: it is what B = 0 has.
+    """
+    forward, back = network.weights[layer - 1], model.weights[layer - 2]
+    xp = namespace(forward)
+    first, second = (forward, back) if forward.shape[-2] < forward.shape[-1] else (back, forward)
+    product = xp.matmul(first, second)
+    device = array_api_compat.device(product)
+    eye = xp.eye(product.shape[-1], dtype=product.dtype, device=device)
+    return xp.linalg.matrix_norm(product - eye) / product.shape[-1] ** 0.5

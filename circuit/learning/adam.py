@@ -1,0 +1,124 @@
+"""Adam (Kingma and Ba 2015): how far a parameter moves, given the direction in which it should.
+
+Owns the running means of a direction and of its square, and the step made from them. Does not own
+where the direction comes from: nothing here knows of weights or of learning rules.
+
+With d the direction of descent (minus the gradient), entry by entry,
+
+    m <- beta1 m + (1 - beta1) d ,      v <- beta2 v + (1 - beta2) d^2
+    parameter <- parameter + learning_rate  m' / (sqrt(v') + epsilon)
+
+where m' = m / (1 - beta1^t) and v' = v / (1 - beta2^t) in step t = 1, 2, ..., or m and v themselves
+where the correction of their bias towards the zeros that they started from is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from circuit.errors import CircuitError
+from circuit.given import require_flag, set_reals
+from circuit.numerics.arrays import Array, is_numpy, namespace
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Settings.
+
+    Attributes
+    ----------
+    learning_rate : about the size of the step of every entry
+    beta1, beta2 : memory of the means of the direction and of its square, in [0, 1)
+    epsilon : keeps entries still that have hardly ever had a direction
+    bias_correction : whether the means are corrected for having started from zero
+
+    Raises
+    ------
+    CircuitError
+        For a setting out of its range.
+    """
+
+    learning_rate: float = 1e-4
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    bias_correction: bool = True
+
+    def __post_init__(self) -> None:
+        set_reals(self, ("learning_rate", "beta1", "beta2", "epsilon"))
+        require_flag("bias correction", self.bias_correction)
+        if not 0 < self.learning_rate < float("inf"):
+            raise CircuitError(
+                f"learning rate {self.learning_rate} is not positive; use for example 1e-4"
+            )
+        for name, value in (("beta1", self.beta1), ("beta2", self.beta2)):
+            if not 0 <= value < 1:
+                raise CircuitError(f"{name} = {value} is outside [0, 1); use for example 0.9")
+        if not 0 < self.epsilon < float("inf"):
+            raise CircuitError(f"epsilon {self.epsilon} is not positive; use for example 1e-8")
+
+
+BLOCK = 32768  # entries; eight arrays of them fit into a cache of 1 MB
+REFERENCE = Adam(beta2=0.99, bias_correction=False)  # of the paper's public code
+
+
+def step(
+    adam: Adam, steps: int, parameter: Array, direction: Array, first: Array, second: Array
+) -> tuple[Array, Array, Array]:
+    """The parameter after one more step, with its two means.
+
+    Parameters
+    ----------
+    steps : how many were made before this one
+    parameter, direction, first, second : arrays of one shape
+        `direction` is minus the gradient; `first` and `second` are m and v, zeros at first.
+    """
+    length, least = _scales(adam, steps)
+    if is_numpy(parameter):
+        return _numpy_step(adam, length, least, parameter, direction, first, second)
+    xp = namespace(parameter, direction)
+    first = adam.beta1 * first + (1 - adam.beta1) * direction
+    second = adam.beta2 * second + (1 - adam.beta2) * (direction * direction)
+    return parameter + length * (first / (xp.sqrt(second) + least)), first, second
+
+
+def _scales(adam: Adam, steps: int) -> tuple[float, float]:
+    """Factors a, b with which the step a m / (sqrt(v) + b) is that of m' and v'."""
+    if not adam.bias_correction:
+        return adam.learning_rate, adam.epsilon
+    root = (1 - adam.beta2 ** (steps + 1)) ** 0.5
+    return adam.learning_rate * root / (1 - adam.beta1 ** (steps + 1)), adam.epsilon * root
+
+
+def _numpy_step(
+    adam: Adam,
+    length: float,
+    least: float,
+    parameter: np.ndarray,
+    direction: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same, block by block: a dozen passes over what is in the cache, not over the arrays."""
+    shape, dtype = parameter.shape, parameter.dtype
+    new = np.empty(shape, dtype), np.empty(shape, dtype), np.empty(shape, dtype)
+    flat = [array.reshape(-1) for array in (parameter, direction, first, second, *new)]
+    room = np.empty(min(BLOCK, parameter.size), parameter.dtype)
+    for start in range(0, parameter.size, BLOCK):
+        p, d, m, v, moved, mean, square = (array[start : start + BLOCK] for array in flat)
+        work = room[: d.size]
+        np.multiply(m, adam.beta1, out=mean)
+        np.multiply(d, 1 - adam.beta1, out=work)
+        np.add(mean, work, out=mean)
+        np.multiply(v, adam.beta2, out=square)
+        np.multiply(d, d, out=work)
+        np.multiply(work, 1 - adam.beta2, out=work)
+        np.add(square, work, out=square)
+        np.sqrt(square, out=work)
+        np.add(work, least, out=work)
+        np.divide(mean, work, out=work)
+        np.multiply(work, length, out=work)
+        np.add(p, work, out=moved)
+    return new

@@ -1,0 +1,123 @@
+"""What the units of one layer make of a shift: the response upwards and the message downwards.
+
+Owns the two pathways' messages as functions of the arrays of one layer. Almost no unit crosses its
+kink, and then a shift is multiplied by a slope; only the units that do pay for the exact
+difference.
+Does not own weights.
+
+Shapes: all arrays are (..., batch, units) of one layer; `below` and `scale` are the scales in which
+the drive shift k and the layer's own shift are measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from circuit.activations import Activation
+from circuit.feedback import Gain
+from circuit.numerics.arrays import Array, is_numpy, namespace, put_units
+
+
+def response(
+    unit: Activation, h: Array, slope: Array, k: Array, below: float, stays: Array | None = None
+) -> Array:
+    """[f(h + s k) - f(h)] / s, with s the scale `below` and `slope` f'(h).
+
+    `stays` is unit.stays(h, k, below), where it is known already; so in `gait_message`.
+    """
+    return where_crossing(
+        unit.stays(h, k, below) if stays is None else stays,
+        slope * k,
+        lambda h, k: unit.difference(h, k, below),
+        (h, k),
+    )
+
+
+def itp_message(
+    unit: Activation,
+    h: Array,
+    y: Array,
+    slope: Array,
+    shift: Array,
+    scale: float,
+    *,
+    refuses: bool = False,
+) -> Array:
+    """[f^-1(y + s d) - f^-1(y)] / s: what is reported down in the ITP pathway.
+
+    NaN where there is no inverse; `TargetOutOfRange` is raised instead where it `refuses`.
+    """
+    message = shift / slope
+    difference = unit.inverse_difference if refuses else unit.sends
+    return where_crossing(
+        unit.stays(h, message, scale),
+        message,
+        lambda y, shift: difference(y, shift, scale),
+        (y, shift),
+    )
+
+
+def gait_message(
+    unit: Activation,
+    h: Array,
+    slope: Array,
+    k: Array,
+    below: float,
+    mismatch: Array,
+    scale: float,
+    gain: Gain,
+    stays: Array | None = None,
+) -> Array:
+    """[f^-1(u + s A^2 m) - f^-1(u)] / s: what is reported down in the GAIT pathway.
+
+    u and A are those at the drive h + s_below k that the layer now receives. NaN where there is no
+    inverse.
+    """
+    message = slope * mismatch
+    stays = unit.stays(h, k, below) if stays is None else stays
+    stays = stays & unit.stays(h + below * k, message, scale)
+    return where_crossing(
+        stays,
+        message,
+        lambda h, k, mismatch: exact_gait_message(unit, h, k, below, mismatch, scale, gain),
+        (h, k, mismatch),
+    )
+
+
+def exact_gait_message(
+    unit: Activation, h: Array, k: Array, below: float, mismatch: Array, scale: float, gain: Gain
+) -> Array:
+    """`gait_message` without the question whether a unit crosses its kink."""
+    drive = h + below * k
+    deviation = gain.local(unit.slope(drive), mismatch)
+    return unit.sends(unit.value(drive), deviation, scale)
+
+
+def where_crossing(
+    stays: Array, simple: Array, exact: Callable[..., Array], arrays: tuple[Array, ...]
+) -> Array:
+    """`simple` for the units that stay on their piece, `exact(*arrays)` for the others."""
+    (found,) = replace_crossing(stays, (simple,), lambda *some: (exact(*some),), arrays)
+    return found
+
+
+def replace_crossing(
+    stays: Array,
+    simple: tuple[Array, ...],
+    exact: Callable[..., tuple[Array, ...]],
+    arrays: tuple[Array, ...],
+) -> tuple[Array, ...]:
+    """`where_crossing` for functions of several results. All arrays have the shape of `stays`."""
+    xp = namespace(simple[0])
+    if bool(xp.all(stays)):
+        return simple
+    if is_numpy(stays):
+        units = np.flatnonzero(~stays)
+        if len(units) <= stays.size // 2:
+            solved = exact(*(array.reshape(-1)[units] for array in arrays))
+            pairs = zip(simple, solved, strict=True)
+            return tuple(put_units(old, units, new) for old, new in pairs)
+    pairs = zip(simple, exact(*arrays), strict=True)
+    return tuple(xp.where(stays, old, new) for old, new in pairs)

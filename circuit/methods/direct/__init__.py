@@ -1,0 +1,1 @@
+"""The direct method: one descent through the layers, each unit's equation solved exactly."""

@@ -1,0 +1,238 @@
+"""The couplings of a circuit, found by descents that are as cheap as the digits allow.
+
+Owns how often one descends before the descent that counts, in which precision, and how far the
+couplings go each time. Does not own a descent (`descent`). The theory is in `methods.direct`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from circuit.dynamics import Trial
+from circuit.methods.direct.descent import (
+    Couplings,
+    Descent,
+    Through,
+    ascend,
+    descend,
+    sent_ratio,
+    some_samples,
+)
+from circuit.network import Activity
+from circuit.numerics.arrays import (
+    Array,
+    epsilon,
+    flattened,
+    largest,
+    namespace,
+    put_rows,
+    rows_times,
+)
+from circuit.verification.judgement import may_lack_equilibrium
+
+PREPARATORY_DESCENTS = 60
+UNDAMPED = 4  # preparatory descents before any damping; weak feedback needs fewer in all
+# Of a step of the couplings: it is cut where it turns back on the last one, and grows otherwise.
+CUT, GROWTH, SHORTEST = 0.7, 1.05, 0.05
+GAINING = 0.9  # what a preparatory descent must bring the error down to, for another one to follow
+WELL_CONDITIONED = 100.0  # weights through which float32 still leaves the digits that are wanted
+SURE = 1e-2  # of the tolerance: an expected error below it is not worth another descent
+
+
+@dataclass(frozen=True, eq=False)
+class Damping:
+    """How far the couplings go towards those that a descent implies.
+
+    At strong feedback full steps overshoot, and then units go to and fro across their kinks.
+
+    Attributes
+    ----------
+    share : of the full step, (samples,)
+    moves : the last full step of Q_1 .. Q_L
+    """
+
+    share: np.ndarray
+    moves: Couplings
+
+    def samples(self, rows: Sequence[int]) -> Damping:
+        """That of some samples of the batch."""
+        return Damping(self.share[list(rows)], some_samples(self.moves, rows))
+
+
+@dataclass(frozen=True, eq=False)
+class Matrices:
+    """The weights and their explicit inverses, in full or in low precision.
+
+    Attributes
+    ----------
+    push, pull
+        (layer, rows) -> `W_layer` or its inverse applied to every row, in the dtype of the rows.
+    rounding : of their entries, relative
+    """
+
+    push: Through
+    pull: Through
+    rounding: float
+
+
+def prepare(
+    trial: Trial,
+    descent: Descent,
+    previous: Couplings,
+    matrices: Matrices,
+    tolerance: float,
+    base: Descent | None = None,
+    damping: Damping | None = None,
+    done: int = 0,
+) -> tuple[Couplings, int]:
+    """The couplings that follow from `descent`, which was made with `previous`; and the number of
+    further descents that this took.
+
+    They are small beside the shifts, so that a few digits of them are enough. `base` is a descent
+    in full precision, where there has been one; `done` counts the descents before this call.
+    """
+    pull = matrices.pull if base is None else pull_near(base, trial, matrices)
+    # below the lowest layer with anything to carry nothing will be coupled
+    carrying = (i for i, carried in enumerate(descent.carried, 1) if carried is not None)
+    lowest, scales = min(carrying, default=1), descent.scales
+    couplings = list(previous)
+    del previous
+    hopeful: Any = np.inf if may_lack_equilibrium(trial) and well_conditioned(trial) else None
+    for evaluations in range(PREPARATORY_DESCENTS - done):
+        before = list(couplings) if evaluations + done >= UNDAMPED else None
+        change, size = ascend(trial, descent, couplings, matrices.push)
+        # the state is off by `change`; the couplings made from it are off by that times their size
+        unsure = (change * size > SURE * tolerance) & (change > 8 * matrices.rounding)
+        if hopeful is not None:
+            # where it does not fall, as in a sample without equilibrium, more of it is no use
+            unsure &= change < GAINING * hopeful
+            hopeful = change
+        left = np.flatnonzero(unsure).tolist()
+        if not left:
+            return couplings, evaluations
+        if before is not None:
+            couplings, damping = _damped(before, couplings, damping)
+            del before
+        if trial.error.ndim == 2 and len(left) <= trial.error.shape[0] // 2:
+            break
+        del descent  # as large as all the shifts, and of no further use
+        descent = descend(trial, couplings, pull, scales, bottom=lowest)
+    else:
+        return couplings, PREPARATORY_DESCENTS - done
+    del descent
+    part, few = trial.samples(left), some_samples(couplings, left)
+    near = None if base is None else base.samples(left)
+    pull = matrices.pull if near is None else pull_near(near, part, matrices)
+    again = descend(part, few, pull, scales, bottom=lowest)
+    damping = None if damping is None else damping.samples(left)
+    done += evaluations + 1
+    better, more = prepare(part, again, few, matrices, tolerance, near, damping, done)
+    return _merged(couplings, left, better), evaluations + 1 + more
+
+
+def _damped(
+    before: Couplings, after: Couplings, last: Damping | None
+) -> tuple[list[Array | None], Damping]:
+    """Go from the couplings `before` towards those `after`, in each sample as far as it bears."""
+    moves = tuple(new if old is None else new - old for old, new in zip(before, after, strict=True))
+    if last is None:
+        samples = next(flattened(new[..., 0]).size for new in after if new is not None)
+        return list(after), Damping(np.ones(samples), moves)
+    along: Any = 0.0
+    for move, previous in zip(moves, last.moves, strict=True):
+        if move is not None and previous is not None:
+            along = along + flattened(namespace(move).linalg.vecdot(move, previous))
+    share = np.clip(last.share * np.where(along < 0, CUT, GROWTH), SHORTEST, 1.0)
+    if np.all(share == 1):
+        return list(after), Damping(share, moves)
+
+    def part(new: Array | None, move: Array | None) -> Array | None:
+        if move is None:
+            return new
+        xp, device = namespace(move), array_api_compat.device(move)
+        shares = xp.asarray(share.reshape(move.shape[:-1]), dtype=move.dtype, device=device)
+        return new - (1 - shares)[..., None] * move
+
+    damped = [part(*arrays) for arrays in zip(after, moves, strict=True)]
+    return damped, Damping(share, moves)
+
+
+def matrices_of(trial: Trial) -> Matrices:
+    """Those of the network in its own precision."""
+    factors = trial.network.factors
+    return Matrices(
+        push=lambda layer, rows: rows_times(rows, factors[layer - 1].weights),
+        pull=lambda layer, rows: factors[layer - 1].pull(rows),
+        rounding=epsilon(trial.error),
+    )
+
+
+def low_matrices(trial: Trial) -> Matrices:
+    """The same in float32, for rows of any precision."""
+    xp, factors = namespace(trial.error), trial.network.factors
+    if trial.error.dtype == xp.float32:
+        return matrices_of(trial)
+
+    def low(through: Callable[[Array], Array], rows: Array) -> Array:
+        product = through(xp.astype(rows, xp.float32, copy=False))
+        return xp.astype(product, rows.dtype, copy=False)
+
+    return Matrices(
+        push=lambda layer, rows: low(factors[layer - 1].quick_push, rows),
+        pull=lambda layer, rows: low(factors[layer - 1].quick_pull, rows),
+        rounding=float(xp.finfo(xp.float32).eps),
+    )
+
+
+def pull_near(base: Descent, trial: Trial, matrices: Matrices) -> Through:
+    """The pull-back for states near that of `base`, where there was one in full precision: only
+    what has changed since goes through `matrices`.
+    """
+
+    def pull(layer: int, message: Array) -> Array:
+        inflow: Any = base.inflows[layer - 2]
+        known = inflow[..., : message.shape[-1]]
+        known = known / sent_ratio(trial.circuit, base.scales, layer)
+        return known + matrices.pull(layer, message - base.messages[layer - 1])
+
+    return pull
+
+
+def _merged(couplings: Couplings, rows: list[int], few: Couplings) -> Couplings:
+    """`couplings` with those of some samples replaced."""
+    return tuple(
+        all_ if all_ is None or some is None else put_rows(all_, rows, some)
+        for all_, some in zip(couplings, few, strict=True)
+    )
+
+
+def well_conditioned(trial: Trial) -> bool:
+    """Whether float32 leaves digits enough on the way through all weights that are inverted."""
+    factors = trial.network.factors[1:]  # W_1 has no inverse in the circuit
+    return max((factor.condition for factor in factors), default=1.0) < WELL_CONDITIONED
+
+
+def in_float32(trial: Trial) -> Trial:
+    """The trial in float32; or itself, where it already is or would leave the range of float32."""
+    xp = namespace(trial.error)
+    if trial.error.dtype == xp.float32:
+        return trial
+    curved = any(not unit.piecewise_linear for unit in trial.network.activations)
+
+    def low(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+        # layer 1 has no part in the preparation
+        return (arrays[0], *(xp.astype(array, xp.float32) for array in arrays[1:]))
+
+    drives = low(trial.activity.drives)
+    for array in (trial.error, *drives[1:]):
+        if not 1e-15 < largest(xp.abs(array)) < 1e15:
+            return trial
+    gait = trial.circuit.pathway.gradient_adjusted
+    rates = trial.activity.rates if gait and not curved else low(trial.activity.rates)
+    activity = Activity(rates, drives, low(trial.activity.slopes))
+    return Trial(trial.circuit, activity, xp.astype(trial.error, xp.float32))

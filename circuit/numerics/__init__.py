@@ -1,0 +1,1 @@
+"""Linear algebra and random numbers: arrays of any library, inverses, singular values."""

@@ -1,0 +1,165 @@
+"""Learning inside the circuit: weights are variables of the dynamics, images follow one another.
+
+Owns the run of a plastic circuit through a stream of images, the snapshots of weights, and a
+supervisor that may change weights between images. Does not own what a plastic circuit is
+(`circuit.plastic.circuit`) nor its groups and synapses (`circuit.plastic.objects`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from circuit.brian.library import brian2, code_class, divergence_unsaid, run_steps, seeded, unsaid
+from circuit.errors import CircuitError
+from circuit.given import require_count, require_generator, require_kind
+from circuit.plastic.circuit import Plastic, PlasticRecord, require_stream
+from circuit.plastic.objects import PlasticPieces, make_plastic_pieces
+from circuit.plastic.sleep import spontaneous_patterns
+
+Weights = tuple[np.ndarray, ...]  # of layer after layer, each (R, n_post, n_pre)
+
+
+def run_plastic(
+    plastic: Plastic,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    *,
+    snapshots: int = 1,
+    generator: np.random.Generator | None = None,
+    between: Callable[[Weights, Weights], tuple[Weights, Weights]] | None = None,
+    codegen: str = "numpy",
+) -> PlasticRecord:
+    """Let the circuits learn from a stream of images: one run, in which only equations act.
+
+    Parameters
+    ----------
+    inputs, targets, codegen : as in `make_plastic_pieces`
+    snapshots
+        How many times weights are recorded after the beginning: every ceil(images / snapshots)
+        images, so less often where that is rounded up, and at the end, where the last distance may
+        be shorter. By default at the end alone.
+    generator
+        Where the seed of the noise, and spontaneous activity, are drawn from. Needed if there is
+        noise or sleep.
+    between
+        A supervisor outside the circuit, to compare with: from W_1 .. W_L and B_1 .. B_{L-1} after
+        an image, those with which the next one begins. Not called after the last.
+
+    Raises
+    ------
+    CircuitError
+    """
+    require_kind("plastic", plastic, Plastic)
+    require_stream(plastic, inputs, targets)
+    if plastic.noise.any() and generator is None:
+        raise CircuitError("noise needs a generator; give for example numpy.random.default_rng(1)")
+    patterns: tuple[np.ndarray, ...] = ()
+    if plastic.sleep is not None:
+        if generator is None:
+            raise CircuitError("sleep needs a generator; for example numpy.random.default_rng(1)")
+        require_generator("generator", generator)
+        widths = plastic.network.widths
+        patterns = spontaneous_patterns(plastic.sleep, widths, len(inputs), generator)
+    require_count("snapshots", snapshots, 1, len(inputs))
+    pieces = make_plastic_pieces(plastic, inputs, targets, patterns=patterns, codegen=codegen)
+    every = -(-len(inputs) // snapshots)
+    clock = brian2.Clock(dt=every * plastic.period * pieces.clock.dt, name="plastic_record_clock")
+    synapses = (*pieces.feedforward, *pieces.feedback, *pieces.lateral)
+    watched = [(one, "weight") for one in synapses]
+    watched += [(group, "bias") for group in pieces.layers[1:]]
+    monitors = [
+        brian2.StateMonitor(
+            group,
+            variable,
+            record=True,
+            clock=clock,
+            name=f"{group.name}_monitor",
+            codeobj_class=code_class(codegen),
+        )
+        for group, variable in watched
+    ]
+    outside = [] if between is None else [_supervisor(pieces, between)]
+    network = brian2.Network(*pieces.objects, *monitors, *outside, name="plastic_network*")
+    began = time.perf_counter()
+    with seeded(generator if plastic.noise.any() else None):
+        steps = advance_plastic(network, pieces, len(inputs))
+    seconds = time.perf_counter() - began
+    shown = [*range(0, len(inputs), every), len(inputs)]
+    found = []
+    for (group, variable), monitor in zip(watched, monitors, strict=True):
+        last = np.array(getattr(group, f"{variable}_")[:])
+        # a copy: what a monitor gives may be a view of memory that goes with the monitor
+        recorded = np.array(getattr(monitor, f"{variable}_").T[: len(shown) - 1])
+        found.append([*recorded, last])
+    ups, downs, across = map(len, (pieces.feedforward, pieces.feedback, pieces.lateral))
+
+    def shaped(flat: Sequence[list[np.ndarray]], like: Sequence[np.ndarray]) -> tuple[Any, ...]:
+        pairs = list(zip(flat, like, strict=True))
+        return tuple(
+            tuple(series[at].reshape(array.shape) for series, array in pairs)
+            for at in range(len(shown))
+        )
+
+    widths = plastic.network.widths[1:]
+    return PlasticRecord(
+        images=tuple(shown),
+        weights=shaped(found[:ups], plastic.network.weights),
+        biases=shaped(found[ups + downs + across :], plastic.network.biases),
+        feedback=shaped(found[ups : ups + downs], plastic.feedback),
+        rates=tuple(
+            np.array(group.y_[:]).reshape(-1, width)
+            for group, width in zip(pieces.layers[1:], widths, strict=True)
+        ),
+        steps=steps,
+        seconds=seconds,
+        lateral=()
+        if plastic.sleep is None
+        else shaped(
+            found[ups + downs : ups + downs + across],
+            plastic.sleep.lateral_of(plastic.network.widths),
+        ),
+    )
+
+
+def advance_plastic(network: brian2.Network, pieces: PlasticPieces, images: int) -> int:
+    """Run a `Network` that holds the pieces for so many images; returns the Euler steps.
+
+    After the end of the stream its last image stays. What ceases to be finite stays so, in its own
+    circuit only. Raises what `library.run_steps` does.
+    """
+    steps = images * pieces.plastic.period
+    # Brian2 would speak of variables, and not of circuits; and of grids that are apart by rounding,
+    # though images and patterns last for whole steps
+    with divergence_unsaid(), unsaid("brian2.input.timedarray"):
+        run_steps(network, pieces.clock, steps)
+    return steps
+
+
+def _supervisor(
+    pieces: PlasticPieces, between: Callable[[Weights, Weights], tuple[Weights, Weights]]
+) -> brian2.NetworkOperation:
+    """What lets `between` change weights at the beginning of every image but the first."""
+    plastic = pieces.plastic
+    both = (pieces.feedforward, pieces.feedback)
+    shapes = [[w.shape for w in plastic.network.weights], [B.shape for B in plastic.feedback]]
+
+    def act() -> None:
+        if clock.variables["timestep"].get_value().item() == 0:
+            return
+        found = [
+            tuple(
+                np.array(one.weight_[:]).reshape(shape)
+                for one, shape in zip(group, of, strict=True)
+            )
+            for group, of in zip(both, shapes, strict=True)
+        ]
+        for group, changed in zip(both, between(found[0], found[1]), strict=True):
+            for one, matrix in zip(group, changed, strict=True):
+                one.weight = matrix.ravel()
+
+    clock = brian2.Clock(dt=plastic.period * pieces.clock.dt, name="plastic_supervisor_clock")
+    return brian2.NetworkOperation(act, clock=clock, when="start", name="plastic_supervisor")

@@ -1,0 +1,358 @@
+"""What a settled circuit says about its targets, layer by layer.
+
+Owns the comparison of one equilibrium with every rule, the verdict, and the labelled dataset from
+which the figures are drawn. Does not own settling, files or figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from circuit.equilibrium import Equilibrium
+from circuit.errors import NotFinite, TargetOutOfRange
+from circuit.numerics.arrays import epsilon, flattened, row_norms, to_numpy
+from circuit.plasticity import Update, updates
+from circuit.report.alignment import (
+    Agreement,
+    agreement,
+    shift_deviation_bounds,
+    update_deviation_bound,
+)
+from circuit.rules import RULES
+from circuit.shifts import Shifts
+
+LARGEST_AGREEMENT = 0.5  # relative error beyond which two updates are never said to agree
+MOST_SHOWN = 24  # layers of a table; of a deeper network the ends and the worst
+SHOWN_OF_EACH = 5  # first layers, last ones, and worst by residual and by error
+SCATTERED_SYNAPSES = 1500  # of each layer, kept for the scatter plot
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One layer of a settled circuit.
+
+    Attributes
+    ----------
+    layer : 1 .. L
+    log10_shift, log10_prediction : of the root-mean-square norm over samples of the shift; the
+        prediction is the circuit's gain times the direction of the rule that its pathway stands for
+    log10_floor : of eps times the norm of the rates
+    relative_residual, error_bound : of the record
+    updates : agreement of the circuit's weight change with each rule's; None where a rule has none
+    bound : within which `updates[pathway].relative_error` has to lie
+    """
+
+    layer: int
+    log10_shift: float
+    log10_prediction: float
+    log10_floor: float
+    relative_residual: float
+    error_bound: float
+    updates: dict[str, Agreement | None]
+    bound: float
+
+    @property
+    def shift_norm(self) -> float:
+        """The norm itself; 0 where it underflows."""
+        return 10.0**self.log10_shift
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """All layers, the updates behind them, and the verdict."""
+
+    record: Equilibrium
+    readout: str
+    layers: tuple[LayerReport, ...]
+    circuit_updates: tuple[Update, ...]
+    rule_updates: dict[str, tuple[Update, ...] | None]
+    remarks: tuple[str, ...]
+
+    @property
+    def pathway(self) -> str:
+        """Name of the circuit's pathway, and of the rule that it stands for."""
+        return self.record.trial.circuit.pathway.name
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the circuit settled and its update is its rule's within the bound, everywhere."""
+        return self.record.converged and all(
+            (own := layer.updates[self.pathway]) is not None and own.relative_error <= layer.bound
+            for layer in self.layers
+        )
+
+    @property
+    def verdict(self) -> str:
+        """One plain sentence."""
+        name = {"gait": "GAIT-prop", "itp": "ITP"}[self.pathway]
+        if not self.record.converged:
+            return f"The circuit did not settle: {self.record.failure()}."
+        own = [layer.updates[self.pathway] for layer in self.layers]
+        if any(entry is None for entry in own):
+            return f"The circuit settled, but {name} itself has no update here."
+        errors = [entry.relative_error for entry in own if entry is not None]
+        cosines = [entry.cosine for entry in own if entry is not None]
+        worst = int(
+            np.argmax([e / layer.bound for e, layer in zip(errors, self.layers, strict=True)])
+        )
+        place = f"layer {worst + 1}"
+        if self.agrees:
+            return (
+                f"The equilibrium carries the {name} update: cosine at least "
+                f"{np.floor(min(cosines) * 1e6) / 1e6:.6f} in "
+                f"every layer, relative error at most {max(errors):.2g} (nearest to its bound in "
+                f"{place}: {errors[worst]:.2g} of {self.layers[worst].bound:.2g} allowed)."
+            )
+        return (
+            f"The equilibrium does not carry the {name} update: in {place} the relative error is "
+            f"{errors[worst]:.2g}, over the {self.layers[worst].bound:.2g} that feedback of this "
+            f"strength explains (cosine {cosines[worst]:.4f})."
+        )
+
+
+@np.errstate(all="ignore")  # full targets of deep networks overflow, and are shown as what they are
+def report(record: Equilibrium, readout: str = "shift") -> Report:
+    """Compare an equilibrium with every rule.
+
+    Parameters
+    ----------
+    readout : "shift" or "mismatch", what the circuit's synapses learn from
+    """
+    trial, network = record.trial, record.trial.network
+    activity, pathway = trial.activity, trial.circuit.pathway.name
+    read = record.read_out(readout)
+    own = updates(network, activity, read)
+    error = trial.error[..., : network.n_outputs]
+    shifts: dict[str, Shifts | None] = {}
+    remarks = []
+    for name, rule in RULES.items():
+        try:
+            shifts[name] = rule(network, activity, error, trial.circuit.strengths)
+        except (TargetOutOfRange, NotFinite) as refusal:
+            shifts[name] = None
+            remarks.append(f"{name.upper()} has no targets here: {refusal}")
+    changes = {
+        name: None if found is None else updates(network, activity, found)
+        for name, found in shifts.items()
+    }
+    bounds, direction = record.error_bounds, shifts[pathway]
+    deviations = np.zeros((network.depth, 1))
+    if direction is not None:
+        deviations = shift_deviation_bounds(trial, record.shifts, direction, readout)
+    layers = []
+    for layer in range(1, network.depth + 1):
+        i = layer - 1
+        agreements = {
+            name: None if change is None else agreement(own[i].weights, change[i].weights)
+            for name, change in changes.items()
+        }
+        prediction, allowed = np.nan, 0.0
+        reference = changes[pathway]
+        if direction is not None and reference is not None:
+            gain = trial.circuit.gains[i].log10
+            prediction = gain + _log10_norm(direction.per_gain(layer))
+            # what the tolerance leaves unsettled comes on top of what feedback explains
+            allowed = update_deviation_bound(
+                trial,
+                direction.per_gain(layer),
+                reference[i],
+                layer,
+                deviations[i] + 10 * record.tolerance,
+            )
+            allowed = min(allowed, LARGEST_AGREEMENT)
+        layers.append(
+            LayerReport(
+                layer=layer,
+                log10_shift=record.shifts.norm(layer).log10,
+                log10_prediction=prediction,
+                log10_floor=_log10_norm(activity.rates[layer]) + np.log10(epsilon(trial.error)),
+                relative_residual=record.relative_residuals[i],
+                error_bound=bounds[i],
+                updates=agreements,
+                bound=float(allowed),
+            )
+        )
+    return Report(record, readout, tuple(layers), own, changes, tuple(remarks))
+
+
+def tables(found: Report, brian2: Sequence[tuple[float, float]] | None = None) -> str:
+    """The report as text, in two tables: what was found, and whose update it is.
+
+    Of a deep network some layers only (`shown_layers`), and the count of the others. `brian2` holds
+    (relative error, float64 floor) of every layer.
+    """
+    settled, agreed = [], []
+    shown = shown_layers(found)
+    for layer in (found.layers[number - 1] for number in shown):
+        row = {
+            "|shift|": _power(layer.log10_shift),
+            "predicted": _power(layer.log10_prediction),
+            "residual": f"{layer.relative_residual:.1e}",
+            "error bound": f"{layer.error_bound:.1e}",
+        }
+        if brian2 is not None:
+            row["Brian2 differs by"], row["float64 floor"] = (
+                f"{value:.1e}" for value in brian2[layer.layer - 1]
+            )
+        settled.append(row)
+        compared: dict[tuple[str, str], str] = {}
+        for name, entry in layer.updates.items():
+            values = ("-",) * 3
+            if entry is not None:
+                values = (
+                    f"{entry.cosine:.6f}",
+                    f"{entry.relative_error:.1e}",
+                    f"{entry.norm_ratio:.3g}",
+                )
+            compared |= {
+                (name.upper(), measure): value
+                for measure, value in zip(("cosine", "error", "norm"), values, strict=True)
+            }
+        compared["", "allowed"] = f"{layer.bound:.1e}"
+        agreed.append(compared)
+    parts: tuple[str, ...] = (
+        "Shift of every layer (root mean square over images; residual, bound and difference are "
+        "relative to it)",
+        _with_layers(pd.DataFrame(settled), shown).to_string(),
+        "",
+        "Weight change from the circuit against each rule's (cosine, relative error, norm ratio)",
+        _with_layers(pd.DataFrame(agreed), shown).to_string(),
+    )
+    left_out = len(found.layers) - len(shown)
+    if left_out:
+        parts += (
+            "",
+            f"{left_out} of {len(found.layers)} layers are left out here, those between the first "
+            f"and last {SHOWN_OF_EACH} that are not among the worst; the files hold all.",
+        )
+    return "\n".join(parts)
+
+
+def shown_layers(found: Report) -> list[int]:
+    """Numbers of the layers of a table, in order: all, or the ends and the worst.
+
+    Worst are those with the largest residuals, and those whose update is furthest from its rule's
+    in units of its bound. What is not a number counts as worst.
+    """
+    depth = len(found.layers)
+    if depth <= MOST_SHOWN:
+        return list(range(1, depth + 1))
+    residuals = np.array([layer.relative_residual for layer in found.layers])
+    owns = [layer.updates[found.pathway] for layer in found.layers]
+    errors = np.array([np.nan if own is None else own.relative_error for own in owns])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        excess = errors / np.array([layer.bound for layer in found.layers])
+    chosen = {*range(1, SHOWN_OF_EACH + 1), *range(depth - SHOWN_OF_EACH + 1, depth + 1)}
+    for measure in (residuals, excess):
+        order = np.argsort(np.where(np.isnan(measure), np.inf, measure), stable=True)
+        chosen.update((order[-SHOWN_OF_EACH:] + 1).tolist())
+    return sorted(chosen)
+
+
+def _with_layers(rows: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
+    if isinstance(rows.columns[0], tuple):
+        rows.columns = pd.MultiIndex.from_tuples(rows.columns)
+    rows.index = pd.Index([f"layer {layer}" for layer in numbers])
+    return rows
+
+
+def _power(log10: float) -> str:
+    """10**log10 in three digits, also where it underflows."""
+    if not np.isfinite(log10):
+        return "0" if log10 < 0 else "-"
+    exponent = int(np.floor(log10))
+    return f"{10 ** (log10 - exponent):.2f}e{exponent:+03d}"
+
+
+def as_dataset(found: Report, generator: np.random.Generator) -> xr.Dataset:
+    """Everything that the figures show and a reader may want, as labelled arrays.
+
+    `generator` draws the synapses that are kept for the scatter plot.
+    """
+    record, depth = found.record, len(found.layers)
+    trial, network = record.trial, record.trial.network
+    changes = {name: entry for name, entry in found.rule_updates.items() if entry is not None}
+    rules = list(changes)
+    layers = np.arange(1, depth + 1)
+    picks = [
+        generator.choice(width**2, size=SCATTERED_SYNAPSES, replace=width**2 < SCATTERED_SYNAPSES)
+        for width in network.widths[1:]
+    ]
+
+    def sampled(changes: tuple[Update, ...]) -> np.ndarray:
+        return np.stack(
+            [to_numpy(c.weights).ravel()[p] for c, p in zip(changes, picks, strict=True)]
+        )
+
+    def measure(field: str) -> tuple[tuple[str, str], np.ndarray]:
+        values = [[getattr(layer.updates[r], field) for layer in found.layers] for r in rules]
+        return ("rule", "layer"), np.array(values)
+
+    variables: dict[str, object] = {
+        "relative_residual": ("layer", np.array(record.relative_residuals)),
+        "error_bound": ("layer", np.array(record.error_bounds)),
+        "bound": ("layer", np.array([layer.bound for layer in found.layers])),
+        "log10_shift": ("layer", np.array([layer.log10_shift for layer in found.layers])),
+        "log10_prediction": ("layer", np.array([layer.log10_prediction for layer in found.layers])),
+        "log10_floor": ("layer", np.array([layer.log10_floor for layer in found.layers])),
+        "feedback_strength": ("layer", np.array(trial.circuit.strengths)),
+        "cosine": measure("cosine"),
+        "relative_error": measure("relative_error"),
+        "norm_ratio": measure("norm_ratio"),
+        "circuit_update": (("layer", "synapse"), sampled(found.circuit_updates)),
+        "rule_update": (
+            ("rule", "layer", "synapse"),
+            np.stack([sampled(changes[rule]) for rule in rules]),
+        ),
+        "synapse_pre": (
+            ("layer", "synapse"),
+            np.stack([p % w for p, w in zip(picks, network.widths[1:], strict=True)]).astype("i4"),
+        ),
+        "synapse_post": (
+            ("layer", "synapse"),
+            np.stack([p // w for p, w in zip(picks, network.widths[1:], strict=True)]).astype("i4"),
+        ),
+        "input": (("sample", "unit_0"), to_numpy(trial.activity.rates[0])),
+    }
+    for layer in range(1, depth + 1):
+        dimensions = ("sample", f"unit_{layer}")
+        scale, gain = record.shifts.scales[layer - 1], record.shifts.gains[layer - 1]
+        note = {
+            "long_name": f"shift of layer {layer} divided by its gain",
+            "log10_gain": gain.log10,
+            "log10_scale": scale.log10,
+        }
+        variables[f"forward_rate_{layer}"] = (dimensions, to_numpy(trial.activity.rates[layer]))
+        variables[f"shift_per_gain_{layer}"] = (
+            dimensions,
+            to_numpy(record.shifts.per_gain(layer)),
+            note,
+        )
+        variables[f"mismatch_per_gain_{layer}"] = (
+            dimensions,
+            to_numpy(record.mismatches.per_gain(layer)),
+            note | {"long_name": f"mismatch of layer {layer} divided by its gain"},
+        )
+    return xr.Dataset(
+        variables,
+        coords={"layer": layers, "rule": rules},
+        attrs={
+            "pathway": found.pathway,
+            "readout": found.readout,
+            "status": record.status.value,
+            "verdict": found.verdict,
+            "agrees": int(found.agrees),
+            "method": record.method,
+        },
+    )
+
+
+def _log10_norm(values: object) -> float:
+    norms = flattened(row_norms(values))
+    with np.errstate(divide="ignore"):
+        return float(np.log10(row_norms(norms) / len(norms) ** 0.5))

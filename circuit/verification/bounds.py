@@ -1,0 +1,278 @@
+"""How far a computed equilibrium can be from the true one: a bound, after the fact.
+
+Owns the step from the residual of a state to a bound on its error, `|d_l - d*_l| <= E_l`, for every
+sample and layer. Does not own the ruler that measures the residual.
+
+The true and the computed state satisfy the same equations but for the residual R. Subtracting them
+and taking norms leaves scalar inequalities between neighbouring layers, with the norms of W_l and
+W_l^-1 and the slopes of the units at the computed state as coefficients:
+
+ITP    E_l <= a_l |W^-1| |1/A'| E_{l+1} + S_l ,
+       p_l S_l = |R_l| + (1-gamma) |A| |W| S_{l-1} + N_l                       (block elimination)
+GAIT   (1-gamma) M_l <= gamma |W^-1| (|A^2/A'| M_{l+1} + |dv/dh| H_{l+1}) + |R_l| ,
+       E_l <= M_l + |A| H_l ,     H_l = |W_l| E_{l-1} ,     M_L <= |R_L| + gamma |A| H_L
+
+with A the slope at a unit's drive, A' that at the point it sends down, and p_l the least entry of
+1 - (1-gamma) a_{l-1} A/A'. N_l and dv/dh collect what the linearisation leaves out: units with a
+kink between the two, units whose kink lies within the error itself, and curvature. They depend on
+E, so the
+inequalities are iterated from E = 0 up to the smallest E that satisfies them. An E with Phi(E) <= E
+means that a true equilibrium lies within E (Brouwer). Where the iteration does not come to rest, no
+bound can be given, and it is infinite.
+
+Rounding of the evaluation and of the forward pass is added to |R| in the probabilistic model of
+Higham and Mary (2019), in which rounding errors of a product add up like sqrt(n). The forward pass
+rounds the error too, as far as it is made from its outputs (`losses.doubt`): t - y of a quadratic
+loss is known no better than y is, an error that a user's own loss returns is taken as it is given.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from circuit.dynamics import Trial
+from circuit.numerics.arrays import Array, epsilon, flattened, namespace, row_norms, to_numpy
+from circuit.shift_dynamics import balance, scale_ratio
+from circuit.shifts import ONE, Shifts
+from circuit.verification.judgement import relative_to
+
+ITERATIONS = 200
+SAFETY = 4.0  # on every rounding term: each stands for a few operations
+SETTLED = 1e-3  # relative growth of E below which an iteration is at rest; added to the result
+
+
+def relative_error_bounds(trial: Trial, shifts: Shifts) -> tuple[float, ...]:
+    """For every layer 1 .. L the worst sample's bound on |delta - delta*| / |delta|.
+
+    Units without feedback are left out. Infinite where no bound could be found.
+    """
+    bounds = error_bounds(trial, shifts)
+    silent = to_numpy(namespace(trial.error).all(trial.error == 0, axis=-1)).reshape(-1)
+    worst = []
+    for layer, bound in enumerate(bounds, 1):
+        n = trial.network.n_projecting(layer)
+        norms = flattened(row_norms(shifts.values[layer - 1][..., :n]))
+        relative = relative_to(norms, bound, silent)
+        worst.append(float(np.max(np.where(np.isnan(relative), np.inf, relative))))
+    return tuple(worst)
+
+
+def error_bounds(trial: Trial, shifts: Shifts) -> tuple[np.ndarray, ...]:
+    """E_l of every layer 1 .. L, `(samples,)`, in units of the scale of the layer."""
+    state = _Measured(trial, shifts)
+    errors = [np.zeros(state.samples) for _ in range(state.depth + 1)]
+    improve = _improve_gait if trial.circuit.pathway.gradient_adjusted else _improve_itp
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for _ in range(ITERATIONS):
+            before, errors = errors, improve(state, errors)
+            grown = [new > (1 + SETTLED) * old for new, old in zip(errors, before, strict=True)]
+            if not np.any(grown):
+                return tuple(error * (1 + 2 * SETTLED) for error in errors[1:])
+            if not np.all(np.isfinite(errors)):
+                break
+    unsettled = np.any(grown, axis=0)
+    return tuple(np.where(unsettled, np.inf, error * (1 + 2 * SETTLED)) for error in errors[1:])
+
+
+class _Measured:
+    """Norms of everything that the inequalities need, per sample; lists are indexed by layer."""
+
+    def __init__(self, trial: Trial, shifts: Shifts) -> None:
+        self.trial, self.circuit, self.network = trial, trial.circuit, trial.network
+        self.depth = trial.network.depth
+        self.samples = int(np.prod(trial.error.shape[:-1]))
+        self.eps = epsilon(trial.error)
+        self.shifts = shifts
+        self.terms = balance(trial, shifts)
+        self.scale = [1.0, *(scale.value for scale in shifts.scales)]
+        self.alpha = [0.0, 0.0] + [scale_ratio(shifts, k - 1, k) for k in range(2, self.depth + 1)]
+        self.norm = [0.0, *(factor.norm for factor in self.network.factors)]
+        # W_1 is not inverted, and need not have an inverse
+        inverted = self.network.factors[1:]
+        self.inverse_norm = [0.0, 0.0, *(factor.inverse_norm for factor in inverted)]
+        self.forward_rounding = self._forward_rounding()
+        self.units: list[Any] = [None, *(_Units(self, layer) for layer in range(1, self.depth + 1))]
+        self.residual: list[Any] = [
+            None,
+            *(self._residual(layer) for layer in range(1, self.depth + 1)),
+        ]
+
+    def weight(self, layer: int) -> float:
+        """gamma_l s_{l+1} / s_l."""
+        return self.circuit.strength(layer) * scale_ratio(self.shifts, layer + 1, layer)
+
+    def _forward_rounding(self) -> list[np.ndarray]:
+        """Bound on the rounding of y_l^f, (samples,), for l = 0 .. L."""
+        errors = [np.zeros(self.samples)]
+        for layer in range(1, self.depth + 1):
+            below = flattened(row_norms(self.trial.activity.rates[layer - 1]))
+            longest = max(self.network.weights[layer - 1].shape[-2:]) ** 0.5
+            fresh = SAFETY * self.eps * longest * self.norm[layer] * below
+            errors.append(fresh + self.norm[layer] * errors[-1])
+        return errors
+
+    def _residual(self, layer: int) -> np.ndarray:
+        """|R_l| and the rounding in its evaluation."""
+        terms, n = self.terms, self.network.n_projecting(layer)
+        value = flattened(row_norms(self.shifts.values[layer - 1]))
+        demand = terms.demands[layer - 1]
+        rows = SAFETY * self.eps * self.network.widths[layer] ** 0.5
+        if layer == self.depth:
+            doubt = self.trial.doubt
+            unsure = doubt.steepness * self.forward_rounding[layer] + doubt.rounding
+            unsure = unsure * ONE.over(self.shifts.scales[-1]).value
+            rounding = rows * value + self.circuit.strength(layer) * unsure
+            return flattened(row_norms(demand)) + rounding
+        message = terms.messages[layer]
+        supply = self.weight(layer) * self.network.factors[layer].solve(message)
+        residual = flattened(row_norms(demand - supply[..., :n]))
+        above = self.inverse_norm[layer + 1] * flattened(row_norms(message))
+        rounding = rows * (
+            value
+            + self.norm[layer + 1] * self.inverse_norm[layer + 1] * value
+            + self.weight(layer) * above
+        )
+        return residual + rounding
+
+
+class _Units:
+    """Slopes of one layer at the state, and how they vary within a distance of it."""
+
+    def __init__(self, state: _Measured, layer: int) -> None:
+        trial, terms = state.trial, state.terms
+        self.kind = trial.network.activation(layer)
+        self.state, self.layer = state, layer
+        drive = trial.activity.drive(layer)
+        sender = drive
+        if layer > 1:
+            k = terms.drive_shifts[layer - 1]
+            moved = drive + state.scale[layer - 1] * k
+            start = moved if trial.circuit.pathway.gradient_adjusted else drive
+            sender = start + state.scale[layer] * terms.messages[layer - 1]
+            drive = moved
+        self.drive, self.sender = _samples(drive), _samples(sender)
+        self.slope = _samples(self.kind.slope(drive))
+        self.sender_slope = _samples(self.kind.slope(sender))
+        self.curvature = np.abs(_samples(self.kind.curvature(drive)))
+        self.mismatch = _samples(terms.mismatches[layer - 1]) * state.scale[layer]
+
+    def spread(self, at: np.ndarray, radius: np.ndarray) -> np.ndarray:
+        """Largest change of slope at any unit when the pre-activation `at` moves by `radius`."""
+        if self.kind.name == "linear":
+            return np.zeros(len(at))
+        if self.kind.piecewise_linear:
+            near = np.min(np.abs(at), axis=-1) <= radius
+            return np.where(near, self.kind.largest_slope - self.kind.smallest_slope, 0.0)
+        return self.kind.largest_curvature * radius
+
+
+def _samples(values: Array) -> np.ndarray:
+    """(..., batch, units) as (samples, units) in float64."""
+    values = to_numpy(values).astype(np.float64)
+    return values.reshape(-1, values.shape[-1])
+
+
+def _improve_itp(state: _Measured, errors: list[np.ndarray]) -> list[np.ndarray]:
+    """One application of the ITP inequalities."""
+    depth, circuit, zero = state.depth, state.circuit, np.zeros(state.samples)
+    reduced, descent = [zero], [zero] * (depth + 1)
+    for layer in range(1, depth + 1):
+        unit, gamma = state.units[layer], circuit.strength(layer)
+        projecting = state.network.n_projecting(layer) == state.network.widths[layer]
+        kept = 1 - gamma if projecting else 1.0  # auxiliary units keep all of their drive
+        below = circuit.ratios[layer - 2] if layer > 1 else 0.0
+        # slope at the drive against slope at the sender: 1, except where a kink lies between
+        pivots = 1 - kept * below * unit.slope / unit.sender_slope
+        pivot = np.min(pivots, axis=-1)
+        pivot = np.where(pivot > 0, pivot, np.nan)
+        pushed = neglected = zero
+        if layer > 1:
+            feed = kept * state.alpha[layer] * state.norm[layer]
+            radius = state.scale[layer - 1] * state.norm[layer] * errors[layer - 1]
+            radius = radius + state.forward_rounding[layer]
+            pushed = feed * np.max(unit.slope, axis=-1) * reduced[layer - 1]
+            neglected = feed * unit.spread(unit.drive, radius) * errors[layer - 1]
+        if layer < depth:
+            variation, steepest = _inverse_slopes(state, layer + 1, errors[layer + 1])
+            ratio = scale_ratio(state.shifts, layer + 1, layer)
+            pull = ratio * state.inverse_norm[layer + 1] * errors[layer + 1]
+            neglected = neglected + gamma * pull * variation
+            deviation = np.max(np.abs(gamma / pivots - circuit.ratios[layer - 1]), axis=-1)
+            neglected = neglected + pivot * deviation * steepest * pull
+            descent[layer] = (
+                circuit.ratios[layer - 1] * ratio * state.inverse_norm[layer + 1] * steepest
+            )
+        reduced.append((state.residual[layer] + pushed + neglected) / pivot)
+    new = [zero] * (depth + 1)
+    new[depth] = reduced[depth]
+    for layer in range(depth - 1, 0, -1):
+        new[layer] = descent[layer] * new[layer + 1] + reduced[layer]
+    return [np.where(np.isnan(error), np.inf, error) for error in new]
+
+
+def _inverse_slopes(
+    state: _Measured, layer: int, error: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How much the slope of f^-1 varies within `error` of the sender, and its largest value."""
+    unit = state.units[layer]
+    steepest = np.max(1 / unit.sender_slope, axis=-1)
+    if unit.kind.name == "linear":
+        return np.zeros_like(steepest), steepest
+    radius = steepest * (state.scale[layer] * error + state.forward_rounding[layer])
+    spread = unit.spread(unit.sender, 2 * radius)
+    if unit.kind.piecewise_linear:
+        widest = 1 / unit.kind.smallest_slope
+        return np.where(spread > 0, widest - 1, 0.0), np.where(spread > 0, widest, steepest)
+    lowest = 1 / steepest - spread
+    wider = np.where(lowest > 0, spread * steepest / np.maximum(lowest, 1e-300), np.inf)
+    return wider, steepest + wider
+
+
+def _improve_gait(state: _Measured, errors: list[np.ndarray]) -> list[np.ndarray]:
+    """One application of the GAIT inequalities."""
+    depth, circuit = state.depth, state.circuit
+    drives = [np.zeros(state.samples)] * (depth + 1)  # H_l in units of the scale of layer l
+    for layer in range(2, depth + 1):
+        drives[layer] = state.alpha[layer] * state.norm[layer] * errors[layer - 1]
+    slopes = [np.zeros(state.samples)] * (depth + 1)
+    for layer in range(1, depth + 1):
+        unit = state.units[layer]
+        radius = state.scale[layer] * drives[layer] + state.forward_rounding[layer]
+        slopes[layer] = np.max(unit.slope, axis=-1) + unit.spread(unit.drive, radius)
+    mismatch = [np.zeros(state.samples)] * (depth + 1)
+    mismatch[depth] = (
+        state.residual[depth] + circuit.strength(depth) * slopes[depth] * drives[depth]
+    )
+    for layer in range(depth - 1, 0, -1):
+        sent, steepening = _gait_message_slopes(state, layer + 1, drives, mismatch[layer + 1])
+        pull = state.weight(layer) * state.inverse_norm[layer + 1]
+        supplied = sent * mismatch[layer + 1] + steepening * drives[layer + 1]
+        mismatch[layer] = (state.residual[layer] + pull * supplied) / (1 - circuit.strength(layer))
+    return [np.zeros(state.samples)] + [
+        mismatch[layer] + slopes[layer] * drives[layer] for layer in range(1, depth + 1)
+    ]
+
+
+def _gait_message_slopes(
+    state: _Measured, layer: int, drives: list[np.ndarray], mismatch: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds on |dv/dm| = A^2 / A' and |dv/dh| = |(A + 2 A f'' m) / A' - 1| within the error."""
+    unit = state.units[layer]
+    by_mismatch = np.max(unit.slope**2 / unit.sender_slope, axis=-1)
+    drive_term = (unit.slope + 2 * unit.slope * unit.curvature * unit.mismatch) / unit.sender_slope
+    by_drive = np.max(np.abs(drive_term - 1), axis=-1)
+    if unit.kind.name == "linear":
+        return by_mismatch, by_drive
+    radius = state.scale[layer] * drives[layer] + state.forward_rounding[layer]
+    reach = radius + state.scale[layer] * (by_mismatch * mismatch + by_drive * drives[layer])
+    spread = np.maximum(unit.spread(unit.drive, radius), unit.spread(unit.sender, 2 * reach))
+    if unit.kind.piecewise_linear:
+        # a kink within reach: no Lipschitz constant, since A^2 jumps there
+        return np.where(spread > 0, np.inf, by_mismatch), np.where(spread > 0, np.inf, by_drive)
+    lowest = np.min(unit.sender_slope, axis=-1) - spread
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.where(lowest > 0, spread / np.maximum(lowest, 1e-300), np.inf)
+        wider = 4 * relative * (1 + np.max(np.abs(drive_term), axis=-1))
+    return by_mismatch + wider, by_drive + wider

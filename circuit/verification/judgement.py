@@ -1,0 +1,191 @@
+"""Whether a state is an equilibrium, and how far it can be from the true one.
+
+Owns the one ruler that every method's result is measured with. Does not own the methods.
+
+The residual R_l of layer l (see `shift_dynamics`) is compared with the shift of the same layer,
+sample by sample, auxiliary units left out, and the worst sample counts. Any norm of the whole state
+would be blind: a shift may be 1e-12 of the rate that it is a shift of. A layer without any shift is
+at rest only where there is no error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
+
+from circuit.dynamics import Trial
+from circuit.numerics.arrays import (
+    Array,
+    any_true,
+    epsilon,
+    flattened,
+    largest,
+    namespace,
+    product_rounding,
+    row_norms,
+    take_rows,
+    to_numpy,
+)
+from circuit.shift_dynamics import layer_terms, scale_ratio
+from circuit.shifts import Shifts
+
+NEAR = 1.01  # condition number up to which |W^-1| |W R| stands for |R|
+
+
+class Status(StrEnum):
+    """What became of an attempt to settle a circuit."""
+
+    CONVERGED = "converged"
+    DIVERGED = "diverged"
+    CYCLING = "cycling"
+    OUT_OF_BUDGET = "ran out of budget"
+    NOT_FINITE = "not finite"
+    NOT_RESOLVABLE = "not resolvable in this precision"
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """A state measured.
+
+    Attributes
+    ----------
+    auxiliaries : for each layer the feed-forward shift of its units without feedback, (..., batch,
+        auxiliary); None where there are none
+    residual_norms : L arrays (..., batch), |R_l| per sample in units of the layer's scale. An upper
+        bound, |W^-1| |W R_l|, where that bound was already below the tolerance, or where it is no
+        more than 1 % too large.
+    shift_norms : L arrays (..., batch), |d_l| per sample in units of the layer's scale
+    relative_residuals : L floats, the worst sample's |R_l| / |d_l|
+    rounding_floors : L floats, the relative residual that rounding alone leaves
+    tolerance : what the state is held against
+    silent : (samples,), whether the output error of a sample is exactly zero
+    """
+
+    auxiliaries: tuple[Array | None, ...]
+    residual_norms: tuple[Array, ...]
+    shift_norms: tuple[Array, ...]
+    relative_residuals: tuple[float, ...]
+    rounding_floors: tuple[float, ...]
+    tolerance: float
+    silent: np.ndarray
+
+    @property
+    def worst(self) -> float:
+        """The largest relative residual (infinite for a state that is not finite)."""
+        if any(math.isnan(value) for value in self.relative_residuals):
+            return math.inf
+        return max(self.relative_residuals)
+
+    @cached_property
+    def by_sample(self) -> np.ndarray:
+        """Relative residuals (L, samples): NaN for a state that is not finite."""
+        rows = []
+        for residual, shift in zip(self.residual_norms, self.shift_norms, strict=True):
+            residual, shift = flattened(residual), flattened(shift)
+            rows.append(relative_to(shift, residual, self.silent))
+        return np.array(rows)
+
+    def samples(self, rows: Sequence[int]) -> Judgement:
+        """The same of some samples of the batch (of one network, not of a stack)."""
+
+        def few(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+            return tuple(None if array is None else take_rows(array, rows) for array in arrays)
+
+        return replace(
+            self,
+            auxiliaries=few(self.auxiliaries),
+            residual_norms=few(self.residual_norms),
+            shift_norms=few(self.shift_norms),
+            relative_residuals=tuple(map(float, self.by_sample[:, list(rows)].max(axis=1))),
+            silent=self.silent[list(rows)],
+        )
+
+
+def relative_to(whole: np.ndarray, part: np.ndarray, silent: np.ndarray) -> np.ndarray:
+    """Part / whole of every sample; infinite where there is no whole, and also 0/0, unless the
+    sample is `silent`, which has no output error: then nothing is the right answer.
+    """
+    nothing = whole == 0
+    found = part / np.where(nothing, 1.0, whole)
+    right = silent & (part == 0)
+    return np.asarray(np.where(nothing & ~np.isnan(part), np.where(right, 0.0, np.inf), found))
+
+
+def may_lack_equilibrium(trial: Trial) -> bool:
+    """Whether there need not be an equilibrium: the GAIT circuit of units with kinks.
+
+    See docs/derivation.md, section 4.
+    """
+    units, gait = trial.network.activations, trial.circuit.pathway.gradient_adjusted
+    return gait and any(unit.piecewise_linear and unit.smallest_slope < 1 for unit in units)
+
+
+def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
+    """Measure `shifts` against the equations.
+
+    Parameters
+    ----------
+    tolerance
+        Below it, an upper bound of the residual is good enough; above it, the residual is computed
+        unless the weights are so near to orthogonal that the bound is the residual.
+    """
+    circuit, network = trial.circuit, trial.network
+    auxiliaries: list[Array | None] = []
+    residual_norms, shift_norms, relative, floors = [], [], [], []
+    silent = namespace(trial.error).all(trial.error == 0, axis=-1)
+
+    def measure(layer: int, residual_norm: Array) -> float:
+        shift = shifts.values[layer - 1][..., : network.n_projecting(layer)]
+        shift_norms.append(row_norms(shift))
+        return _relative(residual_norm, shift_norms[-1], silent)
+
+    def note(layer: int, residual_norm: Array, worst: float, condition: float) -> None:
+        residual_norms.append(residual_norm)
+        relative.append(worst)
+        rounding = product_rounding(epsilon(trial.error), network.n_projecting(layer))
+        floors.append(rounding * (1 + condition))
+
+    # layer by layer, so that a deep circuit's terms are never held all at once
+    for layer, terms in enumerate(layer_terms(trial, shifts, push_demands=True), 1):
+        n = network.n_projecting(layer)
+        driven, auxiliary = terms.feedforward_shift, n < network.widths[layer]
+        auxiliaries.append(None if driven is None or not auxiliary else +driven[..., n:])
+        if layer > 1:
+            below, here = layer - 1, network.factors[layer - 1]
+            weight = circuit.strength(below) * scale_ratio(shifts, layer, below)
+            pushed = terms.demand_drive - weight * terms.message
+            residual_norm = here.inverse_norm * row_norms(pushed)
+            worst = measure(below, residual_norm)
+            if not (worst <= tolerance or here.condition < NEAR):
+                residual_norm = row_norms(here.solve(pushed))
+                worst = _relative(residual_norm, shift_norms[-1], silent)
+            note(below, residual_norm, worst, here.condition)
+        if layer == network.depth:
+            residual_norm = row_norms(terms.demand)
+            note(layer, residual_norm, measure(layer, residual_norm), 1.0)
+    return Judgement(
+        tuple(auxiliaries),
+        tuple(residual_norms),
+        tuple(shift_norms),
+        tuple(relative),
+        tuple(floors),
+        tolerance,
+        to_numpy(silent).reshape(-1),
+    )
+
+
+def _relative(residual: Array, shift: Array, silent: Array) -> float:
+    """Worst |R|/|d| over samples; 0/0 counts as 0 where there is no error, else as infinite."""
+    xp = namespace(residual)
+    if any_true(shift == 0):
+        still = (shift == 0) & (residual == 0) & silent
+        residual = xp.where(still, xp.zeros_like(residual), residual)
+        shift = xp.where(still, xp.ones_like(shift), shift)
+        if any_true(shift == 0):
+            return float("inf")
+    return largest(residual / shift)

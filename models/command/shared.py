@@ -1,0 +1,134 @@
+"""Options that several commands have, each with the same words in all of them.
+
+Owns those words. Standard library only, so that `--help` answers at once. Does not own options of
+one command alone, nor how options are parsed (`models.command.parsing`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from models.command.parsing import Distinct, OneLineParser, at_least, path, refuse_idle
+
+DATASETS = (
+    "digits",
+    "mnist",
+    "fashion_mnist",
+    "kmnist",
+)  # those of `training.images`, which is slow
+SHIPPED = "digits"  # needs no --data-dir
+MOST_LAYERS = 1000  # hidden ones; memory and patience end before
+MOST_WORKERS = max(8, 4 * (os.cpu_count() or 1))  # each computes on one core
+
+
+def add_dataset(parser: OneLineParser) -> None:
+    """--dataset of images to clamp."""
+    parser.add_argument(
+        "--dataset",
+        choices=DATASETS,
+        default="digits",
+        help="images to clamp; digits (8x8) ship with scikit-learn (default: digits)",
+    )
+
+
+def add_data_dir(parser: OneLineParser) -> None:
+    """--data-dir, which holds what is not shipped."""
+    parser.add_argument(
+        "--data-dir",
+        type=path,
+        metavar="DIR",
+        help="folder with mnist.npz, fashion_mnist.npz, kmnist.npz; without it, the folder in "
+        "GAIT_CIRCUIT_DATA, or a download from openml.org",
+    )
+
+
+def add_seeds(parser: OneLineParser, of: str) -> None:
+    """--seeds in place of those of the scale; `of` says what they are seeds of."""
+    parser.add_argument(
+        "--seeds",
+        type=at_least(0),
+        nargs="+",
+        action=Distinct,
+        metavar="N",
+        help=f"of {of}; replaces those of the scale",
+    )
+
+
+def add_processes(parser: OneLineParser) -> None:
+    """--workers and --scheduler: where cells are run."""
+    add = parser.add_argument
+    add(
+        "--workers",
+        type=at_least(0, most=MOST_WORKERS),
+        default=2,
+        metavar="N",
+        help="processes on this machine, each with one thread; 0 for none beside this one "
+        "(default: 2)",
+    )
+    add(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers share the "
+        "output folder; it and all who can reach it are trusted to run code as you; replaces "
+        "--workers",
+    )
+
+
+def add_results(
+    parser: OneLineParser,
+    folder: Path,
+    content: str,
+    *,
+    quiet: str,
+    figures_only: str | None = None,
+) -> None:
+    """What is left of a run and said of it, and --config: the last options of every command.
+
+    Parameters
+    ----------
+    folder : of --output by default
+    content : what that folder is for
+    quiet : what --quiet means
+    figures_only : what --figures-only means; without it there is --no-figures in its place
+    """
+    add = parser.add_argument
+    add(
+        "--output",
+        type=path,
+        default=folder,
+        metavar="DIR",
+        help=f"folder for {content} (default: {folder.as_posix()})",
+    )
+    if figures_only is None:
+        add("--no-figures", action="store_true", help="leave out the figures")
+    else:
+        add("--figures-only", action="store_true", help=figures_only)
+    add("--pdf", action="store_true", help="save figures as PDF too")
+    add("--quiet", action="store_true", help=quiet)
+    add(
+        "--config",
+        type=path,
+        metavar="FILE.toml",
+        help="TOML file with any of the options that begin with --",
+    )
+
+
+def refuse_what_idles(program: str, chosen: argparse.Namespace, datasets: Iterable[str]) -> None:
+    """Leave with status 2 for an option that does nothing with the others that were given.
+
+    Parameters
+    ----------
+    datasets : those that the command will read
+    """
+    if getattr(chosen, "figures_only", False):
+        drawing = {"figures", "studies", "figures_only", "output", "pdf", "quiet", "config"}
+        refuse_idle(program, chosen, chosen.given - drawing, "--figures-only")
+    if getattr(chosen, "no_figures", False):
+        refuse_idle(program, chosen, {"pdf"}, "--no-figures")
+    if getattr(chosen, "scheduler", None) is not None:
+        refuse_idle(program, chosen, {"workers"}, "--scheduler")
+    if set(datasets) == {SHIPPED}:
+        refuse_idle(program, chosen, {"data_dir"}, f"data set {SHIPPED}")

@@ -1,0 +1,244 @@
+"""Imperfect symmetry of the pathway: what an inexact inverse does to alignment and stability.
+
+Owns the cells of the study and what is measured in one. Does not own the circuit
+(`studies.imperfection.circuit`), its matrices (`studies.imperfection.matrices`) nor the pictures
+(`studies.imperfection.figures`).
+
+One cell is one kind of imperfection in all sizes, so that the curves against size are those of one
+network, one batch of images and one direction of the error. Units are smooth: what is missed at a
+kink would be put down to the imperfection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import xarray as xr
+
+from analysis.sweep.study import Cell, Study
+from circuit.dynamics import Trial, begin, build_circuit
+from circuit.network import Network
+from circuit.plasticity import updates
+from circuit.report.alignment import agreement
+from circuit.rules import RULES
+from studies.imperfection.circuit import Imperfect
+from studies.imperfection.equilibrium import (
+    Settled,
+    imperfect_updates,
+    leading_eigenvalues,
+    settle_imperfect,
+)
+from studies.imperfection.matrices import IMPERFECTIONS, distance, spread
+from studies.setting import setting
+from training.sources import OUTSIDE
+
+SIZES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
+AS_DRAWN = (0.0,)  # size of the transpose of weights that are not spread on purpose
+RULE_NAMES = ("bp", "pathway")
+
+GRIDS: dict[str, dict[str, Sequence[str | int | float]]] = {
+    "smoke": {
+        "depth": (2,),
+        "init": ("orthogonal",),
+        "kind": ("noisy", "transposed"),
+        "pathway": ("itp", "gait"),
+        "circuit": ("corrected", "plain"),
+        "gamma": (0.1,),
+    },
+    "laptop": {
+        "depth": (3,),
+        "init": ("orthogonal", "gaussian"),
+        "kind": ("noisy", "stale", "transposed"),
+        "pathway": ("itp", "gait"),
+        "circuit": ("corrected", "plain"),
+        "gamma": (0.001, 0.03, 0.3),
+    },
+    "full": {
+        "depth": (1, 3, 5),
+        "init": ("orthogonal", "gaussian"),
+        "kind": ("noisy", "stale", "transposed"),
+        "pathway": ("itp", "gait"),
+        "circuit": ("corrected", "plain"),
+        "gamma": (0.001, 0.01, 0.03, 0.1, 0.3),
+    },
+}
+SEEDS = {"smoke": (1,), "laptop": (1, 2, 3, 4, 5), "full": tuple(range(1, 11))}
+BATCH = {"smoke": 6, "laptop": 12, "full": 60}
+WIDTH = {"smoke": 10, "laptop": 16, "full": 32}
+JUDGED = {"smoke": 2, "laptop": 4, "full": 10}  # images whose spectrum is computed
+
+
+def study(
+    scale: str,
+    *,
+    dataset: str = "digits",
+    data_dir: str | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Study:
+    """The cells of the study at a scale: "smoke", "laptop" or "full"."""
+    grid, seeds = GRIDS[scale], SEEDS[scale] if seeds is None else tuple(seeds)
+    cells: list[Cell] = [
+        {
+            "dataset": dataset,
+            "data_dir": data_dir,
+            "batch": BATCH[scale],
+            "width": WIDTH[scale],
+            "depth": depth,
+            "init": init,
+            "activation": "asinh",
+            "kind": kind,
+            "pathway": pathway,
+            "circuit": circuit,
+            "gamma": gamma,
+            "judged": JUDGED[scale],
+            "seed": seed,
+        }
+        for seed, depth, init, kind, pathway, circuit, gamma in product(
+            seeds,
+            grid["depth"],
+            grid["init"],
+            grid["kind"],
+            grid["pathway"],
+            grid["circuit"],
+            grid["gamma"],
+        )
+    ]
+    shared = ("dataset", "data_dir", "batch", "width", "depth", "init", "activation", "seed")
+    return Study("imperfection", tuple(cells), measure, group_by=shared, outside=OUTSIDE)
+
+
+def measure(
+    *,
+    dataset: str,
+    data_dir: str | None,
+    batch: int,
+    width: int,
+    depth: int,
+    init: str,
+    activation: str,
+    kind: str,
+    pathway: str,
+    circuit: str,
+    gamma: float,
+    judged: int,
+    seed: int,
+) -> xr.Dataset:
+    """One cell: one kind of imperfection, in all sizes.
+
+    Parameters
+    ----------
+    kind
+        "noisy", "stale" or "transposed". The transpose of orthogonal weights is taken after their
+        singular values were spread by the size; that of others as they are drawn, with size 0.
+    circuit : "plain" or "corrected"
+    judged : images whose spectrum is computed
+
+    Returns
+    -------
+    xr.Dataset
+        Along `size`: `distance`, |B - W^-1| / |W^-1|, the mean over the layers 2 .. L;
+        `settled`, the fraction of images for which an equilibrium was found; `stable`, of those
+        whose spectrum was computed, the fraction that have one and with all eigenvalues on the
+        left; `abscissa`, the largest and `abscissa_median` the median of their spectral abscissae
+        in 1/tau; `worst_residual`. Along (size, rule, layer): `cosine` and `norm_ratio` of the
+        circuit's update with that of "bp" and of the "pathway"'s own rule, over the settled images.
+        `free_shift` (size, layer): how far the free phase rests from the forward pass, relative to
+        the rates. NaN where no image is settled. The status is "converged" where all images of all
+        sizes are settled, else "no equilibrium: ..." with how many were not.
+    """
+    scene = setting(
+        dataset=dataset,
+        batch=batch,
+        depth=depth,
+        width=width,
+        init=init,
+        activation=activation,
+        seed=seed,
+        data_dir=data_dir,
+    )
+    sizes = AS_DRAWN if kind == "transposed" and init != "orthogonal" else SIZES
+    result = _empty(depth + 1, sizes)
+    missing = 0
+    for row, size in enumerate(sizes):
+        generator = np.random.default_rng([seed, depth, *f"{init} {kind}".encode()])
+        network = scene.network
+        if kind == "transposed" and size > 0:
+            network = spread_network(network, size, generator)
+        trial = begin(build_circuit(network, pathway, gamma), scene.inputs, scene.targets)
+        make = IMPERFECTIONS[kind]
+        matrices = tuple(make(weights, size, generator) for weights in network.weights)
+        imperfect = Imperfect(trial, matrices, circuit == "corrected")
+        found = settle_imperfect(imperfect)
+        missing += int((~found.settled).sum())
+        pairs = zip(matrices[1:], network.weights[1:], strict=True)
+        result["distance"][row] = np.mean([distance(*pair) for pair in pairs])
+        _existence(result, row, imperfect, found, judged)
+        if found.settled.any():
+            _alignment(result, row, imperfect, found)
+    if missing:
+        result["status"] = f"no equilibrium: {missing} of {batch * len(sizes)} images and sizes"
+    return result
+
+
+def spread_network(network: Network, size: float, generator: np.random.Generator) -> Network:
+    """The network with the singular values of all its weights spread."""
+    weights = tuple(spread(matrix, size, generator) for matrix in network.weights)
+    return replace(network, weights=weights)
+
+
+def _empty(layers: int, sizes: Sequence[float]) -> xr.Dataset:
+    """All that a cell has, without values."""
+    coords: dict[str, Sequence[str | int | float]] = {
+        "size": list(sizes),
+        "rule": list(RULE_NAMES),
+        "layer": list(range(1, layers + 1)),
+    }
+    shapes = dict.fromkeys(
+        ("distance", "settled", "stable", "abscissa", "abscissa_median", "worst_residual"),
+        ("size",),
+    ) | {
+        "cosine": ("size", "rule", "layer"),
+        "norm_ratio": ("size", "rule", "layer"),
+        "free_shift": ("size", "layer"),
+    }
+    variables = {
+        name: (dims, np.full([len(coords[dim]) for dim in dims], np.nan))
+        for name, dims in shapes.items()
+    }
+    return xr.Dataset({**variables, "status": "converged"}, coords=coords)
+
+
+def _existence(
+    result: xr.Dataset, row: int, imperfect: Imperfect, found: Settled, judged: int
+) -> None:
+    """Whether there are equilibria, and stable ones."""
+    leading = leading_eigenvalues(imperfect, found, judged).real
+    result["settled"][row] = found.settled.mean()
+    result["stable"][row] = (leading < 0).mean()
+    if np.isfinite(leading).any():
+        result["abscissa"][row] = np.nanmax(leading)
+        result["abscissa_median"][row] = np.nanmedian(leading)
+    if found.settled.any():
+        result["worst_residual"][row] = found.relative_residual[found.settled].max()
+
+
+def _alignment(result: xr.Dataset, row: int, imperfect: Imperfect, found: Settled) -> None:
+    """The circuit's update beside those of back-propagation and of its pathway's rule."""
+    part: Trial = imperfect.trial.samples(np.flatnonzero(found.settled).tolist())
+    own = imperfect_updates(imperfect, found)
+    error = part.error[:, : part.network.n_outputs]
+    for column, name in enumerate(("bp", part.circuit.pathway.name)):
+        shifts = RULES[name](part.network, part.activity, error, part.circuit.strengths)
+        exact = updates(part.network, part.activity, shifts)
+        for layer, (one, other) in enumerate(zip(own, exact, strict=True)):
+            agreed = agreement(one.weights, other.weights)
+            result["cosine"][row, column, layer] = agreed.cosine
+            result["norm_ratio"][row, column, layer] = agreed.norm_ratio
+    for layer in range(1, part.network.depth + 1):
+        forward = part.activity.rates[layer]
+        moved = found.base.rates[layer][found.settled] - forward
+        ratio = np.linalg.norm(moved) / np.linalg.norm(forward)
+        result["free_shift"][row, layer - 1] = ratio

@@ -1,0 +1,359 @@
+"""Learned inverse models: alignment and accuracy against feedback strength, inverse and noise.
+
+Owns the cells of the study and what is measured in one. Does not own the inverse models
+(`circuit.learned_inverse.model`), training (`training.epochs`), the measures
+(`studies.learned_inverse.measures`) nor the pictures (`studies.learned_inverse.figures`).
+
+Cells are of three parts. "alignment": an untrained network whose inverse learns, and at stages of
+its practice the cosine of the update with back-propagation's, for all feedback strengths and sizes
+of noise: no training comes between the inverse and the update. "training": a training run, with the
+accuracy it ends at. "order": the same, of inverses that learn before, beside or in turns with the
+network, all with as many steps of either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from analysis.sweep.study import Cell, Study
+from circuit.learned_inverse.model import ALTERNATING, FIRST, SIMULTANEOUS, Practice
+from circuit.learning.lesson import CIRCUIT, Lesson
+from studies.learned_inverse.measures import cosines, stages
+from studies.setting import setting
+from studies.training_run import COMPLETED, pooled_images, trained
+from training import images
+from training.plan import Plan, prepare
+from training.sources import OUTSIDE
+
+ALIGNMENT, TRAINING, ORDER = "alignment", "training", "order"
+WAYS = ("tp", "itp", "gait", "itp shift", "gait shift", "gait mismatch")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured.
+
+    Attributes
+    ----------
+    ways : rules, and pathways with read-outs of the circuit, whose alignment is measured
+    practice : steps of practice of an alignment; infinity for the exact inverse
+    strengths, sigmas : gamma and the noise of an alignment
+    gammas, noises : of training by GAIT-prop
+    blocks : of inverses that learn in turns with the network, divisors of its number of steps
+    width, depth, batch, epochs : of all networks and runs
+    """
+
+    seeds: tuple[int, ...]
+    ways: tuple[str, ...]
+    practice: tuple[float, ...]
+    strengths: tuple[float, ...]
+    sigmas: tuple[float, ...]
+    gammas: tuple[float, ...]
+    noises: tuple[float, ...]
+    epochs: int
+    blocks: tuple[int, ...]
+    width: int = 64
+    depth: int = 3
+    batch: int = 60
+
+
+SCALES = {
+    "smoke": Scale(
+        seeds=(1, 2),
+        ways=("gait", "gait shift"),
+        practice=(0, 100, np.inf),
+        strengths=(1e-3, 0.1),
+        sigmas=(0.0, 1e-4),
+        gammas=(1e-3, 0.1),
+        noises=(0.0,),
+        epochs=1,
+        blocks=(11,),
+        width=32,
+        depth=2,
+    ),
+    "laptop": Scale(
+        seeds=(1, 2, 3, 4, 5),
+        ways=WAYS,
+        practice=(0, 25, 50, 100, 200, 400, 800, np.inf),
+        strengths=(1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0),
+        sigmas=(0.0, 1e-6, 1e-4, 1e-2),
+        gammas=(1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0),
+        noises=(0.0, 1e-6, 1e-4, 1e-2),
+        epochs=12,
+        blocks=(1, 11, 66, 264),
+    ),
+    "full": Scale(
+        seeds=tuple(range(1, 11)),
+        ways=WAYS,
+        practice=(0, 25, 50, 100, 200, 400, 800, 1600, np.inf),
+        strengths=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 0.03, 0.1, 0.3, 1.0),
+        sigmas=(0.0, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
+        gammas=(1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0),
+        noises=(0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
+        epochs=40,
+        blocks=(1, 11, 44, 220),
+    ),
+}
+LEARNING_RATE, ORTHOGONALITY = 2e-3, 0.3
+
+
+def study(
+    scale: str,
+    *,
+    dataset: str = "digits",
+    data_dir: str | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Study:
+    """The cells of the study at a scale: "smoke", "laptop" or "full"."""
+    sizes = SCALES[scale]
+    common: Cell = {
+        "scale": scale,
+        "dataset": dataset,
+        "data_dir": data_dir,
+        "width": sizes.width,
+        "depth": sizes.depth,
+        "batch": sizes.batch,
+        "epochs": sizes.epochs,
+    }
+    cells = tuple(
+        common | cell | {"seed": seed}
+        for seed in (sizes.seeds if seeds is None else seeds)
+        for cell in (*_alignments(sizes), *_runs(sizes), *_orders(sizes))
+    )
+    return Study("learned_inverse", cells, measure, group_by=("dataset", "seed"), outside=OUTSIDE)
+
+
+def _cell(
+    part: str,
+    way: str,
+    inverse: str = "learned",
+    correction: str = "yes",
+    gamma: float | None = None,
+    noise: float = 0.0,
+    steps: int = 1,
+    shape: str = "equal",
+    order: str = FIRST,
+) -> Cell:
+    return {
+        "part": part,
+        "way": way,
+        "inverse": inverse,
+        "correction": correction,
+        "gamma": gamma,
+        "noise": noise,
+        "steps": steps,
+        "shape": shape,
+        "order": order,
+    }
+
+
+def _alignments(sizes: Scale) -> Iterator[Cell]:
+    """With the difference correction and without, every way."""
+    for way in sizes.ways:
+        for correction in ("yes", "no"):
+            yield _cell(ALIGNMENT, way, correction=correction)
+
+
+def _runs(sizes: Scale) -> Iterator[Cell]:
+    """Back-propagation; GAIT-prop with all strengths and noises; the others with some of them."""
+    kinds = (("exact", "yes"), ("learned", "yes"), ("learned", "no"))
+    usual = _usual(sizes)
+    yield _cell(TRAINING, "bp", "exact")
+    for inverse, correction in kinds:
+        for gamma in sizes.gammas:
+            for noise in sizes.noises:
+                yield _cell(TRAINING, "gait", inverse, correction, gamma, noise)
+            yield _cell(TRAINING, "itp", inverse, correction, gamma)
+            if gamma < 1:
+                yield _cell(TRAINING, "gait shift", inverse, correction, gamma)
+        for noise in sizes.noises[::2]:
+            yield _cell(TRAINING, "tp", inverse, correction, noise=noise)
+    for steps in (0, 4):  # of the inverse for one of the network; 0: it stays random
+        yield _cell(TRAINING, "gait", gamma=usual, steps=steps)
+    for way, inverse in (("bp", "exact"), ("gait", "learned"), ("gait shift", "learned")):
+        strength = None if way == "bp" else usual
+        yield _cell(TRAINING, way, inverse, gamma=strength, shape="narrowing")
+
+
+def _usual(sizes: Scale) -> float:
+    """The feedback strength of runs of which there are not many."""
+    return sizes.gammas[min(1, len(sizes.gammas) - 1)]
+
+
+def _orders(sizes: Scale) -> Iterator[Cell]:
+    """GAIT-prop through inverses that learn in every order."""
+    usual = _usual(sizes)
+    yield _cell(ORDER, "gait", gamma=usual, order=FIRST)
+    yield _cell(ORDER, "gait", gamma=usual, order=SIMULTANEOUS)
+    for block in sizes.blocks:
+        yield _cell(ORDER, "gait", gamma=usual, order=f"{ALTERNATING} {block}")
+
+
+def measure(
+    *,
+    scale: str,
+    dataset: str,
+    data_dir: str | None,
+    width: int,
+    depth: int,
+    batch: int,
+    epochs: int,
+    part: str,
+    way: str,
+    inverse: str,
+    correction: str,
+    gamma: float | None,
+    noise: float,
+    steps: int,
+    shape: str,
+    order: str,
+    seed: int,
+) -> xr.Dataset:
+    """One cell.
+
+    Parameters
+    ----------
+    scale : which stages of practice, strengths and noises an alignment has
+    way
+        A rule, or the pathway and read-out of the circuit ("gait shift").
+    inverse : "exact" or "learned"
+    correction : "yes" or "no", of a learned inverse
+    gamma, noise : of training; None for a rule without it
+    steps : of the inverse in each step of training
+    shape : "equal", or "narrowing" layers without auxiliary units
+    order : of the inverse's steps and the network's; "alternating" with the size of the blocks
+
+    Returns
+    -------
+    xr.Dataset
+        alignment: along (practice, layer), `model_error`, |B W - 1| / sqrt(units), and `missed`,
+        the error of reconstruction relative to the rates, NaN in layer 1; along (practice,
+        strength, sigma, layer), `cosine` with the update of back-propagation on a batch.
+        training, order: `accuracy`, of all test images at the end; along layer, `final_cosine` with
+        back-propagation's update and `final_error` of the model, at the end.
+        The status is "completed", or "training failed: " and why.
+    """
+    if part == ALIGNMENT:
+        return _alignment(
+            SCALES[scale], dataset, data_dir, width, depth, batch, way, correction, seed
+        )
+    widths = _widths(dataset, data_dir, width, depth, shape)
+    alternating = order.startswith(ALTERNATING)
+    lesson = _lesson(
+        way,
+        1e-3 if gamma is None else gamma,
+        inverse=inverse,
+        correction=correction == "yes",
+        inverse_steps=steps,
+        inverse_order=order.split(maxsplit=1)[0],
+        inverse_block=int(order.split()[1]) if alternating else Practice.block,
+        rate_noise=noise,
+        learning_rate=LEARNING_RATE,
+        orthogonality=ORTHOGONALITY,
+    )
+    if alternating:
+        epochs *= 2  # of every two steps the network makes one
+    plan = Plan(
+        lesson=lesson,
+        widths=widths,
+        auxiliary=shape == "equal",
+        seeds=(seed,),
+        batch=batch,
+        measure_every=epochs,
+    )
+    return _training(plan, dataset, data_dir, epochs)
+
+
+def _lesson(way: str, gamma: float, **options: object) -> Lesson:
+    """The lesson of a rule, or of a pathway and read-out of the circuit."""
+    if " " not in way:
+        return Lesson(rule=way, feedback_strength=gamma, **options)  # type: ignore[arg-type]
+    pathway, readout = way.split()
+    return Lesson(
+        rule=CIRCUIT,
+        pathway=pathway,
+        readout=readout,
+        feedback_strength=gamma,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def _widths(
+    dataset: str, data_dir: str | None, width: int, depth: int, shape: str
+) -> tuple[int, ...]:
+    """N_0 .. N_L: equal with auxiliary units, or in even steps down to the classes."""
+    data = pooled_images(dataset, data_dir)[0]
+    pixels, classes = data.inputs.shape[1], data.n_classes
+    if shape == "equal":
+        return (pixels, *[width] * (depth + 1))
+    return (pixels, *np.linspace(width, classes, depth + 2).round().astype(int).tolist()[1:])
+
+
+def _alignment(
+    sizes: Scale,
+    dataset: str,
+    data_dir: str | None,
+    width: int,
+    depth: int,
+    batch: int,
+    way: str,
+    correction: str,
+    seed: int,
+) -> xr.Dataset:
+    scene = setting(
+        dataset=dataset, data_dir=data_dir, batch=batch, depth=depth, width=width, seed=seed
+    )
+    data = images.load(dataset, data_dir=None if data_dir is None else Path(data_dir))
+    strengths = [gamma for gamma in sizes.strengths if gamma < 1 or " " not in way]
+    strengths = strengths[-1:] if way == "tp" else strengths
+    known = stages(
+        scene.network, data.inputs, scene.inputs, sizes.practice, Practice(), seed, batch
+    )
+    cosine = np.full((len(known), len(strengths), len(sizes.sigmas), depth + 1), np.nan)
+    for i, stage in enumerate(known):
+        for j, gamma in enumerate(strengths):
+            for k, sigma in enumerate(sizes.sigmas):
+                lesson = _lesson(
+                    way, gamma, inverse="learned", correction=correction == "yes", rate_noise=sigma
+                )
+                cosine[i, j, k] = cosines(
+                    scene.network, stage.model, lesson, scene.inputs, scene.targets, seed
+                )
+    return xr.Dataset(
+        {
+            "model_error": (("practice", "layer"), np.stack([one.error for one in known])),
+            "missed": (("practice", "layer"), np.stack([one.missed for one in known])),
+            "cosine": (("practice", "strength", "sigma", "layer"), cosine),
+            "status": COMPLETED,
+        },
+        coords={
+            "practice": [float(one.steps) for one in known],
+            "strength": strengths,
+            "sigma": list(sizes.sigmas),
+            "layer": range(1, depth + 2),
+        },
+    )
+
+
+def _training(plan: Plan, dataset: str, data_dir: str | None, epochs: int) -> xr.Dataset:
+    state, status = trained(plan, prepare(plan, *pooled_images(dataset, data_dir)), epochs)
+    layers = len(plan.widths) - 1
+    accuracy, cosine, error = np.nan, *np.full((2, layers), np.nan)
+    if state is not None and status == COMPLETED:
+        accuracy = float(state.history["test_accuracy"][-1, 0])
+        cosine = state.history["alignment"][-1, 0]
+        error = state.history["inverse_error"][-1, 0]
+    return xr.Dataset(
+        {
+            "accuracy": accuracy,
+            "final_cosine": ("layer", cosine),
+            "final_error": ("layer", error),
+            "status": status,
+        },
+        coords={"layer": range(1, layers + 1)},
+    )

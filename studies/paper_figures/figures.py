@@ -1,0 +1,334 @@
+"""Pictures of networks that learn: Figures 2 and 3 of the paper, and the grid search.
+
+Owns what `run_figures` shows, drawn from `fig2a.nc`, `fig2b.nc`, `fig2c.nc`, `fig3.nc` and
+`grid.nc`. Does not own the look (`canvas`), the comparison (`analysis.comparison`) nor the picture
+of the regulariser (`regulariser`).
+
+Accuracies stand on a logarithmic axis of the error, best on top, so that half the errors are the
+same step everywhere. Bands and bars are 95 % intervals of Student's t over seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import xarray as xr
+
+from analysis.canvas import COLOURS, Axes, Figure, headline, panels, styled
+from analysis.comparison import (
+    AHEAD,
+    BEHIND,
+    DATASETS,
+    LEVEL_WITH,
+    MARGIN,
+    NAMES,
+    OPEN,
+    REFERENCE,
+    Group,
+    best_of_grid,
+    grid_tables,
+    groups,
+)
+from analysis.statistics import over_repetitions
+from studies.paper_figures.regulariser_figure import intervals
+
+WIDTHS = {"bp": 5.0, "gait": 2.4, "circuit": 1.2, "itp": 1.8, "tp": 1.8}
+DASHES = {"bp": "-", "gait": "-", "circuit": "--", "itp": "-.", "tp": ":"}
+MARKERS = {"bp": "D", "gait": "o", "circuit": "x", "itp": "s", "tp": "^"}
+UNITS = {"leaky_relu": "leaky-ReLU", "linear": "linear"}
+TICKS = (0, 30, 50, 60, 70, 80, 85, 90, 95, 98, 99, 99.5, 99.8, 99.9)  # accuracies in %
+LEAST_ERROR = 0.05  # in %; fewer errors are drawn here, for a logarithm has no zero
+
+
+@styled
+def depths(data: xr.Dataset) -> Figure:
+    """Fig. 2A: test accuracy by epoch, one panel a depth.
+
+    Wants what `studies.training_run` returns, along `cell`, as all functions here do.
+    """
+    shown = sorted(groups(data), key=lambda group: group.depth)
+    titles = [f"{group.depth} hidden layer{'s' if group.depth > 1 else ''}" for group in shown]
+    name = DATASETS[shown[0].dataset] if shown else ""
+    return _curves_by_panel(data, shown, titles, f"{name}, by depth")
+
+
+@styled
+def image_sets(data: xr.Dataset) -> Figure:
+    """Fig. 2B: peak accuracies on training and test images of every data set."""
+    shown = groups(data)
+    figure, (grid,) = panels(1, 2, figsize=(8.8, 4.0), sharey=True)
+    for axes, split, title in zip(
+        grid, ("train", "test"), ("training images", "test images"), strict=True
+    ):
+        _peaks(axes, shown, f"{split}_accuracy_peak", filled=True)
+        axes.set_title(title)
+    _accuracy_axis(grid[0], _worst(shown, ("train_accuracy_peak", "test_accuracy_peak")))
+    grid[0].set_ylabel("peak accuracy (%)")
+    _legend(grid[1], shown)
+    headline(figure, _message(data, shown, "test_accuracy_peak", "peak test accuracy"))
+    return figure
+
+
+@styled
+def linear(data: xr.Dataset) -> Figure:
+    """Fig. 2C: test accuracy of linear networks by epoch, one panel a data set."""
+    shown = groups(data)
+    titles = [DATASETS[group.dataset] for group in shown]
+    return _curves_by_panel(data, shown, titles, "linear networks, no regulariser")
+
+
+@styled
+def shapes(data: xr.Dataset) -> Figure:
+    """Fig. 3: test accuracy by epoch with full width and with narrowing layers, and peaks of the
+    latter.
+    """
+    shown = groups(data)
+    full = [group for group in shown if group.fixed_width][:1]
+    narrow = [group for group in shown if not group.fixed_width]
+    figure, (grid,) = panels(1, 3, figsize=(9.4, 4.0), sharey=True)
+    for axes, some in zip(grid, (full, narrow[:1]), strict=False):
+        for group in some:
+            _curves(axes, group)
+            axes.set_title(f"{DATASETS[group.dataset]}, {group.widths}")
+        axes.set_xlabel("epoch")
+    _peaks(grid[2], narrow, "train_accuracy_peak", filled=False)
+    _peaks(grid[2], narrow, "test_accuracy_peak", filled=True)
+    grid[2].set_title("peaks, narrowing (open: training)")
+    ends = (_worst(shown, ("test_accuracy",)), _worst(narrow, ("train_accuracy_peak",)))
+    _accuracy_axis(grid[0], (min(low for low, _ in ends), max(high for _, high in ends)))
+    grid[0].set_ylabel("test accuracy (%)")
+    _legend(grid[2], shown)
+    headline(figure, _message(data, narrow, "test_accuracy_peak", "narrowing layers, peak"))
+    return figure
+
+
+@styled
+def grid_search(data: xr.Dataset) -> Figure:
+    """Validation accuracy over learning rate and lambda, one panel a rule, rows by units."""
+    tables, best = grid_tables(data), best_of_grid(data)
+    activations = list(dict.fromkeys(activation for activation, _ in tables))
+    rules = list(dict.fromkeys(rule for _, rule in tables))
+    heights = [
+        max(len(table[1]) for key, table in tables.items() if key[0] == activation)
+        for activation in activations
+    ]
+    figure, axes_grid = panels(
+        len(activations),
+        len(rules),
+        figsize=(9.4, 1.7 + 0.42 * sum(heights) + 0.5 * len(heights)),
+        gridspec_kw={"height_ratios": [height + 0.3 for height in heights]},
+        sharey="row",
+    )
+    for line, activation in zip(axes_grid, activations, strict=True):
+        for axes, rule in zip(line, rules, strict=True):
+            _heat_map(axes, tables[activation, rule], best.get((activation, rule)))
+            axes.set_title(NAMES[rule])
+        line[0].set_ylabel(f"{UNITS[activation]}\nlambda")
+    for axes in axes_grid[-1]:
+        axes.set_xlabel("learning rate")
+    seeds = len(np.unique(data["seed"].values))
+    headline(
+        figure,
+        "Validation accuracy (%) by learning rate and lambda; framed: the best of each rule"
+        f"\n{_size(data)}, {seeds} seed{'s' if seeds > 1 else ''}",
+    )
+    return figure
+
+
+FIGURES: dict[str, Callable[[xr.Dataset], Figure]] = {
+    "fig2a": depths,
+    "fig2b": image_sets,
+    "fig2c": linear,
+    "fig3": shapes,
+    "grid": grid_search,
+    "every": intervals,
+}
+
+
+def _curves_by_panel(
+    data: xr.Dataset, shown: Sequence[Group], titles: Sequence[str], subject: str
+) -> Figure:
+    """Test accuracy by epoch, one panel a group."""
+    count = max(1, len(shown))
+    figure, (grid,) = panels(1, count, figsize=(min(9.4, 2.6 + 2.3 * count), 3.8), sharey=True)
+    for axes, group, title in zip(grid, shown, titles, strict=False):
+        _curves(axes, group)
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+    _accuracy_axis(grid[0], _worst(shown, ("test_accuracy",)))
+    grid[0].set_ylabel("test accuracy (%)")
+    _legend(grid[-1], shown)
+    headline(figure, _message(data, shown, "test_accuracy_peak", f"{subject}, peak"))
+    return figure
+
+
+def _curves(axes: Axes, group: Group) -> None:
+    """Test accuracy from the first epoch on; a run that failed ends where it did."""
+    for rule, runs in group.runs.items():
+        epochs = runs["epoch"].values[1:]
+        mean, half = over_repetitions(_errors(group.accuracy(rule, "test_accuracy")[:, 1:]))
+        axes.plot(
+            epochs,
+            _drawn(mean),
+            color=COLOURS[rule],
+            ls=DASHES[rule],
+            lw=WIDTHS[rule],
+            alpha=0.45 if rule == REFERENCE else 1.0,
+        )
+        low, high = _drawn(mean - half), _drawn(mean + half)
+        axes.fill_between(epochs, low, high, color=COLOURS[rule], alpha=0.12, lw=0)
+        if len(epochs) <= 6:
+            axes.set_xticks(epochs)
+
+
+def _peaks(axes: Axes, shown: Sequence[Group], name: str, *, filled: bool) -> None:
+    """One accuracy of every rule, side by side for each data set."""
+    for place, group in enumerate(shown):
+        for number, rule in enumerate(group.runs):
+            mean, half = over_repetitions(_errors(group.accuracy(rule, name)))
+            at = place + 0.15 * (number - (len(group.runs) - 1) / 2)
+            middle = _drawn(mean)
+            bars = np.abs([[middle - _drawn(mean - half)], [_drawn(mean + half) - middle]])
+            axes.errorbar(
+                [at],
+                [middle],
+                yerr=np.nan_to_num(bars),
+                fmt=MARKERS[rule],
+                color=COLOURS[rule],
+                mfc=COLOURS[rule] if filled else "none",
+                ms=6 if filled else 5,
+                lw=1.2,
+                capsize=2,
+                alpha=1.0 if filled else 0.6,
+            )
+    names = [DATASETS[group.dataset].replace("-", "-\n") for group in shown]
+    axes.set_xticks(range(len(shown)), names)
+    axes.set_xlim(-0.55, max(0, len(shown) - 1) + 0.55)
+
+
+def _heat_map(
+    axes: Axes,
+    table: tuple[np.ndarray, np.ndarray, np.ndarray],
+    best: tuple[float, float, float] | None,
+) -> None:
+    """Accuracies as colours and numbers, the best framed."""
+    rates, strengths, accuracy = table
+    axes.imshow(100 * accuracy, cmap="cividis", vmin=0, vmax=100, aspect="auto", origin="lower")
+    for (row, column), value in np.ndenumerate(accuracy):
+        if np.isfinite(value):
+            colour = "white" if value < 0.55 else "black"
+            chosen = best is not None and best[:2] == (float(rates[column]), float(strengths[row]))
+            frame = {"boxstyle": "square,pad=0.25", "fc": "none", "ec": colour, "lw": 1.6}
+            axes.text(
+                column,
+                row,
+                f"{100 * value:.1f}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=colour,
+                bbox=frame if chosen else None,
+            )
+    axes.set_xticks(range(len(rates)), [_short(rate) for rate in rates], fontsize=8)
+    axes.set_yticks(range(len(strengths)), [_short(strength) for strength in strengths])
+
+
+def _short(number: float) -> str:
+    return f"{number:.0e}".replace("e-0", "e-") if 0 < number < 0.01 else f"{number:g}"
+
+
+def _errors(accuracy: np.ndarray) -> np.ndarray:
+    return 100 * (1 - accuracy)
+
+
+def _drawn(error: np.ndarray) -> np.ndarray:
+    """Errors in % that a logarithmic axis can show."""
+    return np.clip(error, LEAST_ERROR, 100)
+
+
+def _worst(shown: Sequence[Group], names: Sequence[str]) -> tuple[float, float]:
+    """The least and the largest mean error in %; intervals may reach beyond the picture."""
+    values = [np.array([1.0, 99.0])] if not shown else []
+    for group in shown:
+        for rule in group.runs:
+            for name in names:
+                accuracy = group.accuracy(rule, name)
+                accuracy = accuracy[:, 1:] if accuracy.ndim > 1 else accuracy
+                mean = np.ravel(over_repetitions(_errors(accuracy))[0])
+                values.append(mean[np.isfinite(mean)])
+    together = np.concatenate(values)
+    return float(_drawn(together.min())), float(_drawn(together.max()))
+
+
+def _accuracy_axis(axes: Axes, errors: tuple[float, float]) -> None:
+    """A logarithmic axis of the error, best on top, labelled with accuracies."""
+    low, high = 0.75 * errors[0], min(100.0, 1.3 * errors[1])
+    axes.set_yscale("log")
+    axes.set_ylim(high, low)
+    ticks = [tick for tick in TICKS if low <= 100 - tick <= high]
+    axes.set_yticks([100 - tick for tick in ticks], [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+
+
+def _legend(axes: Axes, shown: Sequence[Group]) -> None:
+    """All rules, beside the last panel."""
+    rules = dict.fromkeys(rule for group in shown for rule in group.runs)
+    if not rules:
+        return
+    for rule in rules:
+        axes.plot(
+            [],
+            [],
+            color=COLOURS[rule],
+            ls=DASHES[rule],
+            lw=WIDTHS[rule],
+            alpha=0.45 if rule == REFERENCE else 1.0,
+            marker=MARKERS[rule],
+            ms=5,
+            label=NAMES[rule],
+        )
+    axes.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def _message(data: xr.Dataset, shown: Sequence[Group], name: str, subject: str) -> str:
+    """What the picture says, by the verdicts of `analysis.comparison`."""
+    words = []
+    for rule in dict.fromkeys(rule for group in shown for rule in group.runs):
+        if rule == REFERENCE:
+            continue
+        verdicts = [
+            group.against_reference(rule, name).verdict()
+            for group in shown
+            if {rule, REFERENCE} <= set(group.runs)
+        ]
+        counts = [
+            f"{verdicts.count(verdict)} {verdict}"
+            for verdict in (LEVEL_WITH, BEHIND, AHEAD, OPEN)
+            if verdict in verdicts
+        ]
+        words.append(f"{NAMES[rule]} {', '.join(counts)}")
+    seeds = max((len(group.seeds) for group in shown), default=0)
+    return (
+        f"{subject[0].upper()}{subject[1:]}, against BP in {len(shown)} comparisons:\n"
+        + "; ".join(words)
+        + f"\n(level: within {100 * MARGIN:g} point; {_size(data)}, "
+        f"{seeds} seed{'s' if seeds != 1 else ''}, 95 % intervals{_same(data)})"
+    )
+
+
+def _same(data: xr.Dataset) -> str:
+    """The learning rate and lambda, if all rules have the same."""
+    rates, strengths = (np.unique(data[name].values) for name in ("learning_rate", "orthogonality"))
+    if len(rates) > 1 or len(strengths) > 1:
+        return ""
+    return f";\nall rules with learning rate {rates[0]:g} and lambda {strengths[0]:g}"
+
+
+def _size(data: xr.Dataset) -> str:
+    """What was trained on, in a few words."""
+    images = data["train_images"].values[0]
+    count = "all" if not np.issubdtype(type(images), np.number) or np.isnan(images) else int(images)
+    pixels = "/".join(dict.fromkeys(str(one).split("-")[0] for one in data["widths"].values))
+    epochs = int(np.max(data["epochs"].values))
+    return f"{pixels} pixels, {count} training images, {epochs} epoch{'s' if epochs > 1 else ''}"

@@ -1,0 +1,150 @@
+"""How large the training runs behind the figures are, and their learning rates and lambdas.
+
+Owns `SCALES`, and the widths of networks for images of a size. Those values of scale laptop that
+are chosen were found by figure "grid" at that scale, on validation images (docs/results.md); those
+of scale paper are the authors' own (`presets.CHOSEN`). Does not own which runs a figure needs
+(`training`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training import images
+from training import settings as presets
+
+RULES = ("bp", "gait", "circuit", "itp", "tp")
+NARROWING = (784, 784, 500, 200, 10)  # Fig. 3B
+IMAGE_SETS = ("mnist", "fashion_mnist", "kmnist")
+
+Chosen = dict[str, tuple[float, float]]  # rule -> learning rate, lambda
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a scale leaves of the paper's figures.
+
+    Attributes
+    ----------
+    datasets : the first of them where the paper has MNIST alone
+    pooling : images of 28 x 28 pixels are averaged over squares of so many pixels a side
+    depths : of Fig. 2A
+    depth : hidden layers of Fig. 2B, 2C and the grid
+    epochs, batch, train_images, seeds : of every run; None for all images
+    leaky_relu, linear : best learning rate and lambda of each rule; linear networks have lambda 0
+    same : learning rate and lambda for all rules, weights being kept near orthogonal
+    grid_rates, grid_lambdas, grid_epochs, grid_seeds : of the grid search
+    every, every_epochs_of_digits, every_seeds : of figure "every", which has digits beside the
+        first data set; k of the k-th steps, 1 among them
+    """
+
+    datasets: tuple[str, ...]
+    pooling: int
+    depths: tuple[int, ...]
+    depth: int
+    epochs: int
+    batch: int
+    train_images: int | None
+    seeds: tuple[int, ...]
+    leaky_relu: Chosen
+    linear: Chosen
+    same: tuple[float, float]
+    grid_rates: tuple[float, ...]
+    grid_lambdas: tuple[float, ...]
+    grid_epochs: int
+    grid_seeds: tuple[int, ...]
+    every: tuple[int, ...]
+    every_epochs_of_digits: int
+    every_seeds: tuple[int, ...]
+
+
+AUTHORS: Chosen = {
+    rule: (float(str(values["learning_rate"])), float(str(values["orthogonality"])))
+    for rule, values in presets.CHOSEN.items()
+}
+SCALES: dict[str, Scale] = {
+    "smoke": Scale(
+        datasets=("digits",),
+        pooling=1,
+        depths=(1, 2),
+        depth=2,
+        epochs=3,
+        batch=30,
+        train_images=400,
+        seeds=(1, 2),
+        leaky_relu=dict.fromkeys(RULES, (2e-3, 0.0)) | {"tp": (5e-4, 0.0)},
+        linear=dict.fromkeys(RULES, (2e-3, 0.0)),
+        same=(2e-3, 0.1),
+        grid_rates=(5e-4, 2e-3),
+        grid_lambdas=(0.0, 0.1),
+        grid_epochs=2,
+        grid_seeds=(1,),
+        every=(1, 4),
+        every_epochs_of_digits=2,
+        every_seeds=(1, 2),
+    ),
+    "laptop": Scale(
+        datasets=IMAGE_SETS,
+        pooling=2,
+        depths=(1, 2, 3, 4),
+        depth=4,
+        epochs=5,
+        batch=60,
+        train_images=12000,
+        seeds=(1, 2, 3),
+        leaky_relu={
+            "bp": (3e-3, 0.0),
+            "gait": (1e-3, 0.0),
+            "circuit": (1e-3, 0.0),
+            "itp": (1e-3, 1.0),
+            "tp": (1e-3, 10.0),
+        },
+        linear=dict.fromkeys(RULES, (3e-4, 0.0)),
+        same=(1e-3, 0.1),
+        grid_rates=(1e-4, 3e-4, 1e-3, 3e-3),
+        grid_lambdas=(0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1000.0),
+        grid_epochs=2,
+        grid_seeds=(101,),
+        every=(1, 4, 10),
+        every_epochs_of_digits=60,
+        every_seeds=tuple(range(1, 9)),
+    ),
+    "paper": Scale(
+        datasets=IMAGE_SETS,
+        pooling=1,
+        depths=(1, 2, 3, 4),
+        depth=4,
+        epochs=100,
+        batch=60,
+        train_images=None,
+        seeds=(1, 2, 3, 4, 5),
+        leaky_relu=AUTHORS,
+        linear={rule: (rate, 0.0) for rule, (rate, _) in AUTHORS.items()},
+        same=(1e-4, 0.1),
+        grid_rates=(1e-5, 1e-4, 1e-3),
+        grid_lambdas=(0.0, 0.1, 10.0, 1000.0),
+        grid_epochs=100,
+        grid_seeds=(101,),
+        every=(1, 4, 10),
+        every_epochs_of_digits=100,
+        every_seeds=(1, 2, 3, 4, 5),
+    ),
+}
+
+
+def fixed_width(pixels: int, depth: int) -> str:
+    """Widths of a network whose layers have as many units as the images have pixels."""
+    return "-".join([str(pixels)] * (depth + 2))
+
+
+def narrowing(pixels: int) -> str:
+    """Widths of Fig. 3B, in proportion to the number of pixels; ten outputs."""
+    scaled = [round(width * pixels / NARROWING[0]) for width in NARROWING[:-1]]
+    return "-".join(map(str, [*scaled, NARROWING[-1]]))
+
+
+def pixels_of(dataset: str, pooling: int) -> tuple[int, int]:
+    """Pixels of an image, and the pooling that applies: digits are small as they are."""
+    if dataset == "digits":
+        return 64, 1
+    return (images.SIDE // pooling) ** 2, pooling

@@ -1,0 +1,112 @@
+"""What every study starts from: a network, real images for it, and their targets.
+
+Owns the way from the plain parameters of a cell to arrays. A process keeps the last few settings,
+so that cells which differ only in feedback strength share one network and its factorised weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from circuit.errors import CircuitError
+from circuit.network import Network, initialise
+from circuit.storage.networks import load_network
+from training import images
+from training.sources import kept
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """A network beside a batch of images.
+
+    Attributes
+    ----------
+    inputs : array (batch, pixels), in [0, 1]
+    targets : array (batch, 10), one-hot
+    """
+
+    network: Network
+    inputs: np.ndarray
+    targets: np.ndarray
+
+
+@kept(maxsize=4)
+def setting(
+    *,
+    dataset: str = "digits",
+    batch: int = 60,
+    depth: int = 3,
+    width: int = 64,
+    init: str = "orthogonal",
+    activation: str = "leaky_relu",
+    seed: int = 1,
+    data_dir: str | None = None,
+    weights: str | None = None,
+) -> Setting:
+    """The setting of a cell.
+
+    Parameters
+    ----------
+    depth : hidden layers, so that L = depth + 1
+    width : units of the layers 1 .. L, at most the pixels of an image and at least 10; pixels
+        beyond it are auxiliary inputs
+    init : "orthogonal", "gaussian", or "trained" for the network in `weights`
+    weights : a file of `circuit.storage.networks`, whose depth, widths and activation functions
+        then count; `depth`, `width` and `activation` describe it (`described`). Weights in float32
+        are taken to float64 as they are.
+
+    Raises
+    ------
+    CircuitError, ImageError
+    """
+    images_rng, weights_rng = np.random.default_rng(seed).spawn(2)
+    data = images.load(dataset, data_dir=None if data_dir is None else Path(data_dir))
+    data = images.batch(data, batch, images_rng)
+    if init == "trained":
+        network = trained_network(weights, data)
+        return Setting(network, data.inputs, images.one_hot(data.labels, data.n_classes))
+    network = initialise(
+        [data.inputs.shape[1], *[width] * (depth + 1)],
+        weights_rng,
+        init=init,
+        activation=activation,
+        n_outputs=data.n_classes,
+    )
+    return Setting(network, data.inputs, images.one_hot(data.labels, data.n_classes))
+
+
+def trained_network(path: str | None, data: images.Images) -> Network:
+    """The network in a file, in float64, checked to be one for such images."""
+    if path is None:
+        raise CircuitError("init trained needs a file with weights; give --weights FILE")
+    network = load_network(Path(path))
+    pixels = data.inputs.shape[1]
+    if (network.n_inputs, network.n_outputs) != (pixels, data.n_classes):
+        raise CircuitError(
+            f"weights file {path} holds a network from {network.n_inputs} inputs to "
+            f"{network.n_outputs} outputs; images of {data.name} need {pixels} and "
+            f"{data.n_classes}: give another --weights or --dataset"
+        )
+    return replace(
+        network,
+        weights=tuple(values.astype(np.float64) for values in network.weights),
+        biases=tuple(values.astype(np.float64) for values in network.biases),
+    )
+
+
+def described(path: Path) -> dict[str, str | int | float | None]:
+    """The parameters of a cell that say what is in a weights file, and a digest of its bytes, so
+    that a result is never taken for one of other weights under the same name.
+    """
+    network = load_network(path)
+    return {
+        "depth": network.depth - 1,
+        "width": network.widths[1],
+        "activation": "+".join(sorted({unit.name for unit in network.activations})),
+        "weights": str(path.resolve()),
+        "weights_digest": hashlib.sha256(path.read_bytes()).hexdigest()[:16],
+    }

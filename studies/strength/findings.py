@@ -1,0 +1,50 @@
+"""The table of study `strength`: alignment and settling by feedback strength."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from analysis.selection import frame_of, with_interval
+from analysis.statistics import over_repetitions
+
+SHOWN = (0.001, 0.01, 0.1, 0.3)  # feedback strengths in a table; the nearest of the grid
+
+
+def findings(data: xr.Dataset) -> list[str]:
+    """Alignment with back-propagation, and how many images settled."""
+    trained = data["init"].values == "trained"
+    widest = data["width"].values[~trained].max() if (~trained).any() else None
+    wide = data["width"].values == widest
+    units = "leaky_relu" if "leaky_relu" in data["activation"].values else data["activation"][0]
+    wide |= trained
+    keep = wide & (data["pathway"].values == "gait")
+    keep &= (data["activation"].values == units) | trained
+    part = data.isel(cell=keep)
+    cosine = part["cosine"].sel(rule="bp", readout="shift", layer=1).values
+    frame = frame_of(part, {"cosine": cosine, "settled": part["settled_fraction"].values})
+    rows = _by(frame, ["init", "depth"], "gamma", ["cosine", "settled"])
+    return [
+        f"strength: cosine of layer 1's update with back-propagation | fraction of images settled "
+        f"({units}, GAIT pathway, shift; mean over seeds and 95 % interval, by gamma)",
+        rows,
+    ]
+
+
+def _by(frame: pd.DataFrame, rows: list[str], column: str, values: Sequence[str]) -> str:
+    """Mean over seeds with its interval, the values of one entry beside each other."""
+    there = np.unique(frame[column])
+    shown = sorted({float(there[np.argmin(np.abs(np.log(there / wanted)))]) for wanted in SHOWN})
+    table: dict[str, dict[Any, str]] = {}
+    for strength_ in shown:
+        for key, group in frame[frame[column] == strength_].groupby(rows):
+            mean, half = over_repetitions(group[list(values)].to_numpy())
+            words = [with_interval(mean[0], half[0]), *(f"{value:.2f}" for value in mean[1:])]
+            table.setdefault(f"{strength_:g}", {})[key] = " | ".join(words)
+    found = pd.DataFrame(table)
+    found.index.names = rows
+    return found.to_string()

@@ -1,0 +1,4 @@
+"""Where does the equilibrium lose stability or cease to exist as feedback grows?
+
+Told in docs/strong_feedback.md.
+"""

@@ -1,0 +1,286 @@
+"""One increment at the output only: is it a circuit, and does it learn (paper section 9)?
+
+Owns the cells of the study and what is measured in one. Does not own the circuit
+(`studies.top_down.circuit`), the training (`studies.training_run`) nor the pictures
+(`studies.top_down.figures`).
+
+There are two parts. "circuit": one network with a batch of images, in one pathway and reading, at
+all strengths of top-down input and all nudges. All layers above the input have as many units as
+there are classes, so that every output has a target; wider layers have units that nothing ties at
+gamma = 1 (`neutral`). "learning": one training run by a rule with increments at every layer or at
+the output alone, with learning rate and lambda of preset quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+import xarray as xr
+
+from analysis.sweep.study import Cell, Study
+from circuit.learning.lesson import Lesson
+from studies.paper_figures.scales import fixed_width, pixels_of
+from studies.setting import setting
+from studies.top_down.circuit import find_rest, strong_circuit
+from studies.top_down.measures import MEASURES, READOUTS, RULE_NAMES, cosines, measures
+from studies.training_run import outcome
+from training import settings as presets
+from training.plan import Plan
+from training.sources import OUTSIDE
+
+STRENGTHS = {
+    "replacing": (0.5, 0.75, 0.9, 0.97, 1.0),
+    "added": (0.1, 0.3, 0.6, 1.0),
+}
+NUDGES = (0.003, 0.03, 0.3)
+LOOKED_AT = 0.03  # the nudge at which other equilibria are looked for
+TARGET = {"tanh": 0.8}  # of the class that is meant, else 1
+
+CIRCUITS: dict[str, dict[str, Sequence[str | int]]] = {
+    "smoke": {"depth": (1, 2), "init": ("orthogonal",)},
+    "laptop": {"depth": (1, 2, 4, 9), "init": ("orthogonal", "gaussian")},
+    "full": {"depth": (1, 2, 3, 4, 5, 7, 10), "init": ("orthogonal", "gaussian")},
+}
+GAUSSIAN_DEPTH = {"smoke": 0, "laptop": 4, "full": 10}  # hidden layers at most
+SEEDS = {"smoke": (1, 2), "laptop": (1, 2, 3), "full": tuple(range(1, 11))}
+BATCH = {"smoke": 2, "laptop": 4, "full": 20}
+JUDGED = {"smoke": 1, "laptop": 2, "full": 6}  # images with a spectrum and a search for others
+
+# rule, increments, gamma, activation
+RUNS: tuple[tuple[str, str, float, str], ...] = (
+    ("bp", "every", 1e-3, "leaky_relu"),
+    ("gait", "every", 1e-3, "leaky_relu"),
+    ("gait", "output", 1e-3, "leaky_relu"),
+    ("gait", "output", 0.1, "leaky_relu"),
+    ("itp", "every", 1e-3, "leaky_relu"),
+    ("itp", "output", 1e-3, "leaky_relu"),
+    ("tp", "every", 1e-3, "leaky_relu"),
+    ("bp", "every", 1e-3, "asinh"),
+    ("gait", "output", 1e-3, "asinh"),
+    ("circuit", "every", 1e-3, "asinh"),
+    ("circuit", "output", 1e-3, "asinh"),
+    ("circuit", "output", 0.1, "asinh"),
+)
+EPOCHS = {"smoke": 2, "laptop": 15, "full": 100}
+LEARNING_DEPTH = {"smoke": 2, "laptop": 3, "full": 3}
+LEARNING_BATCH = 60
+# learning rate and lambda; those of ITP and TP in preset quick are for one hidden layer
+DEEP = {"itp": (3e-4, 1.0), "tp": (3e-4, 100.0)}
+
+
+def study(
+    scale: str,
+    *,
+    dataset: str = "digits",
+    data_dir: str | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Study:
+    """The cells of the study at a scale: "smoke", "laptop" or "full"."""
+    grid, chosen = CIRCUITS[scale], SEEDS[scale] if seeds is None else tuple(seeds)
+    common: Cell = {"dataset": dataset, "data_dir": data_dir}
+    cells: list[Cell] = [
+        common
+        | {
+            "part": "circuit",
+            "depth": depth,
+            "init": init,
+            "activation": activation,
+            "pathway": pathway,
+            "reading": reading,
+            "batch": BATCH[scale],
+            "judged": JUDGED[scale],
+            "rule": None,
+            "increments": None,
+            "gamma": None,
+            "epochs": None,
+            "seed": seed,
+        }
+        for seed, depth, init, activation, reading, pathway in product(
+            chosen,
+            grid["depth"],
+            grid["init"],
+            ("asinh", "tanh") if scale != "smoke" else ("asinh",),
+            STRENGTHS,
+            ("itp", "gait"),
+        )
+        if (activation == "asinh" and (init == "orthogonal" or int(depth) <= GAUSSIAN_DEPTH[scale]))
+        or (activation, reading, init) == ("tanh", "replacing", "orthogonal")
+    ]
+    cells += [
+        common
+        | {
+            "part": "learning",
+            "depth": LEARNING_DEPTH[scale],
+            "init": "orthogonal",
+            "activation": activation,
+            "pathway": "gait",
+            "reading": None,
+            "batch": LEARNING_BATCH,
+            "judged": None,
+            "rule": rule,
+            "increments": increments,
+            "gamma": gamma,
+            "epochs": EPOCHS[scale],
+            "seed": seed,
+        }
+        for seed in chosen
+        for rule, increments, gamma, activation in (RUNS if scale != "smoke" else RUNS[:3])
+    ]
+    return Study(
+        "top_down",
+        tuple(cells),
+        measure,
+        group_by=("part", "depth", "init", "activation", "seed"),
+        outside=OUTSIDE,
+    )
+
+
+def measure(
+    *,
+    dataset: str,
+    data_dir: str | None,
+    part: str,
+    depth: int,
+    init: str,
+    activation: str,
+    pathway: str,
+    reading: str | None,
+    batch: int,
+    judged: int | None,
+    rule: str | None,
+    increments: str | None,
+    gamma: float | None,
+    epochs: int | None,
+    seed: int,
+) -> xr.Dataset:
+    """One cell; see the module's docstring for its two parts.
+
+    Returns
+    -------
+    xr.Dataset
+        Part "circuit", along (strength, nudge): `settled`, the fraction of images with an
+        equilibrium, and all of `studies.top_down.measures.MEASURES`. Along (strength, nudge,
+        readout, rule_of): `cosine`, of the update of layer 1 with that of the rule, and
+        `cosine_worst` of all layers. NaN where there is no equilibrium, or nothing to read out.
+        Part "learning": `test_accuracy` at the epoch chosen by validation, `alignment_end` with
+        back-propagation in layer 1 after the last epoch, and `settled_images`, the least fraction
+        of an epoch's images that settled (circuit).
+        The status is "converged" or "no equilibrium: ..." (circuit), "completed" or "training
+        failed: ..." (learning).
+    """
+    if part == "learning":
+        assert rule is not None and increments is not None  # noqa: PT018
+        lesson = _lesson(rule, increments, float(gamma or 0.0), pathway)
+        return _learnt(lesson, dataset, data_dir, depth, activation, batch, int(epochs or 0), seed)
+    scene = setting(
+        dataset=dataset,
+        batch=batch,
+        depth=depth,
+        width=10,
+        init=init,
+        activation=activation,
+        seed=seed,
+        data_dir=data_dir,
+    )
+    assert reading is not None and judged is not None  # noqa: PT018
+    result = _empty(STRENGTHS[reading])
+    missing, total = 0, 0
+    for row, strength in enumerate(STRENGTHS[reading]):
+        for column, nudge in enumerate(NUDGES):
+            circuit = strong_circuit(
+                scene.network,
+                scene.inputs,
+                TARGET.get(activation, 1.0) * scene.targets,
+                pathway=pathway,
+                reading=reading,
+                strength=strength,
+                nudge=nudge,
+            )
+            found = find_rest(circuit)
+            missing, total = missing + int((~found.settled).sum()), total + batch
+            at = {"strength": row, "nudge": column}
+            result["settled"][at] = found.settled.mean()
+            rng = np.random.default_rng([seed, depth]) if nudge == LOOKED_AT else None
+            for name, value in measures(circuit, found, judged, rng).items():
+                result[name][at] = value
+            if found.settled.any():
+                alignment = cosines(circuit, found)
+                result["cosine"][at] = alignment[..., 0]
+                result["cosine_worst"][at] = alignment.min(axis=-1)
+    if missing:
+        result["status"] = f"no equilibrium: {missing} of {total} images, strengths and nudges"
+    return result
+
+
+def _empty(strengths: Sequence[float]) -> xr.Dataset:
+    coords: dict[str, Sequence[str | float]] = {
+        "strength": list(strengths),
+        "nudge": list(NUDGES),
+        "readout": list(READOUTS),
+        "rule_of": list(RULE_NAMES),
+    }
+    names = ("settled", *MEASURES)
+    shapes = dict.fromkeys(names, ("strength", "nudge")) | dict.fromkeys(
+        ("cosine", "cosine_worst"), ("strength", "nudge", "readout", "rule_of")
+    )
+    variables = {
+        name: (dims, np.full([len(coords[dim]) for dim in dims], np.nan))
+        for name, dims in shapes.items()
+    }
+    return xr.Dataset({**variables, "status": "converged"}, coords=coords)
+
+
+def _lesson(rule: str, increments: str, gamma: float, pathway: str) -> Lesson:
+    """A step of learning with learning rate and lambda of preset quick, or of `DEEP`.
+
+    The circuit is read out by its mismatch where the output alone has an increment: there its gains
+    are those of the rule.
+    """
+    values = presets.preset("quick", rule)
+    quick = (float(str(values["learning_rate"])), float(str(values["orthogonality"])))
+    rate, strength = DEEP.get(rule, quick)
+    return Lesson(
+        rule=rule,
+        feedback_strength=gamma,
+        increments=increments,
+        pathway=pathway,
+        readout="mismatch" if increments == "output" else "shift",
+        learning_rate=rate,
+        orthogonality=strength,
+    )
+
+
+def _learnt(
+    lesson: Lesson,
+    dataset: str,
+    data_dir: str | None,
+    depth: int,
+    activation: str,
+    batch: int,
+    epochs: int,
+    seed: int,
+) -> xr.Dataset:
+    """What a training run came to."""
+    pixels, pooling = pixels_of(dataset, 2)
+    plan = Plan(
+        lesson=lesson,
+        widths=tuple(map(int, fixed_width(pixels, depth).split("-"))),
+        activation=activation,
+        seeds=(seed,),
+        batch=batch,
+        train_images=None if dataset == "digits" else 12000,
+        measure_every=epochs,
+    )
+    run = outcome(plan, epochs, dataset=dataset, data_dir=data_dir, pooling=pooling)
+    settled = run["settled"].values[1:]
+    end = run["alignment"].values[-1, 0] if "alignment" in run else np.nan
+    return xr.Dataset(
+        {
+            "test_accuracy": float(run["test_accuracy_chosen"]),
+            "alignment_end": float(end),
+            "settled_images": float(np.min(settled)),
+            "status": run["status"].item(),
+        }
+    )

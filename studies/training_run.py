@@ -1,0 +1,131 @@
+"""What became of one training run: its history, the epoch that was chosen, how it ended.
+
+Owns what a study keeps of a run, and the pooled images that runs of one process share. Does not own
+training (`training.epochs`), its plan (`training.plan`), nor which runs there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from circuit.errors import CircuitError
+from studies.paper_figures.scales import IMAGE_SETS
+from training import images
+from training.epochs import State, TrainingFailed, begin, train
+from training.images import Images
+from training.measures import BY_EPOCH, BY_LAYER, labelled
+from training.plan import Material, Plan, prepare
+from training.sources import kept
+
+COMPLETED = "completed"
+FAILED = "training failed"  # how the status of a run begins whose weights became useless
+
+
+def outcome(
+    plan: Plan,
+    epochs: int,
+    *,
+    dataset: str,
+    data_dir: str | None,
+    pooling: int,
+    input_gain: float = 1.0,
+) -> xr.Dataset:
+    """What became of the run of a plan for one seed.
+
+    Images have `input_gain` times the brightness in [0, 1] that they are stored with.
+
+    Returns
+    -------
+    xr.Dataset
+        Along `epoch` (0 is before learning) all of `training.measures.BY_EPOCH`, NaN after a
+        failure. Along (epoch, layer) all of `BY_LAYER`, measured before learning and at the end.
+        Numbers: `chosen_epoch`, by validation accuracy; `validation_accuracy_chosen`,
+        `test_accuracy_chosen` there; `test_accuracy_end` after the last epoch;
+        `test_accuracy_peak` and `train_accuracy_peak`, the largest of all epochs.
+        The status is "completed", or "training failed: " with epoch, batch and layer where weights
+        became singular or were no longer finite. Then there is no end, and what is chosen and the
+        peak are those of the epochs before.
+    """
+    seed, *_ = plan.seeds
+    scaled = (
+        replace(data, inputs=data.inputs * np.float32(input_gain)) if input_gain != 1 else data
+        for data in pooled_images(dataset, data_dir, pooling)
+    )
+    state, status = trained(plan, prepare(plan, *scaled), epochs)
+    history = {} if state is None else state.history
+    result = labelled(_padded(history, epochs + 1, len(plan.widths) - 1), (seed,))
+    at = np.nan if state is None else float(state.chosen_epochs[0])
+    return _summarised(result.isel(seed=0, drop=True), at, status)
+
+
+def trained(plan: Plan, material: Material, epochs: int) -> tuple[State | None, str]:
+    """The last state that a run came to, None where it could not begin; and its status."""
+    state = None
+    try:
+        state = begin(plan, material)
+        for reached in train(plan, material, state, epochs):
+            state = reached
+    except TrainingFailed as error:
+        return state, f"{FAILED}: {error}"
+    return state, COMPLETED
+
+
+def _padded(history: dict[str, np.ndarray], length: int, layers: int) -> dict[str, np.ndarray]:
+    """A history of `length` entries, NaN after those that it has."""
+    padded = {}
+    for names, shape in ((BY_EPOCH, (1,)), (BY_LAYER, (1, layers))):
+        for name in names:
+            padded[name] = np.full((length, *shape), np.nan)
+            if name in history:
+                padded[name][: len(history[name])] = history[name]
+    return padded
+
+
+def _summarised(result: xr.Dataset, chosen_epoch: float, status: str) -> xr.Dataset:
+    """A history with the accuracies that are reported of it."""
+    numbers = dict.fromkeys(
+        (
+            "validation_accuracy_chosen",
+            "test_accuracy_chosen",
+            "test_accuracy_peak",
+            "train_accuracy_peak",
+        ),
+        np.nan,
+    )
+    if np.isfinite(chosen_epoch):
+        at = int(chosen_epoch)
+        numbers["validation_accuracy_chosen"] = float(result["validation_accuracy"][at])
+        numbers["test_accuracy_chosen"] = float(result["test_accuracy"][at])
+        numbers["test_accuracy_peak"] = float(result["test_accuracy"].max())
+        numbers["train_accuracy_peak"] = float(result["train_accuracy"].max())
+    numbers["test_accuracy_end"] = float(result["test_accuracy"][-1])
+    return result.assign(numbers | {"chosen_epoch": chosen_epoch, "status": status})
+
+
+@kept(maxsize=len(IMAGE_SETS))
+def pooled_images(dataset: str, data_dir: str | None, pooling: int = 1) -> tuple[Images, Images]:
+    """Training and test images, pooled."""
+    folder = None if data_dir is None else Path(data_dir)
+    first, second = (
+        pooled(images.load(dataset, split=split, data_dir=folder, dtype="float32"), pooling)
+        for split in ("train", "test")
+    )
+    return first, second
+
+
+def pooled(data: Images, pooling: int) -> Images:
+    """Images averaged over squares of `pooling` pixels a side.
+
+    Raises `CircuitError` where those do not fill an image.
+    """
+    if pooling < 1 or data.side % pooling:
+        raise CircuitError(
+            f"pooling {pooling} does not divide the {data.side} pixels a side of {data.name}; use 1"
+        )
+    side = data.side // pooling
+    squares = data.inputs.reshape(-1, side, pooling, side, pooling)
+    return replace(data, inputs=squares.mean(axis=(2, 4)).reshape(-1, side * side), side=side)

@@ -1,0 +1,1 @@
+"""The library: `circuit`, against oracles that are not its own code."""

@@ -1,0 +1,1 @@
+"""Feedback that learns to invert."""

@@ -1,0 +1,1 @@
+"""Circuits whose weights learn while they run."""

@@ -1,0 +1,97 @@
+"""Measures of agreement, and the bound within which a circuit has to agree with its rule."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from circuit.dynamics import begin, build_circuit
+from circuit.equilibrium import settle
+from circuit.network import initialise
+from circuit.plasticity import updates
+from circuit.report.alignment import agreement, shift_deviation_bounds, update_deviation_bound
+from circuit.rules import RULES
+
+
+def _trial(pathway, gamma, *, activation="leaky_relu", init="orthogonal", seed=0, depth=4, n=16):
+    rng = np.random.default_rng(seed)
+    network = initialise([n] * (depth + 1), rng, init=init, activation=activation, n_outputs=5)
+    inputs, targets = rng.random((12, n)), 0.8 * np.eye(5)[rng.integers(0, 5, 12)]
+    return begin(build_circuit(network, pathway, gamma), inputs, targets)
+
+
+def test_agreement_of_known_vectors():
+    """3-4-5: cosine, relative error and norm ratio by hand."""
+    found = agreement(np.array([3.0, 4.0]), np.array([3.0, 0.0]))
+    assert found.cosine == pytest.approx(0.6)
+    assert found.relative_error == pytest.approx(4 / 3)
+    assert found.norm_ratio == pytest.approx(5 / 3)
+
+
+def test_agreement_of_numbers_whose_squares_leave_the_range_of_floats():
+    found = agreement(np.array([1e-200, 2e-200]), np.array([1e-200, 2e-200]))
+    assert found.cosine == pytest.approx(1)
+    assert found.relative_error == 0
+
+
+def test_agreement_with_nothing_is_no_number():
+    assert np.isnan(agreement(np.ones(3), np.zeros(3)).cosine)
+
+
+@settings(max_examples=100)
+@given(
+    pathway=st.sampled_from(["itp", "gait"]),
+    activation=st.sampled_from(["linear", "leaky_relu", "asinh", "tanh"]),
+    init=st.sampled_from(["orthogonal", "gaussian"]),
+    gamma=st.floats(-4, -0.7).map(lambda exponent: 10**exponent),
+    readout=st.sampled_from(["shift", "mismatch"]),
+    seed=st.integers(0, 99),
+)
+def test_deviation_stays_within_its_bound(pathway, activation, init, gamma, readout, seed):
+    """Circuit against rule, image by image and update by update, whenever the circuit settles."""
+    if pathway == "itp" and readout == "mismatch":
+        return  # the mismatch of the ITP circuit stands for no rule
+    trial = _trial(pathway, gamma, activation=activation, init=init, seed=seed)
+    record = settle(trial, must_converge=False)
+    if not record.converged:
+        return
+    rule = RULES[pathway](trial.network, trial.activity, trial.error[:, :5], gamma)
+    read = record.read_out(readout)
+    bounds = shift_deviation_bounds(trial, record.shifts, rule, readout)
+    changes = updates(trial.network, trial.activity, rule)
+    own = updates(trial.network, trial.activity, read)
+    for layer in range(1, 5):
+        n = trial.network.n_projecting(layer)
+        exact, found = rule.per_gain(layer)[:, :n], read.per_gain(layer)[:, :n]
+        gap = np.linalg.norm(found - exact, axis=1) / np.linalg.norm(exact, axis=1)
+        assert np.all(gap <= 1.01 * bounds[layer - 1] + 1e-8)
+        allowed = update_deviation_bound(
+            trial, rule.per_gain(layer), changes[layer - 1], layer, bounds[layer - 1] + 1e-8
+        )
+        error = agreement(own[layer - 1].weights, changes[layer - 1].weights).relative_error
+        assert error <= allowed
+
+
+@pytest.mark.parametrize("activation", ["linear", "asinh"])
+def test_bound_is_of_first_order_in_gamma(activation):
+    """Ten times less feedback, ten times less is allowed."""
+    sizes = []
+    for gamma in (1e-2, 1e-3):
+        trial = _trial("gait", gamma, activation=activation)
+        record = settle(trial)
+        rule = RULES["gait"](trial.network, trial.activity, trial.error[:, :5], gamma)
+        sizes.append(shift_deviation_bounds(trial, record.shifts, rule)[2].max())
+    assert sizes[0] / sizes[1] == pytest.approx(10, rel=0.2)
+
+
+def test_negative_control_another_rule_lies_outside_the_bound():
+    """The ITP circuit's update is not within the bound of GAIT-prop, nor the other way round."""
+    for pathway, other in (("itp", "gait"), ("gait", "itp")):
+        trial = _trial(pathway, 0.01)
+        record = settle(trial)
+        wrong = RULES[other](trial.network, trial.activity, trial.error[:, :5], 0.01)
+        right = RULES[pathway](trial.network, trial.activity, trial.error[:, :5], 0.01)
+        bounds = shift_deviation_bounds(trial, record.shifts, right)
+        exact, found = wrong.per_gain(1), record.shifts.per_gain(1)
+        gap = np.linalg.norm(found - exact, axis=1) / np.linalg.norm(exact, axis=1)
+        assert np.median(gap / np.maximum(bounds[0], 1e-8)) > 2

@@ -1,0 +1,1 @@
+"""The ruler and its bounds."""

@@ -1,0 +1,1 @@
+"""Networks that learn on images."""

@@ -1,0 +1,89 @@
+"""Presets against the facts that they state, transcribed from the notes on the public code."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.command.training_options import options
+from models.command.training_settings import resolved
+from training.settings import DEFAULTS, PRESETS, RULES, preset, resolve
+
+# notes on the public code: learning rate and lambda that were chosen
+FACTS = {"bp": (1e-4, 0), "gait": (1e-4, 0.1), "tp": (1e-5, 1000)}
+
+
+@pytest.mark.parametrize("name", ["paper", "reference"])
+@pytest.mark.parametrize("rule", FACTS)
+def test_chosen_parameters_of_the_paper(name, rule):
+    values = resolve(name, rule, {})
+    assert (values["learning_rate"], values["orthogonality"]) == FACTS[rule]
+    assert values["init"] == "orthogonal"
+    assert values["gamma"] == 1e-3
+    assert values["epochs"] == 100
+    assert values["activation"] == "leaky_relu"
+    assert values["loss"] == "quadratic"
+    assert values["depth"] == 4  # Fig. 2B
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_reference_has_the_quirks_and_paper_has_none(rule):
+    quirks = {
+        "batch": 60,
+        "batches_per_epoch": 1000,
+        "order": "stored",
+        "beta1": 0.9,
+        "beta2": 0.99,
+        "epsilon": 1e-8,
+        "bias_correction": "no",
+        "orthogonality_of": "columns",
+        "validation": 0.0,  # chosen on the test split
+        "precision": "float64",
+    }
+    reference, paper = resolve("reference", rule, {}), resolve("paper", rule, {})
+    assert reference == reference | quirks
+    proper = {"order": "shuffled", "beta2": 0.999, "bias_correction": "yes", "batch": 60}
+    assert paper == paper | proper | {"orthogonality_of": "rows", "batches_per_epoch": None}
+    assert paper["validation"] > 0
+
+
+def test_reference_takes_orthogonal_weights_whenever_lambda_is_0():
+    assert preset("reference", "bp")["init"] == "gaussian"
+    assert resolve("reference", "bp", {})["init"] == "orthogonal"
+    assert resolve("reference", "bp", {"orthogonality": 0.1})["init"] == "gaussian"
+    # what is written down wins over a quirk
+    assert resolve("reference", "bp", {"init": "gaussian"})["init"] == "gaussian"
+    assert (
+        resolve("paper", "gait", {"orthogonality": 0.0, "init": "gaussian"})["init"] == "gaussian"
+    )
+
+
+def test_rules_that_the_paper_does_not_train_are_compared_with_gait():
+    for name in ("paper", "reference"):
+        for rule in ("itp", "circuit"):
+            assert preset(name, rule) == preset(name, "gait")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_what_is_given_wins_and_the_rest_stays(name):
+    given = {"learning_rate": 0.5, "epochs": 3, "dataset": "kmnist"}
+    values = resolve(name, "tp", given)
+    assert {key: values[key] for key in given} == given
+    rest = set(values) - set(given)
+    plain = resolve(name, "tp", {})
+    assert {key: values[key] for key in rest} == {key: plain[key] for key in rest}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("rule", RULES)
+def test_every_value_of_a_preset_is_one_that_its_option_accepts(name, rule):
+    """Written on the command line, the values come back as they are."""
+    values = resolve(name, rule, {})
+    assert set(values) == set(DEFAULTS)
+    if values["orthogonality"] == 0:
+        del values["orthogonality_of"]  # refused, since it would do nothing
+    arguments = ["--rule", rule]
+    for key, value in values.items():
+        if value is not None:
+            arguments += [f"--{key.replace('_', '-')}", str(value)]
+    settings = resolved(options().parse_args(arguments))
+    assert {key: settings[key] for key in values} == values
