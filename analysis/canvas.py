@@ -20,7 +20,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.records import write_atomically
+from circuit.storage.files import write_atomically
 
 __all__ = [
     "COLOURS",

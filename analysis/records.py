@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 import tempfile
-from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from circuit.errors import CircuitError
-from circuit.storage.owner import temporary_prefix
+from circuit.storage.files import REMEDY, write_atomically
 
 PACKAGES = ("gait-circuit", "brian2", "numpy", "scipy", "matplotlib", "xarray", "scikit-learn")
 
@@ -50,38 +48,6 @@ def output_folder(path: Path) -> Path:
             f"output folder {path} cannot be written to ({words}); give another --output"
         ) from None
     return path
-
-
-REMEDY = "make room, or write elsewhere"
-
-
-def write_atomically(path: Path, write: Callable[[Path], object], *, remedy: str = REMEDY) -> None:
-    """Call `write` with a temporary name beside `path`, then rename; on failure leave no trace.
-
-    The temporary name tells whose it is, so that what a killed process leaves is known as such
-    (`owner.remove_leftovers`).
-
-    Raises `CircuitError` naming the file where it cannot be written; an older one stays as it was.
-    """
-    try:
-        handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=temporary_prefix(path.stem), suffix=path.suffix
-        )
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            write(temporary)
-            mask = os.umask(0)
-            os.umask(mask)
-            temporary.chmod(0o666 & ~mask)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise CircuitError(
-            f"{path} cannot be written ({error.strerror or error}); {remedy}"
-        ) from None
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -30,3 +30,11 @@ class NotSettled(RuntimeError):
     def __init__(self, message: str, record: object) -> None:
         super().__init__(message)
         self.record = record
+
+
+def shortened(text: str, most: int) -> str:
+    """`text`, without its middle if it has more than `most` characters."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}[...{len(text) - 2 * half} characters...]{text[-half:]}"

@@ -13,7 +13,6 @@ import numpy as np
 import xarray as xr
 
 from circuit.errors import CircuitError
-from studies.paper_figures.scales import IMAGE_SETS
 from training import images
 from training.epochs import State, TrainingFailed, begin, train
 from training.images import Images
@@ -22,6 +21,7 @@ from training.plan import Material, Plan, prepare
 from training.sources import kept
 
 COMPLETED = "completed"
+IMAGE_SETS = ("mnist", "fashion_mnist", "kmnist")
 FAILED = "training failed"  # how the status of a run begins whose weights became useless
 
 
@@ -129,3 +129,15 @@ def pooled(data: Images, pooling: int) -> Images:
     side = data.side // pooling
     squares = data.inputs.reshape(-1, side, pooling, side, pooling)
     return replace(data, inputs=squares.mean(axis=(2, 4)).reshape(-1, side * side), side=side)
+
+
+def fixed_width(pixels: int, depth: int) -> str:
+    """Widths of a network whose layers have as many units as the images have pixels."""
+    return "-".join([str(pixels)] * (depth + 2))
+
+
+def pixels_of(dataset: str, pooling: int) -> tuple[int, int]:
+    """Pixels of an image, and the pooling that applies: digits are small as they are."""
+    if dataset == "digits":
+        return 64, 1
+    return (images.SIDE // pooling) ** 2, pooling

@@ -41,7 +41,7 @@ def anchors(page: Path) -> set[str]:
 def known_tests() -> set[str]:
     """Names of all files of tests, without .py, of all functions in them, and file::function."""
     names = set()
-    for path in (ROOT / "tests").glob("test_*.py"):
+    for path in (ROOT / "tests").rglob("test_*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         inside = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
         names |= {path.stem} | inside | {f"{path.stem}::{name}" for name in inside}
@@ -135,12 +135,13 @@ def test_files_and_names_that_are_mentioned_exist(page: Path) -> None:
 
 def mentions(path: Path) -> set[str]:
     """Names of this project that a file of it puts between backticks, from the floor down."""
-    return set(re.findall(r"`((?:circuit|analysis|models)(?:\.\w+)+)`", path.read_text("utf-8")))
+    floors = "circuit|analysis|training|studies|models"
+    return set(re.findall(rf"`((?:{floors})(?:\.\w+)+)`", path.read_text("utf-8")))
 
 
 def test_what_docstrings_refer_to_is_there() -> None:
     """`circuit.jacobian.dense_jacobian` is a file, or defined in one or imported by it."""
-    for floor in ("circuit", "analysis", "models", "benchmarks", "tests"):
+    for floor in ("circuit", "analysis", "training", "studies", "models", "benchmarks", "tests"):
         for path in (ROOT / floor).rglob("*.py"):
             for name in mentions(path):
                 place = ROOT / name.replace(".", "/")

@@ -49,7 +49,7 @@ def test_every_package_is_installed():
     """A folder that is not listed works from the checkout and is missing after an install."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     listed = tomllib.loads(text)["tool"]["setuptools"]["packages"]
-    floors = ("analysis", "benchmarks", "circuit", "models")
+    floors = ("analysis", "benchmarks", "circuit", "models", "studies", "training")
     found = {
         path.parent.relative_to(ROOT).as_posix().replace("/", ".")
         for floor in floors

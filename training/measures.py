@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from analysis.records import write_atomically
 from circuit.feedback import PATHWAYS, TARGET_PROPAGATION, per_layer
 from circuit.learned_inverse.companions import LEARNED, Companions, model_of
 from circuit.learned_inverse.model import inverse_error
@@ -28,6 +27,7 @@ from circuit.numerics.arrays import Array, namespace, row_indices, take_rows, to
 from circuit.plasticity import updates
 from circuit.report.alignment import agreement
 from circuit.rules import RULES
+from circuit.storage.files import write_atomically
 
 # name -> what it is, as it is written into the files
 BY_EPOCH = {

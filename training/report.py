@@ -27,10 +27,10 @@ from circuit.learned_inverse.companions import LEARNED
 from circuit.learning.lesson import Lesson
 from circuit.numerics.arrays import to_numpy
 from circuit.storage.networks import save_network
-from models.command.training_options import PROGRAM
 from training.epochs import State
 from training.measures import accuracies, labelled, write_table
 from training.plan import Material, Plan, batches_of_an_epoch, single
+from training.settings import PROGRAM
 
 if TYPE_CHECKING:
     from analysis.canvas import Drawings

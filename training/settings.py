@@ -21,6 +21,7 @@ from collections.abc import Mapping
 
 Value = str | int | float | bool | None
 
+PROGRAM = "run_training"  # the command whose settings these are
 RULES = ("gait", "itp", "tp", "bp", "circuit")
 
 # what every preset starts from; the name of a value is that of its option

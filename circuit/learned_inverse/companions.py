@@ -22,12 +22,11 @@ from circuit.learned_inverse.model import (
     practised,
     propagate_learned,
     random_model,
-    reading_noise,
 )
 from circuit.network import Activity, Network
-from circuit.numerics.arrays import Array, all_finite, require_finite, widened
+from circuit.numerics.arrays import Array, all_finite, require_finite
 from circuit.rules import GAINS, propagate_targets
-from circuit.shifts import ONE, Shifts
+from circuit.shifts import Shifts
 
 if TYPE_CHECKING:
     from circuit.learning.lesson import Lesson
@@ -109,15 +108,6 @@ def _companions(model: InverseModel) -> Companions:
     return {WEIGHTS: model.weights, BIASES: model.biases}
 
 
-def noise_of(
-    network: Network, lesson: Lesson, companions: Companions, step: int, like: Array
-) -> tuple[Array, ...]:
-    """The noise with which the shifts of this step are read; none where the lesson has none."""
-    if lesson.rate_noise == 0:
-        return ()
-    return reading_noise(network, lesson.rate_noise, companions[KEYS][0], step, like)
-
-
 def rule_shifts(
     network: Network,
     lesson: Lesson,
@@ -153,15 +143,3 @@ def circuit_shifts(
         circuit, model_of(companions), activity, error, corrected=lesson.correction
     )
     return found.base, found.read_out(lesson.readout), found.settled
-
-
-def read_with(noise: Sequence[Array], shifts: Shifts) -> Shifts:
-    """Shifts that are read with noise, but were not made with it."""
-    if not noise:
-        return shifts
-    return shifts.with_values(
-        tuple(
-            value + widened(wrong * ONE.over(scale).value, value.shape[-1])
-            for value, wrong, scale in zip(shifts.values, noise, shifts.scales, strict=True)
-        )
-    )

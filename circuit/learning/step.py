@@ -29,12 +29,10 @@ from circuit.learned_inverse.companions import (
     after_practice,
     circuit_shifts,
     companions_of,
-    noise_of,
     practice_of,
-    read_with,
     rule_shifts,
 )
-from circuit.learned_inverse.model import SIMULTANEOUS
+from circuit.learned_inverse.model import KEYS, SIMULTANEOUS, reading_noise
 from circuit.learning import adam, regulariser
 from circuit.learning.lesson import CIRCUIT, Lesson
 from circuit.losses import VALUES, output_error, require_targets
@@ -49,7 +47,7 @@ from circuit.numerics.arrays import (
 )
 from circuit.plasticity import layer_update
 from circuit.rules import back_propagation
-from circuit.shifts import Shifts
+from circuit.shifts import ONE, Shifts
 from circuit.verification.judgement import Status
 
 
@@ -272,6 +270,31 @@ def teach(
         device = array_api_compat.device(targets)
         mask = xp.reshape(xp.asarray(settled, device=device), targets.shape[:-1])
     return activity, read_with(noise, _of_projecting(network, shifts)), mask
+
+
+def noise_of(
+    network: Network,
+    lesson: Lesson,
+    companions: Mapping[str, tuple[Array, ...]],
+    step: int,
+    like: Array,
+) -> tuple[Array, ...]:
+    """The noise with which the shifts of this step are read; none where the lesson has none."""
+    if lesson.rate_noise == 0:
+        return ()
+    return reading_noise(network, lesson.rate_noise, companions[KEYS][0], step, like)
+
+
+def read_with(noise: Sequence[Array], shifts: Shifts) -> Shifts:
+    """Shifts that are read with noise, but were not made with it."""
+    if not noise:
+        return shifts
+    return shifts.with_values(
+        tuple(
+            value + widened(wrong * ONE.over(scale).value, value.shape[-1])
+            for value, wrong, scale in zip(shifts.values, noise, shifts.scales, strict=True)
+        )
+    )
 
 
 def _of_projecting(network: Network, shifts: Shifts) -> Shifts:

@@ -1,6 +1,6 @@
 """A network's weights on disk, as an .npz file that holds nothing but plain arrays.
 
-Owns the file format. Does not own training, nor what the weights are used for.
+Owns the file format, and the writing of any file whole or not at all.
 
 Members: `format` and `version`; `n_inputs`, `n_outputs`; `activations` (L names) and
 `smallest_slopes` (L numbers, which tell one leaky-ReLU from another); `W_1` .. `W_L` (N_l, N_l) and
@@ -15,13 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.records import write_atomically
 from circuit.activations import ACTIVATIONS, Activation, leaky_relu
-from circuit.errors import CircuitError
+from circuit.errors import CircuitError, shortened
 from circuit.network import Network
 from circuit.numerics.arrays import to_numpy
 from circuit.storage import archives
-from models.command.parsing import shortened
+from circuit.storage.files import write_atomically
 
 FORMAT = "gait-circuit weights"
 VERSION = 1

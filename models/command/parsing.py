@@ -17,6 +17,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
+from circuit.errors import shortened
+
 MOST = 2**31 - 1  # the largest whole number that a result file (NetCDF 3) holds
 MOST_CONFIG = 2**20  # bytes of a TOML file
 MOST_WORD, MOST_MESSAGE = 300, 3000  # characters of what is quoted, and of a line
@@ -44,14 +46,6 @@ def fail(program: str, message: str) -> NoReturn:
     words = " ".join(shortened(word, MOST_WORD) for word in str(message).split())
     print(f"{program}: error: {shortened(words, MOST_MESSAGE)}", file=sys.stderr)
     sys.exit(2)
-
-
-def shortened(text: str, most: int) -> str:
-    """`text`, without its middle if it has more than `most` characters."""
-    if len(text) <= most:
-        return text
-    half = most // 2
-    return f"{text[:half]}[...{len(text) - 2 * half} characters...]{text[-half:]}"
 
 
 def path(text: str) -> Path:

@@ -2,9 +2,9 @@
 
 Owns what the commands of studies have in common, and what the command of the paper's figures shares
 with them: processes, result files, statuses, exit. Does not own the studies (`studies`), the
-running of cells (`analysis.sweep.run`), the tables (`analysis.findings`) nor the pictures
-(`analysis.figures`). Exit status: 0 if every cell is recorded, whatever its status; 1 if some are
-missing, or a picture could not be drawn; 2 for bad input; 130 if interrupted.
+running of cells (`analysis.sweep.run`), their tables nor their pictures. Exit status: 0 if every
+cell is recorded, whatever its status; 1 if some are missing, or a picture could not be drawn; 2 for
+bad input; 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -107,7 +107,6 @@ def run(
 ) -> int:
     """Everything between the options and the exit status."""
     from analysis import pictures
-    from analysis.findings import findings
     from analysis.lock import locked
     from circuit.storage.owner import remove_leftovers
 
@@ -137,8 +136,14 @@ def run(
 
 def _drawings(name: str) -> Drawings:
     """The pictures of study `name`."""
-    found: Drawings = getattr(importlib.import_module(f"analysis.figures.{name}"), name.upper())
+    found: Drawings = getattr(importlib.import_module(f"studies.{name}.figures"), name.upper())
     return found
+
+
+def findings(name: str, data: xr.Dataset) -> list[str]:
+    """The lines to print for the study called `name`."""
+    lines: list[str] = importlib.import_module(f"studies.{name}.findings").findings(data)
+    return lines
 
 
 def _sweep(
@@ -161,7 +166,7 @@ def _sweep(
 
 def study_of(name: str, chosen: argparse.Namespace, special: Special) -> Study:
     """The study called `name` with what was chosen for it."""
-    module = importlib.import_module(f"models.studies.{name}")
+    module = importlib.import_module(f"studies.{name}.study")
     given: dict[str, Any] = {
         "dataset": chosen.dataset,
         "data_dir": data_folder(chosen),
@@ -226,7 +231,7 @@ def version_of(name: str) -> int:
     """The version of what the cells of study `name` mean."""
     from analysis.sweep.run import Study
 
-    return int(getattr(importlib.import_module(f"models.studies.{name}"), "VERSION", Study.version))
+    return int(getattr(importlib.import_module(f"studies.{name}.study"), "VERSION", Study.version))
 
 
 def result(path: Path, kind: str, name: str, version: int) -> xr.Dataset:

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from models.command.parsing import Distinct, OneLineParser, at_least
 from models.command.shared import DATASETS, MOST_LAYERS, add_data_dir, add_results
-from training.settings import LATERAL, PRESETS, RULES, preset
+from training.settings import LATERAL, PRESETS, PROGRAM, RULES, preset
 
-PROGRAM = "run_training"
 ACTIVATIONS = ("leaky_relu", "linear", "asinh", "tanh", "clipped_tanh")
 
 

@@ -28,8 +28,7 @@ import xarray as xr
 
 from analysis.sweep.study import Cell, Study
 from circuit.learning.lesson import Lesson
-from studies.paper_figures.scales import IMAGE_SETS, fixed_width, pixels_of
-from studies.training_run import outcome
+from studies.training_run import IMAGE_SETS, fixed_width, outcome, pixels_of
 from training.plan import Plan
 from training.sources import OUTSIDE
 

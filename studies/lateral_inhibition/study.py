@@ -32,9 +32,8 @@ from studies.lateral_inhibition.measures import (
     sampled_cosine,
     second_moments,
 )
-from studies.paper_figures.scales import fixed_width, pixels_of
 from studies.setting import setting
-from studies.training_run import outcome
+from studies.training_run import fixed_width, outcome, pixels_of
 from training.plan import Plan
 from training.sources import OUTSIDE
 

@@ -1,21 +1,20 @@
 """How large the training runs behind the figures are, and their learning rates and lambdas.
 
-Owns `SCALES`, and the widths of networks for images of a size. Those values of scale laptop that
+Owns `SCALES`, and the widths of Fig. 3B. Those values of scale laptop that
 are chosen were found by figure "grid" at that scale, on validation images (docs/results.md); those
 of scale paper are the authors' own (`presets.CHOSEN`). Does not own which runs a figure needs
-(`training`).
+(`studies.paper_figures.study`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training import images
+from studies.training_run import IMAGE_SETS
 from training import settings as presets
 
 RULES = ("bp", "gait", "circuit", "itp", "tp")
 NARROWING = (784, 784, 500, 200, 10)  # Fig. 3B
-IMAGE_SETS = ("mnist", "fashion_mnist", "kmnist")
 
 Chosen = dict[str, tuple[float, float]]  # rule -> learning rate, lambda
 
@@ -132,19 +131,7 @@ SCALES: dict[str, Scale] = {
 }
 
 
-def fixed_width(pixels: int, depth: int) -> str:
-    """Widths of a network whose layers have as many units as the images have pixels."""
-    return "-".join([str(pixels)] * (depth + 2))
-
-
 def narrowing(pixels: int) -> str:
     """Widths of Fig. 3B, in proportion to the number of pixels; ten outputs."""
     scaled = [round(width * pixels / NARROWING[0]) for width in NARROWING[:-1]]
     return "-".join(map(str, [*scaled, NARROWING[-1]]))
-
-
-def pixels_of(dataset: str, pooling: int) -> tuple[int, int]:
-    """Pixels of an image, and the pooling that applies: digits are small as they are."""
-    if dataset == "digits":
-        return 64, 1
-    return (images.SIDE // pooling) ** 2, pooling

@@ -27,11 +27,9 @@ from studies.paper_figures.scales import (
     RULES,
     SCALES,
     Scale,
-    fixed_width,
     narrowing,
-    pixels_of,
 )
-from studies.training_run import outcome
+from studies.training_run import fixed_width, outcome, pixels_of
 from training import settings as presets
 from training.plan import Plan
 from training.sources import OUTSIDE

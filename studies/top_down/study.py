@@ -21,11 +21,10 @@ import xarray as xr
 
 from analysis.sweep.study import Cell, Study
 from circuit.learning.lesson import Lesson
-from studies.paper_figures.scales import fixed_width, pixels_of
 from studies.setting import setting
 from studies.top_down.circuit import find_rest, strong_circuit
 from studies.top_down.measures import MEASURES, READOUTS, RULE_NAMES, cosines, measures
-from studies.training_run import outcome
+from studies.training_run import fixed_width, outcome, pixels_of
 from training import settings as presets
 from training.plan import Plan
 from training.sources import OUTSIDE

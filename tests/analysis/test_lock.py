@@ -14,9 +14,9 @@ import pytest
 
 from analysis import lock
 from analysis.lock import locked
-from analysis.records import write_atomically
 from circuit.errors import CircuitError
 from circuit.storage import owner
+from circuit.storage.files import write_atomically
 from circuit.storage.owner import HOST, Owner, myself, remove_leftovers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +48,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from analysis.lock import locked
-from analysis.records import write_atomically
+from circuit.storage.files import write_atomically
 def write(name):
     name.write_text("half of it")
     print("ready", flush=True)

@@ -9,6 +9,7 @@ import xarray as xr
 from xarray.backends.scipy_ import ScipyArrayWrapper
 
 from analysis import records
+from circuit import storage
 from circuit.errors import CircuitError
 
 
@@ -21,7 +22,7 @@ def test_failed_writing_leaves_the_old_file_and_no_other(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        records.write_atomically(path, half)
+        storage.write_atomically(path, half)
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["result.json"]
 

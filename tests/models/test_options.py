@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from circuit.errors import shortened
 from models import run_equilibrium, run_training
-from models.command.parsing import NEGATIVE, OneLineParser, at_least, parse, path, shortened
+from models.command.parsing import NEGATIVE, OneLineParser, at_least, parse, path
 from tests.commands import refusal
 
 EVERYDAY = ["--batch", "6", "--no-brian2", "--no-figures", "--quiet"]

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from mpmath import mp, mpf
 
 from analysis.canvas import draw
-from analysis.findings import findings
 from analysis.sweep.run import run
 from circuit.activations import ACTIVATIONS, activation, clipped_tanh, tanh
 from circuit.dynamics import build_circuit
@@ -24,6 +23,7 @@ from circuit.losses import output_error
 from circuit.network import forward, initialise
 from circuit.rules import RULES
 from models import run_training
+from models.command.studies import findings
 from studies.activations import figures
 from studies.activations import study as activations
 from training.measures import clipped_targets

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from analysis.findings import findings
+from models.command.studies import findings
 
 
 def _row(lines: list[str], start: str) -> list[str]:

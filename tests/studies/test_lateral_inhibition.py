@@ -9,7 +9,6 @@ import pytest
 import scipy.linalg
 import xarray as xr
 
-from analysis.findings import findings
 from circuit.errors import CircuitError
 from circuit.lateral_inhibition.acting import PLACES
 from circuit.lateral_inhibition.spontaneous import Spontaneous
@@ -18,6 +17,7 @@ from circuit.learning.lesson import Lesson
 from circuit.learning.step import begin_learning, learn
 from circuit.network import forward, initialise
 from models import run_open_questions
+from models.command.studies import findings
 from models.run_training import main as run_training
 from studies.lateral_inhibition import study as lateral_study
 from studies.lateral_inhibition.measures import best_setting

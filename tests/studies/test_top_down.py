@@ -10,7 +10,6 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from analysis.canvas import draw
-from analysis.findings import findings
 from analysis.sweep.run import run
 from circuit.errors import CircuitError
 from circuit.feedback import output_only
@@ -21,6 +20,7 @@ from circuit.network import forward, initialise
 from circuit.plasticity import local_update, updates
 from circuit.report.alignment import agreement
 from circuit.rules import RULES
+from models.command.studies import findings
 from studies.top_down import figures
 from studies.top_down import study as top_down
 from studies.top_down.circuit import (

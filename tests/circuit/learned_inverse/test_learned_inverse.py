@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from analysis import canvas
-from analysis.findings import findings
 from analysis.sweep import run as sweep
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
@@ -36,6 +35,7 @@ from circuit.numerics.keyed_random import normals, signs
 from circuit.plasticity import updates
 from circuit.report.alignment import agreement
 from circuit.rules import RULES
+from models.command.studies import findings
 from models.run_training import main
 from studies.imperfection.circuit import Imperfect
 from studies.imperfection.equilibrium import settle_imperfect
