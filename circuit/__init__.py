@@ -1,13 +1,28 @@
 """Cortical circuits with weak feedback whose equilibrium carries the targets of GAIT-prop.
 
-The physics: pure functions of arrays. In the order in which data take their way:
+Pure functions of arrays. `from circuit import initialise, build_circuit, begin, settle, updates`
+offers what most need, each file being loaded when one of its names is first used. The files beside
+the wings, in the order in which data take their way, and in which to read them:
 
-activations, network, losses   what a network is and computes
-feedback, rules, shifts        what the algorithms say its synapses should learn from
-dynamics, shift_dynamics       the circuit that is to compute the same
-jacobian, linearised           its derivative
-equilibrium, methods           where it comes to rest
-verification, batches, bounds  whether it has, and how far off it can be
-plasticity                     from shifts to weight changes, locally
-brian                          the same circuit in Brian2
+errors, activations, network, losses    what a network is and computes
+feedback, shifts, messages, rules       what the algorithms say its synapses should learn from
+plasticity                              from shifts to weight changes, locally
+dynamics, shift_dynamics, jacobian      the circuit that is to compute the same shifts
+method, equilibrium                     where it comes to rest, and what became of the attempt
+storage                                 networks on disk
+
+The wings, each with a face of its own (`from circuit.learning import Lesson, learn`):
+
+methods               ways to look for the equilibrium, one file each
+verification          whether a state is at rest, and how far off it can be
+report                what a settled circuit is reported by
+learning              one step of learning
+learned_inverse       feedback that learns to invert
+lateral_inhibition    inhibition that keeps weights orthogonal
+brian, plastic        the same circuit in Brian2, and with weights that learn while it runs
+numerics              arrays, inverses, singular values, random numbers
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from models.command.parsing import Distinct, OneLineParser, at_least, fail, parse
 from models.command.shared import add_results, refuse_what_idles

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from models.command.equilibrium_options import PROGRAM, make_trial, options
 from models.command.parsing import fail, parse, plain, refuse_idle

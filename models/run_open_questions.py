@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from models.command import studies
 from models.command.parsing import OneLineParser, parse

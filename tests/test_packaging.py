@@ -45,15 +45,13 @@ def test_conda_environment_holds_what_pyproject_asks_for():
     }
 
 
-def test_every_package_is_installed():
+def test_every_package_of_the_library_is_installed():
     """A folder that is not listed works from the checkout and is missing after an install."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     listed = tomllib.loads(text)["tool"]["setuptools"]["packages"]
-    floors = ("analysis", "benchmarks", "circuit", "models", "studies", "training")
     found = {
         path.parent.relative_to(ROOT).as_posix().replace("/", ".")
-        for floor in floors
-        for path in (ROOT / floor).rglob("__init__.py")
+        for path in (ROOT / "circuit").rglob("__init__.py")
     }
     assert sorted(listed) == sorted(found)
 

@@ -1,1 +1,5 @@
 """Linear algebra and random numbers: arrays of any library, inverses, singular values."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,7 +1,7 @@
 """A circuit whose weights are variables of its dynamics: its equations, and the values in them.
 
 Owns what a plastic circuit is and what is recorded of one. Does not own its equations as Brian2
-text (`circuit.plastic.equations`) nor their simulation (`circuit.brian.run_plastic`).
+text (`circuit.plastic.equations`) nor their simulation (`circuit.plastic.run`).
 
 Images follow one another, and nothing but the equations changes a weight. With h_l = W_l y_{l-1} +
 b_l, u_l = f(h_l) and A_l = f'(h_l), rates obey (GAIT pathway, corrected: only deviations go down)

@@ -322,9 +322,9 @@ def _record(
     generator: np.random.Generator | None,
     snapshots: int = 1,
 ) -> PlasticRecord:
-    from circuit import brian
+    from circuit.plastic import run_plastic
 
-    return brian.run_plastic(
+    return run_plastic(
         plastic, scene.inputs, scene.targets, snapshots=snapshots, generator=generator
     )
 

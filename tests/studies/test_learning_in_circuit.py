@@ -34,7 +34,13 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", DEPRECATED, DeprecationWarning)
     import brian2
 
-    from circuit import brian
+    from circuit.plastic import (
+        advance_plastic,
+        layer_equations,
+        make_plastic_pieces,
+        run_plastic,
+        synapse_equations,
+    )
 
 pytestmark = pytest.mark.filterwarnings(f"ignore:{DEPRECATED}:DeprecationWarning")
 
@@ -233,7 +239,7 @@ def test_brian_runs_the_equations_as_printed(case: str, rng: np.random.Generator
     }
     plastic = make(rng, widths, count=2, **(constants | fields))
     inputs, targets = stream(rng, plastic, 3)
-    record = brian.run_plastic(plastic, inputs, targets, snapshots=3)
+    record = run_plastic(plastic, inputs, targets, snapshots=3)
     assert record.images == (0, 1, 2, 3)
     assert record.steps == 3 * plastic.timing.steps
     for one in range(2):
@@ -267,7 +273,7 @@ def test_one_image_in_a_linear_unit_against_the_closed_form(rng: np.random.Gener
     timing = Timing(TAU / 4, free_steps=400, nudged_steps=nudged, memory=TAU / 4)
     plastic = make(rng, (4, 3), units="linear", timing=timing, rate=rate, readout="shift")
     inputs, targets = stream(rng, plastic, 1)
-    record = brian.run_plastic(plastic, inputs, targets)
+    record = run_plastic(plastic, inputs, targets)
     W, b = plastic.network.weights[0][0], plastic.network.biases[0][0]
     e = targets[0] - W @ inputs[0] - b
     q = 1 - 1 / 4
@@ -289,7 +295,7 @@ def test_settled_linear_circuit_against_the_closed_form(
     plastic = make(rng, units="linear", timing=timing, rate=slow, own_drive=own_drive)
     inputs, targets = stream(rng, plastic, 1)
     twice = np.repeat(inputs, 2, axis=0), np.repeat(targets, 2, axis=0)
-    record = brian.run_plastic(plastic, *twice, snapshots=2)
+    record = run_plastic(plastic, *twice, snapshots=2)
     (W1, W2), (b1, b2), B = (
         [w[0] for w in plastic.network.weights],
         [v[0] for v in plastic.network.biases],
@@ -336,10 +342,10 @@ def test_no_nudge_no_learning_from_shifts(rng: np.random.Generator) -> None:
 
 def _without_nudge(plastic: Plastic, inputs: np.ndarray, targets: np.ndarray) -> float:
     """The largest change of a weight when the target has no hold on the output."""
-    pieces = brian.make_plastic_pieces(plastic, inputs, targets)
+    pieces = make_plastic_pieces(plastic, inputs, targets)
     pieces.layers[-1].gamma = 0.0
     network = brian2.Network(*pieces.objects)
-    brian.advance_plastic(network, pieces, len(inputs))
+    advance_plastic(network, pieces, len(inputs))
     pairs = zip(pieces.feedforward, plastic.network.weights, strict=True)
     return max(float(np.abs(s.weight_[:] - W.ravel()).max()) for s, W in pairs)
 
@@ -349,7 +355,7 @@ def test_feedback_goes_to_the_transpose_as_theory_says(rng: np.random.Generator)
     timing = Timing(TAU / 4, free_steps=0, nudged_steps=8, teacher_stages=2)
     plastic = make(rng, timing=timing, rate=20.0, decay=0.4)
     inputs, targets = stream(rng, plastic, 5)
-    record = brian.run_plastic(plastic, inputs, targets)
+    record = run_plastic(plastic, inputs, targets)
     before = plastic.feedback[0][0] - plastic.network.weights[1][0].T
     after = record.feedback[-1][0][0] - record.weights[-1][1][0].T
     factor = (1 - 20.0 * 0.4 * timing.step) ** record.steps
@@ -392,7 +398,7 @@ def test_direct_storage_takes_what_was_taught_for_a_shift(rng: np.random.Generat
             rng, (3, 1), units="linear", timing=timing, rate=rate, readout="shift", storage=storage
         )
         x = np.array([[0.6, 0.0, 0.8]])
-        record = brian.run_plastic(plastic, x, np.ones((1, 1)))
+        record = run_plastic(plastic, x, np.ones((1, 1)))
         still = plastic.network.weights[0][0] @ x[0] + plastic.network.biases[0][0]
         error = 1 - still[0]
         grown[storage] = (record.rates[0][0] - still)[0] / (gamma * error)
@@ -471,8 +477,8 @@ def one_by_one(
 
 def in_brian(plastic: Plastic, inputs: np.ndarray, targets: np.ndarray) -> list[np.ndarray]:
     """W_1, W_2 after the images, with what is still in their tags."""
-    pieces = brian.make_plastic_pieces(plastic, inputs, targets)
-    brian.advance_plastic(brian2.Network(*pieces.objects), pieces, len(inputs))
+    pieces = make_plastic_pieces(plastic, inputs, targets)
+    advance_plastic(brian2.Network(*pieces.objects), pieces, len(inputs))
     tags = [s.tag_[:] if plastic.storage == "captured" else 0.0 for s in pieces.feedforward]
     pairs = zip(pieces.feedforward, tags, plastic.network.weights, strict=True)
     return [(s.weight_[:] + tag).reshape(W.shape[1:]) for s, tag, W in pairs]
@@ -573,7 +579,7 @@ def test_wrong_targets_are_not_learnt_and_right_ones_are(rng: np.random.Generato
     for what, drawn in (("right", order), ("wrong", rng.permutation(order))):
         timing = Timing(TAU / 2, free_steps=0, nudged_steps=16, teacher_stages=2)
         plastic = make(rng, (4, 6, 4), units="leaky_relu", timing=timing, rate=1.0)
-        record = brian.run_plastic(plastic, patterns[order], np.eye(4)[drawn])
+        record = run_plastic(plastic, patterns[order], np.eye(4)[drawn])
         network = replace(plastic.network, weights=record.weights[-1], biases=record.biases[-1])
         errors[what] = 1 - accuracies(network, patterns, np.arange(4))[0]
     assert errors["right"] == 0
@@ -588,8 +594,8 @@ def test_diverged_circuits_leave_the_others_alone(
 ) -> None:
     plastic = make(rng, count=2, units="leaky_relu", timing=Timing(TAU / 2, 0, 8))
     inputs, targets = stream(rng, plastic, 30)
-    both = brian.run_plastic(replace(plastic, rates=np.array([1.0, 1e5])), inputs, targets)
-    alone = brian.run_plastic(replace(plastic, rates=np.array([1.0, 0.0])), inputs, targets)
+    both = run_plastic(replace(plastic, rates=np.array([1.0, 1e5])), inputs, targets)
+    alone = run_plastic(replace(plastic, rates=np.array([1.0, 0.0])), inputs, targets)
     assert np.isfinite(both.weights[-1][0][0]).all()
     assert not np.isfinite(both.weights[-1][0][1]).all()
     np.testing.assert_array_equal(both.weights[-1][0][0], alone.weights[-1][0][0])
@@ -612,14 +618,14 @@ def test_noise_comes_from_the_generator(rng: np.random.Generator) -> None:
 
     def run(seed: int) -> np.ndarray:
         generator = np.random.default_rng(seed)
-        return brian.run_plastic(plastic, inputs, targets, generator=generator).weights[-1][0]
+        return run_plastic(plastic, inputs, targets, generator=generator).weights[-1][0]
 
     first, again, other = run(1), run(1), run(2)
     np.testing.assert_array_equal(first, again)
     np.testing.assert_array_equal(first[0], other[0])
     assert np.abs(first[1] - other[1]).max() > 1e-6
     with pytest.raises(CircuitError, match="generator"):
-        brian.run_plastic(plastic, inputs, targets)
+        run_plastic(plastic, inputs, targets)
 
 
 @pytest.mark.parametrize(
@@ -675,23 +681,23 @@ def test_bad_streams_are_refused(rng: np.random.Generator) -> None:
         (inputs * np.nan, targets),
     ):
         with pytest.raises(CircuitError):
-            brian.make_plastic_pieces(plastic, *bad)
+            make_plastic_pieces(plastic, *bad)
     holed = replace(plastic, feedback=(np.full_like(plastic.feedback[0], np.nan),))
     with pytest.raises(CircuitError, match="feedback holds what is not finite"):
-        brian.make_plastic_pieces(holed, inputs, targets)
+        make_plastic_pieces(holed, inputs, targets)
     with pytest.raises(CircuitError, match="snapshots"):
-        brian.run_plastic(plastic, inputs, targets, snapshots=3)
+        run_plastic(plastic, inputs, targets, snapshots=3)
     with pytest.raises(CircuitError, match="'my circuit'"):
-        brian.make_plastic_pieces(plastic, inputs, targets, name="my circuit")
+        make_plastic_pieces(plastic, inputs, targets, name="my circuit")
 
 
 def test_equations_that_are_not_there_are_refused(rng: np.random.Generator) -> None:
     plastic = make(rng)
     for layer in (0, 3):
         with pytest.raises(CircuitError, match=f"layer {layer}"):
-            brian.layer_equations(plastic, layer)
+            layer_equations(plastic, layer)
     with pytest.raises(CircuitError, match="'sideways'"):
-        brian.synapse_equations(plastic, "sideways")
+        synapse_equations(plastic, "sideways")
 
 
 @pytest.mark.parametrize(
@@ -701,7 +707,7 @@ def test_snapshots_come_at_equal_distances_and_at_the_end(
     snapshots: int, images: tuple[int, ...], rng: np.random.Generator
 ) -> None:
     plastic = make(rng)
-    record = brian.run_plastic(plastic, *stream(rng, plastic, 5), snapshots=snapshots)
+    record = run_plastic(plastic, *stream(rng, plastic, 5), snapshots=snapshots)
     assert record.images == images
     assert len(record.weights) == len(record.biases) == len(record.feedback) == len(images)
     for array in (layer for moment in record.weights for layer in moment):

@@ -76,11 +76,11 @@ def measured(
         back-propagation's; along (shown, value, network) `accuracy_then` and `orthogonality_then`,
         the mean over layers, after so many images. NaN where a network diverged.
     """
-    from circuit import brian
+    from circuit.plastic import run_plastic
 
     what = PROBES[probe]
     plastic = sleeper(protocol, what, weights)
-    record = brian.run_plastic(
+    record = run_plastic(
         plastic,
         scene.inputs,
         scene.targets,

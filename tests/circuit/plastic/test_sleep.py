@@ -31,7 +31,13 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", DEPRECATED, DeprecationWarning)
     import brian2
 
-    from circuit import brian
+    from circuit.plastic import (
+        advance_plastic,
+        layer_equations,
+        make_plastic_pieces,
+        run_plastic,
+        synapse_equations,
+    )
 
 pytestmark = pytest.mark.filterwarnings(f"ignore:{DEPRECATED}:DeprecationWarning")
 
@@ -86,9 +92,7 @@ def test_brian_sleeps_as_the_equations_are_printed(case: str, rng: np.random.Gen
     )
     plastic = make(rng, widths, count=2, sleep=sleep, **(constants | fields))
     inputs, targets = stream(rng, plastic, 3)
-    record = brian.run_plastic(
-        plastic, inputs, targets, snapshots=3, generator=np.random.default_rng(3)
-    )
+    record = run_plastic(plastic, inputs, targets, snapshots=3, generator=np.random.default_rng(3))
     assert record.steps == 3 * (plastic.timing.steps + 14)
     patterns = asleep(plastic, 3)
     for one in range(2):
@@ -126,10 +130,10 @@ def test_sleep_that_teaches_nothing_leaves_no_trace(
     }
     restless = make(rng, **fields)
     inputs, targets = stream(rng, restless, 4)
-    plain = brian.run_plastic(restless, inputs, targets)
+    plain = run_plastic(restless, inputs, targets)
     for strength in (0.0, 1.0):
         sleep = sleep_of(strengths=np.array([strength]))
-        record = brian.run_plastic(
+        record = run_plastic(
             replace(restless, sleep=sleep), inputs, targets, generator=np.random.default_rng(1)
         )
         assert np.abs(record.lateral[-1][0]).max() > 0.1
@@ -150,10 +154,10 @@ def test_without_sleep_nothing_of_it_is_in_the_equations(rng: np.random.Generato
     for sleep in (None, sleep_of()):
         one = replace(plastic, sleep=sleep)
         patterns = () if sleep is None else asleep(one, 1)
-        pieces = brian.make_plastic_pieces(one, inputs, targets, patterns=patterns)
+        pieces = make_plastic_pieces(one, inputs, targets, patterns=patterns)
         assert len(pieces.lateral) == (0 if sleep is None else 3)
-        lines = [brian.layer_equations(one, layer) for layer in (1, 2, 3)]
-        lines += [brian.synapse_equations(one, way) for way in ("feedforward", "feedback")]
+        lines = [layer_equations(one, layer) for layer in (1, 2, 3)]
+        lines += [synapse_equations(one, way) for way in ("feedforward", "feedback")]
         texts[sleep is None] = "\n".join(lines)
     for word in ("awake", "practising", "spark", "pulled", "inverting", "inhibition"):
         assert word not in texts[True]
@@ -210,7 +214,7 @@ def test_in_sleep_m_comes_to_the_square_root_and_w_to_the_nearest_orthogonal_mat
     weights, eta = two_layers(rng), 0.04
     rates, pulls = np.array([1, 1, 0]) * eta / TAUGHT, np.array([0, 1, 1]) * eta / TAUGHT / 60
     given = practised(rng, weights, 800, lateral_rates=rates, strengths=pulls)
-    record = brian.run_plastic(*given, snapshots=40, generator=np.random.default_rng(5))
+    record = run_plastic(*given, snapshots=40, generator=np.random.default_rng(5))
     for at, W in enumerate(weights):
         still, moving, held = record.weights[-1][at]
         found = np.mean([M[at][0] for M in record.lateral[20:]], axis=0)
@@ -238,8 +242,8 @@ def test_images_in_place_of_independent_signs_do_not_orthogonalise(
         ("signs", signs),
         ("images", np.where(rng.random(signs.shape) < 0.7, together, signs)),
     ):
-        pieces = brian.make_plastic_pieces(plastic, inputs, targets, patterns=(shown,))
-        brian.advance_plastic(brian2.Network(*pieces.objects), pieces, len(inputs))
+        pieces = make_plastic_pieces(plastic, inputs, targets, patterns=(shown,))
+        advance_plastic(brian2.Network(*pieces.objects), pieces, len(inputs))
         singular = np.linalg.svd(pieces.feedforward[0].weight_[:].reshape(weights.shape))[1]
         distances[what] = np.sqrt(np.mean((singular - 1) ** 2))
     before = np.sqrt(np.mean((np.linalg.svd(weights)[1] - 1) ** 2))
@@ -255,7 +259,7 @@ def test_in_sleep_feedback_comes_to_the_inverse(rng: np.random.Generator) -> Non
     given = practised(
         rng, weights, 1000, lateral_rates=none, strengths=none, inverse_rates=np.array([2.0])
     )
-    record = brian.run_plastic(*given, snapshots=50, generator=np.random.default_rng(5))
+    record = run_plastic(*given, snapshots=50, generator=np.random.default_rng(5))
     expected = np.linalg.pinv(weights[1])
     found = np.mean([B[0][0] for B in record.feedback[25:]], axis=0)
     before = np.linalg.norm(given[0].feedback[0][0] - expected)
@@ -278,8 +282,8 @@ def test_slow_sleep_is_the_rule_in_steps(rng: np.random.Generator) -> None:
         # second moments of exactly 1 over the patterns of an image, at every rate
         orders = scipy.linalg.hadamard(8).astype(float)
         signs = [np.tile(orders[:, 1 : 1 + n], (len(inputs), 1)) for n in (5, 4)]
-        pieces = brian.make_plastic_pieces(plastic, inputs, targets, patterns=signs)
-        brian.advance_plastic(brian2.Network(*pieces.objects), pieces, len(inputs))
+        pieces = make_plastic_pieces(plastic, inputs, targets, patterns=signs)
+        advance_plastic(brian2.Network(*pieces.objects), pieces, len(inputs))
         gaps = []
         for at, W in enumerate(weights):
             before, M = W, np.zeros((len(W), len(W)))
@@ -306,12 +310,12 @@ def test_spontaneous_activity_comes_from_the_generator(rng: np.random.Generator)
 
     def run(seed: int) -> np.ndarray:
         generator = np.random.default_rng(seed)
-        return brian.run_plastic(plastic, inputs, targets, generator=generator).lateral[-1][0]
+        return run_plastic(plastic, inputs, targets, generator=generator).lateral[-1][0]
 
     np.testing.assert_array_equal(run(1), run(1))
     assert np.abs(run(1) - run(2)).max() > 1e-3
     with pytest.raises(CircuitError, match="sleep needs a generator"):
-        brian.run_plastic(plastic, inputs, targets)
+        run_plastic(plastic, inputs, targets)
     signs = asleep(plastic, 2000)[0]
     np.testing.assert_array_equal(signs**2, 1)
     # four standard deviations of a mean of 4000 signs
@@ -322,14 +326,14 @@ def test_a_supervisor_sees_and_sets_weights_between_images(rng: np.random.Genera
     """It sees what snapshots show, and what it leaves is what the next image begins with."""
     plastic = make(rng, rate=5.0)
     inputs, targets = stream(rng, plastic, 3)
-    alone = brian.run_plastic(plastic, inputs, targets, snapshots=3)
+    alone = run_plastic(plastic, inputs, targets, snapshots=3)
     seen: list[Any] = []
 
     def look(weights: Any, feedback: Any) -> Any:
         seen.append((*weights, *feedback))
         return weights, feedback
 
-    record = brian.run_plastic(plastic, inputs, targets, between=look)
+    record = run_plastic(plastic, inputs, targets, between=look)
     np.testing.assert_array_equal(record.weights[-1][0], alone.weights[-1][0])
     assert len(seen) == 2
     for at, arrays in enumerate(seen, 1):
@@ -340,7 +344,7 @@ def test_a_supervisor_sees_and_sets_weights_between_images(rng: np.random.Genera
         return plastic.network.weights, tuple(0 * B for B in feedback)
 
     still = replace(plastic, rates=np.zeros(1), feedback_plasticity=np.zeros(1))
-    record = brian.run_plastic(still, inputs, targets, between=put)
+    record = run_plastic(still, inputs, targets, between=put)
     np.testing.assert_array_equal(record.feedback[-1][0], 0)
     np.testing.assert_array_equal(record.weights[-1][0], plastic.network.weights[0])
 
@@ -383,7 +387,7 @@ def test_sleeps_that_do_not_fit_are_refused(rng: np.random.Generator) -> None:
     plastic = make(rng, sleep=sleep_of())
     inputs, targets = stream(rng, plastic, 2)
     with pytest.raises(ShapeMismatch, match="spontaneous patterns"):
-        brian.make_plastic_pieces(plastic, inputs, targets)
+        make_plastic_pieces(plastic, inputs, targets)
     holed = (asleep(plastic, 2)[0] * np.nan, asleep(plastic, 2)[1])
     with pytest.raises(CircuitError, match="not finite"):
         require_patterns(sleep_of(), (4, 3, 2), 2, holed)

@@ -1,0 +1,72 @@
+"""What `from circuit import ...` offers."""
+
+from .activations import ACTIVATIONS, Activation, asinh, clipped_tanh, leaky_relu, linear, tanh
+from .dynamics import Circuit, Trial, begin, build_circuit
+from .equilibrium import Equilibrium, settle
+from .errors import (
+    CircuitError,
+    NotFinite,
+    NotSettled,
+    ShapeMismatch,
+    SingularWeights,
+    TargetOutOfRange,
+)
+from .feedback import PATHWAYS
+from .losses import LOSSES, output_error
+from .methods import METHODS
+from .network import INITIALISERS, Activity, Network, forward, gaussian, initialise, orthogonal
+from .plasticity import Update, updates
+from .rules import (
+    RULES,
+    back_propagation,
+    gait_propagation,
+    incremental_target_propagation,
+    target_propagation,
+)
+from .shifts import Shifts
+from .storage import load_network, save_network
+from .verification.judgement import Status
+
+__all__ = [
+    "ACTIVATIONS",
+    "INITIALISERS",
+    "LOSSES",
+    "METHODS",
+    "PATHWAYS",
+    "RULES",
+    "Activation",
+    "Activity",
+    "Circuit",
+    "CircuitError",
+    "Equilibrium",
+    "Network",
+    "NotFinite",
+    "NotSettled",
+    "ShapeMismatch",
+    "Shifts",
+    "SingularWeights",
+    "Status",
+    "TargetOutOfRange",
+    "Trial",
+    "Update",
+    "asinh",
+    "back_propagation",
+    "begin",
+    "build_circuit",
+    "clipped_tanh",
+    "forward",
+    "gait_propagation",
+    "gaussian",
+    "incremental_target_propagation",
+    "initialise",
+    "leaky_relu",
+    "linear",
+    "load_network",
+    "orthogonal",
+    "output_error",
+    "save_network",
+    "settle",
+    "tanh",
+    "target_propagation",
+    "updates",
+]
