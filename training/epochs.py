@@ -2,7 +2,7 @@
 
 Owns the order in which images come, the choice of an epoch, and the state from which a run can go
 on. Does not own a step of learning (`circuit.learning.step`), what is measured after an epoch
-(`evaluation`), the split of the images (`material`), files (`checkpoints`), nor what a person sees
+(`evaluation`), the split of the images (`plan`), files (`checkpoints`), nor what a person sees
 (`run_training`).
 
 Several seeds are a stack of networks trained together, along the leading axis of weights and

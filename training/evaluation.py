@@ -2,7 +2,7 @@
 
 Owns on which images, in how large pieces, and one network of a stack at a time where measures want
 that. Does not own the measures of a layer (`training.measures`) nor the choice of an epoch
-(`training`).
+(`training.epochs`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Lateral inhibition that acts while the task is done: decorrelated drives, or decorrelated inputs.
 
 Owns what inhibition makes of a layer's weights, and how its synapses learn. Does not own inhibition
-that only teaches (`inhibition`), nor the rule by which the synapses W learn.
+that only teaches (`teaching`), nor the rule by which the synapses W learn.
 
-Units inhibit one another until they rest, r = u - M r, and M learns as in `inhibition`, from what
+Units inhibit one another until they rest, r = u - M r, and M learns as in `teaching`, from what
 the task makes them do: dM_ij = eta <r_i r_j>, i != j.
 
     decorrelated_drives   among the units of a layer: h = R W y + b ,  R = (1 + M)^-1 ; M learns

@@ -1,7 +1,7 @@
 """Lateral inhibition beside a learning network: what it adds to a step of learning.
 
 Owns the companions in which lateral synapses live, and the choice between inhibition that teaches
-(`inhibition`), inhibition that acts (`decorrelation`) and none. Does not own either, nor the step.
+(`teaching`), inhibition that acts (`acting`) and none. Does not own either, nor the step.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Owns the lateral circuits of a layer (what their rates settle at, and how their synapses learn), the
 spontaneous activity that they learn in, and the direction in which they pull the feed-forward
-weights of the layer. Does not own Eq. 23, whose place this takes (`orthogonality`), inhibition that
-acts while the task is done (`decorrelation`), nor Adam.
+weights of the layer. Does not own Eq. 23, whose place this takes (`circuit.learning.regulariser`),
+inhibition that acts while the task is done (`acting`), nor Adam.
 
 The units of a layer get the drives u = W x and inhibit one another until their rates rest:
 

@@ -1,7 +1,7 @@
 """Feedback weights that learn to invert the feed-forward path (paper section 9).
 
 Owns the inverse model, how it learns, and the target rules that go through it. Does not own the
-circuit through it (`learned_circuit`), nor the recursion of the rules.
+circuit through it (`equilibrium`), nor the recursion of the rules.
 
 The model of layer l is linear in the drive that the rates of the layer stand for,
 

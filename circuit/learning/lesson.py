@@ -45,8 +45,8 @@ class Lesson:
     correction : whether a learned inverse sends only deviations down (difference correction)
     rate_noise : standard deviation with which each shift is read, in units of the rates
     orthogonality_by : "regulariser", Eq. 23; lateral inhibition that teaches instead, one of
-        `inhibition.MECHANISMS`, with the same lambda; or lateral inhibition that acts, one of
-        `decorrelation.PLACES`, without lambda
+        `teaching.MECHANISMS`, with the same lambda; or lateral inhibition that acts, one of
+        `acting.PLACES`, without lambda
     lateral_rate : of plasticity of the lateral synapses, per step
     lateral_during : "spontaneous" activity, or the "task", is when inhibition teaches
     spontaneous_samples : patterns of spontaneous activity in a step

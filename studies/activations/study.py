@@ -177,7 +177,7 @@ def measure(
     Returns
     -------
     xr.Dataset
-        As that of `outcome`, and `clipped_start` and `clipped_end`, the
+        As that of `studies.training_run.outcome`, and `clipped_start` and `clipped_end`, the
         fraction of the hidden targets sent down that were clipped, of the worst layer, before
         learning and at the end; 0 where nothing can be.
     """

@@ -2,8 +2,8 @@
 
 Owns `SCALES`, and the widths of Fig. 3B. Those values of scale laptop that
 are chosen were found by figure "grid" at that scale, on validation images (docs/results.md); those
-of scale paper are the authors' own (`presets.CHOSEN`). Does not own which runs a figure needs
-(`studies.paper_figures.study`).
+of scale paper are the authors' own (`training.settings.CHOSEN`). Does not own which runs a figure
+needs (`studies.paper_figures.study`).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 to pull weights towards orthogonality in every k-th step only.
 
 Owns which runs a figure needs at a scale, and the plan of one. Does not own what is kept of a run
-(`outcome`), training (`training.epochs`), the comparison of rules (`analysis.comparison`) nor the
-pictures (`studies.paper_figures.figures`).
+(`studies.training_run`), training (`training.epochs`), the comparison of rules
+(`analysis.comparison`) nor the pictures (`studies.paper_figures.figures`).
 
 One cell is one training run of one seed. All figures draw on one study, "training", so a run that
 two figures show is made once.
@@ -234,7 +234,7 @@ def measure(
     Returns
     -------
     xr.Dataset
-        As of `outcome.outcome`.
+        As of `studies.training_run.outcome`.
     """
     lesson = Lesson(
         rule=rule,

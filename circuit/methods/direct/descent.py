@@ -1,6 +1,6 @@
 """One pass from the output down with couplings given, and the couplings that its state implies.
 
-Owns the record of such a descent. Does not own the equations at the units (`descent_units`), nor
+Owns the record of such a descent. Does not own the equations at the units (`unit_equations`), nor
 how often one descends (`couplings`, `methods.direct`, where the theory is).
 """
 
