@@ -1,7 +1,7 @@
 """The cells of a study: what they are, where each is kept, and all of them as one labelled dataset.
 
-Owns `Study`, the keys and files of cells, and how their results are joined. Does not own the
-running of them (`analysis.sweep.run`).
+Owns `Study`, lists of cells (`grid`), their keys and files, and how their results are joined. Does
+not own the running of them (`analysis.sweep.run`).
 
 A cell is one set of plain parameters; its result is a labelled dataset with a word in `status`. It
 is kept in FOLDER/STUDY/cells/KEY.nc, KEY being a hash of study, version, parameters, and of the
@@ -14,10 +14,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,37 @@ class Study:
 
 def _as_json(cell: Cell) -> str:
     return json.dumps(cell, sort_keys=True, allow_nan=False)
+
+
+def grid(common: Mapping[str, Any], **axes: Iterable[Any]) -> list[Cell]:
+    """One cell for each combination of the values of `axes`, the last of which changes fastest.
+
+    Parameters
+    ----------
+    common : parameters that all cells have
+    axes
+        Name of a parameter -> its values. Values that are themselves mappings hold several
+        parameters that go together; then the name of the axis is none of a parameter.
+
+    Examples
+    --------
+    >>> grid({"width": 8}, seed=(1, 2), how=({"rule": "bp"}, {"rule": "itp", "gamma": 0.1}))[-1]
+    {'width': 8, 'seed': 2, 'rule': 'itp', 'gamma': 0.1}
+    """
+    cells = []
+    for values in product(*axes.values()):
+        cell = dict(common)
+        for name, value in zip(axes, values, strict=True):
+            cell |= value if isinstance(value, Mapping) else {name: value}
+        cells.append(cell)
+    return cells
+
+
+def together(*parts: Iterable[Cell]) -> tuple[Cell, ...]:
+    """The cells of all parts in turn; what a cell lacks that others have is None in it."""
+    cells = [cell for part in parts for cell in part]
+    names = dict.fromkeys(name for cell in cells for name in cell)
+    return tuple(dict.fromkeys(names) | cell for cell in cells)
 
 
 def store(study: Study, cell: Cell, folder: Path, result: xr.Dataset) -> None:

@@ -21,12 +21,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study
+from analysis.sweep.study import Cell, Study, grid
 from circuit.learning.lesson import Lesson
 from studies.training_run import IMAGE_SETS, fixed_width, outcome, pixels_of
 from training.plan import Plan
@@ -107,47 +106,35 @@ def study(
     several = sizes.datasets is not None and dataset == "digits"
     datasets = (sizes.datasets or ()) if several else (dataset,)
 
-    def cell(
-        purpose: str,
-        name: str,
-        gain: float,
-        hidden: str,
-        rule: str,
-        rate: float,
-        pull: float,
-        seed: int,
-    ) -> Cell:
-        pixels, pooling = pixels_of(name, sizes.pooling)
-        return {
-            "purpose": purpose,
-            "dataset": name,
-            "data_dir": data_dir,
-            "pooling": pooling,
-            "input_gain": gain,
-            "widths": fixed_width(pixels, sizes.depth),
-            "activation": hidden,
-            "rule": rule,
-            "learning_rate": rate,
-            "orthogonality": pull,
-            "epochs": sizes.epochs if purpose == "test" else sizes.tuning_epochs,
-            "train_images": sizes.train_images,
-            "seed": seed,
-        }
-
-    cells = [
-        cell("tuning", datasets[0], gain, hidden, rule, rate, pull, TUNING_SEED)
-        for gain, hidden, rule, rate, pull in product(
-            INPUT_GAINS, HIDDEN, RULES, sizes.rates, sizes.lambdas
-        )
-        if rule != "circuit"
+    common: Cell = {"data_dir": data_dir, "train_images": sizes.train_images}
+    images = [
+        {"dataset": name, "pooling": pooling, "widths": fixed_width(pixels, sizes.depth)}
+        for name in datasets
+        for pixels, pooling in [pixels_of(name, sizes.pooling)]
     ]
-    cells += [
-        cell("test", name, gain, hidden, rule, *CHOSEN[gain, hidden, rule], seed)
-        for seed, name, gain, hidden, rule in product(
-            sizes.seeds if seeds is None else seeds, datasets, INPUT_GAINS, HIDDEN, RULES
-        )
+    tuning = grid(
+        common | images[0] | {"purpose": "tuning", "epochs": sizes.tuning_epochs},
+        input_gain=INPUT_GAINS,
+        activation=HIDDEN,
+        rule=[rule for rule in RULES if rule != "circuit"],
+        learning_rate=sizes.rates,
+        orthogonality=sizes.lambdas,
+        seed=[TUNING_SEED],
+    )
+    tuned = [
+        {"input_gain": gain, "activation": hidden, "rule": rule}
+        | dict(zip(("learning_rate", "orthogonality"), CHOSEN[gain, hidden, rule], strict=True))
+        for gain in INPUT_GAINS
+        for hidden in HIDDEN
+        for rule in RULES
     ]
-    return Study("activations", tuple(cells), measure, outside=OUTSIDE)
+    test = grid(
+        common | {"purpose": "test", "epochs": sizes.epochs},
+        seed=sizes.seeds if seeds is None else seeds,
+        images=images,
+        run=tuned,
+    )
+    return Study("activations", (*tuning, *test), measure, outside=OUTSIDE)
 
 
 def measure(

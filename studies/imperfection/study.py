@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study
+from analysis.sweep.study import Study, grid
 from circuit.dynamics import Trial, begin, build_circuit
 from circuit.network import Network
 from circuit.plasticity import updates
@@ -39,7 +38,7 @@ SIZES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 AS_DRAWN = (0.0,)  # size of the transpose of weights that are not spread on purpose
 RULE_NAMES = ("bp", "pathway")
 
-GRIDS: dict[str, dict[str, Sequence[str | int | float]]] = {
+AXES: dict[str, dict[str, Sequence[str | int | float]]] = {
     "smoke": {
         "depth": (2,),
         "init": ("orthogonal",),
@@ -79,33 +78,15 @@ def study(
     seeds: Sequence[int] | None = None,
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
-    grid, seeds = GRIDS[scale], SEEDS[scale] if seeds is None else tuple(seeds)
-    cells: list[Cell] = [
-        {
-            "dataset": dataset,
-            "data_dir": data_dir,
-            "batch": BATCH[scale],
-            "width": WIDTH[scale],
-            "depth": depth,
-            "init": init,
-            "activation": "asinh",
-            "kind": kind,
-            "pathway": pathway,
-            "circuit": circuit,
-            "gamma": gamma,
-            "judged": JUDGED[scale],
-            "seed": seed,
-        }
-        for seed, depth, init, kind, pathway, circuit, gamma in product(
-            seeds,
-            grid["depth"],
-            grid["init"],
-            grid["kind"],
-            grid["pathway"],
-            grid["circuit"],
-            grid["gamma"],
-        )
-    ]
+    common = {
+        "dataset": dataset,
+        "data_dir": data_dir,
+        "batch": BATCH[scale],
+        "width": WIDTH[scale],
+        "activation": "asinh",
+        "judged": JUDGED[scale],
+    }
+    cells = grid(common, seed=SEEDS[scale] if seeds is None else seeds, **AXES[scale])
     shared = ("dataset", "data_dir", "batch", "width", "depth", "init", "activation", "seed")
     return Study("imperfection", tuple(cells), measure, group_by=shared, outside=OUTSIDE)
 

@@ -15,12 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study
+from analysis.sweep.study import Cell, Study, grid, together
 from circuit.errors import CircuitError
 from circuit.lateral_inhibition.companions import REGULARISER
 from circuit.lateral_inhibition.teaching import PHASES, SPONTANEOUS, TASK
@@ -99,10 +98,8 @@ def study(
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     chosen = SEEDS[scale] if seeds is None else tuple(seeds)
     common: Cell = {"dataset": dataset, "data_dir": data_dir, "depth": DEPTH[scale]}
-    cells: list[Cell] = [
-        common
-        | {
-            "part": "training",
+    methods = [
+        {
             "method": name,
             "rule": method.rule,
             "by": method.by,
@@ -110,15 +107,17 @@ def study(
             "learning_rate": RATE,
             "orthogonality": 0.0,
             "lateral_rate": method.lateral_rate,
-            "epochs": EPOCHS[scale],
+            method.varied: value,
+            "setting": value,
         }
-        | {method.varied: VALUES[method.varied][place]}
-        | {"setting": VALUES[method.varied][place], "seed": seed}
-        for seed, (name, method), place in product(chosen, METHODS.items(), SETTINGS[scale])
+        for name, method in METHODS.items()
+        for value in (VALUES[method.varied][place] for place in SETTINGS[scale])
     ]
-    nothing: Cell = {name: None for name in cells[0] if name not in {*common, "part", "seed"}}
-    cells += [common | {"part": "pull"} | nothing | {"seed": seed} for seed in chosen]
-    return Study("lateral_inhibition", tuple(cells), measure, outside=OUTSIDE)
+    cells = together(
+        grid(common | {"part": "training", "epochs": EPOCHS[scale]}, seed=chosen, method=methods),
+        grid(common | {"part": "pull"}, seed=chosen),
+    )
+    return Study("lateral_inhibition", cells, measure, outside=OUTSIDE)
 
 
 def measure(

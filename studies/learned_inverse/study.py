@@ -13,14 +13,14 @@ network, all with as many steps of either.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study
+from analysis.sweep.study import Cell, Study, grid
 from circuit.learned_inverse.model import ALTERNATING, FIRST, SIMULTANEOUS, Practice
 from circuit.learning.lesson import CIRCUIT, Lesson
 from studies.learned_inverse.measures import cosines, stages
@@ -120,64 +120,43 @@ def study(
         "batch": sizes.batch,
         "epochs": sizes.epochs,
     }
-    cells = tuple(
-        common | cell | {"seed": seed}
-        for seed in (sizes.seeds if seeds is None else seeds)
-        for cell in (*_alignments(sizes), *_runs(sizes), *_orders(sizes))
-    )
+    each = [*_alignments(sizes), *_runs(sizes), *_orders(sizes)]
+    cells = tuple(grid(common, seed=sizes.seeds if seeds is None else seeds, cell=each))
     return Study("learned_inverse", cells, measure, group_by=("dataset", "seed"), outside=OUTSIDE)
 
 
-def _cell(
-    part: str,
-    way: str,
-    inverse: str = "learned",
-    correction: str = "yes",
-    gamma: float | None = None,
-    noise: float = 0.0,
-    steps: int = 1,
-    shape: str = "equal",
-    order: str = FIRST,
-) -> Cell:
-    return {
-        "part": part,
-        "way": way,
-        "inverse": inverse,
-        "correction": correction,
-        "gamma": gamma,
-        "noise": noise,
-        "steps": steps,
-        "shape": shape,
-        "order": order,
-    }
+# what a cell is where nothing else is said
+USUAL: Cell = {
+    "inverse": "learned",
+    "correction": "yes",
+    "gamma": None,
+    "noise": 0.0,
+    "steps": 1,
+    "shape": "equal",
+    "order": FIRST,
+}
 
 
-def _alignments(sizes: Scale) -> Iterator[Cell]:
+def _alignments(sizes: Scale) -> list[Cell]:
     """With the difference correction and without, every way."""
-    for way in sizes.ways:
-        for correction in ("yes", "no"):
-            yield _cell(ALIGNMENT, way, correction=correction)
+    return grid(USUAL | {"part": ALIGNMENT}, way=sizes.ways, correction=("yes", "no"))
 
 
-def _runs(sizes: Scale) -> Iterator[Cell]:
+def _runs(sizes: Scale) -> list[Cell]:
     """Back-propagation; GAIT-prop with all strengths and noises; the others with some of them."""
-    kinds = (("exact", "yes"), ("learned", "yes"), ("learned", "no"))
-    usual = _usual(sizes)
-    yield _cell(TRAINING, "bp", "exact")
-    for inverse, correction in kinds:
+    run, usual = USUAL | {"part": TRAINING}, {"gamma": _usual(sizes)}
+    cells = [run | {"way": "bp", "inverse": "exact"}]
+    for inverse, correction in (("exact", "yes"), ("learned", "yes"), ("learned", "no")):
+        kind = run | {"inverse": inverse, "correction": correction}
         for gamma in sizes.gammas:
-            for noise in sizes.noises:
-                yield _cell(TRAINING, "gait", inverse, correction, gamma, noise)
-            yield _cell(TRAINING, "itp", inverse, correction, gamma)
-            if gamma < 1:
-                yield _cell(TRAINING, "gait shift", inverse, correction, gamma)
-        for noise in sizes.noises[::2]:
-            yield _cell(TRAINING, "tp", inverse, correction, noise=noise)
-    for steps in (0, 4):  # of the inverse for one of the network; 0: it stays random
-        yield _cell(TRAINING, "gait", gamma=usual, steps=steps)
-    for way, inverse in (("bp", "exact"), ("gait", "learned"), ("gait shift", "learned")):
-        strength = None if way == "bp" else usual
-        yield _cell(TRAINING, way, inverse, gamma=strength, shape="narrowing")
+            cells += grid(kind | {"way": "gait", "gamma": gamma}, noise=sizes.noises)
+            ways = ("itp", "gait shift") if gamma < 1 else ("itp",)
+            cells += grid(kind | {"gamma": gamma}, way=ways)
+        cells += grid(kind | {"way": "tp"}, noise=sizes.noises[::2])
+    # steps of the inverse for one of the network; 0: it stays random
+    cells += grid(run | usual | {"way": "gait"}, steps=(0, 4))
+    cells.append(run | {"way": "bp", "inverse": "exact", "shape": "narrowing"})
+    return cells + grid(run | usual | {"shape": "narrowing"}, way=("gait", "gait shift"))
 
 
 def _usual(sizes: Scale) -> float:
@@ -185,13 +164,10 @@ def _usual(sizes: Scale) -> float:
     return sizes.gammas[min(1, len(sizes.gammas) - 1)]
 
 
-def _orders(sizes: Scale) -> Iterator[Cell]:
+def _orders(sizes: Scale) -> list[Cell]:
     """GAIT-prop through inverses that learn in every order."""
-    usual = _usual(sizes)
-    yield _cell(ORDER, "gait", gamma=usual, order=FIRST)
-    yield _cell(ORDER, "gait", gamma=usual, order=SIMULTANEOUS)
-    for block in sizes.blocks:
-        yield _cell(ORDER, "gait", gamma=usual, order=f"{ALTERNATING} {block}")
+    orders = [FIRST, SIMULTANEOUS, *(f"{ALTERNATING} {block}" for block in sizes.blocks)]
+    return grid(USUAL | {"part": ORDER, "way": "gait", "gamma": _usual(sizes)}, order=orders)
 
 
 def measure(

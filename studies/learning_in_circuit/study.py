@@ -14,12 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study
+from analysis.sweep.study import Study, grid
 from circuit.plastic.circuit import Plastic, PlasticRecord
 from studies.learning_in_circuit.measures import (
     accuracies,
@@ -96,44 +95,22 @@ def study(
     seeds: Sequence[int] | None = None,
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
-    size = SCALES[scale]
-    probes = SMOKE_PROBES if scale == "smoke" else ("digits", *PROBES, "variant")
-    cells: list[Cell] = [
-        {
-            "dataset": dataset,
-            "data_dir": data_dir,
-            "protocol": protocol,
-            "probe": probe,
-            "classes": 10 if probe == "digits" else size.classes,
-            "hidden": size.hidden_digits if probe == "digits" else size.hidden,
-            "images": 0 if probe == "digits" else size.images,
-            "epochs": size.epochs if probe == "digits" else 0,
-            "networks": size.networks,
-            "seed": seed,
-        }
-        for seed, probe, protocol in product(
-            size.seeds if seeds is None else seeds, probes, PROTOCOLS
-        )
-    ]
-    many, units, length = size.asleep
-    cells += [
-        {
-            "dataset": dataset,
-            "data_dir": data_dir,
-            "protocol": "always",
-            "probe": probe,
-            "classes": many,
-            "hidden": units,
-            "images": length,
-            "epochs": 0,
-            "networks": size.networks,
-            "seed": seed,
-        }
-        for seed, probe in product(
-            size.seeds if seeds is None else seeds,
-            sleeping.SMOKE_PROBES if scale == "smoke" else sleeping.PROBES,
-        )
-    ]
+    size, smoke = SCALES[scale], scale == "smoke"
+    common = {"dataset": dataset, "data_dir": data_dir, "networks": size.networks}
+    stream = {"classes": size.classes, "hidden": size.hidden, "images": size.images, "epochs": 0}
+    probes = [{"probe": name} | stream for name in SMOKE_PROBES if smoke]
+    if not smoke:
+        digits = {"classes": 10, "hidden": size.hidden_digits, "images": 0, "epochs": size.epochs}
+        probes = [{"probe": "digits"} | digits]
+        probes += [{"probe": name} | stream for name in (*PROBES, "variant")]
+    asleep = dict(zip(("classes", "hidden", "images"), size.asleep, strict=True))
+    chosen = size.seeds if seeds is None else seeds
+    cells = grid(common, seed=chosen, probe=probes, protocol=PROTOCOLS)
+    cells += grid(
+        common | asleep | {"protocol": "always", "epochs": 0},
+        seed=chosen,
+        probe=sleeping.SMOKE_PROBES if smoke else sleeping.PROBES,
+    )
     return Study("learning_in_circuit", tuple(cells), measure, outside=OUTSIDE)
 
 

@@ -10,13 +10,12 @@ first image also run in Brian2, with rate noise of strength `noise`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study
+from analysis.sweep.study import Cell, Study, grid
 from circuit.dynamics import Trial, begin, build_circuit
 from circuit.equilibrium import Equilibrium, settle
 from circuit.errors import CircuitError, NotFinite
@@ -46,27 +45,27 @@ WINDOW = 10.0  # averaging time in Brian2, in time constants
 FAINT = 1e-3  # noise at which the linear theory is expected to hold
 FORGOTTEN = 1e-3  # what a phase may keep of its beginning when averaging starts
 
-GRIDS: dict[str, dict[str, Any]] = {
+AXES: dict[str, dict[str, Any]] = {
     "smoke": {
-        "depth": (1,),
-        "gamma": (0.01, 0.03, 0.1, 0.3),
+        "init": ("orthogonal",),
         "activation": ("asinh",),
         "pathway": ("gait",),
-        "init": ("orthogonal",),
+        "depth": (1,),
+        "gamma": (0.01, 0.03, 0.1, 0.3),
     },
     "laptop": {
-        "depth": (1, 3, 5),
-        "gamma": tuple(float(f"{g:.3g}") for g in np.geomspace(0.001, 0.5, 15)),
+        "init": ("orthogonal",),
         "activation": ("asinh", "leaky_relu"),
         "pathway": ("gait", "itp"),
-        "init": ("orthogonal",),
+        "depth": (1, 3, 5),
+        "gamma": tuple(float(f"{g:.3g}") for g in np.geomspace(0.001, 0.5, 15)),
     },
     "full": {
-        "depth": (1, 2, 3, 5, 8),
-        "gamma": tuple(float(f"{g:.3g}") for g in np.geomspace(0.001, 0.5, 29)),
+        "init": ("orthogonal", "gaussian"),
         "activation": ("asinh", "leaky_relu", "linear"),
         "pathway": ("gait", "itp"),
-        "init": ("orthogonal", "gaussian"),
+        "depth": (1, 2, 3, 5, 8),
+        "gamma": tuple(float(f"{g:.3g}") for g in np.geomspace(0.001, 0.5, 29)),
     },
 }
 SEEDS = {"smoke": (1,), "laptop": (1, 2, 3, 4, 5, 6), "full": tuple(range(1, 11))}
@@ -96,55 +95,23 @@ def study(
     seeds: Sequence[int] | None = None,
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
-    grid, seeds = GRIDS[scale], SEEDS[scale] if seeds is None else tuple(seeds)
+    axes, seeds = AXES[scale], SEEDS[scale] if seeds is None else tuple(seeds)
     common: Cell = {
         "dataset": dataset,
         "data_dir": data_dir,
         "batch": BATCH[scale],
         "width": WIDTH[scale],
+        "copies": COPIES[scale],
     }
-    cells: list[Cell] = []
-    for seed, init, activation, pathway, depth, (index, gamma) in product(
-        seeds,
-        grid["init"],
-        grid["activation"],
-        grid["pathway"],
-        grid["depth"],
-        enumerate(grid["gamma"]),
-    ):
-        shown = (
-            activation == "asinh"
-            and init == "orthogonal"
-            and seed == seeds[0]
-            and index % SIMULATED[scale] == SIMULATED[scale] - 1
-        )
-        cells.append(
-            common
-            | {
-                "depth": depth,
-                "init": init,
-                "activation": activation,
-                "pathway": pathway,
-                "gamma": gamma,
-                "seed": seed,
-                "noise": FAINT,
-                "copies": COPIES[scale] if shown else 0,
-            }
-        )
-    cells += [
-        common
-        | {
-            "depth": min(3, max(grid["depth"])),
-            "init": "orthogonal",
-            "activation": activation,
-            "pathway": pathway,
-            "gamma": 0.2,
-            "seed": seeds[0],
-            "noise": noise,
-            "copies": COPIES[scale],
-        }
-        for (activation, pathway), noise in product(BREAKING[scale], STRONGER[scale])
-    ]
+    simulated = axes["gamma"][SIMULATED[scale] - 1 :: SIMULATED[scale]]
+    smooth = {"activation": "asinh", "init": "orthogonal", "seed": seeds[0]}
+    cells = grid(common | {"noise": FAINT}, seed=seeds, **axes)
+    for cell in cells:
+        if cell["gamma"] not in simulated or smooth.items() - cell.items():
+            cell["copies"] = 0
+    deep = {"depth": min(3, max(axes["depth"])), "gamma": 0.2, "init": "orthogonal"}
+    breaking = [dict(zip(("activation", "pathway"), one, strict=True)) for one in BREAKING[scale]]
+    cells += grid(common | deep | {"seed": seeds[0]}, units=breaking, noise=STRONGER[scale])
     shared = ("dataset", "data_dir", "batch", "width", "depth", "init", "activation", "seed")
     return Study("noise", tuple(cells), measure, group_by=shared, outside=OUTSIDE)
 

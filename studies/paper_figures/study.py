@@ -13,14 +13,13 @@ How large runs are, and the learning rate and lambda of every rule, stand in `sc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
 from typing import Any
 
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study
+from analysis.sweep.study import Cell, Study, grid
 from circuit.learning.lesson import Lesson
 from studies.paper_figures.scales import (
     NARROWING,
@@ -81,14 +80,13 @@ def study(
 
 def _depths(sizes: Scale) -> list[Cell]:
     """Fig. 2A: depths, on one data set."""
-    pixels, _ = pixels_of(sizes.datasets[0], sizes.pooling)
-    shapes = [fixed_width(pixels, depth) for depth in sizes.depths]
-    return _runs(sizes, [(sizes.datasets[0], shape) for shape in shapes], "leaky_relu")
+    return _runs(sizes, [_same_width(sizes, sizes.datasets[0], depth) for depth in sizes.depths])
 
 
 def _image_sets(sizes: Scale, activation: str = "leaky_relu") -> list[Cell]:
     """Fig. 2B: all data sets at one depth."""
-    return _runs(sizes, _fixed(sizes, sizes.datasets, sizes.depth), activation)
+    images = [_same_width(sizes, name, sizes.depth) for name in sizes.datasets]
+    return _runs(sizes, images, activation)
 
 
 def _linear(sizes: Scale) -> list[Cell]:
@@ -98,25 +96,28 @@ def _linear(sizes: Scale) -> list[Cell]:
 
 def _shapes(sizes: Scale) -> list[Cell]:
     """Fig. 3: narrowing layers on all data sets, and beside them full width on the first."""
-    narrow = [(name, narrowing(pixels_of(name, sizes.pooling)[0])) for name in sizes.datasets]
-    full = _fixed(sizes, sizes.datasets[:1], len(NARROWING) - 2)
-    return _runs(sizes, [*narrow, *full], "leaky_relu")
+    images = [
+        _images(sizes, name, narrowing(pixels_of(name, sizes.pooling)[0]))
+        for name in sizes.datasets
+    ]
+    return _runs(sizes, [*images, _same_width(sizes, sizes.datasets[0], len(NARROWING) - 2)])
 
 
 def _grid(sizes: Scale) -> list[Cell]:
     """Learning rates and lambdas on one data set; linear networks have no lambda."""
-    ((dataset, widths),) = _fixed(sizes, sizes.datasets[:1], sizes.depth)
-    pairs = [
-        ("leaky_relu", rate, strength)
-        for rate, strength in product(sizes.grid_rates, sizes.grid_lambdas)
-    ]
-    pairs += [("linear", rate, 0.0) for rate in sizes.grid_rates]
-    return [
-        _cell(sizes, dataset, widths, activation, rule, rate, strength, sizes.grid_epochs, seed)
-        for seed in sizes.grid_seeds
-        for activation, rate, strength in pairs
-        for rule in RULES
-    ]
+    common = _common(sizes) | _same_width(sizes, sizes.datasets[0], sizes.depth)
+    leaky = grid(
+        {"activation": "leaky_relu"},
+        learning_rate=sizes.grid_rates,
+        orthogonality=sizes.grid_lambdas,
+    )
+    linear = grid({"activation": "linear", "orthogonality": 0.0}, learning_rate=sizes.grid_rates)
+    return grid(
+        common | {"epochs": sizes.grid_epochs},
+        seed=sizes.grid_seeds,
+        pair=[*leaky, *linear],
+        rule=RULES,
+    )
 
 
 def _every(sizes: Scale) -> list[Cell]:
@@ -124,15 +125,17 @@ def _every(sizes: Scale) -> list[Cell]:
     and the first data set as elsewhere, where lambda is that of `same` or the rule's own if larger.
     """
     first = sizes.datasets[0]
-    ((_, widths),) = _fixed(sizes, [first], sizes.depth)
+    common = _common(sizes) | _same_width(sizes, first, sizes.depth)
+    rate, least = sizes.same
     cells = []
-    for seed, rule in product(sizes.every_seeds, RULES):
-        rate, strength = sizes.same[0], max(sizes.same[1], sizes.leaky_relu[rule][1])
-        run = _cell(sizes, first, widths, "leaky_relu", rule, rate, strength, sizes.epochs, seed)
-        runs = [run | {"loss": "quadratic"}]
-        if first != "digits":
-            runs.append(_cell_of_preset(rule, sizes.every_epochs_of_digits, seed))
-        cells += [run | {"orthogonality_every": k} for run, k in product(runs, sizes.every)]
+    for seed in sizes.every_seeds:
+        for rule in RULES:
+            strength = max(least, sizes.leaky_relu[rule][1])
+            own = {"rule": rule, "learning_rate": rate, "orthogonality": strength, "seed": seed}
+            runs: list[Cell] = [common | {"activation": "leaky_relu", "loss": "quadratic"} | own]
+            if first != "digits":
+                runs.append(_cell_of_preset(rule, sizes.every_epochs_of_digits, seed))
+            cells += grid({}, run=runs, orthogonality_every=sizes.every)
     return cells
 
 
@@ -160,47 +163,41 @@ CELLS: dict[str, Any] = {
 }
 
 
-def _fixed(sizes: Scale, datasets: Iterable[str], depth: int) -> list[tuple[str, str]]:
-    return [(name, fixed_width(pixels_of(name, sizes.pooling)[0], depth)) for name in datasets]
-
-
-def _runs(sizes: Scale, shapes: Iterable[tuple[str, str]], activation: str) -> list[Cell]:
-    """Every rule and seed for each pair of a data set and widths; seed by seed."""
-    chosen = sizes.linear if activation == "linear" else sizes.leaky_relu
-    return [
-        _cell(sizes, dataset, widths, activation, rule, *chosen[rule], sizes.epochs, seed)
-        for seed in sizes.seeds
-        for dataset, widths in shapes
-        for rule in RULES
-    ]
-
-
-def _cell(
-    sizes: Scale,
-    dataset: str,
-    widths: str,
-    activation: str,
-    rule: str,
-    learning_rate: float,
-    orthogonality: float,
-    epochs: int,
-    seed: int,
-) -> Cell:
+def _images(sizes: Scale, dataset: str, widths: str) -> Cell:
+    """Images, and a network for them."""
     return {
         "dataset": dataset,
         "pooling": pixels_of(dataset, sizes.pooling)[1],
         "widths": widths,
-        "activation": activation,
-        "rule": rule,
+    }
+
+
+def _same_width(sizes: Scale, dataset: str, depth: int) -> Cell:
+    """Images, and a network all of whose layers are as wide."""
+    pixels, _ = pixels_of(dataset, sizes.pooling)
+    return _images(sizes, dataset, fixed_width(pixels, depth))
+
+
+def _common(sizes: Scale) -> Cell:
+    """What all runs at a scale have."""
+    return {
         "gamma": 1e-3,
-        "learning_rate": learning_rate,
-        "orthogonality": orthogonality,
         "batch": sizes.batch,
-        "epochs": epochs,
+        "epochs": sizes.epochs,
         "train_images": sizes.train_images,
         "validation": 0.1,
-        "seed": seed,
     }
+
+
+def _runs(sizes: Scale, images: Sequence[Cell], activation: str = "leaky_relu") -> list[Cell]:
+    """Every rule and seed for each of the images with their networks; seed by seed."""
+    chosen = sizes.linear if activation == "linear" else sizes.leaky_relu
+    rules = [
+        {"rule": rule, "learning_rate": chosen[rule][0], "orthogonality": chosen[rule][1]}
+        for rule in RULES
+    ]
+    common = _common(sizes) | {"activation": activation}
+    return grid(common, seed=sizes.seeds, images=images, rule=rules)
 
 
 def measure(

@@ -7,14 +7,13 @@ Owns the grid of cells, and the way from a cell to a trial. The measures are in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.run import Study
+from analysis.sweep.study import Study, grid
 from circuit.dynamics import Trial, begin, build_circuit
 from studies.setting import described, setting
 from studies.strength.measures import first_crossing, measures
@@ -58,7 +57,7 @@ SCALES: dict[str, dict[str, Any]] = {
 # 2: what direct leaves in the ITP circuit with kinks is tried by sweep
 # 3: abscissas of circuits that are too large for a matrix; less work at kinks
 VERSION = 4
-OF_A_NETWORK = ("depth", "width", "init", "activation", "seed")
+OF_A_NETWORK = ("depth", "width", "init", "activation")
 
 
 def study(
@@ -81,30 +80,26 @@ def study(
     ------
     CircuitError
     """
-    grid = SCALES[scale]
-    chosen = tuple(grid["seeds"] if seeds is None else seeds)
-    networks: list[dict[str, Any]] = [
-        dict(zip(OF_A_NETWORK, values, strict=True)) | {"weights": None, "weights_digest": None}
-        for values in product(*(grid[name] for name in OF_A_NETWORK[:-1]), chosen)
-    ]
-    if weights is not None:
-        trained = described(weights)
-        setting(dataset=dataset, data_dir=data_dir, init="trained", weights=str(weights))
-        networks += [trained | {"init": "trained", "seed": seed} for seed in chosen]
+    sizes = SCALES[scale]
     common = {
         "dataset": dataset,
         "data_dir": None if data_dir is None else str(data_dir),
-        "batch": grid["batch"],
-        "stability_units": grid["stability_units"],
+        "batch": sizes["batch"],
+        "stability_units": sizes["stability_units"],
+        "weights": None,
+        "weights_digest": None,
     }
-    cells = tuple(
-        common | network | {"pathway": pathway, "gamma": gamma}
-        for network in networks
-        for pathway in ("itp", "gait")
-        for gamma in grid["gamma"]
-    )
+    chosen = tuple(sizes["seeds"] if seeds is None else seeds)
+    feedback = {"pathway": ("itp", "gait"), "gamma": sizes["gamma"]}
+    cells = grid(common, **{name: sizes[name] for name in OF_A_NETWORK}, seed=chosen, **feedback)
+    if weights is not None:
+        trained = described(weights) | {"init": "trained"}
+        setting(dataset=dataset, data_dir=data_dir, init="trained", weights=str(weights))
+        cells += grid(common | trained, seed=chosen, **feedback)
     shared = tuple(name for name in cells[0] if name not in {"pathway", "gamma"})
-    return Study("strength", cells, measure, group_by=shared, version=VERSION, outside=OUTSIDE)
+    return Study(
+        "strength", tuple(cells), measure, group_by=shared, version=VERSION, outside=OUTSIDE
+    )
 
 
 def measure(*, gamma: float, pathway: str, stability_units: int, **network: Any) -> xr.Dataset:

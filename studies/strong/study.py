@@ -13,14 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 import xarray as xr
 
 from analysis.continuation import Branch, leading_eigenvalue
 from analysis.stability import spectrum
-from analysis.sweep.study import Cell, Study
+from analysis.sweep.study import Study, grid
 from circuit.activations import linear
 from circuit.dynamics import Circuit, begin, build_circuit
 from studies.setting import setting
@@ -35,7 +34,7 @@ STRENGTHS = tuple(np.linspace(0.0, LARGEST, 46).tolist())  # at which linear uni
 POINTS_BEYOND = {"smoke": 15, "laptop": 120, "full": 120}
 TANH_TARGET = 0.8  # one-hot targets are scaled by it for tanh, whose rates stay below 1
 
-GRIDS: dict[str, dict[str, Sequence[str | int]]] = {
+AXES: dict[str, dict[str, Sequence[str | int]]] = {
     "smoke": {
         "depth": (1, 2),
         "init": ("orthogonal", "gaussian"),
@@ -69,32 +68,19 @@ def study(
     seeds: Sequence[int] | None = None,
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
-    grid, seeds = GRIDS[scale], SEEDS[scale] if seeds is None else tuple(seeds)
-    cells: list[Cell] = []
-    for seed, depth, init, activation, pathway, image in product(
-        seeds,
-        grid["depth"],
-        grid["init"],
-        grid["activation"],
-        grid["pathway"],
-        range(IMAGES[scale]),
-    ):
-        example = seed == seeds[0] and image == 0 and depth == EXAMPLE_DEPTH[scale]
-        cells.append(
-            {
-                "dataset": dataset,
-                "data_dir": data_dir,
-                "batch": IMAGES[scale],
-                "width": WIDTH[scale],
-                "depth": depth,
-                "init": init,
-                "activation": activation,
-                "pathway": pathway,
-                "seed": seed,
-                "image": image,
-                "points_beyond": POINTS_BEYOND[scale] if example else 0,
-            }
-        )
+    seeds = SEEDS[scale] if seeds is None else tuple(seeds)
+    common = {
+        "dataset": dataset,
+        "data_dir": data_dir,
+        "batch": IMAGES[scale],
+        "width": WIDTH[scale],
+        "points_beyond": 0,
+    }
+    cells = grid(common, seed=seeds, **AXES[scale], image=range(IMAGES[scale]))
+    example = {"seed": seeds[0], "image": 0, "depth": EXAMPLE_DEPTH[scale]}
+    for cell in cells:
+        if example.items() <= cell.items():
+            cell["points_beyond"] = POINTS_BEYOND[scale]
     shared = ("dataset", "data_dir", "batch", "width", "depth", "init", "activation", "seed")
     return Study("strong", tuple(cells), measure, group_by=shared, outside=OUTSIDE)
 

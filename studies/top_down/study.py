@@ -14,12 +14,11 @@ the output alone, with learning rate and lambda of preset quick.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study
+from analysis.sweep.study import Cell, Study, grid, together
 from circuit.learning.lesson import Lesson
 from studies.setting import setting
 from studies.top_down.circuit import find_rest, strong_circuit
@@ -77,63 +76,45 @@ def study(
     seeds: Sequence[int] | None = None,
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
-    grid, chosen = CIRCUITS[scale], SEEDS[scale] if seeds is None else tuple(seeds)
+    chosen = SEEDS[scale] if seeds is None else tuple(seeds)
     common: Cell = {"dataset": dataset, "data_dir": data_dir}
-    cells: list[Cell] = [
-        common
-        | {
-            "part": "circuit",
-            "depth": depth,
-            "init": init,
-            "activation": activation,
-            "pathway": pathway,
-            "reading": reading,
-            "batch": BATCH[scale],
-            "judged": JUDGED[scale],
-            "rule": None,
-            "increments": None,
-            "gamma": None,
-            "epochs": None,
-            "seed": seed,
-        }
-        for seed, depth, init, activation, reading, pathway in product(
-            chosen,
-            grid["depth"],
-            grid["init"],
-            ("asinh", "tanh") if scale != "smoke" else ("asinh",),
-            STRENGTHS,
-            ("itp", "gait"),
-        )
-        if (activation == "asinh" and (init == "orthogonal" or int(depth) <= GAUSSIAN_DEPTH[scale]))
-        or (activation, reading, init) == ("tanh", "replacing", "orthogonal")
-    ]
-    cells += [
-        common
-        | {
-            "part": "learning",
-            "depth": LEARNING_DEPTH[scale],
-            "init": "orthogonal",
-            "activation": activation,
-            "pathway": "gait",
-            "reading": None,
-            "batch": LEARNING_BATCH,
-            "judged": None,
-            "rule": rule,
-            "increments": increments,
-            "gamma": gamma,
-            "epochs": EPOCHS[scale],
-            "seed": seed,
-        }
-        for seed in chosen
-        for rule, increments, gamma, activation in (RUNS if scale != "smoke" else RUNS[:3])
+    circuits = grid(
+        common | {"part": "circuit", "batch": BATCH[scale], "judged": JUDGED[scale]},
+        seed=chosen,
+        **CIRCUITS[scale],
+        activation=("asinh", "tanh") if scale != "smoke" else ("asinh",),
+        reading=STRENGTHS,
+        pathway=("itp", "gait"),
+    )
+    learning = {
+        "part": "learning",
+        "depth": LEARNING_DEPTH[scale],
+        "init": "orthogonal",
+        "pathway": "gait",
+        "batch": LEARNING_BATCH,
+        "epochs": EPOCHS[scale],
+    }
+    runs = [
+        dict(zip(("rule", "increments", "gamma", "activation"), run, strict=True))
+        for run in (RUNS if scale != "smoke" else RUNS[:3])
     ]
     return Study(
         "top_down",
-        tuple(cells),
+        together(
+            (cell for cell in circuits if _is_measured(cell, GAUSSIAN_DEPTH[scale])),
+            grid(common | learning, seed=chosen, run=runs),
+        ),
         measure,
         group_by=("part", "depth", "init", "activation", "seed"),
         outside=OUTSIDE,
     )
+
+
+def _is_measured(cell: Cell, gaussian_depth: int) -> bool:
+    """Whether the study has this cell of part "circuit", of those that its axes span."""
+    if cell["activation"] == "tanh":
+        return (cell["reading"], cell["init"]) == ("replacing", "orthogonal")
+    return cell["init"] == "orthogonal" or int(cell["depth"] or 0) <= gaussian_depth
 
 
 def measure(

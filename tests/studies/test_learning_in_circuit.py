@@ -375,7 +375,7 @@ def test_fixed_feedback_does_not_decay(rng: np.random.Generator) -> None:
     ends = []
     for learns in (0.0, 1.0):
         chosen = replace(plastic, feedback_plasticity=np.array([learns]))
-        ends.append(brian.run_plastic(chosen, inputs, targets).feedback[-1][0][0])
+        ends.append(run_plastic(chosen, inputs, targets).feedback[-1][0][0])
     began = plastic.feedback[0][0]
     np.testing.assert_array_equal(ends[0], began)
     assert np.linalg.norm(ends[1] - began) > 0.3 * np.linalg.norm(began)
