@@ -18,28 +18,27 @@ if __package__ in {None, ""}:  # run as a file, from any folder, installed or no
 from models.command import studies
 from models.command.parsing import OneLineParser, fail, parse, path
 from models.command.words import speaking
+from studies import catalogue
 
 PROGRAM = "run_feedback_strength"
-STUDIES = ("strength", "strong", "noise", "imperfection")
+STUDIES = catalogue.of_command(PROGRAM)  # name -> what it is about
 OUTPUT = Path("results/feedback_strength")
 
 
 def options() -> OneLineParser:
     """All options of the command, each explained in words."""
+    listed = " ".join(f"{name}: {words}." for name, words in STUDIES.items())
     parser = OneLineParser(
         prog=PROGRAM,
         description="Sweep circuits over feedback strength, depth, initialisation and more, on "
-        "real images. strength: alignment with every rule, gains, kinks, stability. strong: where "
-        "the equilibrium ceases to be stable. noise: what weak feedback costs where rates are "
-        "noisy. "
-        "imperfection: feedback that is not the exact inverse. See docs/feedback_strength.md.",
+        f"real images. {listed} See docs/feedback_strength.md.",
         epilog=studies.epilog("cell"),
     )
     add = parser.add_argument
     add(
         "--studies",
         nargs="+",
-        choices=STUDIES,
+        choices=tuple(STUDIES),
         default=list(STUDIES),
         metavar="NAME",
         help=f"which of {', '.join(STUDIES)} (default: all)",

@@ -18,16 +18,11 @@ if __package__ in {None, ""}:  # run as a file, from any folder, installed or no
 from models.command import studies
 from models.command.parsing import OneLineParser, parse
 from models.command.words import speaking
+from studies import catalogue
 
 PROGRAM = "run_open_questions"
 OUTPUT = Path("results/open_questions")
-QUESTIONS: dict[str, str] = {  # name -> the question in words, for --help
-    "learned_inverse": "must feedback be strong where the inverse is learned and rates are noisy?",
-    "activations": "does target propagation gain from tanh units, and is GAIT-prop indifferent?",
-    "top_down": "is one increment at the output, with exact inversion below, a stable circuit?",
-    "learning_in_circuit": "can the circuit's own weights learn, with no trainer outside it?",
-    "lateral_inhibition": "can plastic lateral inhibition keep weights near orthogonal?",
-}
+QUESTIONS = catalogue.of_command(PROGRAM)  # name -> the question in words
 
 
 def options() -> OneLineParser:

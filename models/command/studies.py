@@ -10,7 +10,6 @@ bad input; 130 if interrupted.
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 import time
 from collections import Counter
@@ -29,6 +28,7 @@ from models.command.shared import (
     add_seeds,
     refuse_what_idles,
 )
+from studies.catalogue import STUDIES
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -136,13 +136,13 @@ def run(
 
 def _drawings(name: str) -> Drawings:
     """The pictures of study `name`."""
-    found: Drawings = getattr(importlib.import_module(f"studies.{name}.figures"), name.upper())
+    found: Drawings = STUDIES[name].door("figures").FIGURES
     return found
 
 
 def findings(name: str, data: xr.Dataset) -> list[str]:
     """The lines to print for the study called `name`."""
-    lines: list[str] = importlib.import_module(f"studies.{name}.findings").findings(data)
+    lines: list[str] = STUDIES[name].door("findings").findings(data)
     return lines
 
 
@@ -166,13 +166,12 @@ def _sweep(
 
 def study_of(name: str, chosen: argparse.Namespace, special: Special) -> Study:
     """The study called `name` with what was chosen for it."""
-    module = importlib.import_module(f"studies.{name}.study")
     given: dict[str, Any] = {
         "dataset": chosen.dataset,
         "data_dir": data_folder(chosen),
         "seeds": None if chosen.seeds is None else tuple(chosen.seeds),
     }
-    study: Study = module.study(chosen.scale, **given, **special(name, chosen))
+    study: Study = STUDIES[name].door("study").study(chosen.scale, **given, **special(name, chosen))
     return study
 
 
@@ -229,9 +228,7 @@ def swept(
 
 def version_of(name: str) -> int:
     """The version of what the cells of study `name` mean."""
-    from analysis.sweep.run import Study
-
-    return int(getattr(importlib.import_module(f"studies.{name}.study"), "VERSION", Study.version))
+    return int(STUDIES[name].door("study").VERSION)
 
 
 def result(path: Path, kind: str, name: str, version: int) -> xr.Dataset:

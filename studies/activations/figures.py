@@ -94,6 +94,6 @@ def _gap(found: list[Group], rule: str) -> str:
     return f"{NAMES[rule]} {min(gaps):+.1f} to {max(gaps):+.1f}" if gaps else ""
 
 
-ACTIVATIONS: Drawings = {
+FIGURES: Drawings = {
     "activations_accuracy": ((ACCURACY,), accuracies),
 }

@@ -31,6 +31,8 @@ from studies.training_run import IMAGE_SETS, fixed_width, outcome, pixels_of
 from training.plan import Plan
 from training.sources import OUTSIDE
 
+VERSION = 1  # of what a result means; part of the key of every cell
+
 HIDDEN = ("leaky_relu", "asinh", "tanh")
 RULES = ("bp", "gait", "circuit", "itp", "tp")
 CLIPPING = ("tp", "itp", "gait")  # rules that invert units at targets
@@ -134,7 +136,7 @@ def study(
         images=images,
         run=tuned,
     )
-    return Study("activations", (*tuning, *test), measure, outside=OUTSIDE)
+    return Study("activations", (*tuning, *test), measure, version=VERSION, outside=OUTSIDE)
 
 
 def measure(

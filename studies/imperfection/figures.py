@@ -160,7 +160,7 @@ def stability(data: xr.Dataset) -> Figure:
     return figure
 
 
-IMPERFECTION: Drawings = {
+FIGURES: Drawings = {
     "imperfection_alignment": (("cosine",), alignment),
     "imperfection_stability": (("stable", "abscissa_median"), stability),
 }

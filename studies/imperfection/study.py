@@ -34,6 +34,8 @@ from studies.imperfection.matrices import IMPERFECTIONS, distance, spread
 from studies.setting import setting
 from training.sources import OUTSIDE
 
+VERSION = 1  # of what a result means; part of the key of every cell
+
 SIZES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 AS_DRAWN = (0.0,)  # size of the transpose of weights that are not spread on purpose
 RULE_NAMES = ("bp", "pathway")
@@ -88,7 +90,9 @@ def study(
     }
     cells = grid(common, seed=SEEDS[scale] if seeds is None else seeds, **AXES[scale])
     shared = ("dataset", "data_dir", "batch", "width", "depth", "init", "activation", "seed")
-    return Study("imperfection", tuple(cells), measure, group_by=shared, outside=OUTSIDE)
+    return Study(
+        "imperfection", tuple(cells), measure, version=VERSION, group_by=shared, outside=OUTSIDE
+    )
 
 
 def measure(

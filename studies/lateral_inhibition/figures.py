@@ -203,7 +203,7 @@ def _across(axes: Axes) -> object:
     return axes.get_yaxis_transform()
 
 
-LATERAL_INHIBITION: Drawings = {
+FIGURES: Drawings = {
     "lateral_inhibition": (("alignment", "test_accuracy_chosen"), mechanisms),
     "lateral_inhibition_settings": (("alignment", "test_accuracy_chosen"), settings),
     "lateral_inhibition_pull": (("expected_cosine", "sampled_cosine"), pull),

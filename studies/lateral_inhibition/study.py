@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 import xarray as xr
@@ -35,6 +36,8 @@ from studies.setting import setting
 from studies.training_run import fixed_width, outcome, pixels_of
 from training.plan import Plan
 from training.sources import OUTSIDE
+
+VERSION = 1  # of what a result means; part of the key of every cell
 
 RATE = 4e-3  # at which GAIT-prop without a pull breaks down, and back-propagation does well
 
@@ -117,7 +120,7 @@ def study(
         grid(common | {"part": "training", "epochs": EPOCHS[scale]}, seed=chosen, method=methods),
         grid(common | {"part": "pull"}, seed=chosen),
     )
-    return Study("lateral_inhibition", cells, measure, outside=OUTSIDE)
+    return Study("lateral_inhibition", cells, measure, version=VERSION, outside=OUTSIDE)
 
 
 def measure(

@@ -121,7 +121,7 @@ def accuracy(data: xr.Dataset) -> Figure:
     return figure
 
 
-LEARNED_INVERSE: Drawings = {
+FIGURES: Drawings = {
     "learned_inverse_alignment": (("cosine", "model_error"), alignment),
     "learned_inverse_accuracy": (("accuracy",), accuracy),
 }

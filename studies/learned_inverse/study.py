@@ -30,6 +30,8 @@ from training import images
 from training.plan import Plan, prepare
 from training.sources import OUTSIDE
 
+VERSION = 1  # of what a result means; part of the key of every cell
+
 ALIGNMENT, TRAINING, ORDER = "alignment", "training", "order"
 WAYS = ("tp", "itp", "gait", "itp shift", "gait shift", "gait mismatch")
 
@@ -122,7 +124,14 @@ def study(
     }
     each = [*_alignments(sizes), *_runs(sizes), *_orders(sizes)]
     cells = tuple(grid(common, seed=sizes.seeds if seeds is None else seeds, cell=each))
-    return Study("learned_inverse", cells, measure, group_by=("dataset", "seed"), outside=OUTSIDE)
+    return Study(
+        "learned_inverse",
+        cells,
+        measure,
+        version=VERSION,
+        group_by=("dataset", "seed"),
+        outside=OUTSIDE,
+    )
 
 
 # what a cell is where nothing else is said

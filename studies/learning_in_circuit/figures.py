@@ -149,7 +149,7 @@ def ingredients(data: xr.Dataset) -> Figure:
     return figure
 
 
-LEARNING_IN_CIRCUIT: Drawings = {
+FIGURES: Drawings = {
     "learning_in_circuit_curves": (("distance",), learning),
     "learning_in_circuit_speed": (("distance", "trainer_accuracy"), speed),
     "learning_in_circuit_robustness": (("trainer_accuracy",), robustness),

@@ -41,6 +41,8 @@ from studies.learning_in_circuit.setting import (
 from studies.learning_in_circuit.sleeping import study as sleeping
 from training.sources import OUTSIDE
 
+VERSION = 1  # of what a result means; part of the key of every cell
+
 # values of each probe, and the Euler step where it is another
 PROBES: dict[str, Sequence[float]] = {
     "slow": (6.0, 12.0, 24.0, 48.0, 96.0, 192.0),  # of an image, in tau, at a small learning rate
@@ -111,7 +113,7 @@ def study(
         seed=chosen,
         probe=sleeping.SMOKE_PROBES if smoke else sleeping.PROBES,
     )
-    return Study("learning_in_circuit", tuple(cells), measure, outside=OUTSIDE)
+    return Study("learning_in_circuit", tuple(cells), measure, version=VERSION, outside=OUTSIDE)
 
 
 def measure(

@@ -230,7 +230,7 @@ def linear_range(data: xr.Dataset) -> Figure:
     return figure
 
 
-NOISE: Drawings = {
+FIGURES: Drawings = {
     # name -> (variables it needs, function)
     "noise_signal": (("image_snr", "simulated_ratio"), signal_to_noise),
     "noise_against_bias": (("misdirection", "update_noise"), noise_against_bias),

@@ -38,6 +38,8 @@ from studies.noise.theory import (
 from studies.setting import setting
 from training.sources import OUTSIDE
 
+VERSION = 1  # of what a result means; part of the key of every cell
+
 TIME_CONSTANT = 0.010  # seconds, of every layer
 DURATIONS = (1.0, 10.0, 100.0, 1000.0, 10000.0)  # averaging times, in time constants
 STEP = 0.2  # of Euler's method, in time constants
@@ -113,7 +115,7 @@ def study(
     breaking = [dict(zip(("activation", "pathway"), one, strict=True)) for one in BREAKING[scale]]
     cells += grid(common | deep | {"seed": seeds[0]}, units=breaking, noise=STRONGER[scale])
     shared = ("dataset", "data_dir", "batch", "width", "depth", "init", "activation", "seed")
-    return Study("noise", tuple(cells), measure, group_by=shared, outside=OUTSIDE)
+    return Study("noise", tuple(cells), measure, version=VERSION, group_by=shared, outside=OUTSIDE)
 
 
 def measure(

@@ -131,7 +131,12 @@ def _every(sizes: Scale) -> list[Cell]:
     for seed in sizes.every_seeds:
         for rule in RULES:
             strength = max(least, sizes.leaky_relu[rule][1])
-            own = {"rule": rule, "learning_rate": rate, "orthogonality": strength, "seed": seed}
+            own: Cell = {
+                "rule": rule,
+                "learning_rate": rate,
+                "orthogonality": strength,
+                "seed": seed,
+            }
             runs: list[Cell] = [common | {"activation": "leaky_relu", "loss": "quadratic"} | own]
             if first != "digits":
                 runs.append(_cell_of_preset(rule, sizes.every_epochs_of_digits, seed))

@@ -253,7 +253,7 @@ def time_and_stability(data: xr.Dataset) -> Figure:
     return figure
 
 
-STRENGTH: Drawings = {
+FIGURES: Drawings = {
     # name -> (variables it needs, function)
     "strength_alignment": (("cosine",), alignment),
     "strength_error": (("relative_error",), error),

@@ -110,7 +110,7 @@ def example_branches(data: xr.Dataset) -> Figure:
     return figure
 
 
-STRONG: Drawings = {
+FIGURES: Drawings = {
     "strong_critical": (("critical_gamma",), critical_strength),
     "strong_branches": (("branch_gamma",), example_branches),
 }

@@ -26,6 +26,8 @@ from studies.setting import setting
 from studies.strong.branches import circuit_field, feedback_branch
 from training.sources import OUTSIDE
 
+VERSION = 1  # of what a result means; part of the key of every cell
+
 # Outputs without a target keep their whole drive, so that at gamma = 1 nothing ties them and what
 # is below them: the slowest mode of linear units goes as ((1 - gamma) / gamma)^L, 2e-9 for L = 9
 LARGEST = 0.9
@@ -82,7 +84,7 @@ def study(
         if example.items() <= cell.items():
             cell["points_beyond"] = POINTS_BEYOND[scale]
     shared = ("dataset", "data_dir", "batch", "width", "depth", "init", "activation", "seed")
-    return Study("strong", tuple(cells), measure, group_by=shared, outside=OUTSIDE)
+    return Study("strong", tuple(cells), measure, version=VERSION, group_by=shared, outside=OUTSIDE)
 
 
 def measure(

@@ -145,7 +145,7 @@ def directions(data: xr.Dataset) -> Figure:
     return figure
 
 
-TOP_DOWN: Drawings = {
+FIGURES: Drawings = {
     "top_down_circuits": (("abscissa", "arrival"), circuits),
     "top_down_directions": (("cosine_worst", "test_accuracy"), directions),
 }

@@ -28,6 +28,8 @@ from training import settings as presets
 from training.plan import Plan
 from training.sources import OUTSIDE
 
+VERSION = 1  # of what a result means; part of the key of every cell
+
 STRENGTHS = {
     "replacing": (0.5, 0.75, 0.9, 0.97, 1.0),
     "added": (0.1, 0.3, 0.6, 1.0),
@@ -106,6 +108,7 @@ def study(
         ),
         measure,
         group_by=("part", "depth", "init", "activation", "seed"),
+        version=VERSION,
         outside=OUTSIDE,
     )
 

@@ -18,7 +18,7 @@ from circuit.network import Network, initialise
 from studies.strong import figures as strong_figures
 from studies.strong import study as strong
 from studies.strong.branches import circuit_field, feedback_branch
-from studies.strong.figures import STRONG
+from studies.strong.figures import FIGURES
 
 ACCURACY = 1e-6  # the default of `follow`, relative to the parameter
 
@@ -354,7 +354,7 @@ def test_study_runs_resumes_and_draws(tmp_path):
     assert np.isfinite(data["branch_gamma"].values).any(axis=1).all()
     # the dotted line of the picture: docs/derivation.md, section 3, with outputs without a target
     np.testing.assert_allclose(data["linear_abscissa"].values[:, 0], -1, atol=1e-3)
-    assert {path.name for path in draw(STRONG, data, tmp_path)} == {
+    assert {path.name for path in draw(FIGURES, data, tmp_path)} == {
         "strong_critical.png",
         "strong_branches.png",
     }

@@ -264,7 +264,7 @@ def test_study_runs_draws_and_tells(tmp_path):
     clipping = data["clipped_start"].values > 0
     assert not clipping[data["rule"].values != "tp"].any()
     assert not clipping[data["activation"].values != "tanh"].any()
-    assert [path.name for path in draw(figures.ACTIVATIONS, data, tmp_path)] == [
+    assert [path.name for path in draw(figures.FIGURES, data, tmp_path)] == [
         "activations_accuracy.png"
     ]
     words = "\n".join(findings("activations", data))

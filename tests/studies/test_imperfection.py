@@ -338,7 +338,7 @@ def test_study_runs_and_draws(tmp_path):
     assert float(exact["distance"].max()) < 1e-12
     assert float(exact["cosine"].min()) > 0.99
     assert float(exact["free_shift"].max()) < 1e-10
-    assert {path.name for path in draw(figures.IMPERFECTION, data, tmp_path)} == {
+    assert {path.name for path in draw(figures.FIGURES, data, tmp_path)} == {
         "imperfection_alignment.png",
         "imperfection_stability.png",
     }

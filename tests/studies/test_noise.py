@@ -23,7 +23,7 @@ from circuit.plasticity import updates
 from circuit.report.alignment import agreement
 from circuit.rules import RULES
 from studies.noise import study as noise_study
-from studies.noise.figures import NOISE
+from studies.noise.figures import FIGURES
 from studies.noise.fluctuations import (
     average_covariance,
     average_covariance_of_steps,
@@ -595,8 +595,8 @@ def test_smoke_study_and_its_figures(tmp_path):
         assert (np.isfinite(data[name].values).all(axis=(1, 2)) == ran).all()
     assert np.isfinite(data["bias"]).all() and np.isfinite(data["update_noise"]).all()
     assert np.isfinite(data["misdirection"]).all()
-    paths = canvas.draw(NOISE, data, tmp_path)
-    assert [path.stem for path in paths] == list(NOISE)
+    paths = canvas.draw(FIGURES, data, tmp_path)
+    assert [path.stem for path in paths] == list(FIGURES)
 
 
 def test_a_cell_without_an_equilibrium_says_so():

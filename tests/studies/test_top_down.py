@@ -542,7 +542,7 @@ def test_study_runs_draws_and_tells(tmp_path):
     np.testing.assert_allclose(alone["abscissa"], alone["abscissa_theory"], rtol=1e-6)
     assert float(alone["input_share"].max()) < 1e-6
     assert set(MEASURES) <= set(data.data_vars)
-    assert {path.name for path in draw(figures.TOP_DOWN, data, tmp_path)} == {
+    assert {path.name for path in draw(figures.FIGURES, data, tmp_path)} == {
         "top_down_circuits.png",
         "top_down_directions.png",
     }

@@ -40,7 +40,7 @@ from models.run_training import main
 from studies.imperfection.circuit import Imperfect
 from studies.imperfection.equilibrium import settle_imperfect
 from studies.learned_inverse import study as learned_inverse
-from studies.learned_inverse.figures import LEARNED_INVERSE, _bars
+from studies.learned_inverse.figures import FIGURES, _bars
 from studies.learned_inverse.measures import cosines, stages
 from tests.commands import refusal
 from training import epochs
@@ -876,8 +876,8 @@ def test_findings_and_pictures_are_made_of_the_results_alone(smoke, tmp_path):
     lines = "\n".join(findings("learned_inverse", smoke))
     for words in ("cosine of layer 1", "best gamma", "narrowing", "alternating 11"):
         assert words in lines
-    drawn = canvas.draw(LEARNED_INVERSE, smoke, tmp_path)
-    assert [path.stem for path in drawn] == list(LEARNED_INVERSE)
+    drawn = canvas.draw(FIGURES, smoke, tmp_path)
+    assert [path.stem for path in drawn] == list(FIGURES)
 
 
 def test_the_study_has_each_cell_once_at_every_scale():
