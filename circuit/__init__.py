@@ -4,12 +4,12 @@ Pure functions of arrays. `from circuit import initialise, build_circuit, begin,
 offers what most need, each file being loaded when one of its names is first used. The files beside
 the wings, in the order in which data take their way, and in which to read them:
 
-errors, activations, network, losses    what a network is and computes
+errors, given                           what is refused, and how
+activations, network, losses            what a network is and computes
 feedback, shifts, messages, rules       what the algorithms say its synapses should learn from
 plasticity                              from shifts to weight changes, locally
 dynamics, shift_dynamics, jacobian      the circuit that is to compute the same shifts
 method, equilibrium                     where it comes to rest, and what became of the attempt
-storage                                 networks on disk
 
 The wings, each with a face of its own (`from circuit.learning import Lesson, learn`):
 
@@ -21,6 +21,7 @@ learned_inverse       feedback that learns to invert
 lateral_inhibition    inhibition that keeps weights orthogonal
 brian, plastic        the same circuit in Brian2, and with weights that learn while it runs
 numerics              arrays, inverses, singular values, random numbers
+storage               networks on disk
 """
 
 import lazy_loader

@@ -314,8 +314,8 @@ MUTANTS = (
     Mutant(
         "Eq. 23 with twice the lambda beside inhibition",
         "studies/learning_in_circuit/sleeping/study.py",
-        "W + lambdas * orthogonality",
-        "W + 2 * lambdas * orthogonality",
+        "W + lambdas * regulariser",
+        "W + 2 * lambdas * regulariser",
         "tests/circuit/plastic/test_sleep.py",
     ),
     Mutant(
@@ -474,7 +474,7 @@ MUTANTS = (
     ),
     Mutant(
         "noise in the scale of the shift it is added to",
-        "circuit/learned_inverse/companions.py",
+        "circuit/learning/step.py",
         "widened(wrong * ONE.over(scale).value, value.shape[-1])",
         "widened(wrong, value.shape[-1])",
         "tests/circuit/learned_inverse/test_learned_inverse.py::test_a_circuits_shifts_are_read_with_noise_in_units_of_the_rates",
