@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.sweep.run import interrupt_deferred
+from analysis.sweep.cluster import interrupt_deferred
 
 ROOT = Path(__file__).resolve().parents[3]
 NO_GUARD = """
