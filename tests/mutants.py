@@ -781,7 +781,7 @@ MUTANTS = (
         "tests/test_noise.py",
     ),
     Mutant(
-        "kinks within the rounding of the forward pass",
+        "ITP units respond with a slope that is known exactly",
         "circuit/bounds.py",
         "neglected = neglected + kept * unit.response_doubt() / state.scale[layer]",
         "pass",
@@ -799,6 +799,13 @@ MUTANTS = (
         "circuit/bounds.py",
         "supplied = supplied + state.units[layer + 1].sender_doubt() / state.scale[layer + 1]",
         "pass",
+        "tests/test_bounds_rounding.py",
+    ),
+    Mutant(
+        "GAIT units respond with a slope that is known exactly",
+        "circuit/bounds.py",
+        "slopes[layer] * drives[layer] + state.units[layer].response_doubt() / state.scale[layer]",
+        "slopes[layer] * drives[layer]",
         "tests/test_bounds_rounding.py",
     ),
 )

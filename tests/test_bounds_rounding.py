@@ -58,13 +58,13 @@ def test_an_error_made_anew_in_float64_is_known_no_better_than_its_outputs():
         assert ratios is not None and np.all(ratios >= 1)
 
 
-def _cancelling(rng, pathway, unit, error, distance=0.0, size=1.0):
+def _cancelling(rng, pathway, unit, error, gamma=0.02, distance=0.0, size=1.0):
     """A circuit in which drives of layer 2 are what is left of large or equal numbers.
 
     W_1 is `size` times orthogonal, and biases take what it makes away again, to random drives; the
     first unit of layer 2 is brought to within `distance` of its kink, in the second image.
     """
-    trial = make_trial(rng, pathway, unit, 0.02, widths=(4, 4, 3, 3), batch=2)
+    trial = make_trial(rng, pathway, unit, gamma, widths=(4, 4, 3, 3), batch=2)
     inputs = trial.activity.rates[0]
     weights = [size * orthogonal(4, rng), orthogonal(3, rng), orthogonal(3, rng)]
     biases = [np.zeros(4), np.zeros(3), np.zeros(3)]
@@ -80,6 +80,7 @@ def _cancelling(rng, pathway, unit, error, distance=0.0, size=1.0):
 CANCELLING = {
     "at its kink": {"unit": "leaky_relu", "error": 1e-20},
     "over its kink": {"unit": "leaky_relu", "error": 1e-9, "distance": 1e-13},
+    "over its kink by far": {"unit": "leaky_relu", "error": 1.0, "gamma": 1e-4, "distance": 1e-13},
     "far up its slope": {"unit": "asinh", "error": 1e-9, "size": 1e8},
 }
 
