@@ -15,7 +15,8 @@ from circuit.rules import RULES
 
 def _trial(pathway, gamma, *, activation="leaky_relu", init="orthogonal", seed=0, depth=4, n=16):
     rng = np.random.default_rng(seed)
-    network = initialise([n] * (depth + 1), rng, init=init, activation=activation, n_outputs=5)
+    widths = [n, *(n - 2 * layer for layer in range(depth))]
+    network = initialise(widths, rng, init=init, activation=activation, n_outputs=5)
     inputs, targets = rng.random((12, n)), 0.8 * np.eye(5)[rng.integers(0, 5, 12)]
     return begin(build_circuit(network, pathway, gamma), inputs, targets)
 

@@ -91,7 +91,7 @@ def _ratios(trial, state, targets=None):
 def test_bound_is_never_below_the_true_error(pathway, unit, gamma, init, dtype, perturbation, seed):
     """Settled states, and states moved away from them, in both precisions."""
     rng = np.random.default_rng(seed)
-    options = {"widths": (4, 4, 3), "init": init, "dtype": dtype, "batch": 1}
+    options = {"widths": (4, 4, 3), "init": init, "dtype": dtype, "batch": 2}
     trial = make_trial(rng, pathway, unit, gamma, **options)
     record = settle(trial, must_converge=False)
     if not record.converged:
@@ -108,7 +108,7 @@ def test_bound_is_never_below_the_true_error(pathway, unit, gamma, init, dtype, 
 def test_bound_is_not_idle(pathway):
     """With orthogonal weights and a state that is off by 1e-6 it is within 100 of the error."""
     rng = np.random.default_rng(1)
-    trial = make_trial(rng, pathway, "linear", 0.01, widths=(4, 4, 4), n_outputs=4, batch=1)
+    trial = make_trial(rng, pathway, "linear", 0.01, widths=(4, 4, 4), n_outputs=4, batch=3)
     record = settle(trial)
     values = tuple(
         value * (1 + 1e-6 * rng.standard_normal(value.shape)) for value in record.shifts.values
@@ -141,7 +141,7 @@ def test_error_at_the_output_reaches_every_layer(pathway):
     yet every layer is off by 0.1 %.
     """
     rng = np.random.default_rng(4)
-    trial = make_trial(rng, pathway, "linear", 0.05, widths=(4,) * 4, n_outputs=4, batch=1)
+    trial = make_trial(rng, pathway, "linear", 0.05, widths=(4,) * 4, n_outputs=4, batch=3)
     record = settle(trial, tolerance=1e-13)
     scaled = record.shifts.with_values(tuple(1.001 * value for value in record.shifts.values))
     assert min(relative_error_bounds(trial, scaled)) >= 0.001 / 1.001 * (1 - 1e-9)
@@ -152,9 +152,9 @@ def test_error_at_the_output_reaches_every_layer(pathway):
 
 def _with_loss(pathway, unit, size, dtype, loss):
     """A trial whose error is `size`: returned by a user's loss, or made from targets close by."""
-    trial = make_trial(np.random.default_rng(5), pathway, unit, 0.03, dtype=dtype, batch=1)
+    trial = make_trial(np.random.default_rng(5), pathway, unit, 0.03, dtype=dtype, batch=2)
     outputs = trial.activity.rates[-1][:, : trial.network.n_outputs]
-    error = (size * np.array([[0.6, -0.8]])).astype(dtype)
+    error = (size * np.array([[0.6, -0.8], [-1.5, 2.0]])).astype(dtype)
     inputs = trial.activity.rates[0]
     return begin(trial.circuit, inputs, outputs + error, loss(error)), outputs + error
 
