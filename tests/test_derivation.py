@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,16 @@ def test_every_claim_is_derived_where_its_link_says_and_named_there():
         assert claim.anchor in slugs, claim.name
         assert claim.link == f"docs/derivation.md#{claim.anchor}"
         assert f"`{claim.name}`" in text, claim.name
+
+
+def test_circuits_of_unequal_feedback_are_called_by_their_weakest(small):
+    """Beside every circuit of equal strengths stands one of those that its depth and seed draw."""
+    called = {}
+    for check in circuit.linear_circuits(Plan("smoke", (11,))):
+        called.setdefault(replace(check.subject, gamma=0.0), set()).add(check.subject.gamma)
+    assert {one.depth for one in called} == {2, 3}
+    for one, gammas in called.items():
+        assert gammas == {1e-3, 0.5, min(subjects.unequal(one.depth, one.seed))}
 
 
 # --- fits ---
