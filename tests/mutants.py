@@ -808,6 +808,34 @@ MUTANTS = (
         "slopes[layer] * drives[layer]",
         "tests/test_bounds_rounding.py",
     ),
+    Mutant(
+        "ITP units send down what slopes multiply",
+        "analysis/alignment.py",
+        "value if gait else value / slope)",
+        "value if gait else value * slope)",
+        "tests/test_alignment.py",
+    ),
+    Mutant(
+        "doubt of the output in units of another layer",
+        "circuit/bounds.py",
+        "ONE.over(self.shifts.scales[-1]).value",
+        "ONE.over(self.shifts.scales[1]).value",
+        "tests/test_bounds.py",
+    ),
+    Mutant(
+        "losses held against differences from layer 2 on",
+        "analysis/derivation/rules.py",
+        "        for layer in range(1, depth + 1):\n            lowered",
+        "        for layer in range(2, depth + 1):\n            lowered",
+        "tests/test_derivation.py",
+    ),
+    Mutant(
+        "exponents of averages that are not the longest",
+        "analysis/noise_curves.py",
+        'case, float(data["duration"].values[-1]))',
+        'case, float(data["duration"].values[0]))',
+        "tests/test_noise_curves.py",
+    ),
 )
 
 

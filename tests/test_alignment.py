@@ -85,6 +85,18 @@ def test_bound_is_of_first_order_in_gamma(activation):
     assert sizes[0] / sizes[1] == pytest.approx(10, rel=0.2)
 
 
+@pytest.mark.parametrize("activation", ["linear", "leaky_relu", "asinh"])
+def test_itp_may_not_deviate_where_no_unit_bends(activation):
+    """In a linear piece its circuit has the rule's direction exactly, whatever the slopes are."""
+    trial = _trial("itp", 0.2, activation=activation)
+    error = 1e-9 * trial.error[:, :5]
+    small = begin(trial.circuit, trial.activity.rates[0], 0 * error, lambda y, t: error)
+    rule = RULES["itp"](small.network, small.activity, error, 0.2)
+    bounds = shift_deviation_bounds(small, settle(small).shifts, rule)
+    assert bounds.shape == (4, 12)
+    assert bounds.max() < 1e-5
+
+
 def test_negative_control_another_rule_lies_outside_the_bound():
     """The ITP circuit's update is not within the bound of GAIT-prop, nor the other way round."""
     for pathway, other in (("itp", "gait"), ("gait", "itp")):

@@ -186,6 +186,23 @@ def test_error_made_of_rounded_outputs_is_no_better_than_they_are(pathway):
     assert min(np.array(relative_error_bounds(trial, state)) / ratios) > 1e-4  # the true error
 
 
+@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize("gamma", [0.03, 1e-3])
+def test_the_output_is_in_doubt_by_what_its_rates_are(pathway, gamma):
+    """However weak the feedback is: |d_L| is gamma e, and so is its error, by norms of the forward
+    pass multiplied out; the output's own feedback below hardly counts.
+    """
+    trial = make_trial(np.random.default_rng(5), pathway, "linear", gamma, error=1e-14, batch=2)
+    rounding = np.zeros(2)
+    for W, rates in zip(trial.network.weights, trial.activity.rates, strict=False):
+        longest, size = len(W) ** 0.5, np.linalg.norm(W, 2)
+        fresh = 4 * np.finfo(float).eps * longest * size * np.linalg.norm(rates, axis=1)
+        rounding = fresh + size * rounding
+    wanted = np.max(rounding / np.linalg.norm(trial.error, axis=1))
+    found = relative_error_bounds(trial, settle(trial, must_converge=False).shifts)[-1]
+    assert 0.9 * wanted < found < 1.2 * wanted
+
+
 def test_doubt_of_cross_entropy_against_differences():
     """|de/dy| of t - softmax(y) is at most half the sum of t, and comes near to it."""
     rng, steepest = np.random.default_rng(6), 0.0

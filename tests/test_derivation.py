@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from analysis.derivation import circuit, fits, rounding, rules, spectrum, subjects, table
+from analysis.derivation import circuit, fits, rounding, rules, sides, spectrum, subjects, table
 from analysis.derivation.claim import Check, Claim, Plan, Row, Subject
 from analysis.derivation.literal import Literal
 from analysis.derivation.subjects import case
@@ -77,6 +77,24 @@ def _without_square(gain, slope, deviation):
 def test_a_wrong_prediction_or_library_is_found_out(small, monkeypatch, name, target, wrong):
     """One side changed: the claim fails; a control whose rule is BP after all fails too."""
     monkeypatch.setattr(*target, wrong)
+    assert not table.judge(table.CLAIMS[name], Plan("smoke", (1,))).holds
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize("name", ["losses", "eq21", "auxiliary-units"])
+def test_an_update_that_is_wrong_in_one_layer_is_found_out(monkeypatch, name, layer):
+    """In the lowest, one between, or the highest of three."""
+    monkeypatch.setitem(subjects.SHAPES, "smoke", ((3, 8),))
+    monkeypatch.setitem(subjects.WIDE_SHAPES, "smoke", ((3, 8),))
+
+    def wrong(found, rule):
+        changes = list(LIBRARY_UPDATES(found, rule))
+        changes[min(layer, len(changes) - 1)] *= 1.001
+        return changes
+
+    for module in (rules, sides):
+        if hasattr(module, "library_updates"):
+            monkeypatch.setattr(module, "library_updates", wrong)
     assert not table.judge(table.CLAIMS[name], Plan("smoke", (1,))).holds
 
 
