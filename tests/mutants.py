@@ -836,6 +836,13 @@ MUTANTS = (
         'case, float(data["duration"].values[0]))',
         "tests/test_noise_curves.py",
     ),
+    Mutant(
+        "a descent takes all strengths for equal",
+        "circuit/methods/direct.py",
+        "(1 - circuit.strength(layer - 1))",
+        "(1 - circuit.strength(layer))",
+        "tests/test_descent.py",
+    ),
 )
 
 
