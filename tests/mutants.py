@@ -843,6 +843,13 @@ MUTANTS = (
         "(1 - circuit.strength(layer))",
         "tests/test_descent.py",
     ),
+    Mutant(
+        "softmax of large targets rounded as little as of small ones",
+        "circuit/losses.py",
+        "4 * epsilon(targets) * total",
+        "4 * epsilon(targets)",
+        "tests/test_losses.py",
+    ),
 )
 
 
