@@ -850,6 +850,20 @@ MUTANTS = (
         "4 * epsilon(targets)",
         "tests/test_losses.py",
     ),
+    Mutant(
+        "units drawn by how much those of another layer move",
+        "analysis/trajectories.py",
+        "record.shifts.values[layer - 1][0, :n]",
+        "record.shifts.values[layer - 2][0, :n]",
+        "tests/test_trajectories.py",
+    ),
+    Mutant(
+        "unequal strengths called by their strongest",
+        "analysis/derivation/circuit.py",
+        "gamma=min(gammas)))\n            yield _one_velocity(one)",
+        "gamma=max(gammas)))\n            yield _one_velocity(one)",
+        "tests/test_derivation.py::test_circuits_of_unequal_feedback_are_called_by_their_weakest",
+    ),
 )
 
 
