@@ -188,8 +188,8 @@ MUTANTS = (
     Mutant(
         "damaged cell taken for a result",
         "analysis/cells.py",
-        ' or about.get("digest") != _digest(result)',
-        "",
+        "if _is_whole(content) or _was_whole(result):",
+        "if True:",
         "tests/test_sweep.py -k damaged",
     ),
     Mutant(
@@ -1182,8 +1182,8 @@ MUTANTS = (
     Mutant(
         "newton without undamped steps",
         "circuit/methods/newton.py",
-        "halved < SEARCHED and _is_smooth(trial)",
-        "halved < 0",
+        "if sought.any() and _is_smooth(trial):",
+        "if False:",
         "tests/test_newton.py",
     ),
     Mutant(
@@ -1374,7 +1374,7 @@ MUTANTS = (
     ),
     Mutant(
         "an ignored Ctrl-C stops the start of processes",
-        "analysis/sweep.py",
+        "analysis/cluster.py",
         "if elsewhere or signal.getsignal(signal.SIGINT) in {signal.SIG_IGN, None}:",
         "if elsewhere:",
         "tests/test_starting.py",
