@@ -1386,6 +1386,13 @@ MUTANTS = (
         "        pass",
         "tests/test_starting.py",
     ),
+    Mutant(
+        "what a layer returns by the strength of another",
+        "analysis/alignment.py",
+        "ratio = circuit.ratios[layer - 2]",
+        "ratio = circuit.ratios[layer - 3]",
+        "tests/test_alignment.py",
+    ),
 )
 
 

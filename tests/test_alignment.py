@@ -73,6 +73,29 @@ def test_deviation_stays_within_its_bound(pathway, activation, init, gamma, read
         assert error <= allowed
 
 
+@pytest.mark.parametrize("strong", [0, 1, 2])
+@pytest.mark.parametrize("pathway", ["itp", "gait"])
+def test_every_layer_returns_by_its_own_strength(pathway, strong):
+    """Feedback that is strong in one layer only: the circuit stays within its bounds, and in the
+    GAIT circuit the layer above does deviate, by what it sent down and what came back.
+    """
+    strengths = [1e-6] * 4
+    strengths[strong] = 0.2
+    trial = _trial(pathway, strengths, activation="asinh")
+    error = 1e-6 * trial.error[:, :5]
+    trial = begin(trial.circuit, trial.activity.rates[0], 0 * error, lambda y, t: error)
+    rule = RULES[pathway](trial.network, trial.activity, error, strengths)
+    record = settle(trial)
+    bounds = shift_deviation_bounds(trial, record.shifts, rule)
+    for layer in range(1, 5):
+        n = trial.network.n_projecting(layer)
+        exact, found = (one.per_gain(layer)[:, :n] for one in (rule, record.shifts))
+        gap = np.linalg.norm(found - exact, axis=1) / np.linalg.norm(exact, axis=1)
+        assert np.all(gap <= 1.01 * bounds[layer - 1] + 1e-8)
+        if pathway == "gait" and layer == strong + 2:  # what it sends down comes back from there
+            assert gap.max() > 0.01
+
+
 @pytest.mark.parametrize("activation", ["linear", "asinh"])
 def test_bound_is_of_first_order_in_gamma(activation):
     """Ten times less feedback, ten times less is allowed."""

@@ -208,6 +208,14 @@ def test_standard_error_is_that_of_scipy(rng):
     assert found.standard_error == pytest.approx(wanted, rel=1e-9)
 
 
+def test_every_hidden_layer_is_in_a_fit():
+    """Three of four layers, each with an error of its own."""
+    points = fits._from_bp(case(4, 8, "asinh", "orthogonal", 1e-3, 1), "gait")
+    assert [gamma for gamma, _ in points] == [1e-3] * 3
+    assert len({error for _, error in points}) == 3
+    assert all(0 < error < 0.1 for _, error in points)
+
+
 def test_fit_does_not_hide_a_wrong_order(rng):
     found = fits.fit_order(fits.WEAK, *_series(rng, 1.01, 4))
     assert abs(found.slope - 1) > found.half_width + found.truncation
