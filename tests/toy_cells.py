@@ -68,6 +68,13 @@ def uneven(depth: int, rules: str | None, flag: bool = True) -> xr.Dataset:
     )
 
 
+def labelled(labels: str) -> xr.Dataset:
+    """Ten times its label in each of the layers that are named."""
+    layers = np.array([int(word) for word in labels.split()])
+    variables = {"value": ("layer", 10.0 * layers), "status": "converged"}
+    return xr.Dataset(variables, coords={"layer": layers})
+
+
 def fragile(what: str, **_: object) -> xr.Dataset:
     """Goes wrong in the way that `what` says."""
     if what == "raise":

@@ -22,6 +22,7 @@ bound can be given, and it is infinite.
 
 Rounding of the evaluation and of the forward pass is added to |R| in the probabilistic model of
 Higham and Mary (2019), in which rounding errors of a product add up like sqrt(n). The forward pass
+moves the slopes that a shift meets (all of it, where a unit is that close to its kink), and it
 rounds the error too, as far as it is made from its outputs (`losses.doubt`): t - y of a quadratic
 loss is known no better than y is, an error that a user's own loss returns is taken as it is given.
 """
@@ -144,19 +145,52 @@ class _Units:
         trial, terms = state.trial, state.terms
         self.kind = trial.network.activation(layer)
         self.state, self.layer = state, layer
-        drive = trial.activity.drive(layer)
-        sender = drive
+        rest = drive = sender = trial.activity.drive(layer)
+        move = message = 0 * rest
         if layer > 1:
-            k = terms.drive_shifts[layer - 1]
-            moved = drive + state.scale[layer - 1] * k
-            start = moved if trial.circuit.pathway.gradient_adjusted else drive
-            sender = start + state.scale[layer] * terms.messages[layer - 1]
-            drive = moved
-        self.drive, self.sender = _samples(drive), _samples(sender)
+            move = state.scale[layer - 1] * terms.drive_shifts[layer - 1]
+            message = state.scale[layer] * terms.messages[layer - 1]
+            drive = rest + move
+            sender = (drive if trial.circuit.pathway.gradient_adjusted else rest) + message
+        self.rest, self.drive, self.sender = _samples(rest), _samples(drive), _samples(sender)
+        self.move, self.message = _samples(move), _samples(message)
+        self.unsure = state.forward_rounding[layer]
         self.slope = _samples(self.kind.slope(drive))
+        self.rest_slope = _samples(trial.activity.slope(layer))
         self.sender_slope = _samples(self.kind.slope(sender))
         self.curvature = np.abs(_samples(self.kind.curvature(drive)))
         self.mismatch = _samples(terms.mismatches[layer - 1]) * state.scale[layer]
+
+    def response_doubt(self) -> np.ndarray:
+        """How far f(h + t) - f(h) is off, in rates, where h is by the rounding of the forward pass:
+        there the slope may be another, by which all of the shift t is multiplied.
+        """
+        if not self.kind.piecewise_linear:
+            farthest = np.max(np.abs(self.move), axis=-1)
+            return self.kind.largest_curvature * self.unsure * farthest
+        gap = self.kind.largest_slope - self.kind.smallest_slope
+        return gap * self._over_kinks(self.rest, self.move)
+
+    def sender_doubt(self) -> np.ndarray:
+        """The same of what f^-1 makes of the shift that the unit sends down, in drives."""
+        gait = self.state.circuit.pathway.gradient_adjusted
+        start, slope = (self.drive, self.slope) if gait else (self.rest, self.rest_slope)
+        if self.kind.piecewise_linear:
+            ratio = self.kind.largest_slope / self.kind.smallest_slope
+            return (ratio - 1) * self._over_kinks(start, self.message)
+        turn = np.abs(self.message) + (2 * slope * np.abs(self.mismatch) if gait else 0.0)
+        bend = 2 * self.kind.largest_curvature * self.unsure
+        farthest = np.max(np.maximum(1.0, slope / self.sender_slope) / self.sender_slope, axis=-1)
+        steady = 2 * bend * farthest <= 1  # the slope at the sender is known to a factor of 2
+        return np.where(steady, bend * np.max(turn / self.sender_slope, axis=-1), np.inf)
+
+    def _over_kinks(self, start: np.ndarray, move: np.ndarray) -> np.ndarray:
+        """Length of the moves from `start` of units that meet their kink, which is where it is to
+        the rounding of the forward pass; no more than that rounding.
+        """
+        lowest, highest = np.minimum(start, start + move), np.maximum(start, start + move)
+        meets = (lowest <= self.unsure[:, None]) & (highest >= -self.unsure[:, None])
+        return np.minimum(self.unsure, np.linalg.norm(np.where(meets, move, 0.0), axis=-1))
 
     def spread(self, at: np.ndarray, radius: np.ndarray) -> np.ndarray:
         """Largest change of slope at any unit when the pre-activation `at` moves by `radius`."""
@@ -194,11 +228,14 @@ def _improve_itp(state: _Measured, errors: list[np.ndarray]) -> list[np.ndarray]
             radius = radius + state.forward_rounding[layer]
             pushed = feed * np.max(unit.slope, axis=-1) * reduced[layer - 1]
             neglected = feed * unit.spread(unit.drive, radius) * errors[layer - 1]
+            neglected = neglected + kept * unit.response_doubt() / state.scale[layer]
         if layer < depth:
             variation, steepest = _inverse_slopes(state, layer + 1, errors[layer + 1])
             ratio = scale_ratio(state.shifts, layer + 1, layer)
             pull = ratio * state.inverse_norm[layer + 1] * errors[layer + 1]
             neglected = neglected + gamma * pull * variation
+            sent = state.units[layer + 1].sender_doubt() / state.scale[layer + 1]
+            neglected = neglected + gamma * ratio * state.inverse_norm[layer + 1] * sent
             deviation = np.max(np.abs(gamma / pivots - circuit.ratios[layer - 1]), axis=-1)
             neglected = neglected + pivot * deviation * steepest * pull
             descent[layer] = (
@@ -241,18 +278,20 @@ def _improve_gait(state: _Measured, errors: list[np.ndarray]) -> list[np.ndarray
         unit = state.units[layer]
         radius = state.scale[layer] * drives[layer] + state.forward_rounding[layer]
         slopes[layer] = np.max(unit.slope, axis=-1) + unit.spread(unit.drive, radius)
+    # P_l = f(h + t) - f(h), by which a shift is more than its mismatch
+    responses = [np.zeros(state.samples)] + [
+        slopes[layer] * drives[layer] + state.units[layer].response_doubt() / state.scale[layer]
+        for layer in range(1, depth + 1)
+    ]
     mismatch = [np.zeros(state.samples)] * (depth + 1)
-    mismatch[depth] = (
-        state.residual[depth] + circuit.strength(depth) * slopes[depth] * drives[depth]
-    )
+    mismatch[depth] = state.residual[depth] + circuit.strength(depth) * responses[depth]
     for layer in range(depth - 1, 0, -1):
         sent, steepening = _gait_message_slopes(state, layer + 1, drives, mismatch[layer + 1])
         pull = state.weight(layer) * state.inverse_norm[layer + 1]
         supplied = sent * mismatch[layer + 1] + steepening * drives[layer + 1]
+        supplied = supplied + state.units[layer + 1].sender_doubt() / state.scale[layer + 1]
         mismatch[layer] = (state.residual[layer] + pull * supplied) / (1 - circuit.strength(layer))
-    return [np.zeros(state.samples)] + [
-        mismatch[layer] + slopes[layer] * drives[layer] for layer in range(1, depth + 1)
-    ]
+    return [one + other for one, other in zip(mismatch, responses, strict=True)]
 
 
 def _gait_message_slopes(

@@ -15,7 +15,8 @@ from circuit.rules import RULES
 
 def _trial(pathway, gamma, *, activation="leaky_relu", init="orthogonal", seed=0, depth=4, n=16):
     rng = np.random.default_rng(seed)
-    network = initialise([n] * (depth + 1), rng, init=init, activation=activation, n_outputs=5)
+    widths = [n, *(n - 2 * layer for layer in range(depth))]
+    network = initialise(widths, rng, init=init, activation=activation, n_outputs=5)
     inputs, targets = rng.random((12, n)), 0.8 * np.eye(5)[rng.integers(0, 5, 12)]
     return begin(build_circuit(network, pathway, gamma), inputs, targets)
 
@@ -72,6 +73,29 @@ def test_deviation_stays_within_its_bound(pathway, activation, init, gamma, read
         assert error <= allowed
 
 
+@pytest.mark.parametrize("strong", [0, 1, 2])
+@pytest.mark.parametrize("pathway", ["itp", "gait"])
+def test_every_layer_returns_by_its_own_strength(pathway, strong):
+    """Feedback that is strong in one layer only: the circuit stays within its bounds, and in the
+    GAIT circuit the layer above does deviate, by what it sent down and what came back.
+    """
+    strengths = [1e-6] * 4
+    strengths[strong] = 0.2
+    trial = _trial(pathway, strengths, activation="asinh")
+    error = 1e-6 * trial.error[:, :5]
+    trial = begin(trial.circuit, trial.activity.rates[0], 0 * error, lambda y, t: error)
+    rule = RULES[pathway](trial.network, trial.activity, error, strengths)
+    record = settle(trial)
+    bounds = shift_deviation_bounds(trial, record.shifts, rule)
+    for layer in range(1, 5):
+        n = trial.network.n_projecting(layer)
+        exact, found = (one.per_gain(layer)[:, :n] for one in (rule, record.shifts))
+        gap = np.linalg.norm(found - exact, axis=1) / np.linalg.norm(exact, axis=1)
+        assert np.all(gap <= 1.01 * bounds[layer - 1] + 1e-8)
+        if pathway == "gait" and layer == strong + 2:  # what it sends down comes back from there
+            assert gap.max() > 0.01
+
+
 @pytest.mark.parametrize("activation", ["linear", "asinh"])
 def test_bound_is_of_first_order_in_gamma(activation):
     """Ten times less feedback, ten times less is allowed."""
@@ -82,6 +106,18 @@ def test_bound_is_of_first_order_in_gamma(activation):
         rule = RULES["gait"](trial.network, trial.activity, trial.error[:, :5], gamma)
         sizes.append(shift_deviation_bounds(trial, record.shifts, rule)[2].max())
     assert sizes[0] / sizes[1] == pytest.approx(10, rel=0.2)
+
+
+@pytest.mark.parametrize("activation", ["linear", "leaky_relu", "asinh"])
+def test_itp_may_not_deviate_where_no_unit_bends(activation):
+    """In a linear piece its circuit has the rule's direction exactly, whatever the slopes are."""
+    trial = _trial("itp", 0.2, activation=activation)
+    error = 1e-9 * trial.error[:, :5]
+    small = begin(trial.circuit, trial.activity.rates[0], 0 * error, lambda y, t: error)
+    rule = RULES["itp"](small.network, small.activity, error, 0.2)
+    bounds = shift_deviation_bounds(small, settle(small).shifts, rule)
+    assert bounds.shape == (4, 12)
+    assert bounds.max() < 1e-5
 
 
 def test_negative_control_another_rule_lies_outside_the_bound():

@@ -348,12 +348,14 @@ def test_orthogonal_weights_have_no_preferred_sign(rng: np.random.Generator) -> 
 def test_gaussian_weights_have_the_standard_deviation_of_the_public_code(
     rng: np.random.Generator,
 ) -> None:
-    """std sqrt(2 / (n_in + n_out)); five standard errors are allowed."""
-    for n in (10, 300):
-        weights = gaussian(n, rng)
-        wanted = np.sqrt(2 / (n + n))
-        assert abs(weights.std() / wanted - 1) < 5 / np.sqrt(2 * n * n)
-        assert abs(weights.mean()) < 5 * wanted / n
+    """std sqrt(2 / (n_in + n_out)), also of rectangles; five standard errors are allowed."""
+    for rows, columns in ((10, 10), (300, 300), (200, 50), (50, 200)):
+        weights = gaussian(rows, rng, columns)
+        assert weights.shape == (rows, columns)
+        wanted = np.sqrt(2 / (rows + columns))
+        assert abs(weights.std() / wanted - 1) < 5 / np.sqrt(2 * rows * columns)
+        assert abs(weights.mean()) < 5 * wanted / np.sqrt(rows * columns)
+    assert gaussian(7, rng).shape == (7, 7)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

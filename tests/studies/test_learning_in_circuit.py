@@ -27,6 +27,7 @@ from studies.learning_in_circuit.measures import (
     settled_rates,
     trained_by_updates,
     update_cosines,
+    with_weights,
 )
 
 DEPRECATED = r"'\w+' (argument is )?deprecated"
@@ -584,6 +585,29 @@ def test_wrong_targets_are_not_learnt_and_right_ones_are(rng: np.random.Generato
         errors[what] = 1 - accuracies(network, patterns, np.arange(4))[0]
     assert errors["right"] == 0
     assert errors["wrong"] > 0.25
+
+
+def test_accuracies_and_alignments_network_by_network(rng: np.random.Generator) -> None:
+    """Three networks of unequal success in loops over images; the second is not finite."""
+    plastic = make(rng, (5, 4, 3), count=3)
+    network, feedback = plastic.network, plastic.feedback
+    inputs, labels = rng.random((20, 5)), rng.integers(0, 2, 20)
+    network = replace(network, n_outputs=2)  # the third unit is auxiliary, and has no say
+    network.weights[1][1, 0, 2] = np.inf
+    network = with_weights(network, network.weights, network.biases)
+    found, turned = accuracies(network, inputs, labels), alignments(network, feedback)
+    assert np.isnan(found[1]) and np.isnan(turned[1])
+    for one in (0, 2):
+        right = 0
+        for image, label in zip(inputs, labels, strict=True):
+            y = image
+            for W, b in zip(network.weights, network.biases, strict=True):
+                y = np.arcsinh(W[one] @ y + b[one])
+            right += (0 if y[0] > y[1] else 1) == label
+        assert found[one] == right / 20
+        B, W = feedback[0][one].ravel(), network.weights[1][one].T.ravel()
+        assert turned[one] == pytest.approx(B @ W / np.sqrt((B @ B) * (W @ W)))
+    assert found[0] != found[2]
 
 
 # --- what is handed out ---

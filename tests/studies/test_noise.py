@@ -14,11 +14,12 @@ import scipy.stats
 
 from analysis import canvas
 from analysis.sweep.run import run
+from circuit.activations import leaky_relu
 from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.jacobian import dense_jacobian
-from circuit.network import initialise
+from circuit.network import Network, initialise
 from circuit.plasticity import updates
 from circuit.report.alignment import agreement
 from circuit.rules import RULES
@@ -44,6 +45,7 @@ from studies.noise.theory import (
     fitted_exponent,
     predicted_exponent,
     signal_to_noise,
+    signals,
     simulate,
     target_updates,
     update_bias,
@@ -311,6 +313,34 @@ def test_distance_of_the_kink_in_a_circuit_of_two_units(rng, pathway):
     assert kink_noise(trial, record.shifts) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_the_nearest_kink_is_that_of_the_nearest_of_all_units(pathway, order):
+    """Three chains of three units side by side, which do not hear of each other: the least of the
+    three chains by themselves, in every order. With more layers than two, and in the second image.
+    """
+    inputs = np.array([[0.3, 0.5, 0.9], [0.7, 0.2, 0.4]])
+    weights = np.array([[0.9, 1.2, -0.8], [1.1, -0.7, 0.9], [0.8, 1.3, 1.1]])  # layer, chain
+    biases = np.array([[0.2, 0.1, 0.3], [0.4, 1.5, 0.05], [0.1, -0.3, 0.6]])
+    targets = np.array([[0.5, 0.1, 0.8], [0.9, 0.4, 0.2]])
+
+    def distance(chains):
+        network = Network(
+            tuple(np.diag(row[chains]) for row in weights),
+            tuple(row[chains] for row in biases),
+            (leaky_relu(),) * 3,
+            len(chains),
+            len(chains),
+        )
+        circuit = build_circuit(network, pathway, 0.1)
+        trial = begin(circuit, inputs[:, chains], targets[:, chains])
+        return kink_noise(trial, settle(trial).shifts, sample=1)
+
+    alone = [distance([chain]) for chain in range(3)]
+    assert max(alone) > 1.2 * min(alone)
+    assert distance(list(order)) == pytest.approx(min(alone), rel=1e-9)
+
+
 # --- signal, bias and noise of an update ---
 
 
@@ -340,13 +370,20 @@ def test_noise_of_an_update_against_draws(rng):
 
 
 def test_signal_to_noise_by_hand(rng):
-    """One image, auxiliary units without a part in it."""
-    trial = make_trial(rng, (5, 5, 4), gamma=0.1, batch=1, n_outputs=3)
-    record, variances = settle(trial), rng.random((1, 9))
+    """Root mean squares over three images, auxiliary units without a part in them."""
+    trial = make_trial(rng, (5, 5, 4), gamma=0.1, batch=3, n_outputs=3)
+    record, variances = settle(trial), rng.random((3, 9))
+    squares, noise = np.zeros(2), np.zeros(2)
+    for image in range(3):
+        for i in range(4):
+            squares[0] += record.shifts.absolute(1)[image, i] ** 2 / 3
+            noise[0] += variances[image, i] / 3
+        for i in range(3):
+            squares[1] += record.shifts.absolute(2)[image, i] ** 2 / 3
+            noise[1] += variances[image, 5 + i] / 3
+    np.testing.assert_allclose(signals(trial, record.shifts), np.sqrt(squares), rtol=1e-12)
     found = signal_to_noise(trial, record.shifts, variances)
-    lower = np.linalg.norm(record.shifts.absolute(1)[0, :4]) / math.sqrt(variances[0, :4].sum())
-    upper = np.linalg.norm(record.shifts.absolute(2)[0, :3]) / math.sqrt(variances[0, 5:8].sum())
-    np.testing.assert_allclose(found, [lower, upper], rtol=1e-12)
+    np.testing.assert_allclose(found, np.sqrt(squares / noise), rtol=1e-12)
 
 
 ORDERS = {

@@ -7,9 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.linalg
+import xarray as xr
 
 from circuit.errors import CircuitError
+from circuit.learned_inverse.companions import model_of
 from circuit.learning.lesson import Lesson
+from circuit.learning.step import begin_learning
 from circuit.network import initialise
 from models.command.training_options import options
 from models.command.training_settings import resolved
@@ -342,14 +346,54 @@ def test_plans_that_are_none(splits, options, words):
 
 
 def test_condition_and_orthogonality_in_closed_form(rng):
-    """W = Q diag(d) has the singular values d."""
-    network = initialise([5, 5], rng)
-    scales = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-    network = replace(network, weights=(network.weights[0] * scales,))
-    found = measures.measure_layers(network, LESSON, rng.random((4, 5)), rng.random((4, 5)))
-    np.testing.assert_allclose(found["condition"], [5.0], rtol=1e-13)
-    wanted = np.sqrt(np.mean((scales - 1) ** 2))
-    np.testing.assert_allclose(found["orthogonality_distance"], [wanted], rtol=1e-13)
+    """W = Q diag(d) has the singular values d, others in each layer."""
+    network = initialise([5, 5, 4, 4], rng)
+    scales = (np.array([1.0, 2.0, 3.0, 4.0, 5.0]), np.arange(1.0, 5.0), np.array([1.0, 1, 1, 2]))
+    weights = tuple(w * d for w, d in zip(network.weights, scales, strict=True))
+    network = replace(network, weights=weights)
+    found = measures.measure_layers(network, LESSON, rng.random((6, 5)), rng.random((6, 4)))
+    np.testing.assert_allclose(found["condition"], [5.0, 4.0, 2.0], rtol=1e-13)
+    wanted = [np.sqrt(np.mean((d - 1) ** 2)) for d in scales]
+    np.testing.assert_allclose(found["orthogonality_distance"], wanted, rtol=1e-13)
+
+
+def test_measures_of_layers_stand_in_the_order_of_the_layers(rng):
+    """TP in linear units takes W^-1 where BP takes W^T: each layer's update in loops over images,
+    its angle and its length, and how far a learned inverse is from one.
+    """
+    network = initialise([6, 5, 4, 3], rng, activation="linear", init="gaussian")
+    inputs, targets = rng.random((7, 6)), rng.random((7, 3))
+    lesson = Lesson("tp", inverse="learned", inverse_before=0)
+    learner = begin_learning(network, lesson, np.array(3))
+    found = measures.measure_layers(network, lesson, inputs, targets, learner.companions)
+    feedback = model_of(learner.companions).weights
+    carried, exact = ([np.zeros_like(w) for w in network.weights] for _ in range(2))
+    for x, t in zip(inputs, targets, strict=True):
+        y = [x]
+        for W in network.weights:
+            y.append(W @ y[-1][: len(W)])
+        one = other = t - y[-1]
+        for layer in (2, 1, 0):
+            W, below = network.weights[layer], y[layer][: len(one)]
+            carried[layer] += np.outer(one, below)
+            exact[layer] += np.outer(other, below)
+            rest = np.zeros(len(y[layer]) - len(one))
+            if layer:
+                one = np.concatenate([feedback[layer - 1] @ one, rest])
+                other = np.concatenate([W.T @ other, rest])
+    for layer, (a, b) in enumerate(zip(carried, exact, strict=True)):
+        sizes = np.linalg.norm(a), np.linalg.norm(b)
+        assert found["alignment"][layer] == pytest.approx(np.sum(a * b) / sizes[0] / sizes[1])
+        assert found["alignment_norm"][layer] == pytest.approx(sizes[0] / sizes[1])
+        W = network.weights[layer]
+        distance = scipy.linalg.norm(W - scipy.linalg.polar(W)[0]) / np.sqrt(len(W))
+        assert found["orthogonality_distance"][layer] == pytest.approx(distance)
+        assert found["condition"][layer] == pytest.approx(np.linalg.cond(W))
+        if layer:
+            away = feedback[layer - 1] @ W - np.eye(len(W))
+            wanted = scipy.linalg.norm(away) / np.sqrt(len(W))
+            assert found["inverse_error"][layer] == pytest.approx(wanted)
+    assert np.isnan(found["inverse_error"][0])
 
 
 @pytest.mark.parametrize("rule", ["gait", "circuit", "itp", "tp"])
@@ -397,6 +441,16 @@ def test_history_is_labelled_and_the_table_holds_every_digit(splits, tmp_path):
         assert row["settled"] == ""
         entry = float(there["condition"].sel(layer=2))
         assert row["condition_2"] == ("" if np.isnan(entry) else repr(entry))
+
+
+def test_accuracies_at_the_chosen_epoch_the_end_and_the_peak():
+    """Three different numbers, read off a table by eye."""
+    table = [[0.1, 0.7, 0.9, 0.8], [0.2, 0.6, 0.5, 0.4]]
+    data = xr.Dataset(
+        {"test_accuracy": (("seed", "epoch"), table), "chosen_epoch": ("seed", [1, 3])}
+    )
+    found = {name: values.tolist() for name, values in measures.accuracies(data).items()}
+    assert found == {"chosen": [0.7, 0.4], "end": [0.8, 0.4], "peak": [0.9, 0.6]}
 
 
 # --- it learns ---

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import scipy.linalg
 
 from analysis.derivation import (
+    both_sides,
     claims,
     equilibria,
     orders,
@@ -91,6 +93,24 @@ def test_a_wrong_prediction_or_library_is_found_out(small, monkeypatch, name, ta
     assert not claims.judge(claims.CLAIMS[name], Plan("smoke", (1,))).holds
 
 
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize("name", ["losses", "eq21", "auxiliary-units"])
+def test_an_update_that_is_wrong_in_one_layer_is_found_out(monkeypatch, name, layer):
+    """In the lowest, one between, or the highest of three."""
+    monkeypatch.setitem(random_networks.SHAPES, "smoke", ((3, 8),))
+    monkeypatch.setitem(random_networks.WIDE_SHAPES, "smoke", ((3, 8),))
+
+    def wrong(found, rule):
+        changes = list(LIBRARY_UPDATES(found, rule))
+        changes[min(layer, len(changes) - 1)] *= 1.001
+        return changes
+
+    for module in (rules, both_sides):
+        if hasattr(module, "library_updates"):
+            monkeypatch.setattr(module, "library_updates", wrong)
+    assert not claims.judge(claims.CLAIMS[name], Plan("smoke", (1,))).holds
+
+
 # --- judgement ---
 
 
@@ -152,6 +172,16 @@ def test_every_claim_is_derived_where_its_link_says_and_named_there():
         assert f"`{claim.name}`" in text, claim.name
 
 
+def test_circuits_of_unequal_feedback_are_called_by_their_weakest(small):
+    """Beside every circuit of equal strengths stands one of those that its depth and seed draw."""
+    called = {}
+    for check in equilibria.linear_circuits(Plan("smoke", (11,))):
+        called.setdefault(replace(check.subject, gamma=0.0), set()).add(check.subject.gamma)
+    assert {one.depth for one in called} == {2, 3}
+    for one, gammas in called.items():
+        assert gammas == {1e-3, 0.5, min(random_networks.unequal(one.depth, one.seed))}
+
+
 # --- fits ---
 
 
@@ -191,6 +221,14 @@ def test_standard_error_is_that_of_scipy(rng):
     assert found.slope == pytest.approx(slope, rel=1e-9)
     wanted = math.sqrt(left @ left / (len(gammas) - 3) / (x @ x))
     assert found.standard_error == pytest.approx(wanted, rel=1e-9)
+
+
+def test_every_hidden_layer_is_in_a_fit():
+    """Three of four layers, each with an error of its own."""
+    points = orders._from_bp(case(4, 8, "asinh", "orthogonal", 1e-3, 1), "gait")
+    assert [gamma for gamma, _ in points] == [1e-3] * 3
+    assert len({error for _, error in points}) == 3
+    assert all(0 < error < 0.1 for _, error in points)
 
 
 def test_fit_does_not_hide_a_wrong_order(rng):

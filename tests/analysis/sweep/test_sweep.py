@@ -404,6 +404,18 @@ def test_cells_of_different_sizes_are_padded(tmp_path):
     assert dataset.attrs["version_numpy"] == np.__version__
 
 
+def test_labels_that_are_numbers_ascend_whatever_the_order_of_the_cells(tmp_path):
+    """Cells of fewer layers come first, and one has layers that lie between those of another."""
+    cells = tuple({"labels": labels} for labels in ("2 10", "9 1 3", "4"))
+    dataset = run(Study("labelled", cells, toy_cells.labelled), tmp_path, workers=0, quiet=True)
+    assert dataset["layer"].values.tolist() == [1, 2, 3, 4, 9, 10]
+    nan = np.nan
+    np.testing.assert_array_equal(
+        dataset["value"].transpose("cell", "layer").values,
+        [[nan, 20, nan, nan, nan, 100], [10, nan, 30, nan, 90, nan], [nan, nan, nan, 40, nan, nan]],
+    )
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

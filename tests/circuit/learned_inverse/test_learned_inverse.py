@@ -1,7 +1,7 @@
 """Learned inverses against least squares, loops over printed equations, and the exact circuit."""
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -314,7 +314,54 @@ def test_noise_has_the_size_that_was_asked_for():
     assert first.shape == (200, 30)
     assert second.shape == (200, 10)
     assert first.std() == pytest.approx(0.3, rel=5 / (2 * first.size) ** 0.5)
-    assert not np.array_equal(first[:, :10], second)
+
+
+def _unlike(one, other):
+    """Two arrays of independent normal numbers: their correlation is within five errors of 0."""
+    return abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 5 / one.size**0.5
+
+
+def test_noise_is_another_in_every_layer_step_and_network():
+    """Of layers of equal width, which the same draw would fill alike."""
+    network, inputs, _ = _task(((20, 20, 20, 20), True), n_outputs=20, batch=40)
+    both = np.stack([inputs, inputs])
+    found = [reading_noise(network, 1.0, np.array([5, 6]), step, both) for step in (0, 1)]
+    every = [noise[i] for noises in found for noise in noises for i in range(2)]
+    assert all(_unlike(one, other) for one, other in combinations(every, 2))
+    again = reading_noise(network, 1.0, np.array([5, 6]), 1, both)
+    assert all(np.array_equal(one, other) for one, other in zip(found[1], again, strict=True))
+
+
+@pytest.mark.parametrize("inverse", ["exact", "learned"])
+@pytest.mark.parametrize("rule", ["gait", "circuit"])
+def test_lessons_read_with_another_noise_in_every_step(rule, inverse):
+    """Two steps in which nothing else changes; in every layer."""
+    network, inputs, targets = _task(((20, 20, 20, 20), True), n_outputs=20, batch=40)
+    lesson = Lesson(rule, inverse=inverse, feedback_strength=1e-3, rate_noise=0.1)
+    beside, activity = begin_learning(network, lesson, KEY).companions, forward(network, inputs)
+    quiet = replace(lesson, rate_noise=0.0)
+    _, still, _ = teach(network, quiet, activity, targets, beside, 0)
+    reads = [teach(network, lesson, activity, targets, beside, step)[1] for step in (0, 1)]
+    layers = (1, 2, 3) if rule == "circuit" else (3,)  # by a rule, what comes down is noisy too
+    wrong = [read.absolute(layer) - still.absolute(layer) for read in reads for layer in layers]
+    assert all(_unlike(one, other) for one, other in combinations(wrong, 2))
+
+
+def test_random_inverses_have_their_variance_and_differ_from_layer_to_layer():
+    """2 / (n + N), in rectangles too; five standard errors. Layers of equal shape differ."""
+    network, _, _ = _task(((30, 60, 20, 60, 20), False))
+    stack = replace(
+        network,
+        weights=tuple(np.stack([w, w]) for w in network.weights),
+        biases=tuple(np.stack([b, b]) for b in network.biases),
+    )
+    model = random_model(stack, np.array([5, 6]))
+    assert [B.shape for B in model.weights] == [(2, 60, 20), (2, 20, 60), (2, 60, 20)]
+    for B, c in zip(model.weights, model.biases, strict=True):
+        assert B.var() == pytest.approx(2 / 80, rel=5 * (2 / B.size) ** 0.5)
+        assert c.shape == B.shape[:-1] and not c.any()
+        assert _unlike(B[0], B[1])
+    assert _unlike(model.weights[0], model.weights[2])
 
 
 # --- circuits through it ---

@@ -188,3 +188,59 @@ def test_the_circuit_learns_as_the_rule_of_its_pathway_to_first_order_in_gamma(p
         assert np.all(coarse < 2e-3)
         assert np.all(strange[:-1] > 100 * fine[:-1])  # the output's is the same by both rules
         learner, _ = learn(learner, Lesson(pathway, learning_rate=1e-2), inputs, targets)
+
+
+@pytest.mark.parametrize("of", ["rows", "columns"])
+def test_the_pull_comes_every_so_many_steps_and_as_many_times_as_strong(of):
+    """Eq. 23 in loops: what the pull adds to Adam's first moment, begun from nothing, is (1 - beta)
+    k times minus its gradient in a step that k divides, and nothing in another.
+    """
+    network, inputs, targets, rng = _task(width=6, depth=2)
+    network = replace(network, weights=tuple(rng.standard_normal((6, 6)) for _ in range(2)))
+    lesson, every, strength = Lesson("bp", orthogonality_of=of), 3, 0.2
+    pulling = replace(lesson, orthogonality=strength, orthogonality_every=every)
+    for step in range(7):
+        learner = replace(begin_learning(network), steps=step)
+        with_pull, without = (
+            learn(learner, one, inputs, targets)[0].moments.first_weights
+            for one in (pulling, lesson)
+        )
+        for W, one, other in zip(network.weights, with_pull, without, strict=True):
+            V = W if of == "rows" else W.T
+            gradient = np.zeros((6, 6))
+            for i in range(6):
+                for j in range(6):
+                    if i != j:
+                        gradient[i] += 4 * strength * (V[i] @ V[j]) * V[j]
+            gradient = gradient if of == "rows" else gradient.T
+            wanted = -(1 - lesson.beta1) * every * gradient if step % every == 0 else 0 * gradient
+            np.testing.assert_allclose(one - other, wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_a_batch_learns_from_the_samples_that_settle_as_if_of_them_alone():
+    """Two networks side by side, of which different samples settle: each as by itself from its own
+    samples that settle, one learner a sample says which; in the weights and biases of every layer.
+    """
+    lesson, learners, samples = Lesson("circuit", 0.1, "gait"), [], []
+    for seed in (0, 1):
+        rng = np.random.default_rng(seed)
+        network = initialise([9, 8, 7, 6], rng, n_outputs=4)
+        learners.append(begin_learning(network))
+        samples.append((rng.standard_normal((12, 9)), 2 * rng.standard_normal((12, 4))))
+    networks = [learner.network for learner in learners]
+    stack = replace(
+        networks[0],
+        weights=tuple(np.stack(w) for w in zip(*(n.weights for n in networks), strict=True)),
+        biases=tuple(np.stack(b) for b in zip(*(n.biases for n in networks), strict=True)),
+    )
+    inputs, targets = (np.stack(arrays) for arrays in zip(*samples, strict=True))
+    together, step = learn(begin_learning(stack), lesson, inputs, targets)
+    for i, (learner, (x, t)) in enumerate(zip(learners, samples, strict=True)):
+        settles = [bool(learn(learner, lesson, x[[k]], t[[k]])[1].settled) for k in range(12)]
+        assert 0 < sum(settles) < 12
+        assert step.settled[i] == pytest.approx(np.mean(settles))
+        alone, _ = learn(learner, lesson, x[settles], t[settles])
+        for name in ("first_weights", "first_biases"):
+            pairs = zip(getattr(together.moments, name), getattr(alone.moments, name), strict=True)
+            for one, other in pairs:
+                np.testing.assert_allclose(one[i], other, rtol=1e-6, atol=1e-12)

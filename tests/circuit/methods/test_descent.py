@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from mpmath import mp
 
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.methods.direct import couplings
 from circuit.methods.direct.couplings import CUT, GROWTH, SHORTEST, _damped
 from circuit.network import initialise
+from tests.circuit.test_dynamics import LiteralCircuit, digits, make_trial
 
 
 def by_hand(wanted, samples):
@@ -70,3 +72,21 @@ def test_damped_descents_arrive_where_full_steps_go_to_and_fro(gamma, monkeypatc
     assert max(steps()) <= 4
     monkeypatch.setattr(couplings, "UNDAMPED", couplings.PREPARATORY_DESCENTS + 1)
     assert max(steps()) >= 20
+
+
+@pytest.mark.parametrize("strengths", [(0.3, 0.05, 0.2), (0.02, 0.3, 0.1), (0.4, 0.01, 0.3)])
+@pytest.mark.parametrize("unit", ["leaky_relu", "asinh"])
+@pytest.mark.parametrize("pathway", ["itp", "gait"])
+def test_descents_know_the_strength_of_every_layer(pathway, unit, strengths):
+    """Feedback that is far from equal: to rest in the printed equations, and in a few steps."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        shape = {"widths": (6, 6, 5, 4), "n_outputs": 3, "error": 0.3}
+        trial = make_trial(rng, pathway, unit, strengths, **shape)
+        record = settle(trial, must_converge=False)
+        assert record.converged and record.steps <= 4
+        for sample in range(2):
+            with mp.workdps(digits(record.shifts)):
+                literal = LiteralCircuit(trial, sample)
+                left = literal.relative_residuals(literal.rates(record.shifts, sample))
+            assert max(left) <= 1.1 * record.tolerance

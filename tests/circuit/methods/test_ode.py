@@ -17,20 +17,24 @@ from tests.circuit.test_dynamics import make_trial
 
 def _linear(pathway="gait", gamma=0.3):
     rng = np.random.default_rng(0)
-    return make_trial(rng, pathway, "linear", gamma, widths=(4,) * 4, n_outputs=4, batch=1)
+    taus = (0.01, 0.02, 0.015)
+    return make_trial(rng, pathway, "linear", gamma, batch=2, time_constant=taus)
 
 
 def _exact(trial, time):
-    """delta(t) = (exp(J t) - 1) J^-1 b of the linear circuit; b, the velocity at rest."""
+    """delta(t) = (exp(J t) - 1) J^-1 b of the linear circuit; b, the velocity at rest. Of both
+    samples, (2, 12); the last of the three outputs has no target.
+    """
     jacobian = dense_jacobian(trial, trial.at_rest())
-    forcing = np.zeros(12)
-    forcing[8:] = trial.circuit.strengths[-1] * trial.error[0] / trial.circuit.time_constants[-1]
+    forcing = np.zeros((2, 12))
+    nudge = trial.circuit.strengths[-1] / trial.circuit.time_constants[-1]
+    forcing[:, 9:11] = nudge * trial.error[:, :2]
     grown = scipy.linalg.expm(jacobian * time) - np.eye(12)
-    return grown @ np.linalg.solve(jacobian, forcing)
+    return (grown @ np.linalg.solve(jacobian, forcing.T)).T
 
 
 def _found(state):
-    return np.concatenate([state.absolute(layer)[0] for layer in (1, 2, 3)])
+    return np.concatenate([state.absolute(layer) for layer in (1, 2, 3)], axis=-1)
 
 
 @pytest.mark.parametrize("pathway", ["itp", "gait"])

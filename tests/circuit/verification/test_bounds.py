@@ -91,7 +91,7 @@ def _ratios(trial, state, targets=None):
 def test_bound_is_never_below_the_true_error(pathway, unit, gamma, init, dtype, perturbation, seed):
     """Settled states, and states moved away from them, in both precisions."""
     rng = np.random.default_rng(seed)
-    options = {"widths": (4, 4, 3), "init": init, "dtype": dtype, "batch": 1}
+    options = {"widths": (4, 4, 3), "init": init, "dtype": dtype, "batch": 2}
     trial = make_trial(rng, pathway, unit, gamma, **options)
     record = settle(trial, must_converge=False)
     if not record.converged:
@@ -108,7 +108,7 @@ def test_bound_is_never_below_the_true_error(pathway, unit, gamma, init, dtype, 
 def test_bound_is_not_idle(pathway):
     """With orthogonal weights and a state that is off by 1e-6 it is within 100 of the error."""
     rng = np.random.default_rng(1)
-    trial = make_trial(rng, pathway, "linear", 0.01, widths=(4, 4, 4), n_outputs=4, batch=1)
+    trial = make_trial(rng, pathway, "linear", 0.01, widths=(4, 4, 4), n_outputs=4, batch=3)
     record = settle(trial)
     values = tuple(
         value * (1 + 1e-6 * rng.standard_normal(value.shape)) for value in record.shifts.values
@@ -141,7 +141,7 @@ def test_error_at_the_output_reaches_every_layer(pathway):
     yet every layer is off by 0.1 %.
     """
     rng = np.random.default_rng(4)
-    trial = make_trial(rng, pathway, "linear", 0.05, widths=(4,) * 4, n_outputs=4, batch=1)
+    trial = make_trial(rng, pathway, "linear", 0.05, widths=(4,) * 4, n_outputs=4, batch=3)
     record = settle(trial, tolerance=1e-13)
     scaled = record.shifts.with_values(tuple(1.001 * value for value in record.shifts.values))
     assert min(relative_error_bounds(trial, scaled)) >= 0.001 / 1.001 * (1 - 1e-9)
@@ -152,9 +152,9 @@ def test_error_at_the_output_reaches_every_layer(pathway):
 
 def _with_loss(pathway, unit, size, dtype, loss):
     """A trial whose error is `size`: returned by a user's loss, or made from targets close by."""
-    trial = make_trial(np.random.default_rng(5), pathway, unit, 0.03, dtype=dtype, batch=1)
+    trial = make_trial(np.random.default_rng(5), pathway, unit, 0.03, dtype=dtype, batch=2)
     outputs = trial.activity.rates[-1][:, : trial.network.n_outputs]
-    error = (size * np.array([[0.6, -0.8]])).astype(dtype)
+    error = (size * np.array([[0.6, -0.8], [-1.5, 2.0]])).astype(dtype)
     inputs = trial.activity.rates[0]
     return begin(trial.circuit, inputs, outputs + error, loss(error)), outputs + error
 
@@ -184,6 +184,23 @@ def test_error_made_of_rounded_outputs_is_no_better_than_they_are(pathway):
     assert ratios is not None
     assert np.all(ratios >= 1)
     assert min(np.array(relative_error_bounds(trial, state)) / ratios) > 1e-4  # the true error
+
+
+@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize("gamma", [0.03, 1e-3])
+def test_the_output_is_in_doubt_by_what_its_rates_are(pathway, gamma):
+    """However weak the feedback is: |d_L| is gamma e, and so is its error, by norms of the forward
+    pass multiplied out; the output's own feedback below hardly counts.
+    """
+    trial = make_trial(np.random.default_rng(5), pathway, "linear", gamma, error=1e-14, batch=2)
+    rounding = np.zeros(2)
+    for W, rates in zip(trial.network.weights, trial.activity.rates, strict=False):
+        longest, size = len(W) ** 0.5, np.linalg.norm(W, 2)
+        fresh = 4 * np.finfo(float).eps * longest * size * np.linalg.norm(rates, axis=1)
+        rounding = fresh + size * rounding
+    wanted = np.max(rounding / np.linalg.norm(trial.error, axis=1))
+    found = relative_error_bounds(trial, settle(trial, must_converge=False).shifts)[-1]
+    assert 0.9 * wanted < found < 1.2 * wanted
 
 
 def test_doubt_of_cross_entropy_against_differences():

@@ -51,7 +51,7 @@ def test_upper_bound_is_one_and_no_looser_than_the_condition(init):
 def test_one_layer_wrong_by_its_whole_size_is_seen():
     """A norm of the whole state changes in its tenth digit; the ruler says 100 %."""
     rng = np.random.default_rng(1)
-    trial = make_trial(rng, "gait", "linear", 1e-4, widths=(5,) * 4, n_outputs=5)
+    trial = make_trial(rng, "gait", "linear", 1e-4, widths=(6, 5, 5, 4), n_outputs=4)
     record = settle(trial)
     wrong = (0 * record.shifts.values[0], *record.shifts.values[1:])
     rates = [np.concatenate(record.activities, axis=1)]
@@ -65,7 +65,7 @@ def test_one_layer_wrong_by_its_whole_size_is_seen():
 def test_one_sample_wrong_is_seen():
     """The worst sample counts, also where its shift is the smallest of the batch."""
     rng = np.random.default_rng(2)
-    trial = make_trial(rng, "gait", "linear", 0.01, widths=(5,) * 4, n_outputs=5, batch=20)
+    trial = make_trial(rng, "gait", "linear", 0.01, widths=(6, 5, 5, 4), n_outputs=3, batch=20)
     error = trial.error.copy()
     error[7] *= 1e-9
     from dataclasses import replace

@@ -1,0 +1,1 @@
+"""What the main command shows of a settled circuit."""
