@@ -736,7 +736,7 @@ MUTANTS = (
     ),
     Mutant(
         "noise of the first step in every step",
-        "circuit/learned_inverse/companions.py",
+        "circuit/learning/step.py",
         "companions[KEYS][0], step, like)",
         "companions[KEYS][0], 0, like)",
         "tests/circuit/learned_inverse/test_learned_inverse.py",
