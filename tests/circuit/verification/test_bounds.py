@@ -144,7 +144,10 @@ def test_error_at_the_output_reaches_every_layer(pathway):
     trial = make_trial(rng, pathway, "linear", 0.05, widths=(4,) * 4, n_outputs=4, batch=3)
     record = settle(trial, tolerance=1e-13)
     scaled = record.shifts.with_values(tuple(1.001 * value for value in record.shifts.values))
-    assert min(relative_error_bounds(trial, scaled)) >= 0.001 / 1.001 * (1 - 1e-9)
+    bounds = relative_error_bounds(trial, scaled)
+    assert min(bounds) >= 0.001 / 1.001 * (1 - 1e-9)
+    if pathway == "itp":  # orthogonal weights: the norms of what comes down are exact
+        assert max(bounds) <= 0.001 * 1.1
 
 
 # --- how well the error itself is known ---
