@@ -31,12 +31,22 @@ Down the rules go, with the *difference correction* of Lee et al. and without it
     plain        delta_{l-1} = g^(y_l + eps delta_l) - y_{l-1}
 
 which differ by the error of reconstruction g^(y_l) - y_{l-1}: the same however weak feedback is.
+
+GRAIT-prop's N^2 makes the inverse the transpose, W^-1 N^2 = W^T, where rows are orthogonal. What
+does that for a learned B is the regression of a unit's weights from below on those that it sends
+back through,
+
+    N_i^2 = <w_i, b_i> / <b_i, b_i> ,     w_i row i of W, b_i column i of B,
+
+which brings B N^2 as near to W^T as any diagonal can: the squared length of w_i where B is the
+exact inverse and the rows are orthogonal, 1 / s of it where B is s times that, and 1 for B = W^T.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral
 
 import array_api_compat
@@ -150,6 +160,13 @@ class InverseModel:
             matrix = matrix[..., : drives.shape[-1]]
         return rows_times(drives, matrix)
 
+    def squared_lengths(self, network: Network, layer: int) -> Array:
+        """What takes the place of N^2 where B does of W^-1, `(..., N_l)`; 0 where b_i is."""
+        xp, sent = namespace(self.weights[layer - 2]), self.weights[layer - 2]
+        square = xp.sum(sent * sent, axis=-2)
+        both = xp.sum(xp.matrix_transpose(network.weights[layer - 1]) * sent, axis=-2)
+        return xp.where(square > 0, both / xp.where(square > 0, square, 1 + square), 0 * both)
+
     def reconstruct(self, layer: int, drives: Array) -> Array:
         """g^ at drives `(..., batch, N_l)` of `layer`."""
         bias = namespace(drives).expand_dims(self.biases[layer - 2], axis=-2)
@@ -232,11 +249,11 @@ def propagate_learned(
     corrected: bool = True,
     noise: Sequence[Array | None] = (),
 ) -> Shifts:
-    """TP, ITP or GAIT-prop with the learned inverse in place of the exact one.
+    """TP, ITP, GAIT-prop or GRAIT-prop with the learned inverse in place of the exact one.
 
     Parameters
     ----------
-    rule : "tp", "itp" or "gait"
+    rule : "tp", "itp", "gait" or "grait"
     corrected : whether with the difference correction
     noise : L arrays of `reading_noise`, or none
 
@@ -253,7 +270,14 @@ def propagate_learned(
             added[layer - 2] = missed if known is None else known + missed
     gain = GAINS[rule]
     return propagate_targets(
-        gain, network, activity, output_error, feedback_strength, pull=pull, added=added
+        gain,
+        network,
+        activity,
+        output_error,
+        feedback_strength,
+        pull=pull,
+        squared_lengths=partial(model.squared_lengths, network),
+        added=added,
     )
 
 

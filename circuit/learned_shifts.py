@@ -127,7 +127,7 @@ def rule_shifts(
     error: Array,
     noise: Sequence[Array],
 ) -> Shifts:
-    """Shifts of tp, itp or gait."""
+    """Shifts of tp, itp, gait or grait."""
     strengths = lesson.strengths(network.depth)
     if lesson.inverse == LEARNED:
         return propagate_learned(

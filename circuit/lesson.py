@@ -19,7 +19,7 @@ from circuit.shifts import READOUTS
 
 CIRCUIT = "circuit"
 INCREMENTS = ("every", "output")
-RULES = ("gait", "itp", "tp", "bp", CIRCUIT)
+RULES = ("gait", "grait", "itp", "tp", "bp", CIRCUIT)
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,17 @@ class Lesson:
 
     Attributes
     ----------
-    rule : bp, tp, itp, gait, or circuit, which settles for every batch
-    feedback_strength : gamma (itp, gait, circuit)
+    rule : bp, tp, itp, gait, grait, or circuit, which settles for every batch
+    feedback_strength : gamma (itp, gait, grait, circuit)
     increments : "every" layer has the feedback strength, or the "output" alone and none below
         (paper section 9), see `strengths`
-    pathway, readout : of the circuit; itp or gait, shift or mismatch
+    pathway, readout : of the circuit; itp, gait or grait, shift or mismatch
     loss : a name in `losses.LOSSES`
     learning_rate, beta1, beta2, epsilon, bias_correction : see `adam.Adam`
     orthogonality : lambda of Eq. 23
     orthogonality_of : "rows", as printed, or "columns", as the public code effectively does
     orthogonality_every : the gradient of Eq. 23 is taken in every k-th step, with weight k
-    inverse : "exact", or "learned" (tp, itp, gait, circuit; see `learned_inverse`)
+    inverse : "exact", or "learned" (all but bp; see `learned_inverse`)
     inverse_rate, inverse_noise, inverse_aim, inverse_steps, inverse_before, inverse_order,
     inverse_block : of its `Practice`
     correction : whether a learned inverse sends only deviations down (difference correction)

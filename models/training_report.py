@@ -38,6 +38,7 @@ NAMES = {
     "tp": "target propagation",
     "itp": "ITP",
     "gait": "GAIT-prop",
+    "grait": "GRAIT-prop",
     "circuit": "the circuit",
 }
 
