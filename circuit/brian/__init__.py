@@ -20,7 +20,7 @@ float64 leaves of it. For exact small shifts use another method.
 """
 
 from circuit.brian.library import MOST_SYNAPSES
-from circuit.brian.limits import float_floor, settling_time
+from circuit.brian.limits import float_floor, longest_step, settling_time
 from circuit.brian.phases import (
     STARTS,
     BrianCircuit,
@@ -82,6 +82,7 @@ __all__ = [
     "equations",
     "float_floor",
     "layer_equations",
+    "longest_step",
     "make_pieces",
     "make_plastic_pieces",
     "read_rates",
