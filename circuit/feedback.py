@@ -21,7 +21,7 @@ from circuit.errors import CircuitError
 @dataclass(frozen=True)
 class Gain:
     """epsilon of one member of the family: 1 (TP), gamma (ITP), gamma A^2 (GAIT, Eq. 16), and
-    gamma A^2 N^2 (GRAIT, docs/derivation.md, section 5).
+    gamma A^2 N^2 (GRAIT, docs/derivation.md, section 8).
 
     A is the slope of a unit, N the length of its row of weights.
 

@@ -148,10 +148,12 @@ class InverseModel:
     ----------
     weights : L-1 arrays (..., n_l, N_l), B_2 .. B_L
     biases : L-1 arrays (..., n_l), c_2 .. c_L
+    exact : whether B is W^-1 or its pseudo-inverse itself, with which N^2 is that of the rows of W
     """
 
     weights: tuple[Array, ...]
     biases: tuple[Array, ...]
+    exact: bool = False
 
     def pull(self, layer: int, drives: Array) -> Array:
         """`B_l` applied, `(..., batch, n) -> (..., batch, n_l)`; the other drives are 0."""
@@ -162,6 +164,8 @@ class InverseModel:
 
     def squared_lengths(self, network: Network, layer: int) -> Array:
         """What takes the place of N^2 where B does of W^-1, `(..., N_l)`; 0 where b_i is."""
+        if self.exact:
+            return network.squared_lengths(layer)
         xp, sent = namespace(self.weights[layer - 2]), self.weights[layer - 2]
         square = xp.sum(sent * sent, axis=-2)
         both = xp.sum(xp.matrix_transpose(network.weights[layer - 1]) * sent, axis=-2)
@@ -190,12 +194,25 @@ def exact_model(network: Network) -> InverseModel:
 
     Raises `SingularWeights`.
     """
-    weights, biases = [], []
-    for layer in range(2, network.depth + 1):
-        inverse, bias = network.factors[layer - 1].inverse, network.biases[layer - 1]
-        weights.append(inverse)
-        biases.append(-rows_times(bias[..., None, :], inverse)[..., 0, :])
-    return InverseModel(tuple(weights), tuple(biases))
+    return _given(network, [factors.inverse for factors in network.factors[1:]])
+
+
+def pseudo_inverse_model(network: Network) -> InverseModel:
+    """B = W^+, the pseudo-inverse of Moore and Penrose, and c = -W^+ b: weights of any shape.
+
+    W^T N^-2 where rows are orthogonal, so that GRAIT-prop is back-propagation without auxiliary
+    units. What these would add below, W^+ leaves out (docs/derivation.md, section 8).
+    """
+    weights = network.weights[1:]
+    return _given(network, [namespace(matrix).linalg.pinv(matrix) for matrix in weights])
+
+
+def _given(network: Network, weights: Sequence[Array]) -> InverseModel:
+    biases = [
+        -rows_times(bias[..., None, :], matrix)[..., 0, :]
+        for bias, matrix in zip(network.biases[1:], weights, strict=True)
+    ]
+    return InverseModel(tuple(weights), tuple(biases), exact=True)
 
 
 def practised(

@@ -25,6 +25,7 @@ from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.learned_inverse import SIMULTANEOUS
 from circuit.learned_shifts import (
+    EXACT,
     LEARNED,
     after_practice,
     circuit_shifts,
@@ -251,7 +252,7 @@ def teach(
     if lesson.rule != CIRCUIT:
         shifts = rule_shifts(network, lesson, beside, activity, error, noise)
         return activity, shifts, None
-    if lesson.inverse == LEARNED:
+    if lesson.inverse != EXACT:
         activity, shifts, mask = circuit_shifts(network, lesson, beside, activity, error)
     else:
         circuit = build_circuit(network, lesson.pathway, lesson.strengths(network.depth))

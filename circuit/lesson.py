@@ -13,7 +13,7 @@ from circuit import adam, lateral, orthogonality
 from circuit.errors import CircuitError
 from circuit.feedback import PATHWAYS, output_only
 from circuit.learned_inverse import Practice
-from circuit.learned_shifts import EXACT, LEARNED, practice_of
+from circuit.learned_shifts import EXACT, LEARNED, PSEUDO, practice_of
 from circuit.losses import LOSSES
 from circuit.shifts import READOUTS
 
@@ -38,7 +38,8 @@ class Lesson:
     orthogonality : lambda of Eq. 23
     orthogonality_of : "rows", as printed, or "columns", as the public code effectively does
     orthogonality_every : the gradient of Eq. 23 is taken in every k-th step, with weight k
-    inverse : "exact", or "learned" (all but bp; see `learned_inverse`)
+    inverse : "exact"; "learned", or "pseudo-inverse" of weights of any shape (all but bp; see
+        `learned_inverse`)
     inverse_rate, inverse_noise, inverse_aim, inverse_steps, inverse_before, inverse_order,
     inverse_block : of its `Practice`
     correction : whether a learned inverse sends only deviations down (difference correction)
@@ -93,7 +94,7 @@ class Lesson:
             ("loss", self.loss, tuple(LOSSES)),
             ("increments at", self.increments, INCREMENTS),
             ("orthogonality of", self.orthogonality_of, orthogonality.SIDES),
-            ("inverse", self.inverse, (EXACT, LEARNED)),
+            ("inverse", self.inverse, (EXACT, LEARNED, PSEUDO)),
         ):
             if name not in known:
                 raise CircuitError(f"{what} {name!r} is unknown; choose from {', '.join(known)}")
@@ -117,15 +118,15 @@ class Lesson:
             raise CircuitError(
                 f"rate noise {self.rate_noise:g} is negative or not finite; use for example 0.001"
             )
-        if self.rule == "bp" and (self.inverse == LEARNED or self.rate_noise > 0):
+        if self.rule == "bp" and (self.inverse != EXACT or self.rate_noise > 0):
             raise CircuitError(
                 "back-propagation (bp) goes through no inverse and reads no shifts of rates; leave "
-                "out the learned inverse and the rate noise, or use another rule"
+                "out the inverse and the rate noise, or use another rule"
             )
-        if self.inverse == EXACT and not self.correction:
+        if self.inverse != LEARNED and not self.correction:
             raise CircuitError(
-                "an exact inverse has nothing to correct; leave out the correction, or use a "
-                "learned inverse"
+                f"inverse {self.inverse!r} has nothing to correct; leave out the "
+                "correction, or use a learned inverse"
             )
         practice_of(self)
         lateral.require_possible(self)

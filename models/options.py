@@ -124,9 +124,10 @@ def _arguments_from(parser: OneLineParser, path: Path, config_option: str) -> li
     except ValueError as error:  # of TOML, of its encoding, or of a name that no file can have
         fail(parser.prog, f"config {path} is not TOML ({error}); see the example in README.md")
     actions = {
-        action.dest: action
+        option.lstrip("-").replace("-", "_"): action
         for action in parser._actions
         if action.option_strings and action.dest not in ("help", config_option)
+        for option in action.option_strings
     }
     arguments: list[str] = []
     for key, value in settings.items():

@@ -147,6 +147,6 @@ def resolve(name: str, rule: str, given: Mapping[str, Value]) -> dict[str, Value
         values |= {"orthogonality_of": "rows"} | own | dict(given)
     if name == "reference" and values["orthogonality"] == 0 and "init" not in given:
         values["init"] = "orthogonal"
-    if values["inverse"] == "learned" and "auxiliary" not in given:
+    if values["inverse"] != "exact" and "auxiliary" not in given:
         values["auxiliary"] = "no"
     return values

@@ -131,7 +131,7 @@ def _add_network(parser: OneLineParser) -> None:
         choices=("yes", "no"),
         help="whether units beyond the width of the layer above are read by nobody, so that all "
         "weights are square and have an exact inverse; if not, every layer reads all units below "
-        "(default: no with --inverse learned, else yes)",
+        "(default: yes with --inverse exact, else no)",
     )
     add(
         "--activation",
@@ -263,9 +263,11 @@ def _add_inverse(parser: OneLineParser) -> None:
     add, number = parser.add_argument, at_least(None, float)
     add(
         "--inverse",
-        choices=("exact", "learned"),
-        help="what carries targets down: the exact inverse of the weights, or feedback weights "
-        "that start random and learn to invert them as a denoising auto-encoder (not for bp) "
+        "--feedback",
+        choices=("exact", "learned", "pseudo-inverse"),
+        help="what carries targets down: the exact inverse of square weights; feedback weights "
+        "that start random and learn to invert them as a denoising auto-encoder (learned); or the "
+        "pseudo-inverse of weights of any shape, without auxiliary units (not for bp) "
         f"{_shown('inverse')}",
     )
     add(

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from analysis.derivation import circuit, fits, rounding, rules, spectrum, subjects, table
+from analysis.derivation import (
+    circuit,
+    fits,
+    rounding,
+    row_adjusted,
+    rules,
+    spectrum,
+    subjects,
+    table,
+)
 from analysis.derivation.claim import Check, Claim, Plan, Row, Subject
 from analysis.derivation.literal import Literal
 from analysis.derivation.subjects import case
@@ -19,6 +28,7 @@ from circuit.network import initialise
 ROOT = Path(__file__).resolve().parents[1]
 SUBJECT = Subject(3, 8, "linear", "orthogonal", 0.1, 1)
 CONTROLS = {"not-itp", "not-tp", "not-gait", "not-one-circuit", "not-mismatch"}
+CONTROLS |= {"not-grait", "not-as-printed", "not-grait-mismatch", "not-grait-spectrum"}
 
 
 @pytest.fixture
@@ -46,6 +56,7 @@ def test_every_claim_holds_on_other_networks(small, name):
 
 LIBRARY_UPDATES, TRANSPOSED, GAIN = rules.library_updates, fits._transposed, circuit.printed_gain
 CHAIN, F = spectrum.chain, Literal.F
+BIDIAGONAL = row_adjusted.bidiagonal
 
 
 def _without_square(gain, slope, deviation):
@@ -66,6 +77,11 @@ def _without_square(gain, slope, deviation):
         ("eq15", (Literal, "M"), Literal.N),
         ("eq20", (Literal, "N"), Literal.M),
         ("eq21", (Gain, "local"), _without_square),
+        ("grait", (Gain, "by_rows"), lambda gain, deviation, *given: deviation),
+        ("grait-literal", (Gain, "by_rows"), lambda gain, deviation, *given: deviation),
+        ("grait-mismatch", (Gain, "by_rows"), lambda gain, deviation, *given: deviation),
+        ("grait-spectrum", (Gain, "by_rows"), lambda gain, deviation, *given: deviation),
+        ("grait-spectrum", (row_adjusted, "bidiagonal"), lambda found: 1.0001 * BIDIAGONAL(found)),
         ("eq8", (Literal, "F"), lambda literal, layer: F(literal, layer)[::-1]),
         ("losses", (rules, "fourth_power"), lambda y, t: (t - y) ** 3 * 1.0001),
         ("eq21-order", (fits, "_transposed"), lambda *given: 1.001 * TRANSPOSED(*given)),

@@ -140,7 +140,7 @@ def test_every_library_and_a_stack(backend, method, dtype):
 
 
 def bidiagonal(trial: Trial) -> np.ndarray:
-    """M of docs/derivation.md, section 5, of one sample; minus its squared singular values are the
+    """M of docs/derivation.md, section 8, of one sample; minus its squared singular values are the
     spectrum times tau. One row block for the mismatch of each layer, one for the nudge.
     """
     network, gammas = trial.network, trial.circuit.strengths

@@ -21,7 +21,7 @@ def settling_time(circuit: Circuit) -> float:
 
     The modes are those of the ITP circuit in a linear piece (docs/derivation.md, section 3), where
     the weights do not matter, or those of the GRAIT circuit with orthogonal rows that are all as
-    long as the longest of their layer (section 5); with time on top for a signal to pass through
+    long as the longest of their layer (section 8); with time on top for a signal to pass through
     all layers.
     """
     slowest = min(float(rates.min()) for rates in _mode_rates(circuit))
@@ -55,7 +55,7 @@ def _mode_rates(circuit: Circuit) -> list[np.ndarray]:
 
 
 def _row_adjusted_rates(circuit: Circuit) -> list[np.ndarray]:
-    """The squared singular values of the bidiagonal matrices of docs/derivation.md, section 5.
+    """The squared singular values of the bidiagonal matrices of docs/derivation.md, section 8.
 
     One chain ends in an output unit that is nudged, and one in each layer with units that get no
     feedback, in such a unit.
