@@ -45,6 +45,69 @@ MUTANTS = (
         "tests/test_rules.py",
     ),
     Mutant(
+        "lengths of rows without the square",
+        "circuit/feedback.py",
+        "return deviation * namespace(lengths).astype(lengths,",
+        "return deviation * namespace(lengths).astype(lengths**0.5,",
+        "tests/test_row_adjusted.py",
+    ),
+    Mutant(
+        "lengths of columns for those of rows",
+        "circuit/inverse.py",
+        "return namespace(self.weights).linalg.vecdot(self.weights, self.weights)",
+        "return (self.weights**2).sum(-2)",
+        "tests/test_row_adjusted.py",
+    ),
+    Mutant(
+        "rows forgotten where a unit crosses its kink",
+        "circuit/descent_units.py",
+        "below, rows * m, scale, circuit.pathway)",
+        "below, m, scale, circuit.pathway)",
+        "tests/test_equilibrium.py tests/test_row_adjusted.py",
+    ),
+    Mutant(
+        "a linear GRAIT circuit taken for the ITP circuit",
+        "circuit/methods/direct.py",
+        "if trial.circuit.pathway.row_adjusted or not identical:",
+        "if not identical:",
+        "tests/test_equilibrium.py tests/test_row_adjusted.py",
+    ),
+    Mutant(
+        "Jacobian without the lengths of rows",
+        "circuit/jacobian.py",
+        "deviation = circuit.by_rows(layer, tangent - pushed[-1])",
+        "deviation = tangent - pushed[-1]",
+        "tests/test_dynamics.py -k jacobian",
+    ),
+    Mutant(
+        "bound that knows no lengths of rows",
+        "circuit/bounds.py",
+        "by_mismatch = np.max(unit.rows * unit.slope**2",
+        "by_mismatch = np.max(unit.slope**2",
+        "tests/test_row_adjusted.py tests/test_bounds.py",
+    ),
+    Mutant(
+        "lengths that stand still while weights learn",
+        "circuit/brian/plastic_texts.py",
+        '"squared_length*" if plastic.pathway == "grait" else ""',
+        '""',
+        "tests/test_learning_in_circuit.py -k printed",
+    ),
+    Mutant(
+        "Euler steps of a time constant whatever the rows",
+        "circuit/brian/limits.py",
+        "return min(shortest, 1.5 / fastest)",
+        "return shortest",
+        "tests/test_brian.py -k rows",
+    ),
+    Mutant(
+        "a learned inverse adjusted to the rows and not to its own columns",
+        "circuit/learned_inverse.py",
+        "        if self.exact:\n            return network.squared_lengths(layer)",
+        "        if True:\n            return network.squared_lengths(layer)",
+        "tests/test_pseudo_inverse.py tests/test_learned_inverse.py",
+    ),
+    Mutant(
         "increment left out of the non-linear part",
         "circuit/rules.py",
         "scale.times(gamma).value",
@@ -104,8 +167,8 @@ MUTANTS = (
     Mutant(
         "Jacobian without the change of slope",
         "circuit/jacobian.py",
-        "tangent = pushed[-1] + slope * slope * (tangent - pushed[-1]) + steepening",
-        "tangent = pushed[-1] + slope * slope * (tangent - pushed[-1])",
+        "tangent = pushed[-1] + slope * slope * deviation + steepening",
+        "tangent = pushed[-1] + slope * slope * deviation",
         "tests/test_dynamics.py",
     ),
     Mutant(
@@ -384,8 +447,8 @@ MUTANTS = (
     Mutant(
         "a GAIT output that is pulled back by its slope, not by the square of it",
         "circuit/descent_units.py",
-        "(1 + pulled * alpha * rho * slope * slope)",
-        "(1 + pulled * alpha * rho * slope)",
+        "(1 + pulled * alpha * rho * circuit.by_rows(layer, slope * slope))",
+        "(1 + pulled * alpha * rho * circuit.by_rows(layer, slope))",
         "tests/test_equilibrium.py::test_settled_means_at_rest_in_the_printed_equations",
     ),
     Mutant(
@@ -552,8 +615,8 @@ MUTANTS = (
     Mutant(
         "Eq. 16 without the square, in a plastic circuit",
         "circuit/brian/plastic_texts.py",
-        "slope**2*mismatch",
-        "slope*mismatch",
+        "sent = response + slope**2*{length}mismatch",
+        "sent = response + slope*{length}mismatch",
         "tests/test_learning_in_circuit.py::test_brian_runs_the_equations_as_printed",
     ),
     Mutant(

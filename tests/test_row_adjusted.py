@@ -180,6 +180,18 @@ def test_spectrum_is_minus_the_squared_singular_values(unit, gammas, lengths):
     assert -got.real.min() <= steepest**2
 
 
+def test_slowest_mode_of_very_long_rows():
+    """It goes to the nudge; with an output that has none to ((1 - gamma) / (gamma N^2))^(L - 1)."""
+    for n_outputs, wanted in ((4, 0.2), (3, (0.9 / 0.1 * 100.0**-2) ** 3)):
+        network = rows_of((4,) * 5, (99.999, 100), np.random.default_rng(6), "linear", n_outputs)
+        trial = _quiet(network, "grait", (0.1, 0.1, 0.1, 0.2))
+        rates = -scipy.linalg.eigvals(dense_jacobian(trial, trial.at_rest())).real
+        if n_outputs == 4:
+            assert rates.min() == pytest.approx(wanted, rel=1e-2)
+        exact = np.linalg.svd(bidiagonal(trial), compute_uv=False).min() ** 2
+        assert exact == pytest.approx(wanted, rel=1e-2)
+
+
 def _quiet(network: Network, pathway: str, gammas, time_constant=1.0) -> Trial:
     """Nothing to learn, one image: the Jacobian at the forward pass, within a linear piece."""
     inputs = np.random.default_rng(7).standard_normal((1, network.n_inputs))
