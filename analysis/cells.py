@@ -24,7 +24,9 @@ import numpy as np
 import xarray as xr
 
 from analysis import records
+from analysis.parameters import column, require_storable
 from circuit.errors import CircuitError
+from circuit.given import is_sequence, require_count, shown
 
 Cell = dict[str, str | int | float | None]
 MISSING = "missing"  # status of a cell that is not on disk
@@ -61,12 +63,20 @@ class Study:
     version: int = 1
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][\w-]*", self.name):
+        if not (isinstance(self.name, str) and re.fullmatch(r"[A-Za-z0-9][\w-]*", self.name)):
             raise CircuitError(
-                f"study name {self.name!r} names a folder; use letters, digits, _ and -"
+                f"study name {shown(self.name)} names a folder; use letters, digits, _ and -"
             )
+        for what, kind in (("cells", dict), ("group_by", str)):
+            given = getattr(self, what)
+            if not (is_sequence(given) and all(isinstance(one, kind) for one in given)):
+                raise CircuitError(
+                    f"{what} of study {self.name} are {shown(given)}; give a tuple of "
+                    f"{kind.__name__}"
+                )
         if not self.cells:
             raise CircuitError(f"study {self.name} has no cells; give at least one")
+        require_count(f"version of study {self.name}", self.version, 0, 2**31 - 1)
         if "<" in getattr(self.measure, "__qualname__", "<"):
             raise CircuitError(
                 f"the measure of study {self.name} cannot be sent to another process; define it as "
@@ -99,6 +109,7 @@ class Study:
             if one in seen:
                 raise CircuitError(f"cell {cell} stands in study {self.name} twice; leave one out")
             seen.add(one)
+        require_storable(self.name, self.cells)
 
     def key(self, cell: Cell) -> str:
         """The name under which the result of `cell` is kept."""
@@ -238,7 +249,7 @@ def collect(study: Study, folder: Path) -> xr.Dataset:
     words = [MISSING if result is None else str(result["status"].item()) for result in results]
     variables["status"] = (("cell",), np.array(words))
     coordinates: dict[str, Any] = {
-        name: ("cell", _column([cell[name] for cell in study.cells])) for name in study.cells[0]
+        name: ("cell", column([cell[name] for cell in study.cells])) for name in study.cells[0]
     }
     for dim, values in labels.items():
         if any(dim in result.coords for result in there):
@@ -272,7 +283,7 @@ def _labels(results: Sequence[xr.Dataset]) -> dict[str, np.ndarray]:
         distinct = list(dict.fromkeys(values))
         if not all(isinstance(value, str) for value in distinct):
             distinct.sort()
-        labels[dim] = _column(distinct)
+        labels[dim] = column(distinct)
     return labels
 
 
@@ -305,12 +316,3 @@ def _joined(
         where = [[places[str(dim)][label] for label in values[dim].values.tolist()] for dim in dims]
         joined[np.ix_([at], *where)] = values.values
     return ("cell", *map(str, dims)), joined.astype(str) if wordy else joined
-
-
-def _column(values: Sequence[Any]) -> np.ndarray:
-    """Parameters or labels as words if any is one, else as int32 if all fit, else as float64."""
-    if any(isinstance(value, str) for value in values) or all(value is None for value in values):
-        return np.array(["" if value is None else str(value) for value in values])
-    if all(isinstance(value, int) and abs(value) < 2**31 for value in values):
-        return np.array(values, dtype=np.int32)
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

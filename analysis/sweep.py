@@ -29,6 +29,7 @@ import xarray as xr
 from analysis import records
 from analysis.cells import Cell, Study, collect, storable, store, stored
 from analysis.progress import INTERVAL, Progress
+from analysis.starting import beginning, require_a_script_to_itself
 from analysis.threads import environment, one_thread
 from circuit.errors import CircuitError
 
@@ -76,6 +77,7 @@ def run(
         If the folder cannot be written to, the scheduler cannot be reached or is lost, or workers
         cannot import the measure or do not share the folder.
     """
+    require_a_script_to_itself()
     if workers < 0:
         raise CircuitError(f"workers {workers} is negative; give 0 or more")
     folder = records.output_folder(folder).resolve()
@@ -133,7 +135,7 @@ def local_cluster(workers: int) -> Iterator[str]:
         "distributed.worker.http.routes": [],
     }
     with environment(), dask.config.set(settings), ExitStack() as stack:
-        with interrupt_deferred():
+        with interrupt_deferred(), beginning(workers):
             cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
@@ -157,8 +159,13 @@ def _close(cluster: Any) -> None:
 
 @contextmanager
 def interrupt_deferred() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block: Dask cannot be stopped while it starts."""
-    if threading.current_thread() is not threading.main_thread():
+    """Ctrl-C waits for the end of the block: Dask cannot be stopped while it starts.
+
+    Where it is ignored (as in the background of a shell script) it is ignored here too, and a
+    handler that is not Python's is left alone.
+    """
+    elsewhere = threading.current_thread() is not threading.main_thread()
+    if elsewhere or signal.getsignal(signal.SIGINT) in {signal.SIG_IGN, None}:
         yield
         return
     seen: list[int] = []

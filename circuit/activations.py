@@ -15,13 +15,15 @@ limit, the derivative times d. Subtracting the two values would lose every digit
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import array_api_compat
 
 from circuit.arrays import Array, any_true, largest, namespace, smallest_normal
 from circuit.errors import CircuitError, TargetOutOfRange
+from circuit.given import is_sequence, real, require_choice
 
 Elementwise = Callable[[Array], Array]
 ScaledDifference = Callable[[Array, Array, float], Array]
@@ -67,6 +69,9 @@ class Activation:
     clips: Callable[[Array, Array, float], Array] | None = None
 
 
+Units = tuple[Activation, ...]  # of the layers 1 .. L
+
+
 def linear() -> Activation:
     """f(h) = h."""
     return Activation(
@@ -90,6 +95,7 @@ def leaky_relu(slope: float = 0.1) -> Activation:
 
     Raises `CircuitError` unless 0 < slope < 1.
     """
+    slope = real("leaky-ReLU slope", slope)
     if not 0 < slope < 1:
         raise CircuitError(f"leaky-ReLU slope {slope} is not between 0 and 1; use for example 0.1")
 
@@ -228,6 +234,7 @@ def clipped_tanh(limit: float = 0.999) -> Activation:
     `clips` tells which were clipped. It is no inverse there, so that no circuit can be made of it.
     Raises `CircuitError` unless 0 < limit < 1.
     """
+    limit = real("limit of tanh", limit)
     if not 0 < limit < 1:
         raise CircuitError(f"limit {limit} of tanh is not between 0 and 1; use for example 0.999")
     exact = tanh()
@@ -262,9 +269,17 @@ ACTIVATIONS: dict[str, Callable[[], Activation]] = {
 
 def activation(name: str) -> Activation:
     """The activation function called `name`, with its default parameters."""
-    if name not in ACTIVATIONS:
-        raise CircuitError(f"activation {name!r} is unknown; choose from {', '.join(ACTIVATIONS)}")
+    require_choice("activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]()
+
+
+def activations(given: str | Activation | Sequence[str | Activation], depth: int) -> Units:
+    """One unit for all of `depth` layers, or one for each, as `Activation`s.
+
+    Raises `CircuitError` for a name that is unknown, or what is neither a unit nor its name.
+    """
+    each: Sequence[Any] = list(given) if is_sequence(given) else [given] * depth
+    return tuple(unit if isinstance(unit, Activation) else activation(unit) for unit in each)
 
 
 def _everywhere(h: Array, answer: bool) -> Array:

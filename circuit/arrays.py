@@ -20,7 +20,7 @@ import numpy as np
 from scipy.linalg.blas import dasum, dgemm, sasum, sgemm
 from threadpoolctl import threadpool_info
 
-from circuit.errors import CircuitError, NotFinite, ShapeMismatch
+from circuit.errors import NotFinite, ShapeMismatch
 
 Array = Any  # an array of NumPy, PyTorch or any other library that follows the array API
 
@@ -34,7 +34,13 @@ def namespace(*arrays: Array) -> Any:
     kind = type(arrays[0])
     if kind in _NAMESPACES and all(type(array) is kind for array in arrays[1:]):
         return _NAMESPACES[kind]
-    found = array_api_compat.array_namespace(*arrays)
+    try:
+        found = array_api_compat.array_namespace(*arrays)
+        if not all(hasattr(array, "shape") for array in arrays):  # of numbers it knows a namespace
+            raise TypeError
+    except TypeError:
+        kinds = ", ".join(dict.fromkeys(type(array).__name__ for array in arrays))
+        raise ShapeMismatch(f"{kinds}: give arrays, and all of one library") from None
     _NAMESPACES[kind] = (
         found  # looking it up anew at every operation costs as much as the operation
     )
@@ -141,14 +147,6 @@ def require_samples(array: Array) -> None:
     if 0 in array.shape[:-1]:
         raise ShapeMismatch(
             f"a batch of shape {tuple(array.shape)} holds no samples; give one or more"
-        )
-
-
-def require_count(what: str, value: object, least: int) -> None:
-    """Raise `CircuitError` unless `value`, called `what`, is a whole number of `least` or more."""
-    if not (isinstance(value, int | np.integer) and value >= least):
-        raise CircuitError(
-            f"{what} = {value!r} is not a count; give a whole number of {least} or more"
         )
 
 

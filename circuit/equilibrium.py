@@ -16,16 +16,18 @@ from typing import Any
 
 import numpy as np
 
+from circuit import kinks
 from circuit.arrays import Array, epsilon, is_numpy, require_samples
 from circuit.batches import Batch, worst_of
 from circuit.bounds import relative_error_bounds
 from circuit.dynamics import Trial
 from circuit.errors import CircuitError, NotFinite, NotSettled, TargetOutOfRange
+from circuit.given import is_whole, real, require_choice, require_flag, shown
 from circuit.methods import METHODS
 from circuit.methods.method import Method, Progress
 from circuit.shift_dynamics import layer_terms
 from circuit.shifts import Shifts, joined, require_readout
-from circuit.verification import Status, judge
+from circuit.verification import NEAR, Status, judge
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +104,27 @@ class Equilibrium:
             f"{self.method}: {self.status.value} after {self.steps} steps; "
             f"{bad} of {len(self.sample_status)} samples, worst in layer {worst + 1} with relative "
             f"residual {self.relative_residuals[worst]:.2g} (tolerance {self.tolerance:.2g}); "
-            f"{_remedy(self.status, self.method)}"
+            f"{self._remedy()}"
         )
+
+    def _remedy(self) -> str:
+        """What may help, with the reason where it is known."""
+        others = [name for name in OTHER_METHODS.get(self.status, ()) if name != self.method]
+        instead = f", or use method {' or '.join(others)}" if others else ""
+        failed = [status is not Status.CONVERGED for status in self.sample_status]
+        if self.status in OTHER_METHODS and (
+            reason := kinks.words(self.trial, self.shifts, failed)
+        ):
+            return (
+                f"{reason}: use smooth units (asinh), the itp pathway, fewer layers or weaker "
+                f"feedback{instead}"
+            )
+        remedy = REMEDIES[self.status]
+        if self.status is Status.DIVERGED and any(
+            factor.condition > NEAR for factor in self.trial.network.factors[1:]
+        ):
+            remedy += " or orthogonal weights"
+        return remedy + instead
 
 
 # A large batch is settled block by block, so that what a method holds on its way stays small beside
@@ -113,7 +134,7 @@ SMALLEST_BLOCK = 64
 
 REMEDIES: dict[Status, str] = {
     Status.CONVERGED: "nothing to do",
-    Status.DIVERGED: "use weaker feedback or orthogonal weights",
+    Status.DIVERGED: "use weaker feedback",
     Status.CYCLING: "where a unit sits at its kink there may be no equilibrium: try weaker "
     "feedback or smooth units (asinh)",
     Status.OUT_OF_BUDGET: "allow more steps",
@@ -126,11 +147,6 @@ OTHER_METHODS: dict[Status, tuple[str, ...]] = {  # that may help where one has 
     Status.CYCLING: ("newton",),
     Status.OUT_OF_BUDGET: ("direct", "newton"),
 }
-
-
-def _remedy(status: Status, method: str) -> str:
-    others = [other for other in OTHER_METHODS.get(status, ()) if other != method]
-    return REMEDIES[status] + (f", or use method {' or '.join(others)}" if others else "")
 
 
 def default_tolerance(array: Array) -> float:
@@ -173,8 +189,8 @@ def settle(
         For an unknown method, a tolerance that is not positive and below 1, or an empty batch.
     """
     began = time.perf_counter()
-    if method not in METHODS:
-        raise CircuitError(f"method {method!r} is unknown; choose from {', '.join(METHODS)}")
+    require_choice("method", method, METHODS)
+    require_flag("must_converge", must_converge)
     chosen = METHODS[method]()
     if chosen.numpy_only and not (is_numpy(trial.error) and trial.error.ndim == 2):
         raise CircuitError(
@@ -182,14 +198,15 @@ def settle(
         )
     if tolerance is None:
         tolerance = default_tolerance(trial.error)
-    elif not 0 < tolerance < 1:
+    elif not 0 < (tolerance := real("tolerance", tolerance)) < 1:
         raise CircuitError(
             f"tolerance {tolerance} is not positive and below 1; use for example 1e-10"
         )
     require_samples(trial.error)
     budget = chosen.budget if max_steps is None else max_steps
-    if budget < 1:
-        raise CircuitError(f"max_steps {budget} leaves no step; give 1 or more")
+    if not (is_whole(budget) and budget >= 1):
+        raise CircuitError(f"max_steps {shown(budget)} leaves no whole step; give 1 or more")
+    chosen.require_options(options)
 
     batch = trial.error.shape[-2]
     size = max(SMALLEST_BLOCK, BLOCK_ENTRIES // sum(trial.network.widths))

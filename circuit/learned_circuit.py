@@ -44,8 +44,10 @@ from circuit.arrays import (
 from circuit.dynamics import Circuit
 from circuit.errors import CircuitError
 from circuit.feedback import mismatch_ratios
-from circuit.learned_inverse import InverseModel
-from circuit.network import Activity, Network
+from circuit.given import real, require_flag
+from circuit.learned_inverse import InverseModel, require_model
+from circuit.losses import require_error
+from circuit.network import Activity, Network, require_activity
 from circuit.scale import ONE, Scale
 from circuit.shifts import Shifts, require_readout
 from circuit.units import response, where_crossing
@@ -140,13 +142,18 @@ def settle_learned(
     Raises
     ------
     CircuitError
-        For a tolerance that is not positive and below 1, or a batch of no samples.
+        For a tolerance that is not positive and below 1, a batch of no samples, or a model or
+        arrays of another network.
     """
     require_samples(error)
+    require_flag("corrected", corrected)
     network = circuit.network
+    require_activity(network, forward_pass)
+    require_model(network, model)
+    require_error(network, forward_pass, error)
     if tolerance is None:
         tolerance = LOOSENESS * product_rounding(epsilon(error), max(network.widths))
-    elif not 0 < tolerance < 1:
+    elif not 0 < (tolerance := real("tolerance", tolerance)) < 1:
         raise CircuitError(
             f"tolerance {tolerance} is not positive and below 1; use for example 1e-10"
         )

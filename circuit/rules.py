@@ -31,7 +31,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from circuit.arrays import Array, widened
-from circuit.errors import ShapeMismatch
 from circuit.feedback import (
     GRADIENT_ADJUSTED,
     INCREMENTAL,
@@ -40,7 +39,8 @@ from circuit.feedback import (
     Gain,
     per_layer,
 )
-from circuit.network import Activity, Network
+from circuit.losses import require_error
+from circuit.network import Activity, Network, require_activity
 from circuit.scale import ONE, Scale
 from circuit.shifts import Shifts, renormalised
 from circuit.units import itp_message
@@ -62,7 +62,7 @@ def back_propagation(
         message = activity.slope(layer)[..., sent] * value[..., sent]
         return network.pull_transposed(layer, message), 1.0
 
-    return _recursion(network, output_error, send_down)
+    return _recursion(network, activity, output_error, send_down)
 
 
 def target_propagation(
@@ -179,11 +179,12 @@ def propagate_targets(
         )
         return pull(layer, drive_shift), gamma  # Eqs. 5, 12, 17
 
-    return _recursion(network, output_error, send_down, added)
+    return _recursion(network, activity, output_error, send_down, added)
 
 
 def _recursion(
     network: Network,
+    activity: Activity,
     output_error: Array,
     send_down: Callable[[int, Array, Scale], tuple[Array, float]],
     added: Sequence[Array | None] = (),
@@ -196,11 +197,8 @@ def _recursion(
             return value
         return value + widened(extra * ONE.over(scale).value, value.shape[-1])
 
-    if output_error.shape[-1] != network.n_outputs:
-        raise ShapeMismatch(
-            f"the output error has {output_error.shape[-1]} units; the network has "
-            f"{network.n_outputs} output units with an error signal"
-        )
+    require_activity(network, activity)
+    require_error(network, activity, output_error)
     value = with_added(network.depth, widened(output_error, network.widths[-1]), ONE)
     value, scale = renormalised(value, ONE, network.depth)
     gain = ONE

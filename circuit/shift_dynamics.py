@@ -35,7 +35,7 @@ from circuit.arrays import (
 from circuit.dynamics import Trial
 from circuit.network import Network
 from circuit.scale import ONE
-from circuit.shifts import Shifts
+from circuit.shifts import Shifts, require_fits
 from circuit.units import gait_message, itp_message, response
 
 
@@ -86,6 +86,7 @@ def layer_terms(
 ) -> Iterator[LayerTerms]:
     """The terms of the layers 1 .. L, one after the other, none of them kept."""
     circuit, network, values = trial.circuit, trial.network, shifts.values
+    require_fits(shifts, trial.activity.rates[1:])
     demand = None
     for layer in range(1, network.depth + 1):
         unit, value = network.activation(layer), values[layer - 1]

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from circuit.arrays import Array, largest, namespace, row_norms
-from circuit.errors import CircuitError, NotFinite
+from circuit.errors import NotFinite, ShapeMismatch
+from circuit.given import require_choice, require_kind
 from circuit.scale import Scale
 
 READOUTS = ("shift", "mismatch")  # what of a settled circuit synapses learn from
@@ -62,8 +63,20 @@ class Shifts:
 
 def require_readout(name: str) -> None:
     """Raise `CircuitError` unless `name` is in `READOUTS`."""
-    if name not in READOUTS:
-        raise CircuitError(f"read-out {name!r} is unknown; choose {' or '.join(READOUTS)}")
+    require_choice("read-out", name, READOUTS)
+
+
+def require_fits(shifts: Shifts, rates: Sequence[Array]) -> None:
+    """Raise `ShapeMismatch` unless these are shifts of rates y_1 .. y_L of such shapes."""
+    require_kind("shifts", shifts, Shifts)
+    namespace(*shifts.values, *rates)
+    found = [tuple(value.shape) for value in shifts.values]
+    wanted = [tuple(rate.shape) for rate in rates]
+    if found != wanted:
+        raise ShapeMismatch(
+            f"shifts of shapes {found} do not belong to rates of shapes {wanted}; give those of "
+            "the same network and batch"
+        )
 
 
 def joined(parts: Sequence[Shifts]) -> Shifts:

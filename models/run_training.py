@@ -25,12 +25,14 @@ from models.options import fail, parse
 from models.shared_options import refuse_what_idles
 from models.training_options import PROGRAM, options
 from models.training_settings import resolved
+from models.words import speaking
 
 if TYPE_CHECKING:
     from models.images import Images
     from models.material import Plan
 
 
+@speaking(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     began = time.perf_counter()
@@ -94,7 +96,7 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     progress = Progress(plan, material, settings, quiet=chosen.quiet)
     going_on, changes = checkpoint.exists(), list[str]()
     if going_on:
-        state, changes = checkpoints.load(checkpoint, plan, configured)
+        state, changes = checkpoints.load(checkpoint, plan, configured, material)
         if (state.epoch, state.batch) > (epochs, 0):
             raise CircuitError(
                 f"{checkpoint} has {state.epoch} epochs and {state.batch} batches, more than "
@@ -104,6 +106,9 @@ def run(chosen: argparse.Namespace, began: float) -> int:
         state = begin(plan, material)
     failure = None
     progress.begin(state)
+    for remark in dict.fromkeys((train_images.remark, test_images.remark)):
+        if remark:
+            progress.say(remark)
     if going_on:
         progress.resumed(state, changes)
     elif chosen.resume:

@@ -13,7 +13,7 @@ import numpy as np
 from circuit.arrays import epsilon
 from circuit.dynamics import Circuit, Trial
 from circuit.scale import Scale
-from circuit.shifts import Shifts
+from circuit.shifts import Shifts, require_fits
 
 
 def settling_time(circuit: Circuit) -> float:
@@ -84,8 +84,9 @@ def float_floor(trial: Trial, shifts: Shifts) -> tuple[float, ...]:
     """Relative error that rounding leaves in a shift read as the difference of two rates.
 
     eps |y_l| / |delta_l| for l = 1 .. L, Frobenius norms over the units that get feedback or a
-    nudge, and the batch. Infinite for a shift of zero.
+    nudge, and the batch. Infinite for a shift of zero. Raises `ShapeMismatch`.
     """
+    require_fits(shifts, trial.activity.rates[1:])
     floors = []
     for layer in range(1, trial.network.depth + 1):
         n = trial.network.n_projecting(layer)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from inspect import signature
 
+from circuit.errors import CircuitError
 from circuit.shifts import Shifts
 
 
@@ -55,3 +57,14 @@ class Method:
     restless: bool = False
     patience: int = 30
     gain: float = 1.0
+
+    def require_options(self, options: Iterable[str]) -> None:
+        """Raise `CircuitError` for the first option that a step does not take."""
+        parameters = signature(self.step).parameters.values()
+        known = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+        for name in options:
+            if name not in known:
+                listed = ", ".join(known) or "none"
+                raise CircuitError(
+                    f"method {self.name} has no option {name!r}; its options: {listed}"
+                )
