@@ -15,7 +15,15 @@ from circuit.dynamics import begin, build_circuit
 from circuit.errors import CircuitError
 from circuit.feedback import GRADIENT_ADJUSTED
 from circuit.learned_circuit import settle_learned
-from circuit.learned_inverse import InverseModel, propagate_learned, pseudo_inverse_model
+from circuit.learned_inverse import (
+    InverseModel,
+    Practice,
+    inverse_error,
+    practised,
+    propagate_learned,
+    pseudo_inverse_model,
+    random_model,
+)
 from circuit.learned_shifts import PSEUDO
 from circuit.learning import begin_learning, learn, teach
 from circuit.lesson import Lesson
@@ -174,6 +182,24 @@ def test_grait_through_a_shrunk_inverse_or_the_transpose_is_the_gradient(scale, 
         wanted = gradients(network, activity.rates[0], error)
         for change, exact in zip(changes, wanted, strict=True):
             assert gap(change.weights, exact) < 1e-12
+
+
+def test_a_learned_inverse_of_unequal_rows_needs_the_lengths(rng):
+    """After some practice it is W^-1 to a few percent, whose transpose GRAIT-prop makes of it."""
+    network = initialise((12,) * 5, rng, init="unequal_rows")
+    model = random_model(network, np.array(1))
+    for step in range(300):
+        practised_on = forward(network, rng.standard_normal((60, 12)))
+        model = practised(model, network, practised_on, Practice(), np.array(1), step)
+    assert max(float(inverse_error(network, model, layer)) for layer in (2, 3, 4)) < 0.05
+    activity, error = task(network, rng, batch=30)
+    wanted = gradients(network, activity.rates[0], error)[0]
+    gaps = {}
+    for rule in ("gait", "grait"):
+        shifts = propagate_learned(rule, network, model, activity, error, 0.01)
+        gaps[rule] = gap(updates(network, activity, shifts)[0].weights, wanted)
+    assert gaps["grait"] < 0.1
+    assert gaps["gait"] > 0.5
 
 
 # --- counterparts: orthogonal columns, and any weights ---
