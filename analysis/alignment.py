@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuit.arrays import Array, row_norms, to_numpy
+from circuit.arrays import Array, flattened, frobenius_norm, row_norms, to_numpy
 from circuit.dynamics import Trial
 from circuit.plasticity import Update
 from circuit.shift_dynamics import balance
@@ -38,13 +38,13 @@ def agreement(update: Array, reference: Array) -> Agreement:
     """Compare two arrays of one shape as vectors (Frobenius norm). NaN where the reference is 0."""
     a = to_numpy(update).astype(np.float64).ravel()
     b = to_numpy(reference).astype(np.float64).ravel()
-    size = np.max(np.abs(b), initial=0.0)
-    if size == 0:
+    if not b.any():
         return Agreement(np.nan, np.nan, np.nan)
-    a, b = a / size, b / size  # squares of updates at depth 100 leave the range of floats
-    norm_a, norm_b = float(np.linalg.norm(a)), float(np.linalg.norm(b))
-    cosine = float(a @ b) / (norm_a * norm_b) if norm_a > 0 else np.nan
-    return Agreement(cosine, float(np.linalg.norm(a - b)) / norm_b, norm_a / norm_b)
+    b = b / np.max(np.abs(b))  # squares of updates at depth 100 leave the range of floats
+    a = a / np.max(np.abs(to_numpy(reference).astype(np.float64)))
+    norm_a, norm_b, apart = (float(row_norms(one)) for one in (a, b, a - b))
+    cosine = float((a / norm_a) @ (b / norm_b)) if norm_a > 0 else np.nan
+    return Agreement(cosine, apart / norm_b, norm_a / norm_b)
 
 
 def shift_deviation_bounds(
@@ -121,8 +121,10 @@ def _norms(values: Array) -> np.ndarray:
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Part / whole, 0 where the whole is."""
-    return np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), 0.0)
+    """Part / whole; where the whole is 0, 0 of nothing and infinitely much of something."""
+    return np.where(
+        whole > 0, part / np.where(whole > 0, whole, 1.0), np.where(part > 0, np.inf, 0)
+    )
 
 
 def _rule_bend(trial: Trial, rule: Shifts, layer: int) -> np.ndarray:
@@ -149,6 +151,6 @@ def update_deviation_bound(
     deviations : relative, one for all samples or an array (samples,)
     """
     below = trial.activity.rates[layer - 1][..., : trial.network.widths[layer]]
-    sizes = to_numpy(row_norms(shift) * row_norms(below)).ravel()
-    norm = float(np.linalg.norm(to_numpy(update.weights)))
+    sizes = flattened(row_norms(shift)) * flattened(row_norms(below))
+    norm = float(frobenius_norm(to_numpy(update.weights)))
     return float(np.mean(deviations * sizes)) / norm if norm > 0 else np.inf

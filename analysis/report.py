@@ -19,7 +19,7 @@ from analysis.alignment import (
     shift_deviation_bounds,
     update_deviation_bound,
 )
-from circuit.arrays import epsilon, row_norms, to_numpy
+from circuit.arrays import epsilon, flattened, row_norms, to_numpy
 from circuit.equilibrium import Equilibrium
 from circuit.errors import NotFinite, TargetOutOfRange
 from circuit.plasticity import Update, updates
@@ -353,6 +353,6 @@ def as_dataset(found: Report, generator: np.random.Generator) -> xr.Dataset:
 
 
 def _log10_norm(values: object) -> float:
-    norms = to_numpy(row_norms(values)).astype(np.float64)
+    norms = flattened(row_norms(values))
     with np.errstate(divide="ignore"):
-        return float(0.5 * np.log10(np.mean(norms**2)))
+        return float(np.log10(row_norms(norms) / len(norms) ** 0.5))

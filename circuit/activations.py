@@ -52,6 +52,9 @@ class Activation:
         Whether f'' is zero wherever it exists.
     clips
         Which targets y + s d are clipped before they are inverted; None where none ever are.
+    inverse_difference_or_nan
+        `inverse_difference` with NaN in place of `TargetOutOfRange`, entry by entry, for what looks
+        for states and may come by some that have no inverse. None where that is the same function.
     """
 
     name: str
@@ -67,6 +70,11 @@ class Activation:
     largest_curvature: float
     piecewise_linear: bool
     clips: Callable[[Array, Array, float], Array] | None = None
+    inverse_difference_or_nan: ScaledDifference | None = None
+
+    def sends(self, y: Array, d: Array, s: float) -> Array:
+        """The scaled difference of f^-1; NaN where y or y + s d has no inverse."""
+        return (self.inverse_difference_or_nan or self.inverse_difference)(y, d, s)
 
 
 Units = tuple[Activation, ...]  # of the layers 1 .. L
@@ -200,11 +208,21 @@ def tanh() -> Activation:
         return namespace(y).atanh(y)
 
     def inverse_difference(y: Array, d: Array, s: float) -> Array:
+        _require_inside_unit_interval(y)
+        _require_inside_unit_interval(y + _clamped(s, y) * d)
+        return inside_difference(y, d, s)
+
+    def difference_or_nan(y: Array, d: Array, s: float) -> Array:
+        xp = namespace(y)
+        inside = (xp.abs(y) < 1) & (xp.abs(y + _clamped(s, y) * d) < 1)
+        none = xp.zeros_like(y)
+        found = inside_difference(xp.where(inside, y, none), xp.where(inside, d, none), s)
+        return xp.where(inside, found, none + float("nan"))
+
+    def inside_difference(y: Array, d: Array, s: float) -> Array:
         xp = namespace(y)
         s = _clamped(s, y)
         x = s * d
-        _require_inside_unit_interval(y)
-        _require_inside_unit_interval(y + x)
         # atanh(v) - atanh(u) = log1p(2 (v - u) / ((1 - v) (1 + u))) / 2 for v > u, mirrored below;
         # atanh((v - u) / (1 - u v)) would lose its digits where v and u are at opposite ends
         room = xp.where(x > 0, ((1 - y) - x) * (1 + y), ((1 + y) + x) * (1 - y))
@@ -223,6 +241,7 @@ def tanh() -> Activation:
         smallest_slope=0.0,
         largest_curvature=4 / (3 * math.sqrt(3)),
         piecewise_linear=False,
+        inverse_difference_or_nan=difference_or_nan,
     )
 
 
@@ -255,6 +274,7 @@ def clipped_tanh(limit: float = 0.999) -> Activation:
         inverse=lambda y: exact.inverse(namespace(y).clip(y, -limit, limit)),
         inverse_difference=inverse_difference,
         clips=clips,
+        inverse_difference_or_nan=None,
     )
 
 

@@ -89,14 +89,36 @@ def flattened(values: Array) -> np.ndarray:
 
 
 def row_norms(array: Array) -> Array:
-    """Euclidean norm of each sample, `(..., batch, units) -> (..., batch)`."""
+    """Euclidean norm of each sample, `(..., batch, units) -> (..., batch)`.
+
+    Of any size: where squares may have left the range of floats, the norm is taken with the scale
+    of the largest entry.
+    """
     xp = namespace(array)
-    return xp.sqrt(xp.linalg.vecdot(array, array))
+    with np.errstate(over="ignore"):
+        norms = xp.sqrt(xp.linalg.vecdot(array, array))
+    eps, tiny = _limits(xp, array.dtype)
+    sure = (norms > (tiny / eps) ** 0.5) & (norms < float("inf"))
+    if array.shape[-1] == 0 or bool(xp.all(sure)):
+        return norms
+    peak = xp.max(xp.abs(array), axis=-1)
+    peak = xp.where((peak > 0) & (peak < float("inf")), peak, xp.ones_like(peak))
+    scaled = array / peak[..., None]
+    return xp.where(sure, norms, peak * xp.sqrt(xp.linalg.vecdot(scaled, scaled)))
 
 
 def frobenius_norm(matrices: Array) -> Array:
-    """Of each matrix, `(..., m, n) -> (...)`; not safe from overflow of the squares."""
-    return namespace(matrices).linalg.vector_norm(row_norms(matrices), axis=-1)
+    """Of each matrix, `(..., m, n) -> (...)`, of any size."""
+    return row_norms(row_norms(matrices))
+
+
+def finite_rows(arrays: Sequence[Array]) -> np.ndarray:
+    """Which samples are finite in every array `(..., batch, units)`, as a mask (samples,)."""
+    xp = namespace(*arrays)
+    finite: Any = True
+    for array in arrays:
+        finite = finite & to_numpy(xp.all(xp.isfinite(array), axis=-1)).reshape(-1)
+    return np.asarray(finite)
 
 
 def largest(array: Array) -> float:

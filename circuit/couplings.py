@@ -221,7 +221,7 @@ def in_float32(trial: Trial) -> Trial:
         return (arrays[0], *(xp.astype(array, xp.float32) for array in arrays[1:]))
 
     drives = low(trial.activity.drives)
-    ranges = [xp.abs(drive) for drive in drives[1:]]
+    ranges = [xp.abs(array) for array in (trial.error, *drives[1:])]
     if trial.circuit.pathway.row_adjusted:
         layers = range(2, trial.network.depth + 1)
         ranges += [trial.network.squared_lengths(layer) for layer in layers]

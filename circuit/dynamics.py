@@ -36,7 +36,7 @@ from circuit.given import (
 from circuit.losses import AS_GIVEN, Doubt, Loss, doubt, output_error
 from circuit.network import Activity, Network, forward, require_activity
 from circuit.scale import ONE, Scale
-from circuit.shifts import Shifts
+from circuit.shifts import Shifts, excess
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,13 +187,18 @@ class Trial:
         return replace(self, circuit=replace(self.circuit, strengths=strengths))
 
     def at_rest(self) -> Shifts:
-        """The forward pass itself, as shifts of zero in the circuit's natural scales."""
+        """The forward pass itself, as shifts of zero in the trial's natural scales."""
         xp = namespace(self.error)
-        return Shifts(
-            tuple(xp.zeros_like(rates) for rates in self.activity.rates[1:]),
-            self.circuit.gains,
-            self.circuit.gains,
-        )
+        zeros = tuple(xp.zeros_like(rates) for rates in self.activity.rates[1:])
+        return Shifts(zeros, self.scales, self.circuit.gains)
+
+    @cached_property
+    def scales(self) -> tuple[Scale, ...]:
+        """Natural sizes of the shifts of layers 1 .. L: the circuit's gains, and with them the size
+        of the errors where that is far from 1, so that a shift is of ordinary size in its scale.
+        """
+        power = excess(self.error)
+        return tuple(gain.shifted(power) for gain in self.circuit.gains)
 
 
 def begin(circuit: Circuit, inputs: Array, targets: Array, loss: str | Loss = "quadratic") -> Trial:

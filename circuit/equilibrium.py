@@ -4,12 +4,14 @@ Owns the loop over steps, the budget, the verdict, and the record. Does not own 
 file each in `circuit.methods`) nor the ruler (`circuit.verification`).
 
 Samples of a batch do not interact. Those that have converged are set aside, and only the others go
-on.
+on. So are those that have no state, such as one whose target is out of the range of its units: the
+others are where they would be without it.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -17,17 +19,18 @@ from typing import Any
 import numpy as np
 
 from circuit import kinks
+from circuit.apart import apart
 from circuit.arrays import Array, epsilon, is_numpy, require_samples
 from circuit.batches import Batch, worst_of
 from circuit.bounds import relative_error_bounds
 from circuit.dynamics import Trial
-from circuit.errors import CircuitError, NotFinite, NotSettled, TargetOutOfRange
+from circuit.errors import CircuitError, NotSettled
 from circuit.given import is_whole, real, require_choice, require_flag, shown
 from circuit.methods import METHODS
 from circuit.methods.method import Method, Progress
 from circuit.shift_dynamics import layer_terms
 from circuit.shifts import Shifts, joined, require_readout
-from circuit.verification import NEAR, Status, judge
+from circuit.verification import NEAR, Judgement, Status, judge
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +137,7 @@ SMALLEST_BLOCK = 64
 
 REMEDIES: dict[Status, str] = {
     Status.CONVERGED: "nothing to do",
-    Status.DIVERGED: "use weaker feedback",
+    Status.DIVERGED: "use weaker feedback, or targets that the units can reach",
     Status.CYCLING: "where a unit sits at its kink there may be no equilibrium: try weaker "
     "feedback or smooth units (asinh)",
     Status.OUT_OF_BUDGET: "allow more steps",
@@ -236,27 +239,23 @@ def _settle_block(
     """The loop over steps, for all samples of `trial` at once."""
     batch = Batch(trial, tolerance, chosen)
     steps, evaluations, model_time = 1, 0, None
-    try:
-        progress = chosen.start(trial, tolerance, **options)
-    except (TargetOutOfRange, NotFinite):
-        progress, budget = Progress(trial.at_rest(), 0), 0
-    while True:
+    progress = _apart(batch, None, lambda part, _: chosen.start(part, tolerance, **options))
+    while progress is not None:
         evaluations += progress.evaluations + 1
         if progress.model_time is not None:
             model_time = (model_time or 0.0) + progress.model_time
         judgement = judge(batch.part, progress.shifts, tolerance)
-        if budget == 0:
-            batch.give_up(progress, judgement)
-            break
         undecided = batch.note(progress, judgement, last=steps >= budget)
         if not undecided:
             break
         progress = batch.narrow(progress, undecided)
-        try:
-            progress = chosen.step(batch.part, progress, judgement, **options)
-        except (TargetOutOfRange, NotFinite):
-            # on its way a state left the range of the units: the last one is kept and called so
-            progress, budget = replace(progress, evaluations=0, model_time=None), 0
+        if len(undecided) < len(judgement.silent):
+            judgement = judgement.samples(undecided)
+        progress = _apart(
+            batch,
+            (progress, judgement),
+            lambda part, last: chosen.step(part, *last, **options),
+        )
         steps += 1
     return Equilibrium(
         trial=trial,
@@ -271,6 +270,30 @@ def _settle_block(
         seconds=0.0,
         method=chosen.name,
     )
+
+
+Last = tuple[Progress, Judgement]
+
+
+def _apart(
+    batch: Batch, last: Last | None, step: Callable[[Trial, Any], Progress]
+) -> Progress | None:
+    """A step from the `last` state for all active samples of a batch, of which those that have
+    none are given up; None if there are no others.
+    """
+    part = batch.part
+    if part.error.ndim != 2:  # a stack is not taken apart: what is not finite goes on beside others
+        return step(part, last)
+
+    def run(rows: Sequence[int]) -> Progress:
+        if len(rows) == part.error.shape[0]:
+            return step(part, last)
+        few = None if last is None else tuple(one.samples(rows) for one in last)
+        return step(part.samples(rows), few)
+
+    progress, gone = apart(run, part.error.shape[0])
+    batch.give_up(gone)
+    return progress
 
 
 def _joined(parts: list[Equilibrium]) -> Equilibrium:

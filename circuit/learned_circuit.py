@@ -49,7 +49,7 @@ from circuit.learned_inverse import InverseModel, require_model
 from circuit.losses import require_error
 from circuit.network import Activity, Network, require_activity
 from circuit.scale import ONE, Scale
-from circuit.shifts import Shifts, require_readout
+from circuit.shifts import Shifts, excess, require_readout, times
 from circuit.units import response, where_crossing
 
 SWEEPS = 30
@@ -99,6 +99,7 @@ class _Pass:
     corrected: bool
     base: Activity
     still: tuple[Array, ...] | None  # mismatches of the free phase of the plain circuit
+    power: int  # of two, the size of the errors where that is far from 1
 
     def by_rows(self, layer: int, deviation: Array) -> Array:
         """The deviation of `layer`, times N^2 in the GRAIT pathway."""
@@ -107,7 +108,7 @@ class _Pass:
     @property
     def scales(self) -> tuple[Scale, ...]:
         """Sizes of the mismatches that the nudge makes in layers 1 .. L."""
-        scale, scales = ONE, []
+        scale, scales = ONE.shifted(self.power), []
         for ratio in reversed(mismatch_ratios(self.circuit.strengths)):
             scale = scale.times(ratio)
             scales.append(scale)
@@ -165,7 +166,8 @@ def settle_learned(
         base, still, free = _free_phase(circuit, model, base, tolerance)
         n = network.n_outputs
         aim = widened((target - base.rates[-1])[..., :n], network.widths[-1])
-    one = _Pass(circuit, model, corrected, base, still)
+    one = _Pass(circuit, model, corrected, base, still, excess(aim))
+    aim = times(aim, ONE.shifted(-one.power))
     shifts, mismatches, residual = _nudged(one, aim, tolerance)
     return LearnedEquilibrium(base, shifts, mismatches, xp.maximum(residual, free), tolerance)
 
@@ -182,6 +184,10 @@ def _nudged(one: _Pass, error: Array, tolerance: float) -> tuple[Shifts, Shifts,
         values, lifted = _up(one, known)
         wanted = _down(one, error, lifted, values)
         residual = _largest_ratio(one, wanted, known, values)
+        # feedback may leave a layer below without any shift, but not the output with an error
+        top = row_norms(values[-1][..., : network.n_outputs])
+        lost = namespace(error).any(error != 0, axis=-1) & (top == 0)
+        residual = namespace(error).where(lost, residual + float("inf"), residual)
         if bool(namespace(residual).all(residual <= tolerance)):
             break
         if sweep < SWEEPS - 1:  # or the residual would not be that of what is returned
@@ -223,7 +229,7 @@ def _down(one: _Pass, error: Array, lifted: Lifted, values: Sequence[Array]) -> 
     m = error
     top = lifted[-1]
     if top is not None:
-        moved = scales[-2].value * top[1]
+        moved = scales[-2].shifted(-one.power).value * top[1]
         m = widened((error - moved)[..., :n], error.shape[-1])
     found = [m]
     for layer in range(depth, 1, -1):
@@ -258,7 +264,7 @@ def _message(
         def exact(h: Array, k: Array, m: Array) -> Array:
             drive = h + below * k
             deviation = gain.local(unit.slope(drive), m)
-            return unit.inverse_difference(unit.value(drive), deviation, scale)
+            return unit.sends(unit.value(drive), deviation, scale)
 
         return where_crossing(stays, simple, exact, (h, k, deviation))
     # from the free phase, whose units have mismatches of their own
@@ -272,7 +278,7 @@ def _message(
         later = unit.slope(h + below * k)
         change = ratio * p + later * later * deviation + steeper * (later + slope) * still
         start = rates + slope * slope * still
-    return unit.inverse_difference(start, change, scale) - ratio * k
+    return unit.sends(start, change, scale) - ratio * k
 
 
 def _slope_difference(unit: Activation, h: Array, k: Array, scale: float) -> Array:
@@ -356,7 +362,7 @@ def _free_mismatches(
     for layer in range(network.depth, 1, -1):
         unit, h, slope = network.activation(layer), activity.drive(layer), activity.slope(layer)
         local = circuit.pathway.local(slope, _by_rows(circuit, model, layer, still[layer - 1]))
-        message = unit.inverse_difference(unit.value(h), local, 1.0)
+        message = unit.sends(unit.value(h), local, 1.0)
         # auxiliary units and outputs have no mismatch, and so no message
         rates = activity.rates[layer - 1][..., : network.n_projecting(layer - 1)]
         gap = model.reconstruct(layer, h + message) - rates

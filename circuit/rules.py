@@ -30,7 +30,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from circuit.arrays import Array, widened
+from circuit.arrays import Array, finite_rows, widened
+from circuit.errors import TargetOutOfRange
 from circuit.feedback import (
     GRADIENT_ADJUSTED,
     INCREMENTAL,
@@ -174,9 +175,17 @@ def propagate_targets(
         slope, rates = activity.slope(layer)[..., sent], activity.rates[layer][..., sent]
         deviation = gain.by_rows(value[..., sent], layer, lengths)
         message = gain.local(slope, deviation)  # Eq. 16
-        drive_shift = itp_message(
-            unit, activity.drive(layer)[..., sent], rates, slope, message, scale.times(gamma).value
-        )
+        size = scale.times(gamma).value
+        try:
+            drive_shift = itp_message(
+                unit, activity.drive(layer)[..., sent], rates, slope, message, size, refuses=True
+            )
+        except TargetOutOfRange as refusal:
+            nowhere = ~finite_rows([unit.sends(rates, message, size)])
+            raise TargetOutOfRange(
+                f"{refusal}; layer {layer} has no such target in {nowhere.sum()} of {len(nowhere)} "
+                f"samples, the first is sample {nowhere.argmax()}"
+            ) from None
         return pull(layer, drive_shift), gamma  # Eqs. 5, 12, 17
 
     return _recursion(network, activity, output_error, send_down, added)

@@ -35,7 +35,7 @@ from circuit.arrays import (
 from circuit.dynamics import Trial
 from circuit.network import Network
 from circuit.scale import ONE
-from circuit.shifts import Shifts, require_fits
+from circuit.shifts import Shifts, require_fits, times
 from circuit.units import gait_message, itp_message, response
 
 
@@ -164,7 +164,7 @@ def _push_both(
 
 def _output_pull(trial: Trial, shifts: Shifts, feedforward: Array | None) -> Array:
     """E / s_L - p_L."""
-    error = trial.error * ONE.over(shifts.scales[-1]).value
+    error = times(trial.error, ONE.over(shifts.scales[-1]))
     return error if feedforward is None else error - feedforward
 
 

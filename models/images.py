@@ -80,22 +80,27 @@ def load(
             choices = ", ".join(options[option])
             raise ImageError(f"unknown image {option} {value!r}; choose one of {choices}")
 
-    directory = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    file = file_of(name, data_dir)
     remark = ""
     if name == "digits":
         digits = _sklearn_datasets().load_digits()
         rows = _rows(split, 1437)
         pixels, labels, side, brightest = digits.data[rows], digits.target[rows], 8, 16
-    elif directory:
-        path = _in_folder(directory, f"{name}.npz")
-        pixels, labels = _from_npz(path, split)
-        side, brightest = SIDE, _brightest(path, pixels)
-        remark = _remark(path, split, brightest, int(pixels.max()))
+    elif file is not None:
+        pixels, labels = _from_npz(file, split)
+        side, brightest = SIDE, _brightest(file, pixels)
+        remark = _remark(file, split, brightest, int(pixels.max()))
     else:
         pixels, labels = _from_openml(name, split)
         side, brightest = SIDE, 255
     inputs = np.divide(pixels.reshape(-1, side * side), brightest, dtype=dtype)
     return Images(name, inputs, labels.astype(np.int64), side, remark=remark)
+
+
+def file_of(name: str, data_dir: Path | None = None) -> Path | None:
+    """The file from which `load` has the data set; None if it comes by way of scikit-learn."""
+    directory = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    return _in_folder(directory, f"{name}.npz") if directory and name != "digits" else None
 
 
 def batch(images: Images, size: int, generator: np.random.Generator) -> Images:

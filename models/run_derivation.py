@@ -10,6 +10,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from circuit.errors import CircuitError
 
     try:
-        return run(chosen, began)
+        with ExitStack() as leaving:
+            return run(chosen, began, leaving)
     except CircuitError as error:
         fail(PROGRAM, str(error))
     except KeyboardInterrupt:
@@ -86,19 +88,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def run(chosen: argparse.Namespace, began: float) -> int:
+def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     """Everything between the options and the exit status."""
     from tqdm import tqdm
 
     from analysis import records
     from analysis.derivation import scatter, table
     from analysis.derivation.claim import Plan
+    from analysis.lock import locked
+    from analysis.owner import remove_leftovers
     from analysis.threads import one_thread
     from models import pictures
 
     say = (lambda *_, **__: None) if chosen.quiet else print
     claims = table.chosen(chosen.only)
-    folder = records.output_folder(chosen.output)
+    folder = leaving.enter_context(locked(chosen.output))
+    remove_leftovers(folder)
     plan = Plan(chosen.scale, tuple(chosen.seeds))
     rows = []
     # where there is no terminal, a line now and then

@@ -13,6 +13,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from models.images import ImageError
 
     try:
-        return run(chosen, began)
+        with ExitStack() as leaving:
+            return run(chosen, began, leaving)
     except (CircuitError, ImageError) as error:
         fail(PROGRAM, str(error))
     except MemoryError as error:
@@ -57,11 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def run(chosen: argparse.Namespace, began: float) -> int:
+def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     """Everything between the options and the exit status."""
     import numpy as np
 
     from analysis import records
+    from analysis.lock import locked
+    from analysis.owner import remove_leftovers
     from analysis.report import as_dataset, report, tables
     from circuit.equilibrium import settle
     from models import pictures
@@ -70,11 +74,12 @@ def run(chosen: argparse.Namespace, began: float) -> int:
 
     say = (lambda *_, **__: None) if chosen.quiet else print
     seconds = {"start": time.perf_counter() - began}
-    folder = records.output_folder(chosen.output)
+    folder = leaving.enter_context(locked(chosen.output))
     images_rng, weights_rng, synapses_rng = np.random.default_rng(chosen.seed).spawn(3)
 
     clock = time.perf_counter()
     trial, data = make_trial(chosen, images_rng, weights_rng)
+    remove_leftovers(folder)
     seconds["load"] = time.perf_counter() - clock
     say(description(chosen, trial))
     if data.remark:

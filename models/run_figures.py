@@ -14,6 +14,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,13 +129,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     began = time.perf_counter()
     chosen = parse(options(), arguments)
-    return study_command.exit_status(PROGRAM, lambda: run(chosen, began))
+    return study_command.exit_status(PROGRAM, lambda leaving: run(chosen, began, leaving))
 
 
-def run(chosen: argparse.Namespace, began: float) -> int:
+def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     """Everything between the options and the exit status."""
-    from analysis import records
     from analysis.comparison import grid_findings, interval_findings, tables
+    from analysis.lock import locked
+    from analysis.owner import remove_leftovers
     from models import pictures
     from models.studies.training import OWN
 
@@ -151,9 +153,10 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     for name in ("learning_rate", "orthogonality"):
         if getattr(chosen, name) is not None and chosen.parameters != "same":
             fail(PROGRAM, f"--{name.replace('_', '-')} is that of all rules; add --parameters same")
-    folder = records.output_folder(chosen.output)
+    folder = leaving.enter_context(locked(chosen.output))
     if studies:
         _check(chosen, studies)
+    remove_leftovers(folder)
     incomplete, findings = False, {"grid": grid_findings, "every": interval_findings}
     with study_command.processes(chosen, list(studies.values()), folder) as address:
         for name in names:

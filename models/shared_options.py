@@ -67,7 +67,8 @@ def add_processes(parser: OneLineParser) -> None:
         "--scheduler",
         metavar="ADDRESS",
         help="address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers share the "
-        "output folder; replaces --workers",
+        "output folder; it and all who can reach it are trusted to run code as you; replaces "
+        "--workers",
     )
 
 

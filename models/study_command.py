@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,16 +78,20 @@ def main(program: str, chosen: argparse.Namespace, special: Special) -> int:
     """
     began = time.perf_counter()
     refuse_what_idles(program, chosen, [chosen.dataset])
-    return exit_status(program, lambda: run(program, chosen, special, began))
+    return exit_status(program, lambda leaving: run(program, chosen, special, began, leaving))
 
 
-def exit_status(program: str, work: Callable[[], int]) -> int:
-    """That of `work`; bad input and an interruption are told in one line."""
+def exit_status(program: str, work: Callable[[ExitStack], int]) -> int:
+    """That of `work`; bad input and an interruption are told in one line.
+
+    `work` is given a stack, for what it holds until it ends.
+    """
     from circuit.errors import CircuitError
     from models.images import ImageError
 
     try:
-        return work()
+        with ExitStack() as leaving:
+            return work(leaving)
     except (CircuitError, ImageError) as error:
         fail(program, str(error))
     except KeyboardInterrupt:
@@ -98,20 +102,24 @@ def exit_status(program: str, work: Callable[[], int]) -> int:
         return 130
 
 
-def run(program: str, chosen: argparse.Namespace, special: Special, began: float) -> int:
+def run(
+    program: str, chosen: argparse.Namespace, special: Special, began: float, leaving: ExitStack
+) -> int:
     """Everything between the options and the exit status."""
-    from analysis import records
     from analysis.findings import findings
+    from analysis.lock import locked
+    from analysis.owner import remove_leftovers
     from models import pictures
 
     names = list(dict.fromkeys(chosen.studies))
-    folder = records.output_folder(chosen.output)
+    folder = leaving.enter_context(locked(chosen.output))
     if chosen.figures_only:
         results = {
             name: result(folder / f"{name}.nc", "study", name, version_of(name)) for name in names
         }
     else:
         results = _sweep(chosen, special, names, folder)
+    remove_leftovers(folder)
     print(_statuses(results))
     drawn = []
     for name, data in results.items():

@@ -20,7 +20,7 @@ float64 leaves of it. For exact small shifts use another method.
 """
 
 from circuit.brian.library import MOST_SYNAPSES
-from circuit.brian.limits import float_floor, longest_step, settling_time
+from circuit.brian.limits import float_floor, float_floors, longest_step, settling_time
 from circuit.brian.phases import (
     STARTS,
     BrianCircuit,
@@ -82,6 +82,7 @@ __all__ = [
     "build",
     "equations",
     "float_floor",
+    "float_floors",
     "images_that_fit",
     "layer_equations",
     "longest_step",

@@ -230,12 +230,15 @@ def average_shifts(record: PhaseRecord, skip: float | brian2.Quantity) -> tuple[
     return tuple(rates[nudged].mean(axis=0) - rates[free].mean(axis=0) for rates in record.rates)
 
 
-def advance(circuit: BrianCircuit, steps: int) -> None:
+def advance(circuit: BrianCircuit, steps: int, *, must_be_finite: bool = True) -> None:
     """Run the network for so many Euler steps.
 
-    Raises what `library.run_steps` does, and `NotFinite` where a rate is not finite afterwards.
+    Raises what `library.run_steps` does, and, if rates `must_be_finite`, `NotFinite` where one is
+    not afterwards.
     """
     run_steps(circuit.network, circuit.pieces.clock, steps)
+    if not must_be_finite:
+        return
     for layer, rates in enumerate(read_rates(circuit.pieces), 1):
         if not np.isfinite(rates).all():
             raise NotFinite(

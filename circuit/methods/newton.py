@@ -36,7 +36,7 @@ def newton_step(trial: Trial, progress: Progress, judgement: Judgement) -> Progr
     Where that does not help, or is slow: smooth units are sought without damping, all samples at
     once and only once; what is still missing, and units with kinks, take a sweep.
     """
-    shifts, halved = progress.shifts, progress.memory or 0.0
+    shifts = progress.shifts
     residual = residuals(trial, shifts)
     steps, evaluations = direction(trial, shifts, residual)
     evaluations += 1
@@ -53,10 +53,13 @@ def newton_step(trial: Trial, progress: Progress, judgement: Judgement) -> Progr
         if not worse.any():
             break
         reach = np.where(worse, reach / 2, reach)
-    halved += bool((reach < 1).any())
-    if (worse.any() or halved > PATIENCE) and halved < SEARCHED and _is_smooth(trial):
+    halved = (reach < 1) + (np.zeros_like(before) if progress.memory is None else progress.memory)
+    sought = (worse | (halved > PATIENCE)) & (halved < SEARCHED)
+    if sought.any() and _is_smooth(trial):
         found, arrived, more = search(trial)
-        evaluations, halved, worse = evaluations + more, SEARCHED, worse & ~arrived
+        arrived = arrived & sought
+        evaluations, worse = evaluations + more, worse & ~arrived
+        halved = np.where(sought, SEARCHED, halved)
         values = _chosen(arrived, found, values)
     if worse.any():
         # at a kink there may be no descent along Newton's direction; a sweep needs none
@@ -81,4 +84,4 @@ def _chosen(rows: np.ndarray, these: Layers, others: Layers) -> Layers:
 
 def _sample_norms(residual: Layers) -> np.ndarray:
     """Size of each sample's residual over all layers, in units of the layers' scales."""
-    return np.sqrt(sum(row_norms(values) ** 2 for values in residual))
+    return np.asarray(row_norms(np.stack([row_norms(values) for values in residual], axis=-1)))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.integrate import solve_ivp
 
+from circuit.arrays import all_finite
 from circuit.dynamics import Trial, velocity
 from circuit.errors import CircuitError, NotFinite
 from circuit.methods.method import Method, Progress
@@ -92,8 +93,14 @@ def integrate(
         )
     units = Units.of(expected_sizes(trial, initial), initial.values)
 
-    def field(_: float, flat: np.ndarray) -> np.ndarray:
-        return units.pack(shift_velocity(trial, initial.with_values(units.unpack(flat))))
+    def field(time: float, flat: np.ndarray) -> np.ndarray:
+        velocities = shift_velocity(trial, initial.with_values(units.unpack(flat)))
+        if not all_finite(velocities):  # SciPy would shorten its step for ever
+            raise NotFinite(
+                f"the rates leave the range of the units, or of floats, near {time:g} s; use "
+                "weaker feedback, targets that the units can reach, or method direct"
+            )
+        return units.pack(velocities)
 
     control: dict[str, float] = {"rtol": rtol, "atol": rtol}
     if fixed_step is not None:
