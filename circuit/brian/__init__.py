@@ -20,7 +20,7 @@ float64 leaves of it. For exact small shifts use another method.
 """
 
 from circuit.brian.library import MOST_SYNAPSES
-from circuit.brian.limits import float_floor, float_floors, settling_time
+from circuit.brian.limits import float_floor, float_floors, longest_step, settling_time
 from circuit.brian.objects import (
     RESPOND,
     SUM_DRIVES,
@@ -85,6 +85,7 @@ __all__ = [
     "float_floors",
     "images_that_fit",
     "layer_equations",
+    "longest_step",
     "make_pieces",
     "make_plastic_pieces",
     "read_rates",
