@@ -280,8 +280,8 @@ MUTANTS = (
     Mutant(
         "checkpoint of another configuration accepted",
         "training/checkpoints.py",
-        "if saved.get(name) != configured.get(name):",
-        "if name not in saved:",
+        "if saved == here:",
+        "if True:",
         "tests/training/test_checkpoints.py",
     ),
     Mutant(
@@ -510,35 +510,35 @@ MUTANTS = (
     ),
     Mutant(
         "an inverse that does not learn alone where it makes no step beside",
-        "circuit/learned_inverse/model.py",
+        "circuit/settings/learned_inverse.py",
         "return max(1, self.steps)",
         "return self.steps",
         "tests/circuit/learned_inverse/test_learned_inverse.py::test_the_inverse_learns_alone_beforehand_and_then_beside",
     ),
     Mutant(
         "targets through the inverse of the step before",
-        "circuit/learning/step.py",
-        "if practice.order != SIMULTANEOUS:",
-        "if practice.order == SIMULTANEOUS:",
+        "circuit/learned_inverse/companions.py",
+        "if self.order == SIMULTANEOUS else learnt",
+        "if self.order != SIMULTANEOUS else learnt",
         "tests/circuit/learned_inverse/test_learned_inverse.py::test_simultaneous_targets_go_through_the_inverse_as_it_was",
     ),
     Mutant(
         "blocks that begin with the network",
-        "circuit/learned_inverse/model.py",
+        "circuit/settings/learned_inverse.py",
         "rounds * self.block + max(0, rest - self.block)",
         "rounds * self.block + min(self.block, rest)",
         "tests/circuit/learned_inverse/test_learned_inverse.py::test_alternating_blocks_are_of_the_inverse_and_then_of_the_network",
     ),
     Mutant(
         "an inverse that learns in the turn of the network as well",
-        "circuit/learned_inverse/model.py",
+        "circuit/settings/learned_inverse.py",
         "return 0 if self.order == ALTERNATING and",
         "return 0 if self.order == FIRST and",
         "tests/circuit/learned_inverse/test_learned_inverse.py::test_alternating_blocks_are_of_the_inverse_and_then_of_the_network",
     ),
     Mutant(
         "noise in the scale of the shift it is added to",
-        "circuit/learning/step.py",
+        "circuit/learning/taught.py",
         "widened(wrong * ONE.over(scale).value, value.shape[-1])",
         "widened(wrong, value.shape[-1])",
         "tests/circuit/learned_inverse/test_learned_inverse.py::test_a_circuits_shifts_are_read_with_noise_in_units_of_the_rates",
@@ -553,16 +553,16 @@ MUTANTS = (
     Mutant(
         "a lesson without the companions that it needs",
         "circuit/learning/step.py",
-        "_require_companions(learner.companions, needed)",
-        "_require_companions(learner.companions, ())",
+        "require_companions(companions, needed)",
+        "require_companions(companions, ())",
         "tests/studies/test_lateral_inhibition.py "
         "tests/circuit/learned_inverse/test_learned_inverse.py",
     ),
     Mutant(
         "an alignment without the companions that it needs",
-        "circuit/learning/step.py",
-        "_require_companions(beside, learned_shifts.needed_by(lesson, network.depth))",
-        "_require_companions(beside, ())",
+        "circuit/learning/taught.py",
+        "require_companions(beside, lesson.needed(network.depth))",
+        "require_companions(beside, ())",
         "tests/circuit/learned_inverse/test_learned_inverse.py::test_shifts_without_the_companions_that_they_need_are_refused",
     ),
     Mutant(
@@ -737,9 +737,9 @@ MUTANTS = (
     ),
     Mutant(
         "a pull that comes seldom and is no stronger for it",
-        "circuit/learning/step.py",
-        "lesson.orthogonality * lesson.orthogonality_every",
-        "lesson.orthogonality",
+        "circuit/settings/pull.py",
+        "self.strength * self.every",
+        "self.strength",
         "tests/circuit/learning/test_learning.py",
     ),
     Mutant(
@@ -800,9 +800,9 @@ MUTANTS = (
     ),
     Mutant(
         "noise of the first step in every step",
-        "circuit/learning/step.py",
-        "companions[KEYS][0], step, like)",
-        "companions[KEYS][0], 0, like)",
+        "circuit/learning/taught.py",
+        "beside[KEYS][0], step, error)",
+        "beside[KEYS][0], 0, error)",
         "tests/circuit/learned_inverse/test_learned_inverse.py",
     ),
     Mutant(

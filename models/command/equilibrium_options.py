@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.command.parsing import OneLineParser, at_least
-from models.command.shared import MOST_LAYERS, add_data_dir, add_dataset, add_results
+from models.command.shared import add_data_dir, add_dataset, add_results
+from training.declarations import MOST_LAYERS
 
 if TYPE_CHECKING:
     import numpy as np

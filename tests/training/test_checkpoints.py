@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 
 from circuit.errors import CircuitError
+from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learning.lesson import Lesson
+from circuit.learning.regulariser import Regulariser
+from circuit.settings.learning import Adam
 from tests.training.test_training import assert_same_bits, some_images
 from training import checkpoints
 from training.epochs import begin, train
 from training.plan import Plan, prepare
 
-LESSON = Lesson("gait", learning_rate=0.01, orthogonality=0.1)
+LESSON = Lesson("gait", adam=Adam(0.01), pull=Regulariser(0.1))
 
 
 @pytest.fixture
@@ -141,7 +144,7 @@ def test_a_flipped_bit_anywhere_is_noticed(scene, rng):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"lesson": replace(LESSON, learning_rate=0.02)}, "learning rate is 0.01 there and 0.02"),
+        ({"lesson": replace(LESSON, adam=Adam(0.02))}, "learning rate is 0.01 there and 0.02"),
         ({"lesson": replace(LESSON, rule="bp")}, "rule is gait there and bp here"),
         ({"seeds": (2, 4)}, r"seeds is [2, 3] there and [2, 4] here"),
         ({"batch": 7}, "batch is 6 there and 7 here"),
@@ -224,7 +227,7 @@ def test_orders_of_images_that_there_are_not_are_refused(scene, change, place):
 
 def test_what_learns_beside_the_network_must_be_there(tmp_path, rng):
     """A learned inverse is part of a state: without it the run cannot go on."""
-    lesson = Lesson("gait", learning_rate=0.01, inverse="learned")
+    lesson = Lesson("gait", adam=Adam(0.01), inverse=LearnedInverse())
     plan = Plan(lesson, (6, 5, 4), auxiliary=False, batch=6, precision="float64")
     material = prepare(plan, some_images(rng), some_images(rng, 20))
     configured = checkpoints.configuration(plan, "made up", "0123")
