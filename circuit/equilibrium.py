@@ -22,8 +22,8 @@ from circuit.dynamics import Trial
 from circuit.errors import CircuitError, NotSettled
 from circuit.given import is_whole, real, require_choice, require_flag, shown
 from circuit.method import Method, Progress
-from circuit.methods import METHODS
 from circuit.methods.apart import apart
+from circuit.methods.table import METHODS
 from circuit.numerics.arrays import Array, epsilon, is_numpy, require_samples
 from circuit.shift_dynamics import layer_terms
 from circuit.shifts import Shifts, joined, require_readout

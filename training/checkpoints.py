@@ -37,6 +37,7 @@ from training.wholeness import require_whole
 
 FORMAT = "gait-circuit training"
 VERSION = 3
+NESTED = 3  # the version since which a configuration has the parts of a lesson in parts
 REMEDY = "remove it to begin anew, or give another --output"
 COMPANION = "companion_"
 BIT_FOR_BIT = ("python", "numpy", "scipy", "torch", "blas", "device")  # what also decides rounding
@@ -145,9 +146,10 @@ def _difference(members: Mapping[str, np.ndarray], configured: Configuration) ->
     version, package = _count(members, "version"), str(members["package"])
     here = surroundings(None)["package"]
     if (version, package) != (VERSION, here):
+        flat = ", whose settings of a lesson are not nested" if version < NESTED else ""
         raise ValueError(
-            f"it is of version {version}, written by gait-circuit {package}; this is gait-circuit "
-            f"{here} with version {VERSION}"
+            f"it is of version {version}{flat}, written by gait-circuit {package}; this is "
+            f"gait-circuit {here} with version {VERSION}"
         )
     return _first_apart("", json.loads(str(members["configuration"])), configured)
 

@@ -42,7 +42,7 @@ RUN = (  # what is no part of a plan, or is spelt otherwise in it
         fixed=True,
     ),
     Choice("digits", "digits (8x8) ship with scikit-learn", option="dataset", known=DATASETS),
-    Count(100, "in all", option="epochs", metavar="N"),
+    Count(100, "in all", option="epochs"),
 )
 LAYERS = (
     Count(
@@ -51,14 +51,12 @@ LAYERS = (
         option="depth",
         least=0,
         most=MOST_LAYERS,
-        metavar="N",
     ),
     Count(
         None,
         "units of every layer, input first, not increasing unless with --auxiliary no; replaces "
         "--depth",
         option="widths",
-        metavar="N",
         many=True,
         fixed=True,
     ),
@@ -67,15 +65,7 @@ LAYERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSettings(Record):
-    """What learns.
-
-    Attributes
-    ----------
-    activation, init : as in `network.initialise`
-    output_activation : of the output layer; "same" for that of the others
-    auxiliary : whether units beyond the width of the layer above are auxiliary and all weights
-        square, or every layer reads all units below
-    """
+    """What learns."""
 
     auxiliary: bool = Flag(
         True,
@@ -103,20 +93,10 @@ class NetworkSettings(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSettings(Record):
-    """Which images, and how many at a time.
-
-    Attributes
-    ----------
-    train_images : so many of the training images, drawn by the seed; None for all
-    validation : fraction of them that is not learnt from, but chooses the epoch; with 0 the test
-        images choose
-    batch : images of a step, for each network
-    batches_per_epoch : at most so many; None for all images
-    shuffled : whether each epoch takes the images in an order of its own, or as they are stored
-    """
+    """Which images, and how many at a time."""
 
     train_images: int | None = Count(
-        None, "use only so many of the training images, drawn by the seed", metavar="N"
+        None, "use only so many of the training images, drawn by the seed"
     ).field()
     validation: float = Number(
         0.1,
@@ -126,37 +106,22 @@ class ImageSettings(Record):
         least=0,
         metavar="F",
     ).field()
-    batch: int = Count(60, "images of a step", metavar="N").field()
-    batches_per_epoch: int | None = Count(
-        None, "at most so many steps in an epoch", metavar="N"
-    ).field()
+    batch: int = Count(60, "images of a step").field()
+    batches_per_epoch: int | None = Count(None, "at most so many steps in an epoch").field()
     shuffled: bool = Flag(
-        True,
-        "in which an epoch takes the images",
-        option="order",
-        words_of=("shuffled", "stored"),
+        True, "in which an epoch takes the images", option="order", words_of=("shuffled", "stored")
     ).field()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComputingSettings(Record):
-    """How it is computed, and what is kept on the way.
-
-    Attributes
-    ----------
-    seeds : one for each network of the stack
-    precision : "float32" or "float64"
-    device : of PyTorch; None for NumPy
-    measure_every : epochs between two measurements of the layers; 0 for none
-    checkpoint_every : batches between two states at rest within an epoch; 0 for none
-    """
+    """How it is computed, and what is kept on the way."""
 
     seeds: tuple[int, ...] = Count(
         (1,),
         "of weights, split and order of images; several are trained together, side by side "
         "(default: 1)",
         least=0,
-        metavar="N",
         many=True,
         distinct=True,
         fixed=True,
@@ -172,7 +137,6 @@ class ComputingSettings(Record):
         "epochs between two measurements of alignment, orthogonality and condition numbers; 0 for "
         "none (default: 1)",
         least=0,
-        metavar="N",
         fixed=True,
     ).field()
     checkpoint_every: int = Count(
@@ -180,7 +144,6 @@ class ComputingSettings(Record):
         "batches between two checkpoints within an epoch; there is one after every epoch anyway "
         "(default: 0, no more)",
         least=0,
-        metavar="N",
         fixed=True,
     ).field()
 

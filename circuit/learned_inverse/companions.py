@@ -1,33 +1,27 @@
 """What carries targets down in a lesson where it is not the exact inverse.
 
 Owns what a step of learning asks of it: the companions of a learner in which an inverse model
-lives, its practice, and the shifts of rules and of the circuit through it. Does not own the model,
-its circuit, nor a step of learning.
+lives, and its practice. Does not own the model, what goes through it, nor a step of learning.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from circuit.dynamics import Circuit
-from circuit.learned_inverse.equilibrium import LearnedEquilibrium, settle_learned
 from circuit.learned_inverse.model import (
     BIASES,
     KEYS,
     WEIGHTS,
     InverseModel,
     practised,
-    propagate_learned,
     pseudo_inverse_model,
     random_model,
 )
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, all_finite, require_finite
-from circuit.rules import Strength
 from circuit.settings.learned_inverse import SIMULTANEOUS, LearnedInverseSettings
-from circuit.shifts import Shifts
 
 Companions = Mapping[str, tuple[Array, ...]]
 
@@ -63,43 +57,9 @@ class Inverse(ABC):
         """In how many of the first `steps` the network learns."""
         return steps
 
-    def network_learns(self, step: int) -> bool:
-        """Whether the network learns in `step`, or leaves it to the inverse."""
-        return True
-
     @abstractmethod
     def model(self, network: Network, companions: Companions) -> InverseModel:
         """What targets go through."""
-
-    def propagate(
-        self,
-        rule: str,
-        network: Network,
-        companions: Companions,
-        activity: Activity,
-        error: Array,
-        strengths: Strength,
-        noise: Sequence[Array],
-    ) -> Shifts:
-        """Shifts of tp, itp, gait or grait."""
-        model = self.model(network, companions)
-        return propagate_learned(
-            rule,
-            network,
-            model,
-            activity,
-            error,
-            strengths,
-            corrected=self.corrected,
-            noise=noise,
-        )
-
-    def settle(
-        self, circuit: Circuit, companions: Companions, activity: Activity, error: Array
-    ) -> LearnedEquilibrium:
-        """The equilibrium of the circuit, of every sample."""
-        model = self.model(circuit.network, companions)
-        return settle_learned(circuit, model, activity, error, corrected=self.corrected)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ class Lesson(LessonSettings):
 
     def network_learns(self, step: int) -> bool:
         """Whether the network learns in `step`, or leaves it to the inverse."""
-        return self.inverse is None or self.inverse.network_learns(step)
+        return self.network_steps(step + 1) > self.network_steps(step)
 
     def needed(self, depth: int) -> tuple[str, ...]:
         """Names of the companions without which nothing can be taught."""

@@ -13,7 +13,8 @@ from circuit.dynamics import Trial, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.lateral_inhibition.pull import Companions
-from circuit.learned_inverse.model import KEYS, reading_noise
+from circuit.learned_inverse.equilibrium import settle_learned
+from circuit.learned_inverse.model import KEYS, propagate_learned, reading_noise
 from circuit.learning.lesson import CIRCUIT, Lesson
 from circuit.losses import output_error
 from circuit.network import Activity, Network
@@ -69,9 +70,12 @@ def _rule_shifts(
 ) -> Shifts:
     """Shifts of tp, itp, gait or grait."""
     rule, strengths, back = lesson.rule, lesson.strengths(network.depth), lesson.inverse
-    if back is not None:
-        return back.propagate(rule, network, companions, activity, error, strengths, noise)
-    return propagate_targets(GAINS[rule], network, activity, error, strengths, added=noise)
+    if back is None:
+        return propagate_targets(GAINS[rule], network, activity, error, strengths, added=noise)
+    model, corrected = back.model(network, companions), back.corrected
+    return propagate_learned(
+        rule, network, model, activity, error, strengths, corrected=corrected, noise=noise
+    )
 
 
 def _circuit_shifts(
@@ -79,8 +83,10 @@ def _circuit_shifts(
 ) -> tuple[Activity, Shifts, Array]:
     """What shifts count from, the read-out of the circuit, and which samples settled."""
     circuit = build_circuit(network, lesson.pathway, lesson.strengths(network.depth))
-    if lesson.inverse is not None:
-        found = lesson.inverse.settle(circuit, companions, activity, error)
+    back = lesson.inverse
+    if back is not None:
+        model = back.model(network, companions)
+        found = settle_learned(circuit, model, activity, error, corrected=back.corrected)
         return found.base, found.read_out(lesson.readout), found.settled
     trial = Trial(circuit, activity, widened(error, network.widths[-1]))
     record = settle(trial, must_converge=False)

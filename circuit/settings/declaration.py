@@ -14,8 +14,8 @@ An *option name* is what options, presets, summaries and flat TOML keys call a s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field, fields, replace
-from typing import Any
+from dataclasses import KW_ONLY, Field, dataclass, field, fields, replace
+from typing import Any, ClassVar
 
 KEY = "setting"  # of a field's metadata
 Values = Mapping[str, Any]  # option name -> value, spelt as an option has it
@@ -132,6 +132,7 @@ class Count(Setting):
 
     least: int = 1
     most: int | None = None
+    metavar: str | None = "N"
 
     def checked(self, what: str, value: Any) -> Any:
         """As `Setting.checked`."""
@@ -184,7 +185,16 @@ class Flag(Setting):
 
 
 class Record:
-    """What a frozen dataclass of settings inherits: it checks each of them when it is made."""
+    """What a frozen dataclass of settings inherits: it checks each of them when it is made.
+
+    Attributes
+    ----------
+    prefix : of the option names of those whose declarations give none
+    needs : of those whose declarations say nothing of it
+    """
+
+    prefix: ClassVar[str] = ""
+    needs: ClassVar[Mapping[str, tuple[str, ...]] | None] = None
 
     def __post_init__(self) -> None:
         """Raise `CircuitError` for a value that is out of its range."""
@@ -198,12 +208,18 @@ class Record:
             object.__setattr__(self, name, value)
 
 
-def declared(record: type) -> dict[str, Setting]:
+def declared(record: type[Record]) -> dict[str, Setting]:
     """The settings of a record by the names of their fields, each with its option name."""
-    found = {one.name: one.metadata[KEY] for one in fields(record) if KEY in one.metadata}
-    return {name: replace(one, option=one.option or name) for name, one in found.items()}
+    found: tuple[Field[Any], ...] = fields(record)  # type: ignore[arg-type]  # all are dataclasses
+    settings: dict[str, Setting] = {one.name: one.metadata[KEY] for one in found if one.metadata}
+    return {
+        name: replace(
+            one, option=one.option or record.prefix + name, needs=one.needs or record.needs
+        )
+        for name, one in settings.items()
+    }
 
 
-def meant(record: type, values: Values) -> dict[str, Any]:
+def meant(record: type[Record], values: Values) -> dict[str, Any]:
     """What a record's fields are, of the values of options."""
     return {name: one.meant(values[one.option]) for name, one in declared(record).items()}

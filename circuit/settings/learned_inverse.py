@@ -7,6 +7,7 @@ Standard library only. Does not own the model (`circuit.learned_inverse`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from circuit.settings.declaration import Choice, Count, Flag, Interval, Number, Record
 
@@ -24,7 +25,6 @@ INVERSE = Choice(
     known=INVERSES,
     idle=({"depth": 0},),
 )
-IF_LEARNED = {"inverse": (LEARNED,)}
 RANDOM = {"inverse_steps": 0, "inverse_before": 0}  # it stays as it began
 
 
@@ -51,64 +51,49 @@ class LearnedInverseSettings(Record):
     CircuitError
     """
 
+    prefix = "inverse_"
+    needs: ClassVar = {"inverse": (LEARNED,)}
+
     rate: float = Number(
         1.0,
         "learning rate of the inverse, between 0 and 2",
-        option="inverse_rate",
         within=Interval(0, 2, "()", "0.5", ", where it is stable"),
         metavar="R",
-        needs=IF_LEARNED,
         idle=(RANDOM,),
     ).field()
     noise: float = Number(
         1.0,
         "noise that the inverse learns from, in units of the rates' root mean square",
-        option="inverse_noise",
         within=Interval(0, float("inf"), "[)", "1"),
         metavar="S",
-        needs=IF_LEARNED,
         idle=(RANDOM,),
     ).field()
     aim: str = Choice(
         "noisy",
         "what the inverse learns to reconstruct: rates with their noise (Lee et al. 2015) or "
         "without it (denoising; Bengio 2014)",
-        option="inverse_aim",
         known=AIMS,
-        needs=IF_LEARNED,
         idle=(RANDOM, {"inverse_noise": 0}),
     ).field()
     steps: int = Count(
         1,
         "steps of the inverse for each step of the network, from the same images; 0: it learns "
         "only beforehand",
-        option="inverse_steps",
         least=0,
-        metavar="N",
-        needs=IF_LEARNED,
     ).field()
     before: int = Count(
-        0,
-        "batches at the beginning from which the inverse learns alone",
-        option="inverse_before",
-        least=0,
-        metavar="N",
-        needs=IF_LEARNED,
+        0, "batches at the beginning from which the inverse learns alone", least=0
     ).field()
     order: str = Choice(
         FIRST,
         "when the inverse learns: first in every step, and what it has learnt carries the targets; "
         "simultaneous with the network, so that targets go through what it was; alternating with "
         "it, in blocks of steps",
-        option="inverse_order",
         known=ORDERS,
-        needs=IF_LEARNED,
     ).field()
     block: int = Count(
         10,
         "batches from which the inverse learns alone, and then as many from which the network does",
-        option="inverse_block",
-        metavar="N",
         needs={"inverse_order": (ALTERNATING,)},
     ).field()
     corrected: bool = Flag(
@@ -116,7 +101,6 @@ class LearnedInverseSettings(Record):
         "difference correction: a learned inverse sends down deviations alone, so that its errors "
         "of reconstruction cancel",
         option="correction",
-        needs=IF_LEARNED,
     ).field()
 
     def __post_init__(self) -> None:

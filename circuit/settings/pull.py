@@ -119,7 +119,6 @@ class InhibitionSettings(Strength):
         64,
         "patterns of spontaneous activity in a step",
         option="spontaneous_samples",
-        metavar="N",
         needs={BY: MECHANISMS},
         idle=(*NO_LAMBDA, {"lateral_during": TASK}),
     ).field()

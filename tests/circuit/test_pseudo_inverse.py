@@ -14,11 +14,10 @@ from circuit.activations import leaky_relu
 from circuit.dynamics import begin, build_circuit
 from circuit.errors import CircuitError
 from circuit.feedback import GRADIENT_ADJUSTED
-from circuit.learned_inverse.companions import PseudoInverse
+from circuit.learned_inverse.companions import LearnedInverse, PseudoInverse
 from circuit.learned_inverse.equilibrium import settle_learned
 from circuit.learned_inverse.model import (
     InverseModel,
-    Practice,
     inverse_error,
     practised,
     propagate_learned,
@@ -193,7 +192,7 @@ def test_a_learned_inverse_of_unequal_rows_needs_the_lengths(rng):
     model = random_model(network, np.array(1))
     for step in range(300):
         practised_on = forward(network, rng.standard_normal((60, 12)))
-        model = practised(model, network, practised_on, Practice(), np.array(1), step)
+        model = practised(model, network, practised_on, LearnedInverse(), np.array(1), step)
     assert max(float(inverse_error(network, model, layer)) for layer in (2, 3, 4)) < 0.05
     activity, error = task(network, rng, batch=30)
     wanted = gradients(network, activity.rates[0], error)[0]
