@@ -3,8 +3,8 @@
 The main command. Owns the way from options to a table, a verdict, figures and files. Does not own
 the options (`models.equilibrium_options`), the trajectories (`analysis.trajectories`) nor what is
 said of it all (`models.equilibrium_report`). Exit status: 0 if the circuit settled and its update
-is the one that its pathway stands for, within a bound that is stated; 1 if not; 2 for bad input;
-130 if interrupted.
+is the one that its pathway stands for, within a bound that is stated; 1 if not; 2 for bad input; 3
+if it settled but the bound decides nothing; 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     summary = summarise(chosen, found, brian2, verdict, seconds)
     records.write_json(folder / "summary.json", summary)
     say(f"Written to {folder} in {seconds['total']:.1f} s in all.")
-    return 0 if found.agrees else 1
+    return int(found.outcome.value)
 
 
 if __name__ == "__main__":
