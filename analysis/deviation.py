@@ -7,6 +7,7 @@ own weights, image by image. Does not own the measures of agreement (`analysis.a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,7 @@ from circuit.dynamics import Trial
 from circuit.plasticity import Update, local_update
 from circuit.shift_dynamics import Balance, balance, scale_ratio
 from circuit.shifts import Shifts, require_readout
+from circuit.sliding import with_messages_at_kinks
 
 EXACT = 1e-3  # relative, on top of both causes: rounding of the bound itself and of the averages
 
@@ -48,7 +50,12 @@ class Deviation:
 
 
 def deviations(
-    trial: Trial, shifts: Shifts, rule: Shifts, readout: str = "shift", tolerance: float = 0.0
+    trial: Trial,
+    shifts: Shifts,
+    rule: Shifts,
+    readout: str = "shift",
+    tolerance: float = 0.0,
+    kinks: Sequence[Array] | None = None,
 ) -> tuple[Deviation, ...]:
     """The deviations of the layers 1 .. L (docs/derivation.md, section 5).
 
@@ -58,12 +65,15 @@ def deviations(
     rule : those of the rule that the pathway stands for
     readout : "shift" or "mismatch"
     tolerance : relative, what is allowed for in the shift of every layer beside rounding
+    kinks : `Equilibrium.sliding_slopes`, the slopes of units that rest at their kink
 
     Raises `CircuitError` for an unknown read-out.
     """
     require_readout(readout)
     network, gait = trial.network, trial.circuit.pathway.gradient_adjusted
     xp, terms = namespace(trial.error), balance(trial, shifts)
+    if kinks is not None:
+        terms = with_messages_at_kinks(trial, shifts, terms, kinks)
     found: list[Deviation] = []
     returned = bent = xp.zeros_like(trial.error)
     unsure = np.zeros(int(np.prod(trial.error.shape[:-1])))
@@ -78,7 +88,9 @@ def deviations(
         found.append(Deviation(seen, bent, unsure))
         if layer == 1:
             break
-        steepness, fresh, size = _passage(trial, shifts, rule, terms, layer)
+        steepness, fresh, size = _passage(
+            trial, shifts, rule, terms, layer, None if kinks is None else kinks[layer - 1]
+        )
         factor, below = network.factors[layer - 1], network.widths[layer - 1]
         steepest = to_numpy(xp.max(steepness, axis=-1)).reshape(-1)
         rounding = product_rounding(epsilon(trial.error), network.widths[layer])
@@ -154,7 +166,7 @@ def _driven(shifts: Shifts, terms: Balance, layer: int) -> Array:
 
 
 def _passage(
-    trial: Trial, shifts: Shifts, rule: Shifts, terms: Balance, layer: int
+    trial: Trial, shifts: Shifts, rule: Shifts, terms: Balance, layer: int, kinks: Array | None
 ) -> tuple[Array, Array, Array]:
     """What the message of `layer` makes of a deviation (the slope of the secant between circuit and
     rule), the deviation that it adds of its own, and the rule's message; per gain.
@@ -164,7 +176,11 @@ def _passage(
     direction, scale = rule.per_gain(layer), shifts.gains[i].value
     if gain.gradient_adjusted:
         start = activity.drive(layer) + shifts.scales[i - 1].value * terms.drive_shifts[i]
-        there, slope = unit.value(start), unit.slope(start)
+        slope = unit.slope(start)
+        if kinks is not None:
+            xp = namespace(start)
+            start, slope = xp.where(kinks > 0, 0 * start, start), xp.where(kinks > 0, kinks, slope)
+        there = unit.value(start)
         state = terms.mismatches[i]
     else:
         there, slope = activity.rates[layer], activity.slope(layer)

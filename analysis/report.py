@@ -196,6 +196,7 @@ def report(record: Equilibrium, readout: str = "shift") -> Report:
                 bound=float(allowed),
             )
         )
+    remarks.extend(_sliding_words(record))
     return Report(record, readout, tuple(layers), own, changes, tuple(remarks))
 
 
@@ -208,9 +209,23 @@ def _deviations(
     # what the tolerance leaves unsettled comes on top of what feedback explains
     spare = 10 * record.tolerance
     try:
-        return deviations(record.trial, record.shifts, direction, readout, spare)
+        kinks = record.sliding_slopes
+        return deviations(record.trial, record.shifts, direction, readout, spare, kinks)
     except TargetOutOfRange:  # the rule's increments at the circuit's own drives
         return None
+
+
+def _sliding_words(record: Equilibrium) -> list[str]:
+    """What is said of units that rest at their kink; nothing where none do."""
+    each = [to_numpy(slopes > 0) for slopes in record.sliding_slopes]
+    units = sum(int(layer.sum()) for layer in each)
+    images = int(np.any([layer.any(axis=-1) for layer in each], axis=0).sum())
+    if not (record.converged and units):
+        return []
+    return [
+        f"{units} unit(s) of {images} image(s) rest at their kink; the updates are those of that "
+        "state (docs/derivation.md, section 4)."
+    ]
 
 
 def tables(found: Report, brian2: Sequence[tuple[float, float]] | None = None) -> str:

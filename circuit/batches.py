@@ -16,7 +16,7 @@ from circuit.arrays import Array, namespace, put_rows, take_rows, to_numpy
 from circuit.dynamics import Trial
 from circuit.methods.method import Method, Progress
 from circuit.shifts import Shifts
-from circuit.verification import Judgement, Status, may_lack_equilibrium
+from circuit.verification import Judgement, Status, jumps_at_kinks
 
 RISE_OF_DIVERGENCE = 1e3  # a residual this much over its lowest is on its way out
 LONGEST_CYCLE = 8  # in steps
@@ -52,7 +52,7 @@ class Batch:
         self.statuses: list[Status | None] = [None] * self.n_samples
         self.residuals = np.full((trial.network.depth, self.n_samples), np.inf)
         self._splittable = trial.error.ndim == 2
-        self._may_lack = may_lack_equilibrium(trial)
+        self._jumps = jumps_at_kinks(trial)
         self._active = list(range(self.n_samples))
         self._history: list[np.ndarray] = []  # worst residual of each active sample, by step
 
@@ -109,7 +109,7 @@ class Batch:
             if now > RISE_OF_DIVERGENCE * min(past):
                 return Status.DIVERGED
             recent, before = past[-self.method.patience :], past[: -self.method.patience]
-            stands = self._may_lack and before and min(recent) >= self.method.gain * min(before)
+            stands = self._jumps and before and min(recent) >= self.method.gain * min(before)
             if stands or _repeats(past):
                 return Status.CYCLING
         if last:

@@ -67,7 +67,7 @@ def test_itp_pathway_carries_itp_not_back_propagation(tmp_path):
 
 def test_a_circuit_without_equilibrium_exits_with_1(tmp_path, capsys):
     """Strong feedback through a GAIT pathway with kinks: no equilibrium, and it says so."""
-    status, summary = _run(tmp_path, "--gamma", "0.4", "--batch", "30")
+    status, summary = _run(tmp_path, "--gamma", "0.7", "--batch", "30")
     assert status == 1
     assert summary["status"] != "converged"
     assert "did not settle" in capsys.readouterr().out
@@ -107,6 +107,15 @@ def test_what_the_readme_asks_is_decided_in_every_layer(tmp_path, arguments):
     decided = [layer["update_bound"] < 0.5 for layer in summary["layers"]]
     assert sum(decided) == 4
     assert summary["undecided_layers"] == []
+
+
+def test_units_at_their_kink_are_told_of(tmp_path, capsys):
+    """At gamma = 0.2 every image settles, some by units that slide, also where a figure is drawn."""
+    arguments = ["--gamma", "0.2", "--batch", "20", "--depth", "2", "--no-brian2"]
+    main([*arguments, "--output", str(tmp_path)])
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["status"] == "converged"
+    assert "rest at their kink" in capsys.readouterr().out
 
 
 def test_a_bound_that_decides_nothing_exits_with_3(tmp_path):

@@ -43,7 +43,7 @@ from circuit.methods.sweep import sweep
 from circuit.scale import Scale
 from circuit.shift_dynamics import balance
 from circuit.shifts import Shifts
-from circuit.verification import Judgement, may_lack_equilibrium
+from circuit.verification import Judgement, jumps_at_kinks
 
 STALLED = 0.3  # a descent that leaves more than this of the residual has gained too little
 FAR = 30.0  # times the tolerance: what one descent is not thought to bridge
@@ -94,9 +94,12 @@ def refine(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
     there is far to go.
 
     Where the last one did not gain much (strong feedback, kinks), a sweep instead: it converges in
-    cases in which descents only go round.
+    cases in which descents only go round. Not where units may rest at their kink, which a sweep
+    throws off it: there several descents again.
     """
-    if progress.memory is not None and judgement.worst > STALLED * progress.memory:
+    stalled = progress.memory is not None and judgement.worst > STALLED * progress.memory
+    may_slide = jumps_at_kinks(trial)
+    if stalled and not may_slide:
         return replace(sweep(trial, progress, judgement), memory=judgement.worst / STALLED)
     gains, shifts, trial = trial.circuit.gains, progress.shifts, _simplest(trial)
     circuit = trial.circuit
@@ -116,9 +119,9 @@ def refine(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
 
     final, evaluations = descend(trial, couplings, pull, shifts.scales), 1
     far = judgement.worst > FAR * judgement.tolerance
-    if progress.memory is None and far and not may_lack_equilibrium(trial):
-        # too far for one descent: several, with no judgement between them, and only this once, so
-        # that whatever does not get there in this way has all the others left
+    if far and (progress.memory is None or (stalled and may_slide)):
+        # too far for one descent: several, with no judgement between them, and without kinks only
+        # this once, so that whatever does not get there in this way has all the others left
         couplings[1] = None  # as it is at equilibrium, and no descent would make it so
         better, more = prepare(trial, final, couplings, matrices_of(trial), judgement.tolerance)
         if more:
@@ -127,8 +130,8 @@ def refine(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
     return Progress(Shifts(final.values, final.scales, gains), evaluations, memory=judgement.worst)
 
 
-# With kinks, what converges does so in less than ten steps, but for very few images.
-METHOD = Method("direct", start, refine, budget=200, patience=20, gain=0.5)
+# Where units may rest at their kink a step may be sixty descents: what converges takes few of them.
+METHOD = Method("direct", start, refine, budget=200, patience=6, gain=0.5)
 
 
 def _coupled(descent: Descent) -> list[int]:
