@@ -241,7 +241,7 @@ def test_the_mirrored_interval_has_two_equilibria(method):
 
 def test_what_cannot_be_settled_is_given_up_soon():
     """Work, not time: 4 of 20 steps would do for what settles, and none of the rest takes 100."""
-    options = {"widths": (30,) * 6, "n_outputs": 10, "batch": 20}
+    options = {"widths": (12,) * 6, "n_outputs": 10, "batch": 20}
     trial = make_trial(np.random.default_rng(12), "gait", "leaky_relu", 0.7, **options)
     record = settle(trial, must_converge=False)
     settled = sum(status is Status.CONVERGED for status in record.sample_status)

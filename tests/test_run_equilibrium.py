@@ -110,7 +110,7 @@ def test_what_the_readme_asks_is_decided_in_every_layer(tmp_path, arguments):
 
 
 def test_units_at_their_kink_are_told_of(tmp_path, capsys):
-    """At gamma = 0.2 every image settles, some by units that slide, also where a figure is drawn."""
+    """At gamma = 0.2 every image settles, some sliding, also where a figure is drawn."""
     arguments = ["--gamma", "0.2", "--batch", "20", "--depth", "2", "--no-brian2"]
     main([*arguments, "--output", str(tmp_path)])
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
