@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuit.arrays import Array, to_numpy
+from circuit.arrays import Array, row_norms, to_numpy
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ def agreement(update: Array, reference: Array) -> Agreement:
     """Compare two arrays of one shape as vectors (Frobenius norm). NaN where the reference is 0."""
     a = to_numpy(update).astype(np.float64).ravel()
     b = to_numpy(reference).astype(np.float64).ravel()
-    size = np.max(np.abs(b), initial=0.0)
-    if size == 0:
+    if not b.any():
         return Agreement(np.nan, np.nan, np.nan)
-    a, b = a / size, b / size  # squares of updates at depth 100 leave the range of floats
-    norm_a, norm_b = float(np.linalg.norm(a)), float(np.linalg.norm(b))
-    cosine = float(a @ b) / (norm_a * norm_b) if norm_a > 0 else np.nan
-    return Agreement(cosine, float(np.linalg.norm(a - b)) / norm_b, norm_a / norm_b)
+    b = b / np.max(np.abs(b))  # squares of updates at depth 100 leave the range of floats
+    a = a / np.max(np.abs(to_numpy(reference).astype(np.float64)))
+    norm_a, norm_b, apart = (float(row_norms(one)) for one in (a, b, a - b))
+    cosine = float((a / norm_a) @ (b / norm_b)) if norm_a > 0 else np.nan
+    return Agreement(cosine, apart / norm_b, norm_a / norm_b)

@@ -4,8 +4,9 @@ Owns `Study`, the keys and files of cells, and how their results are joined. Doe
 running of them (`analysis.sweep`).
 
 A cell is one set of plain parameters; its result is a labelled dataset with a word in `status`. It
-is kept in FOLDER/STUDY/cells/KEY.nc, KEY being a hash of study, version and parameters, with a
-digest of its own content: what a crash has cut short or left empty is never taken for a result.
+is kept in FOLDER/STUDY/cells/KEY.nc, KEY being a hash of study, version, parameters, and of the
+files outside that it is made from. The file holds a digest of all its bytes: what is damaged, cut
+short or left empty is never taken for a result.
 """
 
 from __future__ import annotations
@@ -24,10 +25,38 @@ import numpy as np
 import xarray as xr
 
 from analysis import records
+from analysis.parameters import column, require_storable
 from circuit.errors import CircuitError
+from circuit.given import is_sequence, require_count, shown
 
 Cell = dict[str, str | int | float | None]
 MISSING = "missing"  # status of a cell that is not on disk
+
+
+SEAL = b"sha256:"
+# as NetCDF 3 writes an attribute: length and name, type (2, letters), length and value
+SEALED = re.compile(
+    rb"\0\0\0\x06digest\0\0\0\0\0\x02\0\0\0\x47" + SEAL + rb"([0-9a-f]{64})", re.DOTALL
+)
+UNSEALED = "0" * 64
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What decides the result of a cell and does not stand in its parameters.
+
+    Attributes
+    ----------
+    places
+        Parameters that only say where files are: no part of a key, so that files can be moved.
+    content
+        Called with a cell; a word for what is in the files that it is made from, "" for a cell that
+        is made from none. Defined at the top of a module. Every process calls it for itself, and
+        again for every key: a result is kept under what its own process reads.
+    """
+
+    places: tuple[str, ...]
+    content: Callable[[Cell], str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +76,7 @@ class Study:
         order, so that what that process keeps (a network, its factors) serves all of them. Without
         any, every cell is on its own.
     version : part of every key; raised when the meaning of a result changes
+    outside : the files that cells are made from; None where there are none
 
     Raises
     ------
@@ -59,14 +89,23 @@ class Study:
     measure: Callable[..., xr.Dataset]
     group_by: tuple[str, ...] = ()
     version: int = 1
+    outside: Outside | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][\w-]*", self.name):
+        if not (isinstance(self.name, str) and re.fullmatch(r"[A-Za-z0-9][\w-]*", self.name)):
             raise CircuitError(
-                f"study name {self.name!r} names a folder; use letters, digits, _ and -"
+                f"study name {shown(self.name)} names a folder; use letters, digits, _ and -"
             )
+        for what, kind in (("cells", dict), ("group_by", str)):
+            given = getattr(self, what)
+            if not (is_sequence(given) and all(isinstance(one, kind) for one in given)):
+                raise CircuitError(
+                    f"{what} of study {self.name} are {shown(given)}; give a tuple of "
+                    f"{kind.__name__}"
+                )
         if not self.cells:
             raise CircuitError(f"study {self.name} has no cells; give at least one")
+        require_count(f"version of study {self.name}", self.version, 0, 2**31 - 1)
         if "<" in getattr(self.measure, "__qualname__", "<"):
             raise CircuitError(
                 f"the measure of study {self.name} cannot be sent to another process; define it as "
@@ -90,7 +129,7 @@ class Study:
                     f"({', '.join(sorted(set(cell) ^ names))}); give all of them the same"
                 )
             try:
-                one = self.key(cell)
+                one = self.identity(cell)
             except (TypeError, ValueError) as error:
                 raise CircuitError(
                     f"cell {cell} of study {self.name} has a parameter that is neither a word, a "
@@ -99,10 +138,18 @@ class Study:
             if one in seen:
                 raise CircuitError(f"cell {cell} stands in study {self.name} twice; leave one out")
             seen.add(one)
+        require_storable(self.name, self.cells)
+
+    def identity(self, cell: Cell) -> str:
+        """The parameters of `cell` as text, without the places of files."""
+        places = () if self.outside is None else self.outside.places
+        return _as_json({name: None if name in places else cell[name] for name in cell})
 
     def key(self, cell: Cell) -> str:
         """The name under which the result of `cell` is kept."""
-        text = f"{self.name}\n{self.version}\n{_as_json(cell)}"
+        text = f"{self.name}\n{self.version}\n{self.identity(cell)}"
+        if self.outside is not None and (content := self.outside.content(cell)):
+            text += f"\n{content}"
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
     def path(self, cell: Cell, folder: Path) -> Path:
@@ -133,12 +180,30 @@ def store(study: Study, cell: Cell, folder: Path, result: xr.Dataset) -> None:
     result = result.assign_attrs(
         study=study.name,
         study_version=study.version,
-        parameters=_as_json(cell),
+        parameters=study.identity(cell),
         packages=_versions(),
-        digest=_digest(result),
+        digest=SEAL.decode() + UNSEALED,
     )
+
+    def write(name: Path) -> None:
+        result.to_netcdf(name, engine="scipy")
+        name.write_bytes(_sealed(name.read_bytes()))
+
     remedy = "make room, then run again to go on"
-    records.write_dataset(study.path(cell, folder), result, remedy=remedy)
+    records.write_atomically(study.path(cell, folder), write, remedy=remedy)
+
+
+def _sealed(content: bytes) -> bytes:
+    """The bytes of a file, its digest filled in: that of the bytes with 64 zeros in its place."""
+    (found,) = SEALED.finditer(content)
+    at, end = found.span(1)
+    blank = content[:at] + UNSEALED.encode() + content[end:]
+    return content[:at] + hashlib.sha256(blank).hexdigest().encode() + content[end:]
+
+
+def _is_whole(content: bytes) -> bool:
+    """Whether every byte of a file is as it was written."""
+    return len(SEALED.findall(content)) == 1 and _sealed(content) == content
 
 
 @cache
@@ -149,16 +214,27 @@ def _versions() -> str:
 def stored(study: Study, cell: Cell, folder: Path) -> xr.Dataset | None:
     """The result of a cell, or None if it is not on disk, or not whole, or not of this cell."""
     path = study.path(cell, folder)
-    if not path.exists():
-        return None
     try:
+        content = path.read_bytes()
         result = records.read_dataset(path)
-    except Exception:  # a damaged header can mislead the reader into any exception
+        about = result.attrs
+        if about["parameters"] != study.identity(cell):
+            return None
+        if _is_whole(content) or _was_whole(result):
+            return result
+    except FileNotFoundError:
         return None
-    about = result.attrs
-    if about.get("parameters") != _as_json(cell) or about.get("digest") != _digest(result):
+    except Exception:  # damage can mislead the reader into any exception
         return None
-    return result
+    return None
+
+
+def _was_whole(result: xr.Dataset) -> bool:
+    """The same of a file from before the digest was that of all bytes: it covered what is measured,
+    and of the rest what is read must be readable.
+    """
+    packages = json.loads(result.attrs["packages"])
+    return bool(result.attrs["digest"] == _digest(result)) and isinstance(packages, dict)
 
 
 def storable(study: Study, result: xr.Dataset) -> xr.Dataset:
@@ -197,7 +273,7 @@ def _plain(values: xr.DataArray) -> xr.DataArray:
 
 
 def _digest(result: xr.Dataset) -> str:
-    """A hash of all labels and values, the same before writing and after reading."""
+    """A hash of all labels and values: the digest of files of an earlier form."""
     content = hashlib.sha256()
     for name in sorted(map(str, result.variables)):
         values = result[name].values
@@ -238,7 +314,7 @@ def collect(study: Study, folder: Path) -> xr.Dataset:
     words = [MISSING if result is None else str(result["status"].item()) for result in results]
     variables["status"] = (("cell",), np.array(words))
     coordinates: dict[str, Any] = {
-        name: ("cell", _column([cell[name] for cell in study.cells])) for name in study.cells[0]
+        name: ("cell", column([cell[name] for cell in study.cells])) for name in study.cells[0]
     }
     for dim, values in labels.items():
         if any(dim in result.coords for result in there):
@@ -272,7 +348,7 @@ def _labels(results: Sequence[xr.Dataset]) -> dict[str, np.ndarray]:
         distinct = list(dict.fromkeys(values))
         if not all(isinstance(value, str) for value in distinct):
             distinct.sort()
-        labels[dim] = _column(distinct)
+        labels[dim] = column(distinct)
     return labels
 
 
@@ -305,12 +381,3 @@ def _joined(
         where = [[places[str(dim)][label] for label in values[dim].values.tolist()] for dim in dims]
         joined[np.ix_([at], *where)] = values.values
     return ("cell", *map(str, dims)), joined.astype(str) if wordy else joined
-
-
-def _column(values: Sequence[Any]) -> np.ndarray:
-    """Parameters or labels as words if any is one, else as int32 if all fit, else as float64."""
-    if any(isinstance(value, str) for value in values) or all(value is None for value in values):
-        return np.array(["" if value is None else str(value) for value in values])
-    if all(isinstance(value, int) and abs(value) < 2**31 for value in values):
-        return np.array(values, dtype=np.int32)
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

@@ -17,6 +17,7 @@ from circuit.arrays import (
     Array,
     epsilon,
     flattened,
+    frobenius_norm,
     largest,
     namespace,
     product_rounding,
@@ -128,8 +129,8 @@ def update_bound(trial: Trial, update: Update, layer: int, deviation: Deviation)
     parts = [local_update(slope, cause, read).weights for cause in causes]
     steepest = to_numpy(namespace(slope).max(slope, axis=-1)).reshape(-1)
     unsure = float(np.mean(deviation.unsure * steepest * _norms(read)))
-    total = sum(float(np.linalg.norm(to_numpy(part).astype(np.float64))) for part in parts)
-    norm = float(np.linalg.norm(to_numpy(update.weights).astype(np.float64)))
+    total = sum(float(frobenius_norm(to_numpy(part).astype(np.float64))) for part in parts)
+    norm = float(frobenius_norm(to_numpy(update.weights).astype(np.float64)))
     return (1 + EXACT) * (total + unsure) / norm if norm > 0 else np.inf
 
 

@@ -119,7 +119,9 @@ def gain_ratios(settled: Settled, rule: Shifts | None) -> np.ndarray:
         found = to_numpy(settled.shifts.values[layer - 1])[:, :n]
         wanted = to_numpy(rule.per_gain(layer))[:, :n]
         factor = settled.shifts.scales[layer - 1].over(predicted).value
-        ratios[layer - 1] = factor * np.sum(found * wanted) / np.sum(wanted**2)
+        size = np.max(np.abs(wanted))  # whose square may leave the range of floats
+        wanted = wanted / size
+        ratios[layer - 1] = factor * np.sum(found / size * wanted) / np.sum(wanted**2)
     return ratios
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.imperfection import Imperfect, Layers, jacobians, residual
-from circuit.errors import CircuitError, NotFinite, TargetOutOfRange
+from circuit.arrays import row_norms
+from circuit.errors import CircuitError
 from circuit.network import Activity
 from circuit.plasticity import Update, local_update
 
@@ -68,10 +69,13 @@ def leading_eigenvalues(circuit: Imperfect, found: Settled, images: int) -> np.n
     NaN for an image that is not settled.
     """
     values = np.full(min(images, len(found.settled)), complex(np.nan, np.nan))
+    chosen = found.settled & (np.arange(len(found.settled)) < images)
+    if not chosen.any():
+        return values
     with np.errstate(all="ignore"):
-        matrices = jacobians(circuit, found.base, found.shifts)
-    for image in np.flatnonzero(found.settled[: len(values)]):
-        spectrum = np.linalg.eigvals(matrices[image])
+        matrices = jacobians(*_of(circuit, found.base, found.shifts, chosen))
+    for image, matrix in zip(np.flatnonzero(chosen), matrices, strict=True):
+        spectrum = np.linalg.eigvals(matrix)
         values[image] = spectrum[np.argmax(spectrum.real)]
     return values
 
@@ -138,40 +142,38 @@ def _newton(
         [1.0 if error is None else gain.value for gain in trial.circuit.gains], widths
     )
     cuts = np.cumsum(widths)[:-1]
-    present = _residual_or_none(circuit, base, state, error)
-    if present is None:
-        return state, np.full(trial.error.shape[0], np.nan)
+    present = residual(circuit, base, state, error)
     for _ in range(NEWTON_STEPS):
         relative = _relative(circuit, base, state, present, error)
         going = ~(relative <= tolerance / 100)
         if not going.any():
             break
-        matrices = jacobians(circuit, base, state, nudged=error is not None)
         flat = np.concatenate(present, axis=1)
-        usable = going & np.isfinite(flat).all(axis=1) & np.isfinite(matrices).all(axis=(1, 2))
+        # an image that has left the range of its units, or of floats, has no step
+        usable = going & np.isfinite(flat).all(axis=1)
+        if not usable.any():
+            break
+        matrices = jacobians(*_of(circuit, base, state, usable), nudged=error is not None)
+        possible = np.isfinite(matrices).all(axis=(1, 2))
+        usable[usable] = possible
         step = np.zeros_like(flat)
         try:
-            scaled = matrices[usable] * (sizes[None, :] / sizes[:, None])
+            scaled = matrices[possible] * (sizes[None, :] / sizes[:, None])
             step[usable] = (
                 sizes * np.linalg.solve(scaled, (flat[usable] / sizes)[..., None])[..., 0]
             )
         except np.linalg.LinAlgError:
             break
-        before, reach = np.linalg.norm(flat / sizes, axis=1), usable.astype(float)
+        before, reach = row_norms(flat / sizes), usable.astype(float)
         for _ in range(HALVINGS):
             moved = np.split(step * reach[:, None], cuts, axis=1)
             tried = tuple(z + dz for z, dz in zip(state, moved, strict=True))
-            after = _residual_or_none(circuit, base, tried, error)
-            if after is None:
-                reach /= 2
-                continue
-            size = np.linalg.norm(np.concatenate(after, axis=1) / sizes, axis=1)
+            after = residual(circuit, base, tried, error)
+            size = row_norms(np.concatenate(after, axis=1) / sizes)
             worse = (reach > 0) & ~(size < before)
             if not worse.any():
                 break
             reach = np.where(worse, reach / 2, reach)
-        if after is None:
-            break
         better = (size < before)[:, None]
         if not better.any():
             break
@@ -180,14 +182,18 @@ def _newton(
     return state, _relative(circuit, base, state, present, error)
 
 
-def _residual_or_none(
-    circuit: Imperfect, base: Activity, state: Layers, error: np.ndarray | None
-) -> Layers | None:
-    """The residual, or None where an image is outside the range of the units."""
-    try:
-        return residual(circuit, base, state, error)
-    except (TargetOutOfRange, NotFinite):
-        return None
+def _of(
+    circuit: Imperfect, base: Activity, state: Layers, images: np.ndarray
+) -> tuple[Imperfect, Activity, Layers]:
+    """The circuit, the base and the state of some images."""
+    rows = np.flatnonzero(images)
+    part = replace(circuit, trial=circuit.trial.samples(rows.tolist()))
+    activity = Activity(
+        tuple(rates[rows] for rates in base.rates),
+        tuple(drives[rows] for drives in base.drives),
+        tuple(slopes[rows] for slopes in base.slopes),
+    )
+    return part, activity, tuple(z[rows] for z in state)
 
 
 def _relative(
@@ -198,8 +204,10 @@ def _relative(
     for layer in range(1, network.depth + 1):
         n = network.n_projecting(layer)
         yard = state[layer - 1] if error is not None else base.rates[layer] + state[layer - 1]
-        size = np.linalg.norm(residuals[layer - 1][:, :n], axis=1)
-        scale = np.linalg.norm(yard[:, :n], axis=1)
+        size, scale = row_norms(residuals[layer - 1][:, :n]), row_norms(yard[:, :n])
         ratio = np.where(size == 0, 0.0, size / np.where(scale > 0, scale, np.nan))
+        if error is not None and layer == network.depth:
+            # feedback may leave a layer below without any shift, but not the output with an error
+            ratio = np.where((scale == 0) & error[:, :n].any(axis=1), np.inf, ratio)
         worst = np.where(np.isnan(ratio), np.inf, np.maximum(worst, ratio))
     return worst

@@ -121,14 +121,14 @@ def _feedback_change(circuit: Imperfect, base: Activity, state: Layers, layer: i
         p, slope = unit.difference(h, k, 1.0), unit.slope(h + k)
         if circuit.corrected:
             # the base is the forward pass, without mismatch
-            message = unit.inverse_difference(unit.value(h + k), slope**2 * (z - p), 1.0)
+            message = unit.sends(unit.value(h + k), slope**2 * (z - p), 1.0)
         else:
             own, still = unit.value(h), base.slope(above)
             mismatch = base.rates[above] - own
             change = p + slope**2 * (z - p) + (slope - still) * (slope + still) * mismatch
-            message = unit.inverse_difference(own + still**2 * mismatch, change, 1.0)
+            message = unit.sends(own + still**2 * mismatch, change, 1.0)
     else:
-        message = unit.inverse_difference(base.rates[above], z, 1.0)
+        message = unit.sends(base.rates[above], z, 1.0)
         if circuit.corrected:
             message = message - k
     pulled = message @ circuit.matrices[above - 1].T

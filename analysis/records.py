@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from analysis.owner import temporary_prefix
 from circuit.errors import CircuitError
 
 PACKAGES = ("gait-circuit", "brian2", "numpy", "scipy", "matplotlib", "xarray", "scikit-learn")
@@ -57,11 +58,14 @@ REMEDY = "make room, or write elsewhere"
 def write_atomically(path: Path, write: Callable[[Path], object], *, remedy: str = REMEDY) -> None:
     """Call `write` with a temporary name beside `path`, then rename; on failure leave no trace.
 
+    The temporary name tells whose it is, so that what a killed process leaves is known as such
+    (`owner.remove_leftovers`).
+
     Raises `CircuitError` naming the file where it cannot be written; an older one stays as it was.
     """
     try:
         handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
+            dir=path.parent, prefix=temporary_prefix(path.stem), suffix=path.suffix
         )
         os.close(handle)
         temporary = Path(name)

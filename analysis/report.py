@@ -16,14 +16,16 @@ import xarray as xr
 
 from analysis.alignment import Agreement, agreement
 from analysis.deviation import Deviation, deviations, update_bound
-from circuit.arrays import epsilon, row_norms, to_numpy
+from circuit.arrays import epsilon, flattened, row_norms, to_numpy
 from circuit.equilibrium import Equilibrium
-from circuit.errors import TargetOutOfRange
+from circuit.errors import NotFinite, TargetOutOfRange
 from circuit.plasticity import Update, updates
 from circuit.rules import RULES
 from circuit.shifts import Shifts
 
 DECISIVE = 0.5  # relative error beyond which two updates never agree; a bound of that decides none
+MOST_SHOWN = 24  # layers of a table; of a deeper network the ends and the worst
+SHOWN_OF_EACH = 5  # first layers, last ones, and worst by residual and by error
 SCATTERED_SYNAPSES = 1500  # of each layer, kept for the scatter plot
 
 
@@ -143,6 +145,7 @@ class Report:
         )
 
 
+@np.errstate(all="ignore")  # full targets of deep networks overflow, and are shown as what they are
 def report(record: Equilibrium, readout: str = "shift") -> Report:
     """Compare an equilibrium with every rule.
 
@@ -160,7 +163,7 @@ def report(record: Equilibrium, readout: str = "shift") -> Report:
     for name, rule in RULES.items():
         try:
             shifts[name] = rule(network, activity, error, trial.circuit.strengths)
-        except TargetOutOfRange as refusal:
+        except (TargetOutOfRange, NotFinite) as refusal:
             shifts[name] = None
             remarks.append(f"{name.upper()} has no targets here: {refusal}")
     changes = {
@@ -231,10 +234,12 @@ def _sliding_words(record: Equilibrium) -> list[str]:
 def tables(found: Report, brian2: Sequence[tuple[float, float]] | None = None) -> str:
     """The report as text, in two tables: what was found, and whose update it is.
 
-    `brian2` holds (relative error, float64 floor) of every layer.
+    Of a deep network some layers only (`shown_layers`), and the count of the others. `brian2` holds
+    (relative error, float64 floor) of every layer.
     """
     settled, agreed = [], []
-    for layer in found.layers:
+    shown = shown_layers(found)
+    for layer in (found.layers[number - 1] for number in shown):
         row = {
             "|shift|": _power(layer.log10_shift),
             "predicted": _power(layer.log10_prediction),
@@ -261,21 +266,49 @@ def tables(found: Report, brian2: Sequence[tuple[float, float]] | None = None) -
             }
         compared["", "allowed"] = f"{layer.bound:.1e}"
         agreed.append(compared)
-    parts = (
+    parts: tuple[str, ...] = (
         "Shift of every layer (root mean square over images; residual, bound and difference are "
         "relative to it)",
-        _with_layers(pd.DataFrame(settled)).to_string(),
+        _with_layers(pd.DataFrame(settled), shown).to_string(),
         "",
         "Weight change from the circuit against each rule's (cosine, relative error, norm ratio)",
-        _with_layers(pd.DataFrame(agreed)).to_string(),
+        _with_layers(pd.DataFrame(agreed), shown).to_string(),
     )
+    left_out = len(found.layers) - len(shown)
+    if left_out:
+        parts += (
+            "",
+            f"{left_out} of {len(found.layers)} layers are left out here, those between the first "
+            f"and last {SHOWN_OF_EACH} that are not among the worst; the files hold all.",
+        )
     return "\n".join(parts)
 
 
-def _with_layers(rows: pd.DataFrame) -> pd.DataFrame:
+def shown_layers(found: Report) -> list[int]:
+    """Numbers of the layers of a table, in order: all, or the ends and the worst.
+
+    Worst are those with the largest residuals, and those whose update is furthest from its rule's
+    in units of its bound. What is not a number counts as worst.
+    """
+    depth = len(found.layers)
+    if depth <= MOST_SHOWN:
+        return list(range(1, depth + 1))
+    residuals = np.array([layer.relative_residual for layer in found.layers])
+    owns = [layer.updates[found.pathway] for layer in found.layers]
+    errors = np.array([np.nan if own is None else own.relative_error for own in owns])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        excess = errors / np.array([layer.bound for layer in found.layers])
+    chosen = {*range(1, SHOWN_OF_EACH + 1), *range(depth - SHOWN_OF_EACH + 1, depth + 1)}
+    for measure in (residuals, excess):
+        order = np.argsort(np.where(np.isnan(measure), np.inf, measure), stable=True)
+        chosen.update((order[-SHOWN_OF_EACH:] + 1).tolist())
+    return sorted(chosen)
+
+
+def _with_layers(rows: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
     if isinstance(rows.columns[0], tuple):
         rows.columns = pd.MultiIndex.from_tuples(rows.columns)
-    rows.index = pd.Index([f"layer {layer}" for layer in range(1, len(rows) + 1)])
+    rows.index = pd.Index([f"layer {layer}" for layer in numbers])
     return rows
 
 
@@ -371,6 +404,6 @@ def as_dataset(found: Report, generator: np.random.Generator) -> xr.Dataset:
 
 
 def _log10_norm(values: object) -> float:
-    norms = to_numpy(row_norms(values)).astype(np.float64)
+    norms = flattened(row_norms(values))
     with np.errstate(divide="ignore"):
-        return float(0.5 * np.log10(np.mean(norms**2)))
+        return float(np.log10(row_norms(norms) / len(norms) ** 0.5))

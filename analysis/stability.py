@@ -15,16 +15,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eig, eigh, eigvalsh, expm
+from scipy.linalg import eig, eigvalsh, expm
+from scipy.optimize import minimize_scalar
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, eigsh
 
 from circuit.errors import CircuitError
 
 STEPS_PER_DOUBLING = 16  # instants looked at before their distance doubles
-DOUBLINGS = 22  # after which the look ahead ends, at 16 * 2^22 first steps
+INSTANTS = 4096  # after which the look ahead ends
+TURN = 0.8  # of an oscillation of the norm, radians: what a step that is doubled may pass over
+NEAR_THE_TOP = 0.95  # of the highest norm on the grid: lower peaks are not searched
+PEAK_WIDTH = 1e-3  # of the distance of a peak's neighbours, within which its time is found
 FIRST_STEP = 0.1  # of the scan for transient growth, in units of 1 / |J|
 LARGEST_GROWTH = 1e70  # fourth powers of larger entries would leave the range of floats
-POWER_STEPS = 4  # multiplications with E'E at each instant; the vector of the last one is kept
+POWER_STEPS = 4  # pairs of multiplications with J and J' for a rough norm
 BASIS = 40  # Krylov vectors that ARPACK keeps; the more, the fewer restarts
 RESTARTS = 300
 EIGENVALUE_ACCURACY = 1e-9  # relative, asked of ARPACK
@@ -107,36 +111,36 @@ def numerical_abscissa(jacobian: np.ndarray) -> float:
 def transient_growth(jacobian: np.ndarray) -> float:
     """The largest norm of expm(J t) over t >= 0: how much a deviation may grow before it dies out.
 
-    Exactly 1 where the norm falls from the start (numerical abscissa not positive). Otherwise
-    expm(J t) is followed over a grid of times whose distance doubles as they grow; its norm comes
-    from power iteration, and the peak from the parabola through the three instants around it. The
-    look ahead may end at the first T with |expm(J T)| <= 1 or less, for any later time is a time
-    before T followed by such a factor.
+    Exactly 1 where the norm falls from the start (numerical abscissa not positive). Otherwise the
+    norm, of all directions, is taken over a grid of times whose distance doubles as they grow, as
+    long as no oscillation is passed over, and every peak that may be the highest is searched
+    between its neighbours. The look ahead may end at the first T with |expm(J T)| <= 1 or less, for
+    any later time is a time before T followed by such a factor.
 
     NaN where that T has not come within the look ahead (an unstable or nearly unstable J), or the
     growth exceeds 1e70.
     """
     jacobian = _checked(jacobian)
-    n = len(jacobian)
-    growth, vectors = eigh((jacobian + jacobian.T) / 2, subset_by_index=[n - 1, n - 1])
-    if growth[0] <= 0:
+    if numerical_abscissa(jacobian) <= 0:
         return 1.0
     step = FIRST_STEP / float(np.linalg.norm(jacobian, 2))
-    factor = expm(jacobian * step)
-    present, vector = np.eye(n), vectors[:, 0]  # what grows fastest at first
-    times, logs, time = [0.0], [0.0], 0.0
-    for _ in range(DOUBLINGS):
+    found = spectrum(jacobian)
+    if found.abscissa > found.abscissa_error:
+        return float("nan")
+    fastest = 2 * float(np.abs(found.eigenvalues.imag).max())  # oscillation of a squared norm
+    factor, present = expm(jacobian * step), np.eye(len(jacobian))
+    times, norms = [0.0], [1.0]
+    while len(times) <= INSTANTS:
         for _ in range(STEPS_PER_DOUBLING):
             present = factor @ present
-            time += step
             if not np.max(np.abs(present)) < LARGEST_GROWTH:
                 return float("nan")
-            norm, vector = _largest_singular_value(present, vector)
-            times.append(time)
-            logs.append(np.log(norm))
-            if norm <= 1 and np.linalg.norm(present, 2) <= 1:
-                return float(np.exp(_peak(times, logs)))
-        factor, step = factor @ factor, 2 * step
+            times.append(times[-1] + step)
+            norms.append(_norm_of(present))
+            if norms[-1] <= 1:
+                return _highest(jacobian, np.array(times), np.array(norms))
+        if fastest * step < TURN:
+            factor, step = factor @ factor, 2 * step
     return float("nan")
 
 
@@ -308,19 +312,23 @@ def _checked(jacobian: np.ndarray) -> np.ndarray:
     return jacobian
 
 
-def _largest_singular_value(matrix: np.ndarray, vector: np.ndarray) -> tuple[float, np.ndarray]:
-    """The norm of a matrix by power iteration from `vector`; returns the new vector too."""
-    for _ in range(POWER_STEPS):
-        vector = matrix.T @ (matrix @ vector)
-        vector /= np.linalg.norm(vector)
-    return float(np.linalg.norm(matrix @ vector)), vector
+def _norm_of(matrix: np.ndarray) -> float:
+    """The spectral norm, from the largest eigenvalue of M'M: all directions are in it."""
+    n = len(matrix)
+    square = eigvalsh(matrix.T @ matrix, subset_by_index=[n - 1, n - 1])[0]
+    return float(np.sqrt(max(square, 0.0)))
 
 
-def _peak(times: Sequence[float], logs: Sequence[float]) -> float:
-    """The highest point of the parabola through the largest of `logs` and its neighbours."""
-    top = int(np.argmax(logs))
-    if top in (0, len(logs) - 1):
-        return logs[top]
-    t, y = np.array(times[top - 1 : top + 2]), np.array(logs[top - 1 : top + 2])
-    a, b, c = np.polyfit(t - t[1], y, 2)
-    return float(max(c - b * b / (4 * a), y[1])) if a < 0 else float(y[1])
+def _highest(jacobian: np.ndarray, times: np.ndarray, norms: np.ndarray) -> float:
+    """The highest |expm(J t)|, given its values over a grid that ends below the peaks."""
+    best = float(norms.max())
+    for i in range(1, len(times) - 1):
+        if norms[i] >= max(norms[i - 1], norms[i + 1]) and norms[i] >= NEAR_THE_TOP * norms.max():
+            found = minimize_scalar(
+                lambda t: -_norm_of(expm(jacobian * t)),
+                bounds=(times[i - 1], times[i + 1]),
+                method="bounded",
+                options={"xatol": PEAK_WIDTH * (times[i + 1] - times[i - 1])},
+            )
+            best = max(best, -float(found.fun))
+    return best

@@ -1,7 +1,8 @@
 """Runs the cells of a study, on the cores of this machine or on a cluster, and keeps each result.
 
-Owns the processes, and what happens when one of them dies. Does not own what a cell is and how it
-is kept (`analysis.cells`), the limit on threads (`analysis.threads`), nor what a person sees of it
+Owns who measures what, and what happens when a process dies. Does not own what a cell is and how it
+is kept (`analysis.cells`), the processes themselves (`analysis.cluster`), the lock of a folder
+(`analysis.lock`), the limit on threads (`analysis.threads`), nor what a person sees of it
 (`analysis.progress`).
 
 A group of cells is one task of Dask. The process that runs it writes every result the moment it is
@@ -12,14 +13,11 @@ number.
 
 from __future__ import annotations
 
-import logging
-import signal
-import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,18 +26,18 @@ import xarray as xr
 
 from analysis import records
 from analysis.cells import Cell, Study, collect, storable, store, stored
+from analysis.cluster import configured, connected, local_cluster
+from analysis.lock import locked
+from analysis.owner import Owner, myself, remove_leftovers
 from analysis.progress import INTERVAL, Progress
-from analysis.threads import environment, one_thread
+from analysis.starting import require_a_script_to_itself
+from analysis.threads import one_thread
 from circuit.errors import CircuitError
 
 __all__ = ["Study", "collect", "local_cluster", "run"]
 
-# a terminal sends Ctrl-C to all processes, but it is for `run` to end the others
-DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
-SILENT = logging.CRITICAL + 1
 STARTS = 3  # a cell that has taken so many processes down with it is recorded as failed
 PAUSE = 0.02  # seconds between two looks at what is done
-ANSWER = 10.0  # seconds that a scheduler may take to answer
 SHARING = 60.0  # seconds after which a file must be seen here that was written elsewhere (NFS)
 
 
@@ -76,113 +74,48 @@ def run(
         If the folder cannot be written to, the scheduler cannot be reached or is lost, or workers
         cannot import the measure or do not share the folder.
     """
+    require_a_script_to_itself()
     if workers < 0:
         raise CircuitError(f"workers {workers} is negative; give 0 or more")
-    folder = records.output_folder(folder).resolve()
+    with locked(folder) as free:
+        return _run(study, free.resolve(), workers, scheduler, quiet)
+
+
+def _run(
+    study: Study, folder: Path, workers: int, scheduler: str | None, quiet: bool
+) -> xr.Dataset:
+    """`run` in a folder that is this process's own."""
     cells_folder = records.output_folder(folder / study.name / "cells")
-    for leftover in cells_folder.glob("*.started"):
-        leftover.unlink(missing_ok=True)
     open_cells = [cell for cell in study.cells if stored(study, cell, folder) is None]
-    for cell in open_cells:
-        study.path(cell, folder).unlink(missing_ok=True)  # damaged or foreign
     groups = study.groups(open_cells)
     progress = Progress(study, open_cells, folder, quiet)
     if groups and workers == 0 and scheduler is None:
+        begin_anew(study, open_cells, folder)
         for group in groups:
             run_group(replace(study, cells=group), folder, progress.update)
     elif groups:
         local = local_cluster(min(workers, len(groups)))
-        with local if scheduler is None else nullcontext(scheduler) as address:
-            run_on(address, study, groups, folder, progress)
+        with (
+            local if scheduler is None else nullcontext(scheduler) as address,
+            connected(address) as client,
+        ):
+            begin_anew(study, open_cells, folder)
+            follow(client, study, groups, folder, progress)
     progress.close()
-    for leftover in cells_folder.glob(".*"):  # half a file, of a process that was killed
-        leftover.unlink(missing_ok=True)
+    for kept in (folder, cells_folder):
+        remove_leftovers(kept)
     dataset = collect(study, folder)
     records.write_dataset(folder / f"{study.name}.nc", dataset)
     progress.report(study, folder, dataset)
     return dataset
 
 
-@contextmanager
-def local_cluster(workers: int) -> Iterator[str]:
-    """Processes on this machine, for several `run`s one after another.
-
-        with local_cluster(2) as address:
-            run(first, folder, scheduler=address)
-            run(second, folder, scheduler=address)
-
-    They end with the block, and also when this process is killed.
-
-    Yields
-    ------
-    str
-        The address of the scheduler, on the loopback interface.
-    """
-    import dask
-    from distributed import LocalCluster
-
-    settings = {
-        "distributed.scheduler.worker-saturation": 1.0,  # who waits for a worker is not sent to one
-        # no worker sheds data or pauses: what a worker keeps is not Dask's and would not come back
-        "distributed.worker.memory.target": False,
-        "distributed.worker.memory.spill": False,
-        "distributed.worker.memory.pause": False,
-        # Dask's own makes malloc fetch every larger array from the system anew: 1.8 times the time
-        "distributed.nanny.pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": None},
-        "distributed.scheduler.http.routes": [],
-        "distributed.worker.http.routes": [],
-    }
-    with environment(), dask.config.set(settings), ExitStack() as stack:
-        with interrupt_deferred():
-            cluster = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",  # a server listens even without a dashboard
-                scheduler_kwargs={"dashboard": False},
-                silence_logs=SILENT,
-                preload=[DEAF],
-            )
-            stack.callback(_close, cluster)
-        yield cluster.scheduler_address
-
-
-def _close(cluster: Any) -> None:
-    # on a busy machine workers may be slow to leave; they do so at the latest with this process,
-    # and what they have measured is on disk
-    with suppress(TimeoutError):
-        cluster.close()
-
-
-@contextmanager
-def interrupt_deferred() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block: Dask cannot be stopped while it starts."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    seen: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if seen:
-            raise KeyboardInterrupt from None
-
-
-@contextmanager
-def silent_logs() -> Iterator[None]:
-    """What goes wrong is said once, in one line, and not by Dask in fifty."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(SILENT)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+def begin_anew(study: Study, cells: Iterable[Cell], folder: Path) -> None:
+    """Forget which processes died of a cell in earlier runs, and what is damaged or foreign."""
+    for cell in cells:
+        study.path(cell, folder).unlink(missing_ok=True)
+    for counts in (folder / study.name / "cells").glob("*.started"):
+        counts.unlink(missing_ok=True)
 
 
 def run_group(study: Study, folder: Path, done: Callable[[], object] = lambda: None) -> None:
@@ -192,10 +125,8 @@ def run_group(study: Study, folder: Path, done: Callable[[], object] = lambda: N
     ----------
     done : called after every cell
     """
-    import dask
-
     # synchronous: in a worker xarray would open a connection to the scheduler to write a file
-    with one_thread(), dask.config.set(scheduler="synchronous"):
+    with one_thread(), configured(scheduler="synchronous"):
         for cell in study.cells:
             if stored(study, cell, folder) is None:
                 measure(study, cell, folder)
@@ -204,11 +135,8 @@ def run_group(study: Study, folder: Path, done: Callable[[], object] = lambda: N
 
 def measure(study: Study, cell: Cell, folder: Path) -> None:
     """Measure one cell and store its result, whatever comes of it."""
-    path = study.path(cell, folder)
-    started = path.with_suffix(".started")
-    with started.open("ab") as file:
-        file.write(b"x")
-    if started.stat().st_size > STARTS:
+    started = _started(study.path(cell, folder))
+    if deaths(started) >= STARTS:
         give_up(study, cell, folder)
         return
     try:
@@ -219,10 +147,32 @@ def measure(study: Study, cell: Cell, folder: Path) -> None:
     started.unlink(missing_ok=True)
 
 
+def deaths(started: Path) -> int:
+    """How many processes have begun with a cell and are gone; this one is added to the file.
+
+    Another may take the file away at any moment: one that still measures the cell for a sweep that
+    was interrupted. Of a process of another machine it is only known that it has not ended the
+    cell; nobody else would be given the cell if it lived.
+    """
+    me = myself()
+    with started.open("a", encoding="utf-8") as file:
+        file.write(f"{me.host} {me.pid}\n")
+    lines: list[str] = []
+    with suppress(FileNotFoundError):
+        lines = started.read_text(encoding="utf-8").splitlines()
+    begun = [Owner(host, int(pid)) for host, pid in map(str.split, lines)]
+    return sum(not owner.lives() for owner in begun)
+
+
+def _started(path: Path) -> Path:
+    """Where the processes are counted that have begun with the cell kept in `path`."""
+    return path.with_suffix(".started")
+
+
 def give_up(study: Study, cell: Cell, folder: Path) -> None:
     """Record a cell that brings down every process that begins with it."""
     store(study, cell, folder, failure(f"its process died {STARTS} times"))
-    study.path(cell, folder).with_suffix(".started").unlink(missing_ok=True)
+    _started(study.path(cell, folder)).unlink(missing_ok=True)
 
 
 def failure(reason: str, particulars: str = "") -> xr.Dataset:
@@ -233,33 +183,6 @@ def failure(reason: str, particulars: str = "") -> xr.Dataset:
 def one_line(error: BaseException) -> str:
     """An exception as its type and its message without line breaks."""
     return " ".join(f"{type(error).__name__}: {error}".split())
-
-
-def run_on(
-    address: str,
-    study: Study,
-    groups: Sequence[tuple[Cell, ...]],
-    folder: Path,
-    progress: Progress,
-) -> None:
-    """Run groups on the scheduler at `address`, each as one task, until all cells are on disk."""
-    from distributed import CancelledError, Client
-
-    with silent_logs():
-        try:
-            client = Client(address, timeout=ANSWER, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise CircuitError(
-                f"no Dask scheduler answers at {address} ({one_line(error)}); start one with `dask "
-                "scheduler`, or leave the address out to use this machine"
-            ) from None
-        try:
-            with client, client.as_current():
-                follow(client, study, groups, folder, progress)
-        except CancelledError:
-            raise CircuitError(
-                f"the connection to the scheduler at {address} was lost; run again to go on"
-            ) from None
 
 
 def follow(

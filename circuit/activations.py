@@ -15,13 +15,15 @@ limit, the derivative times d. Subtracting the two values would lose every digit
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import array_api_compat
 
 from circuit.arrays import Array, any_true, largest, namespace, smallest_normal
 from circuit.errors import CircuitError, TargetOutOfRange
+from circuit.given import is_sequence, real, require_choice
 
 Elementwise = Callable[[Array], Array]
 ScaledDifference = Callable[[Array, Array, float], Array]
@@ -50,6 +52,9 @@ class Activation:
         Whether f'' is zero wherever it exists.
     clips
         Which targets y + s d are clipped before they are inverted; None where none ever are.
+    inverse_difference_or_nan
+        `inverse_difference` with NaN in place of `TargetOutOfRange`, entry by entry, for what looks
+        for states and may come by some that have no inverse. None where that is the same function.
     """
 
     name: str
@@ -65,6 +70,14 @@ class Activation:
     largest_curvature: float
     piecewise_linear: bool
     clips: Callable[[Array, Array, float], Array] | None = None
+    inverse_difference_or_nan: ScaledDifference | None = None
+
+    def sends(self, y: Array, d: Array, s: float) -> Array:
+        """The scaled difference of f^-1; NaN where y or y + s d has no inverse."""
+        return (self.inverse_difference_or_nan or self.inverse_difference)(y, d, s)
+
+
+Units = tuple[Activation, ...]  # of the layers 1 .. L
 
 
 def linear() -> Activation:
@@ -90,6 +103,7 @@ def leaky_relu(slope: float = 0.1) -> Activation:
 
     Raises `CircuitError` unless 0 < slope < 1.
     """
+    slope = real("leaky-ReLU slope", slope)
     if not 0 < slope < 1:
         raise CircuitError(f"leaky-ReLU slope {slope} is not between 0 and 1; use for example 0.1")
 
@@ -194,11 +208,21 @@ def tanh() -> Activation:
         return namespace(y).atanh(y)
 
     def inverse_difference(y: Array, d: Array, s: float) -> Array:
+        _require_inside_unit_interval(y)
+        _require_inside_unit_interval(y + _clamped(s, y) * d)
+        return inside_difference(y, d, s)
+
+    def difference_or_nan(y: Array, d: Array, s: float) -> Array:
+        xp = namespace(y)
+        inside = (xp.abs(y) < 1) & (xp.abs(y + _clamped(s, y) * d) < 1)
+        none = xp.zeros_like(y)
+        found = inside_difference(xp.where(inside, y, none), xp.where(inside, d, none), s)
+        return xp.where(inside, found, none + float("nan"))
+
+    def inside_difference(y: Array, d: Array, s: float) -> Array:
         xp = namespace(y)
         s = _clamped(s, y)
         x = s * d
-        _require_inside_unit_interval(y)
-        _require_inside_unit_interval(y + x)
         # atanh(v) - atanh(u) = log1p(2 (v - u) / ((1 - v) (1 + u))) / 2 for v > u, mirrored below;
         # atanh((v - u) / (1 - u v)) would lose its digits where v and u are at opposite ends
         room = xp.where(x > 0, ((1 - y) - x) * (1 + y), ((1 + y) + x) * (1 - y))
@@ -217,6 +241,7 @@ def tanh() -> Activation:
         smallest_slope=0.0,
         largest_curvature=4 / (3 * math.sqrt(3)),
         piecewise_linear=False,
+        inverse_difference_or_nan=difference_or_nan,
     )
 
 
@@ -228,6 +253,7 @@ def clipped_tanh(limit: float = 0.999) -> Activation:
     `clips` tells which were clipped. It is no inverse there, so that no circuit can be made of it.
     Raises `CircuitError` unless 0 < limit < 1.
     """
+    limit = real("limit of tanh", limit)
     if not 0 < limit < 1:
         raise CircuitError(f"limit {limit} of tanh is not between 0 and 1; use for example 0.999")
     exact = tanh()
@@ -248,6 +274,7 @@ def clipped_tanh(limit: float = 0.999) -> Activation:
         inverse=lambda y: exact.inverse(namespace(y).clip(y, -limit, limit)),
         inverse_difference=inverse_difference,
         clips=clips,
+        inverse_difference_or_nan=None,
     )
 
 
@@ -262,9 +289,17 @@ ACTIVATIONS: dict[str, Callable[[], Activation]] = {
 
 def activation(name: str) -> Activation:
     """The activation function called `name`, with its default parameters."""
-    if name not in ACTIVATIONS:
-        raise CircuitError(f"activation {name!r} is unknown; choose from {', '.join(ACTIVATIONS)}")
+    require_choice("activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]()
+
+
+def activations(given: str | Activation | Sequence[str | Activation], depth: int) -> Units:
+    """One unit for all of `depth` layers, or one for each, as `Activation`s.
+
+    Raises `CircuitError` for a name that is unknown, or what is neither a unit nor its name.
+    """
+    each: Sequence[Any] = list(given) if is_sequence(given) else [given] * depth
+    return tuple(unit if isinstance(unit, Activation) else activation(unit) for unit in each)
 
 
 def _everywhere(h: Array, answer: bool) -> Array:

@@ -20,6 +20,7 @@ import numpy as np
 
 from circuit.arrays import Array, is_numpy, namespace
 from circuit.errors import CircuitError
+from circuit.given import require_flag, set_reals
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Adam:
     bias_correction: bool = True
 
     def __post_init__(self) -> None:
+        set_reals(self, ("learning_rate", "beta1", "beta2", "epsilon"))
+        require_flag("bias correction", self.bias_correction)
         if not 0 < self.learning_rate < float("inf"):
             raise CircuitError(
                 f"learning rate {self.learning_rate} is not positive; use for example 1e-4"

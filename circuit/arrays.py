@@ -20,7 +20,7 @@ import numpy as np
 from scipy.linalg.blas import dasum, dgemm, sasum, sgemm
 from threadpoolctl import threadpool_info
 
-from circuit.errors import CircuitError, NotFinite, ShapeMismatch
+from circuit.errors import NotFinite, ShapeMismatch
 
 Array = Any  # an array of NumPy, PyTorch or any other library that follows the array API
 
@@ -34,7 +34,13 @@ def namespace(*arrays: Array) -> Any:
     kind = type(arrays[0])
     if kind in _NAMESPACES and all(type(array) is kind for array in arrays[1:]):
         return _NAMESPACES[kind]
-    found = array_api_compat.array_namespace(*arrays)
+    try:
+        found = array_api_compat.array_namespace(*arrays)
+        if not all(hasattr(array, "shape") for array in arrays):  # of numbers it knows a namespace
+            raise TypeError
+    except TypeError:
+        kinds = ", ".join(dict.fromkeys(type(array).__name__ for array in arrays))
+        raise ShapeMismatch(f"{kinds}: give arrays, and all of one library") from None
     _NAMESPACES[kind] = (
         found  # looking it up anew at every operation costs as much as the operation
     )
@@ -83,14 +89,36 @@ def flattened(values: Array) -> np.ndarray:
 
 
 def row_norms(array: Array) -> Array:
-    """Euclidean norm of each sample, `(..., batch, units) -> (..., batch)`."""
+    """Euclidean norm of each sample, `(..., batch, units) -> (..., batch)`.
+
+    Of any size: where squares may have left the range of floats, the norm is taken with the scale
+    of the largest entry.
+    """
     xp = namespace(array)
-    return xp.sqrt(xp.linalg.vecdot(array, array))
+    with np.errstate(over="ignore"):
+        norms = xp.sqrt(xp.linalg.vecdot(array, array))
+    eps, tiny = _limits(xp, array.dtype)
+    sure = (norms > (tiny / eps) ** 0.5) & (norms < float("inf"))
+    if array.shape[-1] == 0 or bool(xp.all(sure)):
+        return norms
+    peak = xp.max(xp.abs(array), axis=-1)
+    peak = xp.where((peak > 0) & (peak < float("inf")), peak, xp.ones_like(peak))
+    scaled = array / peak[..., None]
+    return xp.where(sure, norms, peak * xp.sqrt(xp.linalg.vecdot(scaled, scaled)))
 
 
 def frobenius_norm(matrices: Array) -> Array:
-    """Of each matrix, `(..., m, n) -> (...)`; not safe from overflow of the squares."""
-    return namespace(matrices).linalg.vector_norm(row_norms(matrices), axis=-1)
+    """Of each matrix, `(..., m, n) -> (...)`, of any size."""
+    return row_norms(row_norms(matrices))
+
+
+def finite_rows(arrays: Sequence[Array]) -> np.ndarray:
+    """Which samples are finite in every array `(..., batch, units)`, as a mask (samples,)."""
+    xp = namespace(*arrays)
+    finite: Any = True
+    for array in arrays:
+        finite = finite & to_numpy(xp.all(xp.isfinite(array), axis=-1)).reshape(-1)
+    return np.asarray(finite)
 
 
 def largest(array: Array) -> float:
@@ -141,14 +169,6 @@ def require_samples(array: Array) -> None:
     if 0 in array.shape[:-1]:
         raise ShapeMismatch(
             f"a batch of shape {tuple(array.shape)} holds no samples; give one or more"
-        )
-
-
-def require_count(what: str, value: object, least: int) -> None:
-    """Raise `CircuitError` unless `value`, called `what`, is a whole number of `least` or more."""
-    if not (isinstance(value, int | np.integer) and value >= least):
-        raise CircuitError(
-            f"{what} = {value!r} is not a count; give a whole number of {least} or more"
         )
 
 

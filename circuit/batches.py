@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
-from circuit.arrays import Array, namespace, put_rows, take_rows, to_numpy
+from circuit.arrays import Array, finite_rows, namespace, put_rows
 from circuit.dynamics import Trial
+from circuit.errors import NotFinite, TargetOutOfRange
 from circuit.methods.method import Method, Progress
 from circuit.shifts import Shifts
-from circuit.verification import Judgement, Status, jumps_at_kinks
+from circuit.verification import Judgement, Status, judge, jumps_at_kinks
 
 RISE_OF_DIVERGENCE = 1e3  # a residual this much over its lowest is on its way out
 LONGEST_CYCLE = 8  # in steps
@@ -44,8 +45,8 @@ class Batch:
     """
 
     def __init__(self, trial: Trial, tolerance: float, method: Method) -> None:
-        self.part = trial
-        self.shifts: Shifts
+        self.part = self._trial = trial
+        self.shifts = trial.at_rest()
         self.tolerance = tolerance
         self.method = method
         self.n_samples = int(np.prod(trial.error.shape[:-1]))
@@ -70,15 +71,15 @@ class Batch:
     def note(self, progress: Progress, judgement: Judgement, *, last: bool) -> list[int]:
         """Take in a judged state. Returns the places, among the active samples, still undecided."""
         self._store(progress.shifts, judgement)
-        residuals = self._residuals(judgement)
+        residuals = judgement.by_sample
         self.residuals[:, self._active] = residuals
         worst = residuals.max(axis=0)
         self._history.append(worst)
-        floors = np.array(judgement.rounding_floors)
+        floors = np.array(judgement.rounding_floors)[:, None]
         if progress.floors is not None:
             floors = np.maximum(floors, progress.floors)
         floors = np.maximum(self.tolerance, ROUNDING_SLACK * floors)
-        near_floor = (residuals <= floors[:, None]).all(axis=0)
+        near_floor = (residuals <= floors).all(axis=0)
         undecided = []
         for place, sample in enumerate(self._active):
             status = self._verdict(place, bool(near_floor[place]), last)
@@ -89,18 +90,38 @@ class Batch:
             return list(range(len(self._active)))
         return undecided
 
-    def give_up(self, progress: Progress, judgement: Judgement) -> None:
-        """Keep a judged state of samples whose next one left the range of the units."""
-        self._store(progress.shifts, judgement)
-        self.residuals[:, self._active] = self._residuals(judgement)
-        for sample in self._active:
-            self.statuses[sample] = Status.DIVERGED
+    def give_up(self, places: Sequence[int]) -> None:
+        """Let active samples rest whose next state is none: the last one is kept."""
+        if not places:
+            return
+        fates = self._fates
+        for place in places:
+            self.statuses[self._active[place]] = fates[self._active[place]]
+        gone = set(places)
+        self._keep([place for place in range(len(self._active)) if place not in gone])
+
+    @cached_property
+    def _fates(self) -> tuple[Status, ...]:
+        """What to call a sample that came to a state that is none."""
+        trial, units = self._trial, self._trial.network.activations
+        sound = finite_rows((trial.error, *trial.activity.rates, *trial.activity.drives))
+        try:
+            lost = np.isnan(judge(trial, trial.at_rest(), self.tolerance).by_sample).any(axis=0)
+        except (TargetOutOfRange, NotFinite):
+            lost = np.zeros_like(sound)
+        bounded = any(unit.inverse_difference_or_nan is not None for unit in units)
+        usual = Status.DIVERGED if bounded else Status.NOT_FINITE
+        # rates that have come to the end of their range, to rounding, have no inverse at rest
+        return tuple(
+            Status.NOT_FINITE if not whole else Status.NOT_RESOLVABLE if saturated else usual
+            for whole, saturated in zip(sound, lost, strict=True)
+        )
 
     def _verdict(self, place: int, near_floor: bool, last: bool) -> Status | None:
         past = [float(worst[place]) for worst in self._history]
         now = past[-1]
         if math.isnan(now):
-            return Status.NOT_FINITE
+            return self._fates[self._active[place]]
         if now <= self.tolerance:
             return Status.CONVERGED
         if near_floor and len(past) > 2 and now > 0.5 * min(past[-3:-1]):
@@ -120,12 +141,16 @@ class Batch:
         """Let the decided samples rest; returns the state of the others."""
         if not self._splittable or len(undecided) == len(self._active):
             return progress
+        self._keep(undecided)
+        return progress.samples(undecided)
 
-        self.part = self.part.samples(undecided)
-        self._active = [self._active[place] for place in undecided]
-        self._history = [worst[list(undecided)] for worst in self._history]
-        values = tuple(take_rows(value, undecided) for value in progress.shifts.values)
-        return replace(progress, shifts=progress.shifts.with_values(values))
+    def _keep(self, places: Sequence[int]) -> None:
+        if not places:  # the part keeps its last samples, since a batch of none is none
+            self._active = []
+            return
+        self.part = self.part.samples(places)
+        self._active = [self._active[place] for place in places]
+        self._history = [worst[list(places)] for worst in self._history]
 
     def _store(self, shifts: Shifts, judgement: Judgement) -> None:
         values = _with_exact_auxiliaries(shifts, judgement.auxiliaries)
@@ -133,20 +158,6 @@ class Batch:
             pairs = zip(self.shifts.values, values, strict=True)
             values = tuple(put_rows(old, self._active, new) for old, new in pairs)
         self.shifts = shifts.with_values(values)
-
-    def _residuals(self, judgement: Judgement) -> np.ndarray:
-        """Relative residuals (L, active samples) as NumPy: infinite for a shift that is still zero,
-        NaN for a state that is not finite.
-        """
-        rows = []
-        for residual, shift in zip(judgement.residual_norms, judgement.shift_norms, strict=True):
-            residual = to_numpy(residual).reshape(-1).astype(float)
-            shift = to_numpy(shift).reshape(-1).astype(float)
-            still = (residual == 0) & (shift == 0)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                relative = np.where(still, 0.0, residual / shift)
-            rows.append(relative)
-        return np.array(rows)
 
 
 def worst_of(statuses: Sequence[Status]) -> Status:

@@ -32,11 +32,12 @@ from typing import Any
 
 import numpy as np
 
-from circuit.arrays import Array, epsilon, flattened, row_norms, to_numpy
+from circuit.arrays import Array, epsilon, flattened, namespace, row_norms, to_numpy
 from circuit.dynamics import Trial
 from circuit.scale import ONE
 from circuit.shift_dynamics import balance, scale_ratio
 from circuit.shifts import Shifts
+from circuit.verification import relative_to
 
 ITERATIONS = 200
 SAFETY = 4.0  # on every rounding term: each stands for a few operations
@@ -49,14 +50,13 @@ def relative_error_bounds(trial: Trial, shifts: Shifts) -> tuple[float, ...]:
     Units without feedback are left out. Infinite where no bound could be found.
     """
     bounds = error_bounds(trial, shifts)
+    silent = to_numpy(namespace(trial.error).all(trial.error == 0, axis=-1)).reshape(-1)
     worst = []
     for layer, bound in enumerate(bounds, 1):
         n = trial.network.n_projecting(layer)
-        norms = to_numpy(row_norms(shifts.values[layer - 1][..., :n])).reshape(-1)
-        still = (norms == 0) & (bound == 0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(still, 0.0, bound / norms)
-        worst.append(float(np.max(np.where(np.isnan(ratio), np.inf, ratio))))
+        norms = flattened(row_norms(shifts.values[layer - 1][..., :n]))
+        relative = relative_to(norms, bound, silent)
+        worst.append(float(np.max(np.where(np.isnan(relative), np.inf, relative))))
     return tuple(worst)
 
 

@@ -214,8 +214,8 @@ def in_float32(trial: Trial) -> Trial:
         return (arrays[0], *(xp.astype(array, xp.float32) for array in arrays[1:]))
 
     drives = low(trial.activity.drives)
-    for drive in drives[1:]:
-        if not 1e-15 < largest(xp.abs(drive)) < 1e15:
+    for array in (trial.error, *drives[1:]):
+        if not 1e-15 < largest(xp.abs(array)) < 1e15:
             return trial
     gait = trial.circuit.pathway.gradient_adjusted
     rates = trial.activity.rates if gait and not curved else low(trial.activity.rates)

@@ -14,8 +14,8 @@ import numpy as np
 from circuit.arrays import Array, flattened, row_norms, take_rows, widened
 from circuit.descent_units import known_ratio, ratio, solve_units
 from circuit.dynamics import Circuit, Trial
-from circuit.scale import ONE, Scale
-from circuit.shifts import renormalised
+from circuit.scale import Scale
+from circuit.shifts import excess, times
 
 Through = Callable[[int, Array], Array]  # (layer, array) -> the array beyond W_layer
 Couplings = Sequence[Array | None]  # Q_1 .. Q_L, None where zero
@@ -74,14 +74,14 @@ def descend(
     """
     circuit, network = trial.circuit, trial.network
     depth = network.depth
-    used = list(circuit.gains if scales is None else scales)
+    used = list(trial.scales if scales is None else scales)
     values: list[Array | None] = [None] * depth
     sizes: list[Array | None] = [None] * depth
     inflows: list[Array | None] = [None] * depth
     carried: list[Array | None] = [None] * depth
     messages: list[Array | None] = [None] * depth
     crossed: set[int] = set()
-    inflow = circuit.strength(depth) * ONE.over(used[-1]).value * trial.error
+    inflow = times(trial.error, Scale.of(circuit.strength(depth)).over(used[-1]))
     for layer in range(depth, bottom - 1, -1):
         i = layer - 1
         value, message, rest, rows = solve_units(trial, layer, inflow, couplings[i], used)
@@ -95,8 +95,9 @@ def descend(
             break
         inflow = sent_ratio(circuit, used, layer) * pull(layer, message)
         if scales is None:
-            inflow, grown = renormalised(inflow, used[i - 1], layer - 1)
-            step = grown.exponent - used[i - 1].exponent
+            step = excess(inflow)
+            if step:
+                inflow = times(inflow, Scale(0.5, 1 - step))
             # the layers below inherit the growth, so that the ratios of scales stay moderate
             used[:i] = [scale.shifted(step) for scale in used[:i]]
         inflow = widened(inflow, network.widths[layer - 1])

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from circuit.arrays import (
     Array,
+    any_true,
     epsilon,
-    largest,
     namespace,
     row_indices,
     smallest_normal,
@@ -27,6 +27,7 @@ UNIT_ITERATIONS = 200  # of the scalar equation at a unit; inside a linear piece
 # A unit in the gap of docs/derivation.md, section 4, has none: it rests at its kink, if anywhere.
 KINKED_ITERATIONS = 8
 NEWTON_ITERATIONS = 6
+HALVINGS = 12  # of a step that takes a unit out of the range of its inverse
 STEEPEST_SECANT = 0.9  # above it a secant is not trusted, and the iteration is left plain
 
 
@@ -57,17 +58,20 @@ def _itp_units(
         h: Array, y: Array, inflow: Array, own: Array, extra: Array, kept: Array, q: Array
     ) -> tuple[Array, ...]:
         d, kept_a = own + extra, kept * circuit.ratios[layer - 2]
+        reach = _Reach(d)
         for iteration in range(UNIT_ITERATIONS):
-            message = unit.inverse_difference(y, d, scale)
+            message = unit.sends(y, d, scale)
             k = q + rho * message
             gap = kept * alpha * unit.difference(h, k, below) + inflow - d
-            if largest(xp.abs(gap)) <= 16 * epsilon(d) * largest(xp.abs(d)):
+            beyond, still = reach.beyond(gap), _at_rest(gap, d, inflow)
+            if bool(xp.all(still & ~beyond)):
                 break
-            if iteration < NEWTON_ITERATIONS:
+            step = xp.where(still, xp.zeros_like(gap), gap)
+            if iteration < NEWTON_ITERATIONS + reach.rounds:
                 steepness = unit.slope(h + below * k) / unit.slope(h + scale * message)
-                d = d + gap / xp.maximum(1 - kept_a * steepness, 0.1 * (1 - kept_a))
-            else:
-                d = d + gap  # between two kinks Newton's method can go to and fro; this cannot
+                step = step / xp.maximum(1 - kept_a * steepness, 0.1 * (1 - kept_a))
+            # between two kinks Newton's method can go to and fro; the plain step cannot
+            d = reach.next(beyond, d, step)
         return d, message, d - own
 
     h, y, slope = activity.drive(layer), activity.rates[layer], activity.slope(layer)
@@ -113,33 +117,34 @@ def _gait_units(
     def solve(
         h: Array, inflow: Array, k: Array, m: Array, pulled: Array, q: Array
     ) -> tuple[Array, ...]:
-        last = None
+        last, reach = None, _Reach(k)
         for _ in range(iterations):
             p = alpha * unit.difference(h, k, below)
             if is_output:
                 m = inflow - pulled * p
             message = exact_gait_message(unit, h, k, below, m, scale, circuit.pathway)
             image = q + rho * message
-            step = ahead = image - k
-            if largest(xp.abs(step)) <= 16 * epsilon(k) * largest(xp.abs(k)):
+            step = image - k
+            beyond, still = reach.beyond(step), _at_rest(step, k, q)
+            if bool(xp.all(still & ~beyond)):
                 break
+            step = ahead = xp.where(still, xp.zeros_like(step), step)
             if last is not None:
                 # by the secant (Wegstein 1958): in a linear piece this arrives
                 moved = k - last[0]
-                still = moved == 0
+                stood = moved == 0
                 secant = xp.where(
-                    still, 0 * k, (image - last[1]) / xp.where(still, 1 + 0 * k, moved)
+                    stood, 0 * k, (image - last[1]) / xp.where(stood, 1 + 0 * k, moved)
                 )
                 ahead = step / (1 - xp.where(secant < STEEPEST_SECANT, secant, 0 * k))
             last = k, image
-            k = k + ahead
+            k = reach.next(beyond, k, ahead)
         if not has_kink(unit):
             return m + p, message, p
         # What is still open may rest at its kink; and where a unit may, a solution above the kink
         # whose message crosses it is one that repels.
         drive = h + below * k
-        doubtful = xp.abs(step) > 16 * epsilon(k) * largest(xp.abs(k))
-        doubtful = doubtful | ((drive > 0) & (drive + scale * message < 0))
+        doubtful = ~still | ((drive > 0) & (drive + scale * message < 0))
         if not bool(xp.any(doubtful)):
             return m + p, message, p
         kink = -h / max(below, smallest_normal(h))
@@ -171,6 +176,44 @@ def _gait_units(
             stays, (d, message, p), solve, (h, inflow, k, m, none + pulled, q)
         )
     return d, message, p, crossed
+
+
+class _Reach:
+    """Leads units back that have left the range in which their equation has a value.
+
+    Halfway to where they were last inside, at first the forward pass; a few times, and then no more
+    is asked of them.
+    """
+
+    def __init__(self, solution: Array) -> None:
+        self.rounds = 0
+        self._inside = namespace(solution).zeros_like(solution)
+        self._tries = self._inside
+
+    def beyond(self, gap: Array) -> Array:
+        """Units that are outside and to be led back."""
+        return ~namespace(gap).isfinite(gap) & (self._tries < HALVINGS)
+
+    def next(self, beyond: Array, solution: Array, step: Array) -> Array:
+        """Where units go: a step on, or back."""
+        xp = namespace(solution)
+        if not any_true(beyond):
+            self._inside = solution
+            return solution + step
+        self.rounds += 1
+        self._tries = self._tries + xp.astype(beyond, solution.dtype)
+        halfway = (solution + self._inside) / 2
+        self._inside = xp.where(beyond, self._inside, solution)
+        return xp.where(beyond, halfway, solution + step)
+
+
+def _at_rest(gap: Array, solution: Array, given: Array) -> Array:
+    """Which units solve their equation to rounding, or never will: each by itself, so that none is
+    held to less, nor iterated for longer, for what the others in the batch are.
+    """
+    xp = namespace(gap)
+    size = xp.abs(solution) + xp.abs(given)
+    return ~(xp.abs(gap) > 16 * epsilon(gap) * size)
 
 
 def _crossing(stays: Array) -> list[int]:

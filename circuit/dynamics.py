@@ -21,12 +21,21 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from circuit.arrays import Array, namespace, take_rows, widened
-from circuit.errors import CircuitError
+from circuit.errors import CircuitError, ShapeMismatch
 from circuit.feedback import PATHWAYS, Gain, mismatch_ratios, per_layer, ruin_ratios
+from circuit.given import (
+    is_sequence,
+    is_whole,
+    real,
+    reals,
+    require_choice,
+    require_flag,
+    shown,
+)
 from circuit.losses import AS_GIVEN, Doubt, Loss, doubt, output_error
-from circuit.network import Activity, Network, forward
+from circuit.network import Activity, Network, forward, require_activity
 from circuit.scale import ONE, Scale
-from circuit.shifts import Shifts
+from circuit.shifts import Shifts, excess
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,14 +94,13 @@ def build_circuit(
         gamma_L, the strength with which the output is drawn to its target. By default the
         feedback strength.
     time_constant
-        tau for all layers or one per layer, in seconds.
+        tau for all layers or one per layer, in seconds, or Brian2 quantities such as 10*ms.
 
     Raises
     ------
     CircuitError
     """
-    if pathway not in PATHWAYS:
-        raise CircuitError(f"pathway {pathway!r} is unknown; choose from {', '.join(PATHWAYS)}")
+    require_choice("pathway", pathway, PATHWAYS)
     for unit in network.activations:
         if unit.clips is not None:
             raise CircuitError(
@@ -100,19 +108,10 @@ def build_circuit(
             )
     depth = network.depth
     if nudge is not None:
-        hidden = (
-            (feedback_strength,) * (depth - 1)
-            if isinstance(feedback_strength, int | float)
-            else tuple(feedback_strength)[: depth - 1]
-            if len(tuple(feedback_strength)) == depth
-            else tuple(feedback_strength)
-        )
-        feedback_strength = (*hidden, nudge)
-    constants = (
-        (float(time_constant),) * depth
-        if isinstance(time_constant, int | float)
-        else tuple(float(tau) for tau in time_constant)
-    )
+        hidden = reals("feedback strength", feedback_strength, depth)
+        hidden = hidden[:-1] if len(hidden) == depth else hidden
+        feedback_strength = (*hidden, real("nudge", nudge))
+    constants = reals("time constant", time_constant, depth, seconds=1)
     if len(constants) != depth or not all(0 < tau < float("inf") for tau in constants):
         raise CircuitError(
             f"time constants {constants}: give one or {depth} positive numbers of seconds"
@@ -147,8 +146,23 @@ class Trial:
         """t_L `(..., batch, N_L)`: fixed during the trial, made from the forward pass."""
         return self.activity.rates[-1] + self.error
 
+    def require_sample(self, index: object) -> None:
+        """Raise `CircuitError` unless the batch (of one network) has a sample of this number."""
+        batch = self.error.shape[0]
+        if not (is_whole(index) and 0 <= index < batch):
+            raise CircuitError(
+                f"there is no sample {shown(index)} in a batch of {batch}; count from 0"
+            )
+
     def samples(self, indices: Sequence[int]) -> Trial:
-        """The trial of some samples of the batch (of one network, not of a stack)."""
+        """The trial of some samples of the batch (of one network, not of a stack).
+
+        Raises `CircuitError` for samples that are not there.
+        """
+        if not (is_sequence(indices) and len(indices) > 0):
+            raise CircuitError(f"samples {shown(indices)}: give places in the batch, at least one")
+        for index in set(indices) if not isinstance(indices, range) else (indices[0], indices[-1]):
+            self.require_sample(index)
 
         def chosen(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
             return tuple(take_rows(array, indices) for array in arrays)
@@ -168,13 +182,18 @@ class Trial:
         return replace(self, circuit=replace(self.circuit, strengths=strengths))
 
     def at_rest(self) -> Shifts:
-        """The forward pass itself, as shifts of zero in the circuit's natural scales."""
+        """The forward pass itself, as shifts of zero in the trial's natural scales."""
         xp = namespace(self.error)
-        return Shifts(
-            tuple(xp.zeros_like(rates) for rates in self.activity.rates[1:]),
-            self.circuit.gains,
-            self.circuit.gains,
-        )
+        zeros = tuple(xp.zeros_like(rates) for rates in self.activity.rates[1:])
+        return Shifts(zeros, self.scales, self.circuit.gains)
+
+    @cached_property
+    def scales(self) -> tuple[Scale, ...]:
+        """Natural sizes of the shifts of layers 1 .. L: the circuit's gains, and with them the size
+        of the errors where that is far from 1, so that a shift is of ordinary size in its scale.
+        """
+        power = excess(self.error)
+        return tuple(gain.shifted(power) for gain in self.circuit.gains)
 
 
 def begin(circuit: Circuit, inputs: Array, targets: Array, loss: str | Loss = "quadratic") -> Trial:
@@ -219,11 +238,15 @@ def velocity(trial: Trial, rates: Sequence[Array], *, nudged: bool = True) -> tu
     """dy_l/dt for l = 1 .. L in 1/s, at the rates y_1 .. y_L `(..., batch, N_l)`.
 
     The equations as they are printed. For finding an equilibrium use shift coordinates instead.
-    `nudged=False` is the free phase: gamma_L = 0.
+    `nudged=False` is the free phase: gamma_L = 0. Raises `ShapeMismatch` for other rates.
     """
     circuit, network = trial.circuit, trial.network
+    require_flag("nudged", nudged)
+    if not is_sequence(rates):
+        raise ShapeMismatch(f"rates are {type(rates).__name__}; give a tuple of y_1 .. y_L")
     below = (trial.activity.rates[0], *rates)
     xp = namespace(*below)
+    require_activity(network, Activity(below, (), ()))
 
     velocities = []
     for layer in range(1, network.depth + 1):

@@ -4,29 +4,34 @@ Owns the loop over steps, the budget, the verdict, and the record. Does not own 
 file each in `circuit.methods`) nor the ruler (`circuit.verification`).
 
 Samples of a batch do not interact. Those that have converged are set aside, and only the others go
-on.
+on. So are those that have no state, such as one whose target is out of the range of its units: the
+others are where they would be without it.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from circuit import kinks
+from circuit.apart import apart
 from circuit.arrays import Array, epsilon, is_numpy, require_samples
 from circuit.batches import Batch, worst_of
 from circuit.bounds import relative_error_bounds
 from circuit.dynamics import Trial
-from circuit.errors import CircuitError, NotFinite, NotSettled, TargetOutOfRange
+from circuit.errors import CircuitError, NotSettled
+from circuit.given import is_whole, real, require_choice, require_flag, shown
 from circuit.methods import METHODS
 from circuit.methods.method import Method, Progress
 from circuit.shift_dynamics import layer_terms
 from circuit.shifts import Shifts, joined, require_readout
 from circuit.sliding import sliding_slopes
-from circuit.verification import Status, judge
+from circuit.verification import NEAR, Judgement, Status, judge
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +117,27 @@ class Equilibrium:
             f"{self.method}: {self.status.value} after {self.steps} steps; "
             f"{bad} of {len(self.sample_status)} samples, worst in layer {worst + 1} with relative "
             f"residual {self.relative_residuals[worst]:.2g} (tolerance {self.tolerance:.2g}); "
-            f"{_remedy(self.status, self.method)}"
+            f"{self._remedy()}"
         )
+
+    def _remedy(self) -> str:
+        """What may help, with the reason where it is known."""
+        others = [name for name in OTHER_METHODS.get(self.status, ()) if name != self.method]
+        instead = f", or use method {' or '.join(others)}" if others else ""
+        failed = [status is not Status.CONVERGED for status in self.sample_status]
+        if self.status in OTHER_METHODS and (
+            reason := kinks.words(self.trial, self.shifts, failed)
+        ):
+            return (
+                f"{reason}: use smooth units (asinh), the itp pathway, fewer layers or weaker "
+                f"feedback{instead}"
+            )
+        remedy = REMEDIES[self.status]
+        if self.status is Status.DIVERGED and any(
+            factor.condition > NEAR for factor in self.trial.network.factors[1:]
+        ):
+            remedy += " or orthogonal weights"
+        return remedy + instead
 
 
 # A large batch is settled block by block, so that what a method holds on its way stays small beside
@@ -123,7 +147,7 @@ SMALLEST_BLOCK = 64
 
 REMEDIES: dict[Status, str] = {
     Status.CONVERGED: "nothing to do",
-    Status.DIVERGED: "use weaker feedback or orthogonal weights",
+    Status.DIVERGED: "use weaker feedback, or targets that the units can reach",
     Status.CYCLING: "strong feedback may have no equilibrium that is stable: try weaker feedback "
     "or smooth units (asinh)",
     Status.OUT_OF_BUDGET: "allow more steps",
@@ -136,11 +160,6 @@ OTHER_METHODS: dict[Status, tuple[str, ...]] = {  # that may help where one has 
     Status.CYCLING: ("newton",),
     Status.OUT_OF_BUDGET: ("direct", "newton"),
 }
-
-
-def _remedy(status: Status, method: str) -> str:
-    others = [other for other in OTHER_METHODS.get(status, ()) if other != method]
-    return REMEDIES[status] + (f", or use method {' or '.join(others)}" if others else "")
 
 
 def default_tolerance(array: Array) -> float:
@@ -183,8 +202,8 @@ def settle(
         For an unknown method, a tolerance that is not positive and below 1, or an empty batch.
     """
     began = time.perf_counter()
-    if method not in METHODS:
-        raise CircuitError(f"method {method!r} is unknown; choose from {', '.join(METHODS)}")
+    require_choice("method", method, METHODS)
+    require_flag("must_converge", must_converge)
     chosen = METHODS[method]()
     if chosen.numpy_only and not (is_numpy(trial.error) and trial.error.ndim == 2):
         raise CircuitError(
@@ -192,14 +211,15 @@ def settle(
         )
     if tolerance is None:
         tolerance = default_tolerance(trial.error)
-    elif not 0 < tolerance < 1:
+    elif not 0 < (tolerance := real("tolerance", tolerance)) < 1:
         raise CircuitError(
             f"tolerance {tolerance} is not positive and below 1; use for example 1e-10"
         )
     require_samples(trial.error)
     budget = chosen.budget if max_steps is None else max_steps
-    if budget < 1:
-        raise CircuitError(f"max_steps {budget} leaves no step; give 1 or more")
+    if not (is_whole(budget) and budget >= 1):
+        raise CircuitError(f"max_steps {shown(budget)} leaves no whole step; give 1 or more")
+    chosen.require_options(options)
 
     batch = trial.error.shape[-2]
     size = max(SMALLEST_BLOCK, BLOCK_ENTRIES // sum(trial.network.widths))
@@ -229,27 +249,23 @@ def _settle_block(
     """The loop over steps, for all samples of `trial` at once."""
     batch = Batch(trial, tolerance, chosen)
     steps, evaluations, model_time = 1, 0, None
-    try:
-        progress = chosen.start(trial, tolerance, **options)
-    except (TargetOutOfRange, NotFinite):
-        progress, budget = Progress(trial.at_rest(), 0), 0
-    while True:
+    progress = _apart(batch, None, lambda part, _: chosen.start(part, tolerance, **options))
+    while progress is not None:
         evaluations += progress.evaluations + 1
         if progress.model_time is not None:
             model_time = (model_time or 0.0) + progress.model_time
         judgement = judge(batch.part, progress.shifts, tolerance)
-        if budget == 0:
-            batch.give_up(progress, judgement)
-            break
         undecided = batch.note(progress, judgement, last=steps >= budget)
         if not undecided:
             break
         progress = batch.narrow(progress, undecided)
-        try:
-            progress = chosen.step(batch.part, progress, judgement, **options)
-        except (TargetOutOfRange, NotFinite):
-            # on its way a state left the range of the units: the last one is kept and called so
-            progress, budget = replace(progress, evaluations=0, model_time=None), 0
+        if len(undecided) < len(judgement.silent):
+            judgement = judgement.samples(undecided)
+        progress = _apart(
+            batch,
+            (progress, judgement),
+            lambda part, last: chosen.step(part, *last, **options),
+        )
         steps += 1
     return Equilibrium(
         trial=trial,
@@ -264,6 +280,30 @@ def _settle_block(
         seconds=0.0,
         method=chosen.name,
     )
+
+
+Last = tuple[Progress, Judgement]
+
+
+def _apart(
+    batch: Batch, last: Last | None, step: Callable[[Trial, Any], Progress]
+) -> Progress | None:
+    """A step from the `last` state for all active samples of a batch, of which those that have
+    none are given up; None if there are no others.
+    """
+    part = batch.part
+    if part.error.ndim != 2:  # a stack is not taken apart: what is not finite goes on beside others
+        return step(part, last)
+
+    def run(rows: Sequence[int]) -> Progress:
+        if len(rows) == part.error.shape[0]:
+            return step(part, last)
+        few = None if last is None else tuple(one.samples(rows) for one in last)
+        return step(part.samples(rows), few)
+
+    progress, gone = apart(run, part.error.shape[0])
+    batch.give_up(gone)
+    return progress
 
 
 def _joined(parts: list[Equilibrium]) -> Equilibrium:

@@ -12,10 +12,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from circuit.arrays import Array
 from circuit.errors import CircuitError
+from circuit.given import real, reals, require_count
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,8 @@ def per_layer(
     Raises `CircuitError` unless there are `depth` of them, each inside (0, 1), or in (0, 1] where
     `up_to_one` allows layers without an increment (paper section 9).
     """
-    given = np.asarray(strength, dtype=float)  # a number of any kind, or one per layer
-    strengths: tuple[float, ...] = tuple(given.tolist()) if given.ndim else (float(given),) * depth
+    require_count("depth", depth, 1)
+    strengths = reals("feedback strength", strength, depth)
     if len(strengths) != depth:
         raise CircuitError(
             f"{len(strengths)} feedback strengths for {depth} layers; give one number or {depth}"
@@ -73,8 +72,14 @@ def per_layer(
 
 
 def output_only(strength: float, depth: int) -> tuple[float, ...]:
-    """The strengths of paper section 9: one increment at the output, none below."""
-    return (1.0,) * (depth - 1) + (strength,)
+    """The strengths of paper section 9: one increment at the output, none below.
+
+    Raises `CircuitError` as `per_layer`.
+    """
+    require_count("depth", depth, 1)
+    return per_layer(
+        (1.0,) * (depth - 1) + (real("feedback strength", strength),), depth, up_to_one=True
+    )
 
 
 def ruin_ratios(strengths: Sequence[float]) -> tuple[float, ...]:
@@ -102,7 +107,11 @@ def closed_form_gain(strength: float, layer: int, depth: int) -> float:
     """c_l of the ITP circuit with one gamma everywhere: (r^l - 1) / (r^(L+1) - 1), r = 1/gamma - 1.
 
     The formula as printed in docs/derivation.md, rearranged only so that r^L cannot overflow.
+    Raises `CircuitError` as `per_layer`, and for a layer that is none of 1 .. L.
     """
+    require_count("depth", depth, 1)
+    require_count("layer", layer, 1, depth)
+    (strength,) = per_layer(real("feedback strength", strength), 1)
     if strength == 0.5:
         return layer / (depth + 1)
     log_r = math.log((1 - strength) / strength)

@@ -40,7 +40,9 @@ class Factorised:
             if self.weights.ndim == 2 and rates.ndim == 2:
                 solution, _ = self._getrs(*self._factors, columns)
                 return solution.T
-            return xp.matrix_transpose(scipy.linalg.lu_solve(self._factors, columns))
+            return xp.matrix_transpose(
+                scipy.linalg.lu_solve(self._factors, columns, check_finite=False)
+            )
         if array_api_compat.is_torch_array(rates):
             import torch
 

@@ -13,10 +13,11 @@ import array_api_compat
 from circuit.arrays import Array, namespace
 from circuit.dynamics import Trial
 from circuit.errors import CircuitError
+from circuit.given import require_kind
 from circuit.network import Activity
 from circuit.scale import ONE
 from circuit.shift_dynamics import balance, scale_ratio
-from circuit.shifts import Shifts
+from circuit.shifts import Shifts, require_fits
 
 
 def jacobian_product(trial: Trial, shifts: Shifts, tangents: Sequence[Array]) -> tuple[Array, ...]:
@@ -29,7 +30,13 @@ def jacobian_product(trial: Trial, shifts: Shifts, tangents: Sequence[Array]) ->
     Returns
     -------
     L arrays (..., batch, N_l), in 1/s
+
+    Raises
+    ------
+    ShapeMismatch
     """
+    require_kind("shifts", shifts, Shifts)
+    require_fits(shifts.with_values(tuple(tangents)), trial.activity.rates[1:])
     xp = namespace(trial.error)
     circuit, network = trial.circuit, trial.network
     terms = balance(trial, shifts)
@@ -74,7 +81,8 @@ def dense_jacobian(trial: Trial, shifts: Shifts, sample: int = 0) -> Array:
     """The Jacobian at one sample of the batch as a matrix, in 1/s and in units of the rates.
 
     For small circuits: a square matrix with as many rows as the circuit has units, layers 1 .. L
-    in order. Raises `CircuitError` for more than 4096 units or a stack of networks.
+    in order. Raises `CircuitError` for more than 4096 units, a stack of networks, or a sample that
+    is not there, and `ShapeMismatch` for shifts of another network or batch.
     """
     network = trial.network
     widths = network.widths[1:]
@@ -85,6 +93,8 @@ def dense_jacobian(trial: Trial, shifts: Shifts, sample: int = 0) -> Array:
             "or jacobian_product"
         )
     xp = namespace(trial.error)
+    trial.require_sample(sample)
+    require_fits(shifts, trial.activity.rates[1:])
 
     def repeated(array: Array) -> Array:
         return xp.broadcast_to(array[sample : sample + 1, :], (total, array.shape[-1]))

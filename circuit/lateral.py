@@ -7,7 +7,6 @@ Owns the companions in which lateral synapses live, and the choice between inhib
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from typing import TYPE_CHECKING
 
 import array_api_compat
@@ -15,6 +14,7 @@ import array_api_compat
 from circuit import decorrelation, inhibition
 from circuit.arrays import Array, all_finite, namespace, require_finite
 from circuit.errors import CircuitError
+from circuit.given import is_whole, require_choice, shown
 from circuit.network import Activity, Network
 
 if TYPE_CHECKING:
@@ -33,15 +33,14 @@ def require_possible(lesson: Lesson) -> None:
         ("orthogonality by", by, ORTHOGONALITY_BY),
         ("lateral during", lesson.lateral_during, inhibition.PHASES),
     ):
-        if name not in known:
-            raise CircuitError(f"{what} {name!r} is unknown; choose from {', '.join(known)}")
+        require_choice(what, name, known)
     if not 0 < lesson.lateral_rate <= 1:
         raise CircuitError(
             f"lateral rate {lesson.lateral_rate:g} is outside (0, 1]; use for example 0.3"
         )
     samples = lesson.spontaneous_samples
-    if not isinstance(samples, Integral) or samples < 1:
-        raise CircuitError(f"{samples} spontaneous samples: give a whole number, 1 or more")
+    if not (is_whole(samples) and samples >= 1):
+        raise CircuitError(f"{shown(samples)} spontaneous samples: give a whole number, 1 or more")
     if by in decorrelation.PLACES and lesson.orthogonality:
         raise CircuitError(
             f"{by} has no lambda, and {lesson.orthogonality:g} was given; use orthogonality 0, and "

@@ -42,10 +42,12 @@ from circuit.arrays import (
 from circuit.dynamics import Circuit
 from circuit.errors import CircuitError
 from circuit.feedback import mismatch_ratios
-from circuit.learned_inverse import InverseModel
-from circuit.network import Activity, Network
+from circuit.given import real, require_flag
+from circuit.learned_inverse import InverseModel, require_model
+from circuit.losses import require_error
+from circuit.network import Activity, Network, require_activity
 from circuit.scale import ONE, Scale
-from circuit.shifts import Shifts, require_readout
+from circuit.shifts import Shifts, excess, require_readout, times
 from circuit.units import response, where_crossing
 
 SWEEPS = 30
@@ -95,11 +97,12 @@ class _Pass:
     corrected: bool
     base: Activity
     still: tuple[Array, ...] | None  # mismatches of the free phase of the plain circuit
+    power: int  # of two, the size of the errors where that is far from 1
 
     @property
     def scales(self) -> tuple[Scale, ...]:
         """Sizes of the mismatches that the nudge makes in layers 1 .. L."""
-        scale, scales = ONE, []
+        scale, scales = ONE.shifted(self.power), []
         for ratio in reversed(mismatch_ratios(self.circuit.strengths)):
             scale = scale.times(ratio)
             scales.append(scale)
@@ -134,13 +137,18 @@ def settle_learned(
     Raises
     ------
     CircuitError
-        For a tolerance that is not positive and below 1, or a batch of no samples.
+        For a tolerance that is not positive and below 1, a batch of no samples, or a model or
+        arrays of another network.
     """
     require_samples(error)
+    require_flag("corrected", corrected)
     network = circuit.network
+    require_activity(network, forward_pass)
+    require_model(network, model)
+    require_error(network, forward_pass, error)
     if tolerance is None:
         tolerance = LOOSENESS * product_rounding(epsilon(error), max(network.widths))
-    elif not 0 < tolerance < 1:
+    elif not 0 < (tolerance := real("tolerance", tolerance)) < 1:
         raise CircuitError(
             f"tolerance {tolerance} is not positive and below 1; use for example 1e-10"
         )
@@ -152,7 +160,8 @@ def settle_learned(
         base, still, free = _free_phase(circuit, model, base, tolerance)
         n = network.n_outputs
         aim = widened((target - base.rates[-1])[..., :n], network.widths[-1])
-    one = _Pass(circuit, model, corrected, base, still)
+    one = _Pass(circuit, model, corrected, base, still, excess(aim))
+    aim = times(aim, ONE.shifted(-one.power))
     shifts, mismatches, residual = _nudged(one, aim, tolerance)
     return LearnedEquilibrium(base, shifts, mismatches, xp.maximum(residual, free), tolerance)
 
@@ -169,6 +178,10 @@ def _nudged(one: _Pass, error: Array, tolerance: float) -> tuple[Shifts, Shifts,
         values, lifted = _up(one, known)
         wanted = _down(one, error, lifted, values)
         residual = _largest_ratio(one, wanted, known, values)
+        # feedback may leave a layer below without any shift, but not the output with an error
+        top = row_norms(values[-1][..., : network.n_outputs])
+        lost = namespace(error).any(error != 0, axis=-1) & (top == 0)
+        residual = namespace(error).where(lost, residual + float("inf"), residual)
         if bool(namespace(residual).all(residual <= tolerance)):
             break
         if sweep < SWEEPS - 1:  # or the residual would not be that of what is returned
@@ -210,7 +223,7 @@ def _down(one: _Pass, error: Array, lifted: Lifted, values: Sequence[Array]) -> 
     m = error
     top = lifted[-1]
     if top is not None:
-        moved = scales[-2].value * top[1]
+        moved = scales[-2].shifted(-one.power).value * top[1]
         m = widened((error - moved)[..., :n], error.shape[-1])
     found = [m]
     for layer in range(depth, 1, -1):
@@ -244,7 +257,7 @@ def _message(
         def exact(h: Array, k: Array, m: Array) -> Array:
             drive = h + below * k
             deviation = gain.local(unit.slope(drive), m)
-            return unit.inverse_difference(unit.value(drive), deviation, scale)
+            return unit.sends(unit.value(drive), deviation, scale)
 
         return where_crossing(stays, simple, exact, (h, k, m))
     # from the free phase, whose units have mismatches of their own
@@ -258,7 +271,7 @@ def _message(
         later = unit.slope(h + below * k)
         change = ratio * p + later * later * m + steeper * (later + slope) * still
         start = rates + slope * slope * still
-    return unit.inverse_difference(start, change, scale) - ratio * k
+    return unit.sends(start, change, scale) - ratio * k
 
 
 def _slope_difference(unit: Activation, h: Array, k: Array, scale: float) -> Array:
@@ -337,7 +350,7 @@ def _free_mismatches(
     for layer in range(network.depth, 1, -1):
         unit, h, slope = network.activation(layer), activity.drive(layer), activity.slope(layer)
         local = circuit.pathway.local(slope, still[layer - 1])
-        message = unit.inverse_difference(unit.value(h), local, 1.0)
+        message = unit.sends(unit.value(h), local, 1.0)
         # auxiliary units and outputs have no mismatch, and so no message
         rates = activity.rates[layer - 1][..., : network.n_projecting(layer - 1)]
         gap = model.reconstruct(layer, h + message) - rates

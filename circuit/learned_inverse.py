@@ -37,14 +37,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 
 import array_api_compat
 
 from circuit.arrays import Array, namespace, plus_outer_sum, rows_times, widened
 from circuit.counted import normals, signs
-from circuit.errors import CircuitError
-from circuit.network import Activity, Network
+from circuit.errors import CircuitError, ShapeMismatch
+from circuit.given import (
+    is_whole,
+    require_choice,
+    require_flag,
+    require_kind,
+    set_reals,
+    shown,
+)
+from circuit.network import Activity, Network, require_activity
 from circuit.rules import GAINS, Strength, propagate_targets
 from circuit.shifts import Shifts
 
@@ -85,6 +92,7 @@ class Practice:
     block: int = 10
 
     def __post_init__(self) -> None:
+        set_reals(self, ("rate", "noise"))
         if not 0 < self.rate < 2:
             raise CircuitError(
                 f"inverse rate {self.rate:g} is outside (0, 2), where it is stable; use for "
@@ -94,21 +102,17 @@ class Practice:
             raise CircuitError(
                 f"inverse noise {self.noise:g} is negative or not finite; use for example 1"
             )
-        if self.aim not in AIMS:
-            raise CircuitError(f"inverse aim {self.aim!r} is unknown; choose from noisy, clean")
-        if self.order not in ORDERS:
-            raise CircuitError(
-                f"inverse order {self.order!r} is unknown; choose from {', '.join(ORDERS)}"
-            )
+        require_choice("inverse aim", self.aim, AIMS)
+        require_choice("inverse order", self.order, ORDERS)
         for name, value, least in (
             ("steps", self.steps, 0 if self.order == FIRST else 1),
             ("before", self.before, 0),
             ("block", self.block, 1),
         ):
-            if not isinstance(value, Integral) or value < least:
+            if not (is_whole(value) and value >= least):
                 raise CircuitError(
-                    f"inverse {name} {value} (order {self.order}): give a whole number, {least} or "
-                    "more"
+                    f"inverse {name} {shown(value)} (order {self.order}): give a whole number, "
+                    f"{least} or more"
                 )
 
     def steps_in(self, step: int) -> int:
@@ -156,6 +160,20 @@ class InverseModel:
         return self.pull(layer, drives) + bias
 
 
+def require_model(network: Network, model: InverseModel) -> None:
+    """Raise `ShapeMismatch` unless the model leads back through the layers 2 .. L."""
+    require_kind("inverse model", model, InverseModel)
+    found = [tuple(one.shape) for one in (*model.weights, *model.biases)]
+    sizes = [(tuple(one.shape[:-2]), *one.shape[-2:]) for one in network.weights[1:]]
+    wanted = [(*stack, read, units) for stack, units, read in sizes]
+    wanted += [(*stack, read) for stack, _, read in sizes]
+    if found != wanted:
+        raise ShapeMismatch(
+            f"an inverse model of shapes {found}; this network needs {wanted}, weights and then "
+            "biases of the layers 2 .. L"
+        )
+
+
 def random_model(network: Network, keys: Array) -> InverseModel:
     """Gaussian weights of variance 2 / (n_l + N_l) and zero biases, each network from its key."""
     weights, biases = [], []
@@ -190,7 +208,12 @@ def practised(
     step: int,
     steps: int | None = None,
 ) -> InverseModel:
-    """The model after `steps` (or `practice.steps`) steps on the batch of the network's `step`."""
+    """The model after `steps` (or `practice.steps`) steps on the batch of the network's `step`.
+
+    Raises `ShapeMismatch` for a model or an activity of another network.
+    """
+    require_activity(network, activity)
+    require_model(network, model)
     weights, biases = list(model.weights), list(model.biases)
     for layer in range(2, network.depth + 1):
         rates = activity.rates[layer - 1][..., : network.n_projecting(layer - 1)]
@@ -251,6 +274,10 @@ def propagate_learned(
         for layer in range(2, network.depth + 1):
             missed, known = reconstruction_error(network, model, activity, layer), added[layer - 2]
             added[layer - 2] = missed if known is None else known + missed
+    require_choice("rule through an inverse", rule, GAINS)
+    require_flag("corrected", corrected)
+    require_activity(network, activity)
+    require_model(network, model)
     gain = GAINS[rule]
     return propagate_targets(
         gain, network, activity, output_error, feedback_strength, pull=pull, added=added

@@ -6,12 +6,12 @@ of the settings in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from numbers import Integral
+from dataclasses import dataclass, fields
 
 from circuit import adam, lateral, orthogonality
 from circuit.errors import CircuitError
 from circuit.feedback import PATHWAYS, output_only
+from circuit.given import is_whole, require_choice, require_flag, set_reals, shown
 from circuit.learned_inverse import Practice
 from circuit.learned_shifts import EXACT, LEARNED, practice_of
 from circuit.losses import LOSSES
@@ -86,6 +86,8 @@ class Lesson:
     spontaneous_samples: int = 64
 
     def __post_init__(self) -> None:
+        set_reals(self, (one.name for one in fields(self) if isinstance(one.default, float)))
+        require_flag("correction", self.correction)
         for what, name, known in (
             ("rule", self.rule, RULES),
             ("pathway", self.pathway, tuple(PATHWAYS)),
@@ -95,8 +97,7 @@ class Lesson:
             ("orthogonality of", self.orthogonality_of, orthogonality.SIDES),
             ("inverse", self.inverse, (EXACT, LEARNED)),
         ):
-            if name not in known:
-                raise CircuitError(f"{what} {name!r} is unknown; choose from {', '.join(known)}")
+            require_choice(what, name, known)
         whole = self.feedback_strength == 1 and self.rule != CIRCUIT  # no increment at all
         if not (0 < self.feedback_strength < 1 or whole):
             raise CircuitError(
@@ -108,10 +109,10 @@ class Lesson:
                 f"orthogonality lambda = {self.orthogonality:g} is negative or not finite; "
                 "use for example 0.1, or 0 for none"
             )
-        if not isinstance(self.orthogonality_every, Integral) or self.orthogonality_every < 1:
+        if not (is_whole(self.orthogonality_every) and self.orthogonality_every >= 1):
             raise CircuitError(
-                f"orthogonality every {self.orthogonality_every} steps: give a whole number, "
-                "1 or more"
+                f"orthogonality every {shown(self.orthogonality_every)} steps: give a whole "
+                "number, 1 or more"
             )
         if not 0 <= self.rate_noise < float("inf"):
             raise CircuitError(

@@ -30,7 +30,7 @@ from circuit.errors import CircuitError
 from circuit.network import Network
 from circuit.scale import ONE
 from circuit.shift_dynamics import balance
-from circuit.shifts import Shifts
+from circuit.shifts import Shifts, require_fits
 
 Layers = list[np.ndarray]
 
@@ -135,10 +135,8 @@ def linearised(trial: Trial, shifts: Shifts, sample: int = 0) -> Linearised:
     """
     if not (is_numpy(trial.error) and trial.error.ndim == 2):
         raise CircuitError("products with a Jacobian take NumPy arrays of one network")
-    if sample not in range(trial.error.shape[0]):
-        raise CircuitError(
-            f"there is no sample {sample} in a batch of {trial.error.shape[0]}; count from 0"
-        )
+    trial.require_sample(sample)
+    require_fits(shifts, trial.activity.rates[1:])
     trial = in_float64(trial.samples([sample]))
     circuit, network = trial.circuit, trial.network
     values = (

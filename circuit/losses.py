@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from circuit.arrays import Array, epsilon, largest, namespace, require_finite
-from circuit.errors import CircuitError, ShapeMismatch
-from circuit.network import Activity, Network
+from circuit.errors import ShapeMismatch
+from circuit.given import require_choice
+from circuit.network import Activity, Network, require_activity
 
 Loss = Callable[[Array, Array], Array]
 
@@ -81,13 +82,14 @@ def output_error(
     ------
     CircuitError, ShapeMismatch, NotFinite
     """
-    if isinstance(loss, str):
-        if loss not in LOSSES:
-            raise CircuitError(f"loss {loss!r} is unknown; choose from {', '.join(LOSSES)}")
+    if not callable(loss):
+        require_choice("loss", loss, LOSSES)
         loss = LOSSES[loss]
+    require_activity(network, activity)
     outputs = activity.rates[-1][..., : network.n_outputs]
     require_targets(targets, outputs)
     error = loss(outputs, targets)
+    namespace(error, outputs)
     if tuple(error.shape) != tuple(outputs.shape) or error.dtype != outputs.dtype:
         raise ShapeMismatch(
             f"the loss returned an error of shape {tuple(error.shape)} and dtype {error.dtype}; it "
@@ -97,10 +99,30 @@ def output_error(
     return error
 
 
+def require_error(network: Network, activity: Activity, error: Array) -> None:
+    """Raise `ShapeMismatch` unless there is an error for each output that carries one, and for each
+    sample of the activity.
+    """
+    outputs = activity.rates[-1]
+    namespace(error, outputs)
+    wanted = (*outputs.shape[:-1], network.n_outputs)
+    if error.ndim and error.shape[-1] != network.n_outputs:
+        raise ShapeMismatch(
+            f"the output error has {error.shape[-1]} units; the network has "
+            f"{network.n_outputs} output units with an error signal"
+        )
+    if tuple(error.shape) != wanted or error.dtype != outputs.dtype:
+        raise ShapeMismatch(
+            f"the output error has shape {tuple(error.shape)} and dtype {error.dtype}; this "
+            f"activity needs {wanted} of {outputs.dtype}"
+        )
+
+
 def require_targets(targets: Array, outputs: Array) -> None:
     """Raise `ShapeMismatch` or `NotFinite` unless there is one target for each of the `outputs`
     `(..., batch, n_outputs)`.
     """
+    namespace(targets, outputs)
     if tuple(targets.shape) != tuple(outputs.shape) or targets.dtype != outputs.dtype:
         raise ShapeMismatch(
             f"targets have shape {tuple(targets.shape)} and dtype {targets.dtype}; the output "

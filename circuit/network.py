@@ -25,8 +25,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from circuit.activations import Activation, leaky_relu
-from circuit.activations import activation as named_activation
+from circuit.activations import Activation, activations, leaky_relu
 from circuit.arrays import (
     Array,
     any_true,
@@ -37,6 +36,15 @@ from circuit.arrays import (
     widened,
 )
 from circuit.errors import CircuitError, ShapeMismatch
+from circuit.given import (
+    is_sequence,
+    is_whole,
+    require_choice,
+    require_flag,
+    require_generator,
+    require_kind,
+    shown,
+)
 from circuit.inverse import Factorised
 from circuit.moved import Moved
 
@@ -50,6 +58,7 @@ class Network:
     weights : tuple of L arrays (..., N_l, n_l)
     biases : tuple of L arrays (..., N_l)
     activations : tuple of L `Activation`
+        Or their names, or one for all layers.
     n_inputs : int
         N_0, at least n_1.
     n_outputs : int
@@ -69,6 +78,14 @@ class Network:
     n_outputs: int
 
     def __post_init__(self) -> None:
+        for what in ("weights", "biases"):
+            if not is_sequence(getattr(self, what)):
+                raise ShapeMismatch(
+                    f"{what} are {type(getattr(self, what)).__name__}; give a tuple of arrays, one "
+                    "for each layer"
+                )
+            object.__setattr__(self, what, tuple(getattr(self, what)))
+        object.__setattr__(self, "activations", activations(self.activations, len(self.weights)))
         if not len(self.weights) == len(self.biases) == len(self.activations) > 0:
             raise ShapeMismatch(
                 f"{len(self.weights)} weights, {len(self.biases)} biases and "
@@ -83,12 +100,13 @@ class Network:
                     "(units, units that are read)"
                 )
             if (
-                tuple(bias.shape[-1:]) != (weights.shape[-2],)
+                tuple(bias.shape) != tuple(weights.shape[:-1])
                 or bias.dtype != self.weights[0].dtype
             ):
                 raise ShapeMismatch(
                     f"bias of layer {layer} has shape {tuple(bias.shape)} and dtype {bias.dtype}; "
-                    f"it needs {weights.shape[-2]} entries of {self.weights[0].dtype}"
+                    f"it needs {weights.shape[-2]} entries of {self.weights[0].dtype}, shape "
+                    f"{tuple(weights.shape[:-1])}"
                 )
             if weights.dtype != self.weights[0].dtype:
                 raise ShapeMismatch(
@@ -108,10 +126,10 @@ class Network:
                     f"W of layer {layer} has shape {tuple(weights.shape)}, which reads {read} "
                     f"units of the {below} below; give 1 to {below} columns"
                 )
-        if self.n_outputs not in range(1, self.widths[-1] + 1):
+        if not (is_whole(self.n_outputs) and 1 <= self.n_outputs <= self.widths[-1]):
             raise CircuitError(
-                f"{self.n_outputs} output units with an error signal do not fit into an output "
-                f"layer of {self.widths[-1]}; give 1 to {self.widths[-1]}"
+                f"{shown(self.n_outputs)} output units with an error signal do not fit into an "
+                f"output layer of {self.widths[-1]}; give 1 to {self.widths[-1]}"
             )
 
     @property
@@ -216,6 +234,16 @@ class Activity:
         return self.slopes[layer - 1]
 
 
+def require_activity(network: Network, activity: Activity) -> None:
+    """Raise `ShapeMismatch` unless the activity can be one of this network."""
+    require_kind("activity", activity, Activity)
+    namespace(*activity.rates)
+    found = [tuple(rates.shape) for rates in activity.rates]
+    wanted = [(*found[0][:-1], width) for width in network.widths]
+    if found != wanted:
+        raise ShapeMismatch(f"activity of shapes {found}; this network needs {wanted}")
+
+
 def forward(network: Network, inputs: Array) -> Activity:
     """The forward pass (Eq. 1).
 
@@ -256,7 +284,7 @@ def initialise(
     generator: np.random.Generator,
     *,
     init: str = "orthogonal",
-    activation: str | Activation | Sequence[Activation] | None = None,
+    activation: str | Activation | Sequence[str | Activation] | None = None,
     n_outputs: int | None = None,
     auxiliary: bool = True,
     dtype: str = "float64",
@@ -285,18 +313,14 @@ def initialise(
     CircuitError
     """
     _require_counts(widths)
+    require_generator("generator", generator)
+    require_flag("auxiliary", auxiliary)
+    if not (isinstance(dtype, str) and dtype in ("float64", "float32")):
+        name = dtype if isinstance(dtype, str) else shown(dtype)
+        raise ShapeMismatch(f"weights of dtype {name}; use float64 or float32")
     if auxiliary:
         _require_decreasing(widths)
-    if init not in INITIALISERS:
-        raise CircuitError(f"init {init!r} is unknown; choose from {', '.join(INITIALISERS)}")
-    depth = len(widths) - 1
-    if activation is None:
-        activation = leaky_relu()
-    if isinstance(activation, str):
-        activation = named_activation(activation)
-    if isinstance(activation, Activation):
-        activation = (activation,) * depth
-    units = tuple(named_activation(one) if isinstance(one, str) else one for one in activation)
+    require_choice("init", init, INITIALISERS)
     draw = INITIALISERS[init]
     read = widths[1:] if auxiliary else widths[:-1]
     return Network(
@@ -305,7 +329,9 @@ def initialise(
             for width, columns in zip(widths[1:], read, strict=True)
         ),
         biases=tuple(np.zeros(width, dtype=dtype) for width in widths[1:]),
-        activations=units,
+        activations=activations(
+            leaky_relu() if activation is None else activation, len(widths) - 1
+        ),
         n_inputs=widths[0],
         n_outputs=widths[-1] if n_outputs is None else n_outputs,
     )
@@ -334,9 +360,11 @@ INITIALISERS = {"orthogonal": orthogonal, "gaussian": gaussian}
 
 
 def _require_counts(widths: Sequence[int]) -> None:
-    if len(widths) < 2 or not all(width >= 1 and width % 1 == 0 for width in widths):
+    if not (is_sequence(widths) or getattr(widths, "ndim", None) == 1) or not (
+        len(widths) >= 2 and all(is_whole(width) and width >= 1 for width in widths)
+    ):
         raise CircuitError(
-            f"widths {tuple(widths)}: give at least two whole numbers, input first, each 1 or more"
+            f"widths {shown(widths)}: give at least two whole numbers, input first, each 1 or more"
         )
 
 

@@ -12,12 +12,15 @@ both vanish together only where the lengths are equal (docs/derivation.md, secti
 
 from __future__ import annotations
 
+import math
+
 import array_api_compat
 import numpy as np
 from scipy.linalg.blas import dsymm, dsyrk, ssymm, ssyrk
 
 from circuit.arrays import Array, is_numpy, namespace
 from circuit.errors import CircuitError
+from circuit.given import require_choice
 
 SIDES = ("rows", "columns")
 
@@ -34,6 +37,9 @@ def descent(
     onto : array (..., n, n), to which it is added; given up by the caller, who must not use it any
         more
     """
+    _require_side(of)
+    if not math.isfinite(strength):
+        raise CircuitError(f"orthogonality lambda = {strength} is not finite; use for example 0.1")
     if is_numpy(weights) and weights.ndim == 2:
         return _numpy_descent(weights, -4 * strength, of, onto)
     xp = namespace(weights)
@@ -46,7 +52,6 @@ def _numpy_descent(
     weights: np.ndarray, factor: float, of: str, onto: np.ndarray | None
 ) -> np.ndarray:
     """With a product that knows that the overlaps are symmetric, which saves a quarter."""
-    _require_side(of)
     double = weights.dtype == np.float64
     rank_k, symmetric = (dsyrk, dsymm) if double else (ssyrk, ssymm)
     # BLAS sees the transposes, in which the rows of W are columns
@@ -70,13 +75,11 @@ def distance(weights: Array) -> Array:
 
 
 def _require_side(of: str) -> None:
-    if of not in SIDES:
-        raise CircuitError(f"orthogonality of {of!r} is unknown; choose from {', '.join(SIDES)}")
+    require_choice("orthogonality of", of, SIDES)
 
 
 def _overlaps(weights: Array, of: str) -> Array:
     """Inner products of different rows, or of different columns; zero on the diagonal."""
-    _require_side(of)
     xp = namespace(weights)
     transposed = xp.matrix_transpose(weights)
     gram = xp.matmul(weights, transposed) if of == "rows" else xp.matmul(transposed, weights)

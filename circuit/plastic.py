@@ -48,9 +48,17 @@ from itertools import pairwise
 
 import numpy as np
 
-from circuit.arrays import require_count
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.feedback import mismatch_ratios
+from circuit.given import (
+    is_sequence,
+    real_array,
+    require_choice,
+    require_count,
+    require_kind,
+    set_reals,
+    shown,
+)
 from circuit.network import Network
 from circuit.sleep import Sleep
 from circuit.unit_texts import UNIT_TEXTS
@@ -58,6 +66,9 @@ from circuit.unit_texts import UNIT_TEXTS
 READOUTS = ("shift", "mismatch")
 OWN_DRIVES = ("membrane", "instant")
 STORAGES = ("captured", "direct")
+# powers of a second in the fields of `Plastic`, and in those that hold one array for each layer
+UNITS = {"rates": -1, "delays": 0, "noise": 0, "feedback_plasticity": 0}
+UNITS_BY_LAYER = {"feedback": 0, "time_constants": 1, "own_time_constants": 1}
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +98,7 @@ class Timing:
     capture: float = 0.005
 
     def __post_init__(self) -> None:
+        set_reals(self, ("step", "lag", "memory", "capture"), seconds=1)
         for what, least in (("free_steps", 0), ("nudged_steps", 1), ("teacher_stages", 0)):
             require_count(what, getattr(self, what), least)
         if not 0 < self.step < math.inf:
@@ -146,6 +158,11 @@ class Plastic:
     sleep: Sleep | None = None
 
     def __post_init__(self) -> None:
+        require_kind("network", self.network, Network)
+        require_kind("timing", self.timing, Timing)
+        if self.sleep is not None:
+            require_kind("sleep", self.sleep, Sleep)
+        self._take_numbers()
         widths, count = self.network.widths, len(self.network.weights[0])
         if not self.own_time_constants:
             object.__setattr__(self, "own_time_constants", self.time_constants)
@@ -155,8 +172,7 @@ class Plastic:
             ("storage", self.storage, STORAGES),
             ("activation", self.network.activations[0].name, tuple(UNIT_TEXTS)),
         ):
-            if name not in known:
-                raise CircuitError(f"{what} {name!r} is unknown; choose from {', '.join(known)}")
+            require_choice(what, name, known)
         if len({unit.name for unit in self.network.activations}) > 1:
             raise CircuitError("layers of different activations; give all layers the same one")
         if self.network.weights[0].ndim != 3:
@@ -213,7 +229,7 @@ class Plastic:
             ("decay", self.decay),
         ):
             if not (np.isfinite(values).all() and (np.asarray(values) >= 0).all()):
-                raise CircuitError(f"{what} = {values}; give finite values of 0 or more")
+                raise CircuitError(f"{what} = {shown(values)}; give finite values of 0 or more")
         if not np.issubdtype(np.asarray(self.delays).dtype, np.integer):
             raise CircuitError(f"delays {self.delays} are not whole numbers of steps")
         if self.sleep is not None:
@@ -223,6 +239,18 @@ class Plastic:
                     "a circuit with delays or noise cannot sleep, for what is on its way would be "
                     "lost: leave out delays and noise, or the sleep"
                 )
+
+    def _take_numbers(self) -> None:
+        """Make all fields that hold numbers plain ones, in seconds and 1/s."""
+        set_reals(self, ("strength", "decay"))
+        for name, seconds in UNITS.items():
+            object.__setattr__(self, name, real_array(_words(name), getattr(self, name), seconds))
+        for name, seconds in UNITS_BY_LAYER.items():
+            arrays = getattr(self, name)
+            if not is_sequence(arrays):
+                raise ShapeMismatch(f"{_words(name)} are no tuple of arrays; give one each layer")
+            plain = tuple(real_array(_words(name), array, seconds) for array in arrays)
+            object.__setattr__(self, name, plain)
 
     @property
     def period(self) -> int:
@@ -244,6 +272,10 @@ class Plastic:
     def longest_delay(self) -> int:
         """Steps of the longest delay."""
         return int(np.max(self.delays))
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,6 +312,7 @@ def require_stream(plastic: Plastic, inputs: np.ndarray, targets: np.ndarray) ->
     """
     if not all(np.isfinite(array).all() for array in plastic.feedback):
         raise CircuitError("feedback holds what is not finite; give finite weights")
+    inputs, targets = real_array("images", inputs), real_array("targets", targets)
     wanted = (plastic.network.n_inputs, plastic.network.n_outputs)
     if inputs.ndim != 2 or targets.ndim != 2 or (inputs.shape[1], targets.shape[1]) != wanted:
         raise CircuitError(

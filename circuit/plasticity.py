@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from circuit.arrays import Array, namespace, outer_sum
-from circuit.network import Activity, Network
-from circuit.shifts import Shifts
+from circuit.errors import ShapeMismatch
+from circuit.network import Activity, Network, require_activity
+from circuit.shifts import Shifts, require_fits
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +33,15 @@ def local_update(slope: Array, shift: Array, presynaptic: Array) -> Update:
         Shift (or mismatch) of the postsynaptic units, divided by the layer's gain.
     presynaptic : array (..., batch, n_pre)
         Rates of the presynaptic units.
+
+    Raises `ShapeMismatch`.
     """
     xp = namespace(slope, shift, presynaptic)
+    if slope.shape != shift.shape or slope.shape[:-1] != presynaptic.shape[:-1]:
+        raise ShapeMismatch(
+            f"slopes {tuple(slope.shape)}, shifts {tuple(shift.shape)} and presynaptic rates "
+            f"{tuple(presynaptic.shape)} are not of one layer and batch; give those that are"
+        )
     error = slope * shift / slope.shape[-2]
     return Update(
         weights=outer_sum(error, presynaptic),
@@ -55,6 +63,11 @@ def layer_update(network: Network, activity: Activity, shifts: Shifts, layer: in
 
 
 def updates(network: Network, activity: Activity, shifts: Shifts) -> tuple[Update, ...]:
-    """`layer_update` at every layer 1 .. L."""
+    """`layer_update` at every layer 1 .. L.
+
+    Raises `ShapeMismatch` where activity and shifts are not of this network and of one batch.
+    """
+    require_activity(network, activity)
+    require_fits(shifts, activity.rates[1:])
     layers = range(1, network.depth + 1)
     return tuple(layer_update(network, activity, shifts, layer) for layer in layers)

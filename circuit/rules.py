@@ -25,10 +25,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from circuit.arrays import Array, widened
-from circuit.errors import ShapeMismatch
+from circuit.arrays import Array, finite_rows, widened
+from circuit.errors import TargetOutOfRange
 from circuit.feedback import GRADIENT_ADJUSTED, INCREMENTAL, TARGET_PROPAGATION, Gain, per_layer
-from circuit.network import Activity, Network
+from circuit.losses import require_error
+from circuit.network import Activity, Network, require_activity
 from circuit.scale import ONE, Scale
 from circuit.shifts import Shifts, renormalised
 from circuit.units import itp_message
@@ -50,7 +51,7 @@ def back_propagation(
         message = activity.slope(layer)[..., sent] * value[..., sent]
         return network.pull_transposed(layer, message), 1.0
 
-    return _recursion(network, output_error, send_down)
+    return _recursion(network, activity, output_error, send_down)
 
 
 def target_propagation(
@@ -146,16 +147,25 @@ def propagate_targets(
         sent = slice(None, network.n_projecting(layer))  # the other units have no shift
         slope, rates = activity.slope(layer)[..., sent], activity.rates[layer][..., sent]
         message = gain.local(slope, value[..., sent])  # Eq. 16
-        drive_shift = itp_message(
-            unit, activity.drive(layer)[..., sent], rates, slope, message, scale.times(gamma).value
-        )
+        size = scale.times(gamma).value
+        try:
+            drive_shift = itp_message(
+                unit, activity.drive(layer)[..., sent], rates, slope, message, size, refuses=True
+            )
+        except TargetOutOfRange as refusal:
+            nowhere = ~finite_rows([unit.sends(rates, message, size)])
+            raise TargetOutOfRange(
+                f"{refusal}; layer {layer} has no such target in {nowhere.sum()} of {len(nowhere)} "
+                f"samples, the first is sample {nowhere.argmax()}"
+            ) from None
         return pull(layer, drive_shift), gamma  # Eqs. 5, 12, 17
 
-    return _recursion(network, output_error, send_down, added)
+    return _recursion(network, activity, output_error, send_down, added)
 
 
 def _recursion(
     network: Network,
+    activity: Activity,
     output_error: Array,
     send_down: Callable[[int, Array, Scale], tuple[Array, float]],
     added: Sequence[Array | None] = (),
@@ -168,11 +178,8 @@ def _recursion(
             return value
         return value + widened(extra * ONE.over(scale).value, value.shape[-1])
 
-    if output_error.shape[-1] != network.n_outputs:
-        raise ShapeMismatch(
-            f"the output error has {output_error.shape[-1]} units; the network has "
-            f"{network.n_outputs} output units with an error signal"
-        )
+    require_activity(network, activity)
+    require_error(network, activity, output_error)
     value = with_added(network.depth, widened(output_error, network.widths[-1]), ONE)
     value, scale = renormalised(value, ONE, network.depth)
     gain = ONE

@@ -34,7 +34,7 @@ from circuit.arrays import (
 from circuit.dynamics import Trial
 from circuit.network import Network
 from circuit.scale import ONE
-from circuit.shifts import Shifts
+from circuit.shifts import Shifts, require_fits, times
 from circuit.units import gait_message, itp_message, response
 
 
@@ -85,6 +85,7 @@ def layer_terms(
 ) -> Iterator[LayerTerms]:
     """The terms of the layers 1 .. L, one after the other, none of them kept."""
     circuit, network, values = trial.circuit, trial.network, shifts.values
+    require_fits(shifts, trial.activity.rates[1:])
     demand = None
     for layer in range(1, network.depth + 1):
         unit, value = network.activation(layer), values[layer - 1]
@@ -162,7 +163,7 @@ def _push_both(
 
 def _output_pull(trial: Trial, shifts: Shifts, feedforward: Array | None) -> Array:
     """E / s_L - p_L."""
-    error = trial.error * ONE.over(shifts.scales[-1]).value
+    error = times(trial.error, ONE.over(shifts.scales[-1]))
     return error if feedforward is None else error - feedforward
 
 

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from circuit.arrays import Array, largest, namespace, row_norms
-from circuit.errors import CircuitError, NotFinite
+from circuit.errors import NotFinite, ShapeMismatch
+from circuit.given import require_choice, require_kind
 from circuit.scale import Scale
 
 READOUTS = ("shift", "mismatch")  # what of a settled circuit synapses learn from
@@ -41,12 +42,12 @@ class Shifts:
 
     def absolute(self, layer: int) -> Array:
         """The shift of `layer` in units of the rates; entries that underflow are 0."""
-        return _times(self.values[layer - 1], self.scales[layer - 1])
+        return times(self.values[layer - 1], self.scales[layer - 1])
 
     def per_gain(self, layer: int) -> Array:
         """The shift of `layer` divided by its gain: what a local update learns from."""
         ratio = self.scales[layer - 1].over(self.gains[layer - 1])
-        return _times(self.values[layer - 1], ratio)
+        return times(self.values[layer - 1], ratio)
 
     def with_values(self, values: tuple[Array, ...]) -> Shifts:
         """The same scales and gains around other values."""
@@ -55,15 +56,27 @@ class Shifts:
     def norm(self, layer: int) -> Scale:
         """Root mean square, over samples, of the Euclidean norm of the shift of `layer`."""
         xp = namespace(self.values[layer - 1])
-        norms = row_norms(self.values[layer - 1])
-        mean = float(xp.sqrt(xp.mean(norms * norms)))
+        norms = xp.reshape(row_norms(self.values[layer - 1]), (1, -1))
+        mean = float(row_norms(norms)[0]) / norms.shape[-1] ** 0.5
         return self.scales[layer - 1].times(mean)
 
 
 def require_readout(name: str) -> None:
     """Raise `CircuitError` unless `name` is in `READOUTS`."""
-    if name not in READOUTS:
-        raise CircuitError(f"read-out {name!r} is unknown; choose {' or '.join(READOUTS)}")
+    require_choice("read-out", name, READOUTS)
+
+
+def require_fits(shifts: Shifts, rates: Sequence[Array]) -> None:
+    """Raise `ShapeMismatch` unless these are shifts of rates y_1 .. y_L of such shapes."""
+    require_kind("shifts", shifts, Shifts)
+    namespace(*shifts.values, *rates)
+    found = [tuple(value.shape) for value in shifts.values]
+    wanted = [tuple(rate.shape) for rate in rates]
+    if found != wanted:
+        raise ShapeMismatch(
+            f"shifts of shapes {found} do not belong to rates of shapes {wanted}; give those of "
+            "the same network and batch"
+        )
 
 
 def joined(parts: Sequence[Shifts]) -> Shifts:
@@ -74,7 +87,7 @@ def joined(parts: Sequence[Shifts]) -> Shifts:
     first, values = parts[0], []
     for layer in range(1, first.depth + 1):
         scaled = [
-            _times(part.values[layer - 1], part.scales[layer - 1].over(first.scales[layer - 1]))
+            times(part.values[layer - 1], part.scales[layer - 1].over(first.scales[layer - 1]))
             for part in parts
         ]
         values.append(namespace(scaled[0]).concat(scaled, axis=-2))
@@ -86,21 +99,38 @@ def renormalised(value: Array, scale: Scale, layer: int) -> tuple[Array, Scale]:
 
     Raises `NotFinite` where it is already beyond repair.
     """
-    xp = namespace(value)
-    peak = largest(xp.abs(value))
-    exponent = Scale.of(peak).exponent if peak < float("inf") else None
-    if exponent is None:
+    peak = largest(namespace(value).abs(value))
+    if not peak < float("inf"):
         raise NotFinite(
             f"the shift of layer {layer} is not finite; use better conditioned weights "
             "(orthogonal initialisation), or float64"
         )
-    if -20 <= exponent <= 20:
+    exponent = _excess(peak)
+    if exponent == 0:
         return value, scale
-    return _times(value, Scale(0.5, 1 - exponent)), scale.shifted(exponent)
+    return times(value, Scale(0.5, 1 - exponent)), scale.shifted(exponent)
 
 
-def _times(value: Array, factor: Scale) -> Array:
-    """`value * factor` where the factor may be out of range although the product is not."""
+def excess(value: Array) -> int:
+    """The power of two by which the largest finite entry is out of hand; 0 for one of usual size.
+
+    What is not finite is left out, so that the samples with it do not decide for the others.
+    """
+    xp = namespace(value)
+    size = xp.abs(value)
+    peak = largest(size)
+    if not peak < float("inf"):
+        peak = largest(xp.where(xp.isfinite(size), size, xp.zeros_like(size)))
+    return _excess(peak)
+
+
+def _excess(peak: float) -> int:
+    exponent = Scale.of(peak).exponent
+    return 0 if -20 <= exponent <= 20 else exponent
+
+
+def times(value: Array, factor: Scale) -> Array:
+    """`value * factor`, where the factor may be out of range although the product is not."""
     step = 100 if "32" in str(value.dtype) else 1000  # 2**step is in range
     if abs(factor.exponent) < step:
         return value * factor.value

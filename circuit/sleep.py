@@ -36,8 +36,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from circuit.arrays import require_count
 from circuit.errors import CircuitError, ShapeMismatch
+from circuit.given import is_sequence, real_array, require_count, shown
 
 # what a group carries out in every step, before all sums: whether it is awake, and what fires
 CALENDAR = """
@@ -98,15 +98,20 @@ class Sleep:
     def __post_init__(self) -> None:
         for what, least in (("patterns", 1), ("period", 1), ("wait", 0)):
             require_count(what, getattr(self, what), least)
+        if not is_sequence(self.lateral):
+            raise ShapeMismatch("lateral weights are no tuple of arrays; give one for each layer")
+        lateral = tuple(real_array("lateral weights", one) for one in self.lateral)
+        object.__setattr__(self, "lateral", lateral)
         if self.wait >= self.period:
             raise CircuitError(
                 f"synapses wait for {self.wait} of {self.period} steps of a pattern; let them "
                 "learn in at least one"
             )
         for what in ("lateral_rates", "strengths", "inverse_rates"):
-            values = getattr(self, what)
+            values = real_array(what.replace("_", " "), getattr(self, what), seconds=-1)
+            object.__setattr__(self, what, values)
             if not all(0 <= one < math.inf for one in np.ravel(values)):
-                raise CircuitError(f"{what} = {values}; give finite values of 0 or more")
+                raise CircuitError(f"{what} = {shown(values)}; give finite values of 0 or more")
 
     @property
     def steps(self) -> int:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuit.errors import CircuitError
+from circuit.given import is_whole, set_reals, shown
 
 PRESYNAPTIC = "x = patterns(t, i) : 1 (constant over dt)"
 
@@ -76,6 +77,9 @@ class Spontaneous:
     strength: float = 0.0
 
     def __post_init__(self) -> None:
+        names = ("time_constant", "step", "lateral_time", "feedforward_time")
+        set_reals(self, names, seconds=1)
+        set_reals(self, ("strength",))
         times = (self.time_constant, self.step, self.lateral_time, self.feedforward_time)
         if not all(0 < time < float("inf") for time in times):
             raise CircuitError(f"times {times} of a spontaneous phase must be positive and finite")
@@ -84,12 +88,10 @@ class Spontaneous:
                 f"step {self.step:g} s is longer than the time constant {self.time_constant:g} s, "
                 "over which Euler's method overshoots; use a tenth of it"
             )
-        if not (
-            isinstance(self.period, int | np.integer) and isinstance(self.wait, int | np.integer)
-        ):
+        if not (is_whole(self.period) and is_whole(self.wait)):
             raise CircuitError(
-                f"period {self.period!r} and wait {self.wait!r} are counted in steps; give whole "
-                "numbers"
+                f"period {shown(self.period)} and wait {shown(self.wait)} are counted in steps; "
+                "give whole numbers"
             )
         if not 0 <= self.wait < self.period:
             raise CircuitError(

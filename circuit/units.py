@@ -36,14 +36,25 @@ def response(
 
 
 def itp_message(
-    unit: Activation, h: Array, y: Array, slope: Array, shift: Array, scale: float
+    unit: Activation,
+    h: Array,
+    y: Array,
+    slope: Array,
+    shift: Array,
+    scale: float,
+    *,
+    refuses: bool = False,
 ) -> Array:
-    """[f^-1(y + s d) - f^-1(y)] / s: what is reported down in the ITP pathway."""
+    """[f^-1(y + s d) - f^-1(y)] / s: what is reported down in the ITP pathway.
+
+    NaN where there is no inverse; `TargetOutOfRange` is raised instead where it `refuses`.
+    """
     message = shift / slope
+    difference = unit.inverse_difference if refuses else unit.sends
     return where_crossing(
         unit.stays(h, message, scale),
         message,
-        lambda y, shift: unit.inverse_difference(y, shift, scale),
+        lambda y, shift: difference(y, shift, scale),
         (y, shift),
     )
 
@@ -61,7 +72,8 @@ def gait_message(
 ) -> Array:
     """[f^-1(u + s A^2 m) - f^-1(u)] / s: what is reported down in the GAIT pathway.
 
-    u and A are those at the drive h + s_below k that the layer now receives.
+    u and A are those at the drive h + s_below k that the layer now receives. NaN where there is no
+    inverse.
     """
     message = slope * mismatch
     stays = unit.stays(h, k, below) if stays is None else stays
@@ -80,7 +92,7 @@ def exact_gait_message(
     """`gait_message` without the question whether a unit crosses its kink."""
     drive = h + below * k
     deviation = gain.local(unit.slope(drive), mismatch)
-    return unit.inverse_difference(unit.value(drive), deviation, scale)
+    return unit.sends(unit.value(drive), deviation, scale)
 
 
 def where_crossing(

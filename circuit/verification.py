@@ -4,23 +4,31 @@ Owns the one ruler that every method's result is measured with. Does not own the
 
 The residual R_l of layer l (see `shift_dynamics`) is compared with the shift of the same layer,
 sample by sample, auxiliary units left out, and the worst sample counts. Any norm of the whole state
-would be blind: a shift may be 1e-12 of the rate that it is a shift of.
+would be blind: a shift may be 1e-12 of the rate that it is a shift of. A layer without any shift is
+at rest only where there is no error.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
 
 from circuit.arrays import (
     Array,
     any_true,
     epsilon,
+    flattened,
     largest,
     namespace,
     product_rounding,
     row_norms,
+    take_rows,
+    to_numpy,
 )
 from circuit.dynamics import Trial
 from circuit.shift_dynamics import LayerTerms, layer_terms, scale_ratio
@@ -56,6 +64,7 @@ class Judgement:
     relative_residuals : L floats, the worst sample's |R_l| / |d_l|
     rounding_floors : L floats, the relative residual that rounding alone leaves
     tolerance : what the state is held against
+    silent : (samples,), whether the output error of a sample is exactly zero
     """
 
     auxiliaries: tuple[Array | None, ...]
@@ -64,6 +73,7 @@ class Judgement:
     relative_residuals: tuple[float, ...]
     rounding_floors: tuple[float, ...]
     tolerance: float
+    silent: np.ndarray
 
     @property
     def worst(self) -> float:
@@ -71,6 +81,40 @@ class Judgement:
         if any(math.isnan(value) for value in self.relative_residuals):
             return math.inf
         return max(self.relative_residuals)
+
+    @cached_property
+    def by_sample(self) -> np.ndarray:
+        """Relative residuals (L, samples): NaN for a state that is not finite."""
+        rows = []
+        for residual, shift in zip(self.residual_norms, self.shift_norms, strict=True):
+            residual, shift = flattened(residual), flattened(shift)
+            rows.append(relative_to(shift, residual, self.silent))
+        return np.array(rows)
+
+    def samples(self, rows: Sequence[int]) -> Judgement:
+        """The same of some samples of the batch (of one network, not of a stack)."""
+
+        def few(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+            return tuple(None if array is None else take_rows(array, rows) for array in arrays)
+
+        return replace(
+            self,
+            auxiliaries=few(self.auxiliaries),
+            residual_norms=few(self.residual_norms),
+            shift_norms=few(self.shift_norms),
+            relative_residuals=tuple(map(float, self.by_sample[:, list(rows)].max(axis=1))),
+            silent=self.silent[list(rows)],
+        )
+
+
+def relative_to(whole: np.ndarray, part: np.ndarray, silent: np.ndarray) -> np.ndarray:
+    """Part / whole of every sample; infinite where there is no whole, and also 0/0, unless the
+    sample is `silent`, which has no output error: then nothing is the right answer.
+    """
+    nothing = whole == 0
+    found = part / np.where(nothing, 1.0, whole)
+    right = silent & (part == 0)
+    return np.asarray(np.where(nothing & ~np.isnan(part), np.where(right, 0.0, np.inf), found))
 
 
 def jumps_at_kinks(trial: Trial) -> bool:
@@ -94,11 +138,12 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
     circuit, network = trial.circuit, trial.network
     auxiliaries: list[Array | None] = []
     residual_norms, shift_norms, relative, floors = [], [], [], []
+    silent = namespace(trial.error).all(trial.error == 0, axis=-1)
 
     def measure(layer: int, residual_norm: Array) -> float:
         shift = shifts.values[layer - 1][..., : network.n_projecting(layer)]
         shift_norms.append(row_norms(shift))
-        return _relative(residual_norm, shift_norms[-1])
+        return _relative(residual_norm, shift_norms[-1], silent)
 
     def note(layer: int, residual_norm: Array, worst: float, condition: float) -> None:
         residual_norms.append(residual_norm)
@@ -120,11 +165,11 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
             worst = measure(below, residual_norm)
             if not (worst <= tolerance or here.condition < NEAR):
                 residual_norm = row_norms(here.solve(pushed))
-                worst = _relative(residual_norm, shift_norms[-1])
+                worst = _relative(residual_norm, shift_norms[-1], silent)
             if worst > tolerance and kinked and has_kink(network.activation(layer)):
                 at_kinks = _residual_at_kinks(trial, shifts, layer, terms, weight)
                 residual_norm = namespace(pushed).minimum(residual_norm, at_kinks)
-                worst = _relative(residual_norm, shift_norms[-1])
+                worst = _relative(residual_norm, shift_norms[-1], silent)
             note(below, residual_norm, worst, here.condition)
         if layer == network.depth:
             residual_norm = row_norms(terms.demand)
@@ -136,6 +181,7 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
         tuple(relative),
         tuple(floors),
         tolerance,
+        to_numpy(silent).reshape(-1),
     )
 
 
@@ -151,11 +197,11 @@ def _residual_at_kinks(
     return residual + here.inverse_norm * row_norms(away)
 
 
-def _relative(residual: Array, shift: Array) -> float:
-    """Worst |R|/|d| over samples; 0/0 counts as 0."""
+def _relative(residual: Array, shift: Array, silent: Array) -> float:
+    """Worst |R|/|d| over samples; 0/0 counts as 0 where there is no error, else as infinite."""
     xp = namespace(residual)
     if any_true(shift == 0):
-        still = (shift == 0) & (residual == 0)
+        still = (shift == 0) & (residual == 0) & silent
         residual = xp.where(still, xp.zeros_like(residual), residual)
         shift = xp.where(still, xp.ones_like(shift), shift)
         if any_true(shift == 0):

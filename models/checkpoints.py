@@ -29,9 +29,11 @@ from circuit.arrays import Array, to_numpy
 from circuit.errors import CircuitError
 from circuit.learning import Learner, Moments
 from circuit.network import Network
-from models.material import Plan, placed
+from models.material import Material, Plan, placed
+from models.options import shortened
 from models.training import State
-from models.weights import read_arrays
+from models.weights import arrays_of
+from models.wholeness import require_whole
 
 FORMAT = "gait-circuit training"
 VERSION = 2
@@ -113,24 +115,23 @@ def save(path: Path, state: State, plan: Plan, configured: Configuration) -> Non
     write_atomically(path, lambda name: np.savez(name, allow_pickle=False, **arrays), remedy=remedy)
 
 
-def load(path: Path, plan: Plan, configured: Configuration) -> tuple[State, list[str]]:
+def load(
+    path: Path, plan: Plan, configured: Configuration, material: Material
+) -> tuple[State, list[str]]:
     """The state in the file, and in words what of the surroundings has changed since.
 
     Raises
     ------
     CircuitError
-        In one line, for a file that is damaged, of another kind, version or configuration.
+        In one line, for a file that is damaged, of another kind, version or configuration, or that
+        no run of this plan with this material can have written.
     """
-    members = read_arrays(path, "checkpoint", REMEDY)
-    try:
+    with arrays_of(path, "checkpoint", REMEDY) as members:
         differs = _difference(members, configured)
         if differs is None:
             state, changes = _state(members, plan), _changes(members, plan)
-            _require_whole(state, plan)
+            require_whole(state, plan, material)
             return state, changes
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        words = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        raise CircuitError(f"checkpoint {path}: {words}; {REMEDY}") from None
     raise CircuitError(
         f"checkpoint {path} is of another configuration: {differs}; give the options that it was "
         "made with, or another --output"
@@ -141,7 +142,7 @@ def _difference(members: Mapping[str, np.ndarray], configured: Configuration) ->
     """In which setting a file of this format and version differs, in words; None if in none."""
     if str(members["format"]) != FORMAT:
         raise ValueError(f"its format is {str(members['format'])[:40]!r}, not {FORMAT!r}")
-    version, package = int(members["version"].item()), str(members["package"])
+    version, package = _count(members, "version"), str(members["package"])
     here = surroundings(None)["package"]
     if (version, package) != (VERSION, here):
         raise ValueError(
@@ -158,34 +159,9 @@ def _difference(members: Mapping[str, np.ndarray], configured: Configuration) ->
     return None
 
 
-def _require_whole(state: State, plan: Plan) -> None:
-    """Raise `ValueError` where the parts of a state, each whole, do not belong together."""
-    seeds, layers, learner = len(plan.seeds), len(plan.widths) - 1, state.learner
-    if state.epoch < 0 or state.batch < 0 or learner.steps < 0:
-        raise ValueError("it counts epochs, batches or steps below zero")
-    entries = state.epoch + 1
-    for names, shape in ((BY_EPOCH, (entries, seeds)), (BY_LAYER, (entries, seeds, layers))):
-        for name in names:
-            found = state.history[name].shape
-            if found != shape:
-                raise ValueError(f"its history of {name} is {found}, not {shape}")
-    network, moments = learner.network, learner.moments
-    for arrays, others in (
-        (network.weights, (moments.first_weights, moments.second_weights, state.chosen.weights)),
-        (network.biases, (moments.first_biases, moments.second_biases, state.chosen.biases)),
-    ):
-        shapes = [array.shape for array in arrays]
-        if any([array.shape for array in other] != shapes for other in others):
-            raise ValueError("its weights, moments and chosen weights are of several shapes")
-    if len(state.generators) != seeds or len(state.orders) != seeds:
-        raise ValueError(f"it is not of {seeds} seeds")
-    for known in state.generators:
-        np.random.default_rng().bit_generator.state = known
-
-
 def _state(members: Mapping[str, np.ndarray], plan: Plan) -> State:
     layers = len(plan.widths) - 1
-    n_outputs = int(members["n_outputs"].item())
+    n_outputs = _count(members, "n_outputs")
     units = tuple(map(activation, plan.activations))
 
     def parts(word: str) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
@@ -202,11 +178,9 @@ def _state(members: Mapping[str, np.ndarray], plan: Plan) -> State:
     moments = Moments(*parts("first_"), *parts("second_"))
     first, right, settled = placed(list(members["sums"]), plan)
     return State(
-        learner=Learner(
-            network(""), moments, int(members["steps"].item()), _companions(members, plan)
-        ),
-        epoch=int(members["epoch"].item()),
-        batch=int(members["batch"].item()),
+        learner=Learner(network(""), moments, _count(members, "steps"), _companions(members, plan)),
+        epoch=_count(members, "epoch"),
+        batch=_count(members, "batch"),
         orders=members["orders"],
         generators=tuple(json.loads(str(members["generators"]))),
         sums=(first, right, settled),
@@ -215,6 +189,14 @@ def _state(members: Mapping[str, np.ndarray], plan: Plan) -> State:
         chosen_epochs=members["chosen_epochs"],
         at_rest=True,
     )
+
+
+def _count(members: Mapping[str, np.ndarray], name: str) -> int:
+    """A member that is one whole number. Raises `ValueError` for any other."""
+    value = members[name]
+    if value.shape != () or value.dtype.kind not in "iu":
+        raise ValueError(f"its {name} is no whole number but {value.dtype} {value.shape}")
+    return int(value)
 
 
 def _companions(members: Mapping[str, np.ndarray], plan: Plan) -> dict[str, tuple[Array, ...]]:
@@ -245,4 +227,4 @@ def _numbered(name: str, arrays: tuple[Array, ...]) -> dict[str, np.ndarray]:
 
 
 def _short(value: object) -> str:
-    return "left out" if value is None else str(value)
+    return "left out" if value is None else shortened(str(value), 100)

@@ -7,6 +7,7 @@ answers at once. Does not own the settling of the circuit nor what is said of it
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from circuit.dynamics import Trial
+    from models.images import Images
 
 PROGRAM = "run_equilibrium"
 
@@ -123,7 +125,8 @@ def options() -> OneLineParser:
         type=at_least(1),
         default=4,
         metavar="N",
-        help="images that Brian2 simulates, the first of the batch (default: 4)",
+        help="images that Brian2 simulates, the first of the batch (default: 4, or as many as "
+        "wide layers leave room for)",
     )
     add_results(
         parser,
@@ -136,8 +139,8 @@ def options() -> OneLineParser:
 
 def make_trial(
     chosen: argparse.Namespace, images_rng: np.random.Generator, weights_rng: np.random.Generator
-) -> tuple[Trial, np.ndarray]:
-    """Images, network and circuit of the options; returns the trial and the labels.
+) -> tuple[Trial, Images]:
+    """Images, network and circuit of the options; returns the trial and its images.
 
     Raises `CircuitError` or `ImageError`.
     """
@@ -160,6 +163,8 @@ def make_trial(
             f"the output layer has {widths[-1]} units for {data.n_classes} classes; "
             f"end --widths with {data.n_classes} or more"
         )
+    if not chosen.no_brian2:
+        brian2_images(chosen, widths)  # refuses before anything is computed
     network = initialise(
         widths,
         weights_rng,
@@ -171,4 +176,22 @@ def make_trial(
     strength = chosen.gamma[0] if len(chosen.gamma) == 1 else chosen.gamma
     circuit = build_circuit(network, chosen.pathway, strength, nudge=chosen.nudge)
     targets = images.one_hot(data.labels, data.n_classes, chosen.precision)
-    return begin(circuit, data.inputs, targets, chosen.loss), data.labels
+    return begin(circuit, data.inputs, targets, chosen.loss), data
+
+
+def brian2_images(chosen: argparse.Namespace, widths: Sequence[int]) -> int:
+    """How many images Brian2 is to simulate: 0 where not even one fits.
+
+    Raises `CircuitError` where a number was given that does not fit.
+    """
+    from circuit import brian
+    from circuit.errors import CircuitError
+
+    room = brian.images_that_fit(widths)
+    if "brian2_images" in chosen.given and chosen.brian2_images > room:
+        remedy = f"give {room} or less" if room else "give --no-brian2, or narrower --widths"
+        raise CircuitError(
+            f"--brian2-images {chosen.brian2_images} is more than the {room} that fit into the "
+            f"{brian.MOST_SYNAPSES} synapses that Brian2 can carry here; {remedy}"
+        )
+    return min(chosen.brian2_images, chosen.batch, room)

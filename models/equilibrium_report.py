@@ -7,24 +7,29 @@ figures.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
 from typing import Any
 
 from analysis.records import versions
 from analysis.report import Report
 from circuit.dynamics import Trial
+from models.equilibrium_in_time import InTime
 from models.options import plain
+
+LONGEST_RUN = 12  # of layers of one width, whose widths are all printed
 
 
 def summarise(
     chosen: argparse.Namespace,
     found: Report,
-    brian2: list[tuple[float, float]] | None,
+    simulated: InTime,
     verdict: str,
     seconds: dict[str, float],
 ) -> dict[str, Any]:
     """The content of summary.json."""
-    layers = []
+    layers, brian2 = [], simulated.comparison
     for layer in found.layers:
         entry = None
         if brian2 is not None:
@@ -54,6 +59,7 @@ def summarise(
         "versions": versions(),
         "seed": chosen.seed,
         "seconds": seconds,
+        "brian2_images": simulated.n_images,
         "method": {
             "name": found.record.method,
             "steps": found.record.steps,
@@ -66,7 +72,7 @@ def summarise(
 
 def description(chosen: argparse.Namespace, trial: Trial) -> str:
     """What is settled, in one line."""
-    widths = "-".join(map(str, trial.network.widths))
+    widths = shortened(trial.network.widths)
     strengths = sorted(set(trial.circuit.strengths))
     gamma = ", ".join(f"{value:g}" for value in strengths)
     return (
@@ -74,6 +80,15 @@ def description(chosen: argparse.Namespace, trial: Trial) -> str:
         f"({trial.network.n_outputs} outputs with a target), {chosen.init} weights, "
         f"{chosen.activation}, {chosen.pathway} pathway, gamma {gamma}, {chosen.precision}"
     )
+
+
+def shortened(widths: Sequence[int]) -> str:
+    """64-64-32; of a run of equal widths longer than `LONGEST_RUN`, the width and the count."""
+    parts: list[str] = []
+    for width, run in groupby(widths):
+        count = len(list(run))
+        parts += [str(width)] * count if count <= LONGEST_RUN else [f"{width} ({count} times)"]
+    return "-".join(parts)
 
 
 def brian2_words(brian2: list[tuple[float, float]] | None) -> str:

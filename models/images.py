@@ -9,17 +9,18 @@ Shapes: inputs are `(n_images, n_pixels)`, one flattened row per image; labels a
 from __future__ import annotations
 
 import importlib
-import io
 import os
 import warnings
-import zipfile
 from dataclasses import dataclass, replace
 from http.client import HTTPException
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from models import archives
 
 # Name and version at openml.org of each data set that does not ship with scikit-learn.
 OPENML = {
@@ -31,8 +32,7 @@ DATASETS = ("digits", *OPENML)
 DATA_DIR_VARIABLE = "GAIT_CIRCUIT_DATA"
 N_CLASSES = 10
 SIDE = 28  # of every data set but digits
-
-_read_npy: Any = np.lib.format.read_array  # NumPy gives it no types
+USUAL = 128  # the brightest pixel of 8-bit images is at least that
 
 
 class ImageError(ValueError):
@@ -47,6 +47,7 @@ class Images:
     inputs: (n_images, side * side) float, every pixel in [0, 1], the rows of an image in turn.
     labels: (n_images,) int64, from 0 to n_classes - 1.
     side: pixels per side of the square images.
+    remark: how pixels were scaled, where that is not the usual way; else empty.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Images:
     labels: NDArray[np.int64]
     side: int
     n_classes: int = N_CLASSES
+    remark: str = ""
 
 
 def load(
@@ -66,6 +68,9 @@ def load(
     GAIT_CIRCUIT_DATA. With neither given they come from openml.org, by way of scikit-learn, which
     verifies and caches them: the first 60000 images are train, the last 10000 test.
 
+    Pixels are from 0 to 255 and are divided by 255; in a file that holds nothing but 0 and 1 they
+    are left as they are. `Images.remark` says so.
+
     Raises ImageError for a name, split or dtype (float32 or float64) that is not on offer, a file
     that is missing or damaged, an array that is not as expected, and openml.org out of reach.
     """
@@ -75,19 +80,27 @@ def load(
             choices = ", ".join(options[option])
             raise ImageError(f"unknown image {option} {value!r}; choose one of {choices}")
 
-    directory = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    file = file_of(name, data_dir)
+    remark = ""
     if name == "digits":
         digits = _sklearn_datasets().load_digits()
         rows = _rows(split, 1437)
         pixels, labels, side, brightest = digits.data[rows], digits.target[rows], 8, 16
-    elif directory:
-        pixels, labels = _from_npz(Path(directory) / f"{name}.npz", split)
-        side, brightest = SIDE, 255
+    elif file is not None:
+        pixels, labels = _from_npz(file, split)
+        side, brightest = SIDE, _brightest(file, pixels)
+        remark = _remark(file, split, brightest, int(pixels.max()))
     else:
         pixels, labels = _from_openml(name, split)
         side, brightest = SIDE, 255
     inputs = np.divide(pixels.reshape(-1, side * side), brightest, dtype=dtype)
-    return Images(name, inputs, labels.astype(np.int64), side)
+    return Images(name, inputs, labels.astype(np.int64), side, remark=remark)
+
+
+def file_of(name: str, data_dir: Path | None = None) -> Path | None:
+    """The file from which `load` has the data set; None if it comes by way of scikit-learn."""
+    directory = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    return _in_folder(directory, f"{name}.npz") if directory and name != "digits" else None
 
 
 def batch(images: Images, size: int, generator: np.random.Generator) -> Images:
@@ -115,6 +128,23 @@ def one_hot(
     return coded
 
 
+def _in_folder(directory: Path | str, name: str) -> Path:
+    """A file of the folder; ~ is the home folder, which no shell has seen to in a variable."""
+    try:
+        return Path(directory).expanduser() / name
+    except RuntimeError:
+        raise ImageError(f"{directory}: no such home folder; give the whole name") from None
+
+
+def _remark(path: Path, split: str, brightest: int, most: int) -> str:
+    """What is to be said of pixels up to `most` that were divided by `brightest`."""
+    if brightest == 1:
+        return f"{path} holds no pixel but 0 and 1: taken as they are"
+    if most >= USUAL:
+        return ""
+    return f"the brightest pixel of x_{split} in {path} is {most}: divided by {brightest} as always"
+
+
 def _from_npz(path: Path, split: str) -> tuple[NDArray[Any], NDArray[Any]]:
     """Pixels `(n_images, 28, 28)` and labels `(n_images,)`, uint8, of one split of the file."""
     if not os.path.isfile(path):  # unlike Path.is_file, raises nothing
@@ -137,21 +167,30 @@ def _read_member(path: Path, name: str, image_shape: tuple[int, ...]) -> NDArray
     """The array `name` of an .npz file, uint8 `(n_images, *image_shape)`, never unpickled."""
     expected = f"expected uint8 ({', '.join(map(str, ('n_images', *image_shape)))})"
     try:
-        # numpy.load parses a member before its checksum is known; here all of it is read first.
-        with zipfile.ZipFile(path) as archive:
-            content = archive.read(f"{name}.npy")
-        array: NDArray[np.uint8] = _read_npy(io.BytesIO(content), allow_pickle=False)
+        with archives.opened(path) as arrays:
+            shape, dtype = arrays.header(name)
+            if (
+                dtype == np.uint8
+                and shape[1:] == image_shape
+                and 0 not in (len(shape), prod(shape))
+            ):
+                return arrays[name]
     except Exception as error:  # zipfile, its decompressors and the parser share no other base
         raise ImageError(
             f"{path}: array {name} cannot be read ({_one_line(error)}); {expected}: "
             "replace the file"
         ) from error
-    no_images = 0 in (array.ndim, array.size)
-    if array.dtype != np.uint8 or array.shape[1:] != image_shape or no_images:
-        raise ImageError(
-            f"{path}: array {name} is {array.dtype} {array.shape}; {expected}: replace the file"
-        )
-    return array
+    raise ImageError(f"{path}: array {name} is {dtype} {shape}; {expected}: replace the file")
+
+
+def _brightest(path: Path, pixels: NDArray[Any]) -> int:
+    """The value that counts as 1: 255, or 1 in a file in which no image has any other value."""
+    if pixels.max() > 1:
+        return 255
+    with archives.opened(path) as arrays:
+        splits = {f"x_{split}" for split in ("train", "test")}.intersection(arrays)
+    others = [_read_member(path, name, (SIDE, SIDE)).max() for name in splits]
+    return 255 if max(others) > 1 else 1
 
 
 def _from_openml(name: str, split: str) -> tuple[NDArray[Any], NDArray[Any]]:

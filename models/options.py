@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Collection, Sequence
@@ -16,11 +18,21 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 MOST = 2**31 - 1  # the largest whole number that a result file (NetCDF 3) holds
+MOST_CONFIG = 2**20  # bytes of a TOML file
+MOST_WORD, MOST_MESSAGE = 300, 3000  # characters of what is quoted, and of a line
+NEGATIVE = re.compile(r"-(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[+-]?\d+)?$|-(inf|infinity|nan)$", re.I)
 _UNSAID = object()
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose complaints are one line, with exit status 2."""
+    """A parser whose complaints are one line, with exit status 2.
+
+    What begins with `-` and is a number in any spelling is a value and no option: -1e-5, -inf.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._negative_number_matcher = NEGATIVE  # argparse's own lacks exponents
 
     def error(self, message: str) -> NoReturn:
         """Print `message` on one line and leave with status 2."""
@@ -28,9 +40,31 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def fail(program: str, message: str) -> NoReturn:
-    """Print one line on standard error and leave with status 2."""
-    print(f"{program}: error: {' '.join(str(message).split())}", file=sys.stderr)
+    """Print one line on standard error, of bounded length, and leave with status 2."""
+    words = " ".join(shortened(word, MOST_WORD) for word in str(message).split())
+    print(f"{program}: error: {shortened(words, MOST_MESSAGE)}", file=sys.stderr)
     sys.exit(2)
+
+
+def shortened(text: str, most: int) -> str:
+    """`text`, without its middle if it has more than `most` characters."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}[...{len(text) - 2 * half} characters...]{text[-half:]}"
+
+
+def path(text: str) -> Path:
+    """The type of an option that names a file or folder, where `~` is a home folder, as in a shell.
+
+    A shell does not see to it in --output=~/x, nor in a TOML file.
+    """
+    full = os.path.expanduser(text)  # not Path.expanduser, to which ./~ is ~ too
+    if full.startswith("~"):  # no such user
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: no such home folder; write ./{text} for a name that begins with ~"
+        )
+    return Path(full)
 
 
 class Distinct(argparse.Action):
@@ -59,8 +93,11 @@ def at_least(least: float | None, kind: type = int, *, most: int = MOST) -> Call
         try:
             value = kind(text)
         except ValueError:
+            digits = text.strip().lstrip("+-").isdecimal()  # more of them than Python converts
             word = "whole number" if kind is int else "number"
-            raise argparse.ArgumentTypeError(f"{text!r} is no {word}") from None
+            fault = f"of {len(text)} digits is out of range" if digits else f"is no {word}"
+            raise argparse.ArgumentTypeError(f"{shortened(text, 40)!r} {fault}") from None
+        text = shortened(text, 40)
         if kind is float and not math.isfinite(value):
             raise argparse.ArgumentTypeError(f"{text} is not finite; give a finite number")
         if least is not None and value < least:
@@ -82,16 +119,19 @@ def parse(
     them, is told by `given`.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    first = argparse.ArgumentParser(add_help=False)
-    first.add_argument(f"--{config_option}")
-    chosen, _ = first.parse_known_args(arguments)
-    path = getattr(chosen, config_option)
-    if path is not None:
+    first = OneLineParser(prog=parser.prog, add_help=False, allow_abbrev=False)
+    first.add_argument(f"--{config_option}", type=path, action="append", default=[])
+    files: list[Path] = getattr(first.parse_known_args(arguments)[0], config_option)
+    if len(files) > 1:
+        fail(parser.prog, f"--{config_option} is there {len(files)} times; put all into one file")
+    for file in files:
         # positional words stay in front, or a list in the file would swallow them
         words = list(takewhile(lambda word: not word.startswith("-"), arguments))
-        of_file = _arguments_from(parser, Path(path), config_option)
+        of_file = _arguments_from(parser, file, config_option)
         arguments = [*words, *of_file, *arguments[len(words) :]]
     chosen = parser.parse_args(arguments)
+    if getattr(chosen, config_option, None) is not None and not files:
+        fail(parser.prog, f"--{config_option} is abbreviated; write it in full")
     unsaid = argparse.Namespace(**dict.fromkeys(vars(chosen), _UNSAID))
     said = vars(parser.parse_args(arguments, unsaid))
     chosen.given = frozenset(name for name, value in said.items() if value is not _UNSAID)
@@ -117,35 +157,66 @@ def refuse_idle(
 
 
 def _arguments_from(parser: OneLineParser, path: Path, config_option: str) -> list[str]:
-    try:
-        settings: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        fail(parser.prog, f"config {path}: {error.strerror}; give a TOML file that can be read")
-    except ValueError as error:  # of TOML, of its encoding, or of a name that no file can have
-        fail(parser.prog, f"config {path} is not TOML ({error}); see the example in README.md")
+    """The options in the file, as they would stand on the command line."""
     actions = {
         action.dest: action
         for action in parser._actions
         if action.option_strings and action.dest not in ("help", config_option)
     }
     arguments: list[str] = []
-    for key, value in settings.items():
-        action = actions.get(key.replace("-", "_"))
-        if action is None:
+    seen: dict[str, str] = {}
+    for key, value in _settings(parser.prog, path).items():
+        name = key.replace("-", "_")
+        if name not in actions:
             fail(
                 parser.prog,
                 f"config {path}: {key!r} is no option; choose from "
                 + ", ".join(name.replace("_", "-") for name in actions),
             )
-        option = action.option_strings[-1]
-        if action.nargs == 0:
-            if not isinstance(value, bool):
-                fail(parser.prog, f"config {path}: {key} = {value!r}; give true or false")
-            arguments += [option] if value else []
-        elif isinstance(value, list):
-            arguments += [option, *map(str, value)]
-        elif isinstance(value, dict | bool):
-            fail(parser.prog, f"config {path}: {key} = {value!r}; give a number, text or a list")
-        else:
-            arguments += [option, str(value)]
+        if name in seen:
+            fail(parser.prog, f"config {path}: {seen[name]} and {key} are one option; give one")
+        seen[name] = key
+        try:
+            arguments += _words(actions[name], value)
+        except ValueError as error:
+            fail(parser.prog, f"config {path}: {key} {error}")
     return arguments
+
+
+def _settings(program: str, path: Path) -> dict[str, Any]:
+    """What stands in a TOML file."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_CONFIG + 1)
+        if len(content) > MOST_CONFIG:
+            fail(program, f"config {path} has more than {MOST_CONFIG} bytes; give a TOML file")
+        return tomllib.loads(content.decode("utf-8-sig"))  # Windows begins files with a mark
+    except OSError as error:
+        fail(program, f"config {path}: {error.strerror}; give a TOML file that can be read")
+    except RecursionError:
+        fail(program, f"config {path} is nested too deeply; give numbers, texts and lists of them")
+    except ValueError as error:  # of TOML, of its encoding, or of a name that no file can have
+        fail(program, f"config {path} is not TOML ({error}); see the example in README.md")
+
+
+def _words(action: argparse.Action, value: Any) -> list[str]:
+    """An option and its value as words. Raises `ValueError`, whose message follows the key."""
+    option = action.option_strings[-1]
+    if action.nargs == 0:
+        if not isinstance(value, bool):
+            raise ValueError("is no truth value; give true or false")
+        return [option] if value else []
+    entries = value if isinstance(value, list) else [value]
+    for entry in entries:
+        if isinstance(entry, dict | list | bool):
+            raise ValueError("holds what is no number or text; give a number, text or a list")
+    if not isinstance(value, list):
+        return [f"{option}={_word(value)}"]  # even if it begins with -
+    return [option, *map(_word, entries)]
+
+
+def _word(value: object) -> str:
+    try:
+        return str(value)
+    except ValueError:  # a number in hexadecimal digits, of more than Python writes in decimal ones
+        raise ValueError("is too large; give a smaller number") from None

@@ -10,13 +10,19 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from models.options import Distinct, OneLineParser, at_least, fail, parse
 from models.shared_options import add_results, refuse_what_idles
+from models.words import speaking
+
+if TYPE_CHECKING:
+    from analysis.figures.canvas import Drawings
 
 PROGRAM = "run_derivation"
 
@@ -64,6 +70,7 @@ def options() -> OneLineParser:
     return parser
 
 
+@speaking(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     began = time.perf_counter()
@@ -72,7 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from circuit.errors import CircuitError
 
     try:
-        return run(chosen, began)
+        with ExitStack() as leaving:
+            return run(chosen, began, leaving)
     except CircuitError as error:
         fail(PROGRAM, str(error))
     except KeyboardInterrupt:
@@ -80,20 +88,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def run(chosen: argparse.Namespace, began: float) -> int:
+def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     """Everything between the options and the exit status."""
     from tqdm import tqdm
 
     from analysis import records
     from analysis.derivation import scatter, table
     from analysis.derivation.claim import Plan
-    from analysis.figures import canvas
-    from analysis.figures.derivation import DERIVATION
+    from analysis.lock import locked
+    from analysis.owner import remove_leftovers
     from analysis.threads import one_thread
+    from models import pictures
 
     say = (lambda *_, **__: None) if chosen.quiet else print
     claims = table.chosen(chosen.only)
-    folder = records.output_folder(chosen.output)
+    folder = leaving.enter_context(locked(chosen.output))
+    remove_leftovers(folder)
     plan = Plan(chosen.scale, tuple(chosen.seeds))
     rows = []
     # where there is no terminal, a line now and then
@@ -105,7 +115,6 @@ def run(chosen: argparse.Namespace, began: float) -> int:
             progress.set_description(claim.name, refresh=False)
             rows.append(table.judge(claim, plan))
 
-    say(table.lines(rows), "", sep="\n")
     failing = [row.claim.name for row in rows if not row.holds]
     controls = sum(row.claim.control for row in rows)
     checks = sum(len(row.decided) for row in rows)
@@ -115,7 +124,6 @@ def run(chosen: argparse.Namespace, began: float) -> int:
         else f"All {len(rows) - controls} claims hold and all {controls} negative controls "
         f"disagree, in {checks} decided checks."
     )
-    print(verdict)
 
     dataset = table.as_dataset(rows).merge(
         scatter.scattered(plan.seeds[0]), combine_attrs="no_conflicts"
@@ -128,9 +136,6 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     versions = records.versions()
     dataset.attrs |= {f"version_{name}": number for name, number in versions.items()}
     records.write_dataset(folder / "derivation.nc", dataset)
-    if not chosen.no_figures:
-        saved = records.read_dataset(folder / "derivation.nc")
-        canvas.draw(DERIVATION, saved, folder, pdf=chosen.pdf)
     seconds = time.perf_counter() - began
     records.write_json(
         folder / "derivation.json",
@@ -144,8 +149,20 @@ def run(chosen: argparse.Namespace, began: float) -> int:
             "claims": [table.as_dict(row) for row in rows],
         },
     )
+    say(table.lines(rows), "", sep="\n")
+    print(verdict)
+    if not chosen.no_figures:
+        saved = records.read_dataset(folder / "derivation.nc")
+        pictures.draw(PROGRAM, _drawings, saved, folder, pdf=chosen.pdf)
+    seconds = time.perf_counter() - began
     say(f"Written to {folder} in {seconds:.1f} s in all.")
     return 1 if failing else 0
+
+
+def _drawings() -> Drawings:
+    from analysis.figures.derivation import DERIVATION
+
+    return DERIVATION
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Settle a circuit on real images and see whether its equilibrium carries the targets of GAIT-prop.
 
 The main command. Owns the way from options to a table, a verdict, figures and files. Does not own
-the options (`models.equilibrium_options`), the trajectories (`analysis.trajectories`) nor what is
-said of it all (`models.equilibrium_report`). Exit status: 0 if the circuit settled and its update
-is the one that its pathway stands for, within a bound that is stated; 1 if not; 2 for bad input; 3
-if it settled but the bound decides nothing; 130 if interrupted.
+the options (`models.equilibrium_options`), the simulation in time (`models.equilibrium_in_time`)
+nor what is said of it all (`models.equilibrium_report`). Exit status: 0 if the circuit settled and
+its update is the one that its pathway stands for, within a bound that is stated; 1 if not; 2 for
+bad input; 3 if it settled but the bound decides nothing; 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -21,8 +23,15 @@ if __package__ in {None, ""}:  # run as a file, from any folder, installed or no
 from models.equilibrium_options import PROGRAM, make_trial, options
 from models.options import fail, parse, plain, refuse_idle
 from models.shared_options import refuse_what_idles
+from models.words import speaking
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from analysis.figures.canvas import Drawings
 
 
+@speaking(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     began = time.perf_counter()
@@ -39,37 +48,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from models.images import ImageError
 
     try:
-        return run(chosen, began)
+        with ExitStack() as leaving:
+            return run(chosen, began, leaving)
     except (CircuitError, ImageError) as error:
         fail(PROGRAM, str(error))
     except MemoryError as error:
         fail(PROGRAM, f"{error}; use a smaller --batch or narrower --widths")
     except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted; nothing was overwritten", file=sys.stderr)
+        print(f"{PROGRAM}: interrupted; no file was left half written", file=sys.stderr)
         return 130
 
 
-def run(chosen: argparse.Namespace, began: float) -> int:
+def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     """Everything between the options and the exit status."""
     import numpy as np
 
     from analysis import records
-    from analysis.figures import canvas
-    from analysis.figures.equilibrium import EQUILIBRIUM
+    from analysis.lock import locked
+    from analysis.owner import remove_leftovers
     from analysis.report import as_dataset, report, tables
-    from analysis.trajectories import integrate, simulate
     from circuit.equilibrium import settle
+    from models import pictures
+    from models.equilibrium_in_time import InTime, in_time
     from models.equilibrium_report import brian2_words, description, summarise
 
     say = (lambda *_, **__: None) if chosen.quiet else print
     seconds = {"start": time.perf_counter() - began}
-    folder = records.output_folder(chosen.output)
+    folder = leaving.enter_context(locked(chosen.output))
     images_rng, weights_rng, synapses_rng = np.random.default_rng(chosen.seed).spawn(3)
 
     clock = time.perf_counter()
-    trial, labels = make_trial(chosen, images_rng, weights_rng)
+    trial, data = make_trial(chosen, images_rng, weights_rng)
+    remove_leftovers(folder)
     seconds["load"] = time.perf_counter() - clock
     say(description(chosen, trial))
+    if data.remark:
+        say(data.remark)
 
     record = settle(trial, chosen.method, tolerance=chosen.tolerance, must_converge=False)
     seconds["settle"] = record.seconds
@@ -79,40 +93,44 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     )
     found = report(record, chosen.readout)
     dataset = as_dataset(found, synapses_rng)
-    dataset["label"] = ("sample", labels.astype("i4"))
+    dataset["label"] = ("sample", data.labels.astype("i4"))
 
-    clock = time.perf_counter()
-    brian2 = None
+    dataset.attrs |= {"seed": chosen.seed, "config": str(plain(chosen))}
+    dataset.attrs |= {f"version_{name}": number for name, number in records.versions().items()}
+
+    def keep(simulated: InTime) -> tuple[xr.Dataset, str]:
+        """Write what is found; returns it with the verdict."""
+        verdict = found.verdict + brian2_words(simulated.comparison)
+        data = dataset.merge(simulated.trajectories, combine_attrs="no_conflicts")
+        data.attrs["verdict"] = verdict
+        records.write_dataset(folder / "equilibrium.nc", data)
+        seconds["total"] = time.perf_counter() - began
+        summary = summarise(chosen, found, simulated, verdict, seconds)
+        records.write_json(folder / "summary.json", summary)
+        return data, verdict
+
     if record.converged and not chosen.no_brian2:
-        n_images = min(chosen.brian2_images, chosen.batch)
-        brian2, simulated = simulate(record, n_images)
-        dataset = dataset.merge(simulated, combine_attrs="no_conflicts")
+        keep(InTime())  # Brian2 may take minutes, and be stopped
+    clock = time.perf_counter()
+    simulated = in_time(chosen, record, say)
+    if simulated.n_images:
         seconds["brian2"] = time.perf_counter() - clock
-        say(
-            f"Brian2: {n_images} image(s), {simulated.attrs['brian2_steps']} steps in "
-            f"{seconds['brian2']:.1f} s"
-        )
-    elif record.converged and not chosen.no_figures:
-        dataset = dataset.merge(integrate(record), combine_attrs="no_conflicts")
+    dataset, verdict = keep(simulated)
 
-    say("", tables(found, brian2), "", sep="\n")
+    say("", tables(found, simulated.comparison), "", sep="\n")
     for remark in found.remarks:
         say(remark)
-    verdict = found.verdict + brian2_words(brian2)
     print(verdict)
-
-    dataset.attrs |= {"verdict": verdict, "seed": chosen.seed, "config": str(plain(chosen))}
-    dataset.attrs |= {f"version_{name}": number for name, number in records.versions().items()}
-    records.write_dataset(folder / "equilibrium.nc", dataset)
-    clock = time.perf_counter()
     if not chosen.no_figures:
-        canvas.draw(EQUILIBRIUM, dataset, folder, pdf=chosen.pdf)
-    seconds["figures"] = time.perf_counter() - clock
-    seconds["total"] = time.perf_counter() - began
-    summary = summarise(chosen, found, brian2, verdict, seconds)
-    records.write_json(folder / "summary.json", summary)
-    say(f"Written to {folder} in {seconds['total']:.1f} s in all.")
+        pictures.draw(PROGRAM, _drawings, dataset, folder, pdf=chosen.pdf)
+    say(f"Written to {folder} in {time.perf_counter() - began:.1f} s in all.")
     return int(found.outcome.value)
+
+
+def _drawings() -> Drawings:
+    from analysis.figures.equilibrium import EQUILIBRIUM
+
+    return EQUILIBRIUM
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ if __package__ in {None, ""}:  # run as a file, from any folder, installed or no
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from models import study_command
-from models.options import OneLineParser, fail, parse
+from models.options import OneLineParser, fail, parse, path
+from models.words import speaking
 
 PROGRAM = "run_feedback_strength"
 STUDIES = ("strength", "strong", "noise", "imperfection")
@@ -46,13 +47,14 @@ def options() -> OneLineParser:
     study_command.add_options(parser, OUTPUT)
     add(
         "--weights",
-        type=Path,
+        type=path,
         metavar="FILE.npz",
         help="a trained network that study strength measures beside those with random weights",
     )
     return parser
 
 
+@speaking(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     chosen = parse(options(), arguments)

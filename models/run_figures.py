@@ -4,7 +4,8 @@ pictures, tables.
 Owns the way from options to result files, pictures and tables. Does not own which runs a figure
 needs (`models.studies.training`), the running of cells (`analysis.sweep`), the comparison of rules
 (`analysis.comparison`) nor the pictures (`analysis.figures.results`). Exit status: 0 if every run
-is recorded, whatever its status; 1 if some are missing; 2 for bad input; 130 if interrupted.
+is recorded, whatever its status; 1 if some are missing, or a picture could not be
+drawn; 2 for bad input; 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,10 +32,12 @@ from models.shared_options import (
     add_seeds,
     refuse_what_idles,
 )
+from models.words import speaking
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from analysis.figures.canvas import Drawings
     from analysis.sweep import Study
 
 PROGRAM = "run_figures"
@@ -119,19 +124,20 @@ def options() -> OneLineParser:
     return parser
 
 
+@speaking(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     began = time.perf_counter()
     chosen = parse(options(), arguments)
-    return study_command.exit_status(PROGRAM, lambda: run(chosen, began))
+    return study_command.exit_status(PROGRAM, lambda leaving: run(chosen, began, leaving))
 
 
-def run(chosen: argparse.Namespace, began: float) -> int:
+def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     """Everything between the options and the exit status."""
-    from analysis import records
     from analysis.comparison import grid_findings, interval_findings, tables
-    from analysis.figures import canvas
-    from analysis.figures.results import FIGURES as DRAWINGS
+    from analysis.lock import locked
+    from analysis.owner import remove_leftovers
+    from models import pictures
     from models.studies.training import OWN
 
     names = [name for name in FIGURES if {name, ALL} & set(chosen.figures)]
@@ -147,10 +153,11 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     for name in ("learning_rate", "orthogonality"):
         if getattr(chosen, name) is not None and chosen.parameters != "same":
             fail(PROGRAM, f"--{name.replace('_', '-')} is that of all rules; add --parameters same")
-    folder = records.output_folder(chosen.output)
+    folder = leaving.enter_context(locked(chosen.output))
     if studies:
         _check(chosen, studies)
-    holes, findings = False, {"grid": grid_findings, "every": interval_findings}
+    remove_leftovers(folder)
+    incomplete, findings = False, {"grid": grid_findings, "every": interval_findings}
     with study_command.processes(chosen, list(studies.values()), folder) as address:
         for name in names:
             path = folder / f"{name}.nc"
@@ -162,15 +169,23 @@ def run(chosen: argparse.Namespace, began: float) -> int:
                 data = study_command.swept(studies[name], chosen, address, path, figure=name)
                 # the same runs, without the figure
                 (folder / f"{studies[name].name}.nc").unlink(missing_ok=True)
-            holes |= study_command.has_holes(data)
+            incomplete |= study_command.has_holes(data)
             print(_statuses(name, data))
-            canvas.save(DRAWINGS[name](data), folder, name, pdf=chosen.pdf)
+            drawn = pictures.draw(PROGRAM, partial(_drawing, name), data, folder, pdf=chosen.pdf)
+            incomplete |= bool(drawn.failed)
             if not chosen.quiet:
                 print("", *findings.get(name, tables)(data), "", sep="\n", flush=True)
     if not chosen.quiet:
         seconds = time.perf_counter() - began
         print(f"Results and pictures of {', '.join(names)} in {folder}, {seconds:.0f} s.")
-    return 1 if holes else 0
+    return 1 if incomplete else 0
+
+
+def _drawing(name: str) -> Drawings:
+    """The picture of the figure called `name`."""
+    from analysis.figures.results import FIGURES
+
+    return {name: ((), FIGURES[name])}
 
 
 def _study(name: str, chosen: argparse.Namespace) -> Study:
@@ -202,7 +217,9 @@ def _check(chosen: argparse.Namespace, studies: dict[str, Study]) -> None:
         rate, strength = (float(str(value)) for value in pair)
         Lesson(learning_rate=rate, orthogonality=strength)
     for dataset in dict.fromkeys(cell["dataset"] for cell in cells):
-        images.load(str(dataset), data_dir=chosen.data_dir, dtype="float32")
+        data = images.load(str(dataset), data_dir=chosen.data_dir, dtype="float32")
+        if data.remark and not chosen.quiet:
+            print(data.remark, file=sys.stderr)
 
 
 def _statuses(name: str, data: xr.Dataset) -> str:

@@ -17,6 +17,7 @@ if __package__ in {None, ""}:  # run as a file, from any folder, installed or no
 
 from models import study_command
 from models.options import OneLineParser, parse
+from models.words import speaking
 
 PROGRAM = "run_open_questions"
 OUTPUT = Path("results/open_questions")
@@ -48,6 +49,7 @@ def options() -> OneLineParser:
     return parser
 
 
+@speaking(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     return study_command.main(PROGRAM, parse(options(), arguments), special)

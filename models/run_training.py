@@ -14,6 +14,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,12 +26,14 @@ from models.options import fail, parse
 from models.shared_options import refuse_what_idles
 from models.training_options import PROGRAM, options
 from models.training_settings import resolved
+from models.words import speaking
 
 if TYPE_CHECKING:
     from models.images import Images
     from models.material import Plan
 
 
+@speaking(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     began = time.perf_counter()
@@ -55,7 +58,8 @@ def exit_status(chosen: argparse.Namespace, began: float) -> int:
     from models.training import TrainingFailed
 
     try:
-        return run(chosen, began)
+        with ExitStack() as leaving:
+            return run(chosen, began, leaving)
     except (CircuitError, ImageError) as error:
         fail(PROGRAM, str(error))
     except TrainingFailed as error:  # before the first epoch; later ones are seen to in `run`
@@ -65,9 +69,10 @@ def exit_status(chosen: argparse.Namespace, began: float) -> int:
         fail(PROGRAM, f"{error}; use fewer --seeds, narrower --widths, or --train-images")
 
 
-def run(chosen: argparse.Namespace, began: float) -> int:
+def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     """Everything between the options and the exit status."""
-    from analysis import records
+    from analysis.lock import locked
+    from analysis.owner import remove_leftovers
     from circuit.errors import CircuitError
     from models import checkpoints
     from models.material import batches_of_an_epoch, prepare
@@ -77,14 +82,12 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     settings = resolved(chosen)
     refuse_what_idles(PROGRAM, chosen, [settings["dataset"]])
     require_device(chosen.device)
-    folder = records.output_folder(chosen.output)
+    folder = leaving.enter_context(locked(chosen.output))
     checkpoint = folder / "checkpoint.npz"
     if checkpoint.exists() and not chosen.resume:
         raise CircuitError(
             f"{checkpoint} holds a run already; give --resume to go on with it, or another --output"
         )
-    for remains in folder.glob(f".{checkpoint.stem}-*.npz"):  # of a process that was killed
-        remains.unlink()
     train_images, test_images, digest = load_images(settings)
     plan = plan_of(settings, train_images)
     material = prepare(plan, train_images, test_images)
@@ -94,7 +97,7 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     progress = Progress(plan, material, settings, quiet=chosen.quiet)
     going_on, changes = checkpoint.exists(), list[str]()
     if going_on:
-        state, changes = checkpoints.load(checkpoint, plan, configured)
+        state, changes = checkpoints.load(checkpoint, plan, configured, material)
         if (state.epoch, state.batch) > (epochs, 0):
             raise CircuitError(
                 f"{checkpoint} has {state.epoch} epochs and {state.batch} batches, more than "
@@ -103,7 +106,11 @@ def run(chosen: argparse.Namespace, began: float) -> int:
     else:
         state = begin(plan, material)
     failure = None
+    remove_leftovers(folder)
     progress.begin(state)
+    for remark in dict.fromkeys((train_images.remark, test_images.remark)):
+        if remark:
+            progress.say(remark)
     if going_on:
         progress.resumed(state, changes)
     elif chosen.resume:

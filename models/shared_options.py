@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from models.options import Distinct, OneLineParser, at_least, refuse_idle
+from models.options import Distinct, OneLineParser, at_least, path, refuse_idle
 
 DATASETS = ("digits", "mnist", "fashion_mnist", "kmnist")  # those of `models.images`, which is slow
 SHIPPED = "digits"  # needs no --data-dir
@@ -33,7 +33,7 @@ def add_data_dir(parser: OneLineParser) -> None:
     """--data-dir, which holds what is not shipped."""
     parser.add_argument(
         "--data-dir",
-        type=Path,
+        type=path,
         metavar="DIR",
         help="folder with mnist.npz, fashion_mnist.npz, kmnist.npz; without it, the folder in "
         "GAIT_CIRCUIT_DATA, or a download from openml.org",
@@ -67,7 +67,8 @@ def add_processes(parser: OneLineParser) -> None:
         "--scheduler",
         metavar="ADDRESS",
         help="address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers share the "
-        "output folder; replaces --workers",
+        "output folder; it and all who can reach it are trusted to run code as you; replaces "
+        "--workers",
     )
 
 
@@ -91,7 +92,7 @@ def add_results(
     add = parser.add_argument
     add(
         "--output",
-        type=Path,
+        type=path,
         default=folder,
         metavar="DIR",
         help=f"folder for {content} (default: {folder.as_posix()})",
@@ -103,7 +104,10 @@ def add_results(
     add("--pdf", action="store_true", help="save figures as PDF too")
     add("--quiet", action="store_true", help=quiet)
     add(
-        "--config", metavar="FILE.toml", help="TOML file with any of the options that begin with --"
+        "--config",
+        type=path,
+        metavar="FILE.toml",
+        help="TOML file with any of the options that begin with --",
     )
 
 

@@ -4,7 +4,7 @@ Owns what the commands of studies have in common, and what the command of the pa
 with them: processes, result files, statuses, exit. Does not own the studies (`models.studies`), the
 running of cells (`analysis.sweep`), the tables (`analysis.findings`) nor the pictures
 (`analysis.figures`). Exit status: 0 if every cell is recorded, whatever its status; 1 if some are
-missing; 2 for bad input; 130 if interrupted.
+missing, or a picture could not be drawn; 2 for bad input; 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from models.shared_options import (
 if TYPE_CHECKING:
     import xarray as xr
 
+    from analysis.figures.canvas import Drawings
     from analysis.sweep import Study
 
 Special = Callable[[str, argparse.Namespace], dict[str, Any]]
@@ -41,8 +43,8 @@ def epilog(unit: str) -> str:
     """What ends the `--help` of such a command; `unit` is what it runs many of."""
     return (
         "What is done is kept: run the same command again to go on. Exit status: 0 every "
-        f"{unit} is recorded, whatever its status; 1 some are missing; 2 bad input; "
-        "130 interrupted."
+        f"{unit} is recorded, whatever its status; 1 some are missing, or a picture could not be "
+        "drawn; 2 bad input; 130 interrupted."
     )
 
 
@@ -76,16 +78,20 @@ def main(program: str, chosen: argparse.Namespace, special: Special) -> int:
     """
     began = time.perf_counter()
     refuse_what_idles(program, chosen, [chosen.dataset])
-    return exit_status(program, lambda: run(chosen, special, began))
+    return exit_status(program, lambda leaving: run(program, chosen, special, began, leaving))
 
 
-def exit_status(program: str, work: Callable[[], int]) -> int:
-    """That of `work`; bad input and an interruption are told in one line."""
+def exit_status(program: str, work: Callable[[ExitStack], int]) -> int:
+    """That of `work`; bad input and an interruption are told in one line.
+
+    `work` is given a stack, for what it holds until it ends.
+    """
     from circuit.errors import CircuitError
     from models.images import ImageError
 
     try:
-        return work()
+        with ExitStack() as leaving:
+            return work(leaving)
     except (CircuitError, ImageError) as error:
         fail(program, str(error))
     except KeyboardInterrupt:
@@ -96,31 +102,43 @@ def exit_status(program: str, work: Callable[[], int]) -> int:
         return 130
 
 
-def run(chosen: argparse.Namespace, special: Special, began: float) -> int:
+def run(
+    program: str, chosen: argparse.Namespace, special: Special, began: float, leaving: ExitStack
+) -> int:
     """Everything between the options and the exit status."""
-    from analysis import records
-    from analysis.figures import canvas
     from analysis.findings import findings
+    from analysis.lock import locked
+    from analysis.owner import remove_leftovers
+    from models import pictures
 
     names = list(dict.fromkeys(chosen.studies))
-    folder = records.output_folder(chosen.output)
+    folder = leaving.enter_context(locked(chosen.output))
     if chosen.figures_only:
         results = {
             name: result(folder / f"{name}.nc", "study", name, version_of(name)) for name in names
         }
     else:
         results = _sweep(chosen, special, names, folder)
+    remove_leftovers(folder)
     print(_statuses(results))
-    n_figures = 0
+    drawn = []
     for name, data in results.items():
         if not chosen.quiet:
             print("", *findings(name, data), sep="\n")
-        drawings = getattr(importlib.import_module(f"analysis.figures.{name}"), name.upper())
-        n_figures += len(canvas.draw(drawings, data, folder, pdf=chosen.pdf))
+        drawings = partial(_drawings, name)
+        drawn.append(pictures.draw(program, drawings, data, folder, pdf=chosen.pdf))
     if not chosen.quiet:
         seconds = time.perf_counter() - began
+        n_figures = sum(len(one.files) for one in drawn)
         print(f"\n{n_figures} figures and {len(results)} results in {folder}, {seconds:.0f} s.")
-    return 1 if any(map(has_holes, results.values())) else 0
+    failed = any(one.failed for one in drawn)
+    return 1 if failed or any(map(has_holes, results.values())) else 0
+
+
+def _drawings(name: str) -> Drawings:
+    """The pictures of study `name`."""
+    found: Drawings = getattr(importlib.import_module(f"analysis.figures.{name}"), name.upper())
+    return found
 
 
 def _sweep(
@@ -130,7 +148,9 @@ def _sweep(
     from models import images
 
     # bad data are to be refused once, and not by every cell
-    images.load(chosen.dataset, data_dir=chosen.data_dir)
+    data = images.load(chosen.dataset, data_dir=chosen.data_dir)
+    if data.remark and not chosen.quiet:
+        print(data.remark, file=sys.stderr)
     studies = [study_of(name, chosen, special) for name in names]
     with processes(chosen, studies, folder) as address:
         return {
@@ -217,7 +237,7 @@ def result(path: Path, kind: str, name: str, version: int) -> xr.Dataset:
     from analysis.records import read_dataset
     from circuit.errors import CircuitError
 
-    if not path.exists():
+    if not path.is_file():
         raise CircuitError(f"{path}: no such file; run the {kind} first, without --figures-only")
     data = read_dataset(path)
     if data.attrs.get(kind) != name or "cell" not in data.dims or "status" not in data:

@@ -13,7 +13,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -27,9 +27,14 @@ from circuit.decorrelation import PLACES
 from circuit.lateral import REGULARISER
 from circuit.learned_shifts import LEARNED
 from circuit.lesson import Lesson
+from models import pictures
 from models.material import Material, Plan, batches_of_an_epoch, single
 from models.training import State
+from models.training_options import PROGRAM
 from models.weights import save_network
+
+if TYPE_CHECKING:
+    from analysis.figures.canvas import Drawings
 
 INTERVAL = 5.0  # seconds between two lines, where there is no terminal
 LOOK = 0.5  # seconds between two looks at the loss, which on a GPU make it wait
@@ -141,12 +146,11 @@ def write_results(
     pdf: bool,
     seconds: float,
 ) -> None:
-    """Print the outcome and write history, weights, figures and summary.
+    """Write history, weights and summary; then print the outcome and draw the figures.
 
     After a failure the weights at the end are left out, for there was no end.
     """
     data = history(plan, state, settings)
-    print(outcome(data, failure))
     records.write_dataset(folder / "history.nc", data)
     write_table(folder / "history.csv", data)
     networks = {"chosen": state.chosen}
@@ -155,11 +159,6 @@ def write_results(
     for i, seed in enumerate(plan.seeds):
         for which, network in networks.items():
             save_network(folder / f"weights_seed{seed}_{which}.npz", single(network, plan, i))
-    if figures:
-        from analysis.figures import canvas
-        from analysis.figures.training import TRAINING
-
-        canvas.draw(TRAINING, data, folder, pdf=pdf)
     found = accuracies(data)
     summary = {
         "status": "completed" if failure is None else f"failed: {failure}",
@@ -173,6 +172,15 @@ def write_results(
         "seconds_of_this_process": seconds,
     }
     records.write_json(folder / "summary.json", summary)
+    print(outcome(data, failure))
+    if figures:
+        pictures.draw(PROGRAM, _drawings, data, folder, pdf=pdf)
+
+
+def _drawings() -> Drawings:
+    from analysis.figures.training import TRAINING
+
+    return TRAINING
 
 
 def outcome(data: xr.Dataset, failure: str | None) -> str:

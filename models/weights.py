@@ -9,10 +9,9 @@ Members: `format` and `version`; `n_inputs`, `n_outputs`; `activations` (L names
 
 from __future__ import annotations
 
-import io
-import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,11 +20,12 @@ from circuit.activations import ACTIVATIONS, Activation, leaky_relu
 from circuit.arrays import to_numpy
 from circuit.errors import CircuitError
 from circuit.network import Network
+from models import archives
+from models.options import shortened
 
 FORMAT = "gait-circuit weights"
 VERSION = 1
-
-_read_npy: Any = np.lib.format.read_array  # NumPy gives it no types
+MOST_WORDS = 400  # characters of what is wrong
 
 
 def save_network(path: Path, network: Network) -> None:
@@ -63,38 +63,37 @@ def load_network(path: Path) -> Network:
     another kind or of a version that is not known here, or where what it holds is no network.
     """
     remedy = "give a file written by save_network"
-    members = read_arrays(path, "weights file", remedy)
-    try:
+    with arrays_of(path, "weights file", remedy) as members:
         return _network(members)
-    except (CircuitError, KeyError, ValueError, TypeError) as error:
-        words = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        raise CircuitError(f"weights file {path}: {words}; {remedy}") from None
 
 
-def read_arrays(path: Path, kind: str, remedy: str) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file, each checked against its checksum, and none unpickled.
+@contextmanager
+def arrays_of(path: Path, kind: str, remedy: str) -> Iterator[Mapping[str, np.ndarray]]:
+    """The arrays of an .npz file, to be read in the block.
 
-    Raises `CircuitError`, in one line that begins with `kind` and ends with `remedy`.
+    Raises `CircuitError`, in one line that begins with `kind` and ends with `remedy`, for what is
+    wrong with the file, and also for what the block finds wrong with its arrays.
     """
     try:
-        # numpy.load parses a member before its checksum is known; here all of it is read first
-        with zipfile.ZipFile(path) as archive:
-            return {
-                name.removesuffix(".npy"): _read_npy(
-                    io.BytesIO(archive.read(name)), allow_pickle=False
-                )
-                for name in archive.namelist()
-            }
+        with archives.opened(path) as arrays:
+            yield arrays
     except FileNotFoundError:
         raise CircuitError(f"{kind} {path}: no such file; {remedy}") from None
-    except Exception as error:  # zipfile, its decompressors and the parser share no other base
+    except KeyError as error:
+        raise CircuitError(f"{kind} {path}: it has no {error}; {remedy}") from None
+    except RecursionError:
+        raise CircuitError(f"{kind} {path}: it is nested too deeply; {remedy}") from None
+    except (CircuitError, ValueError, TypeError, OverflowError, AttributeError) as error:
+        words = shortened(" ".join(str(error).split()), MOST_WORDS)
+        raise CircuitError(f"{kind} {path}: {words}; {remedy}") from None
+    except Exception as error:  # zipfile and its decompressors share no other base
         words = " ".join(str(error).split())
         raise CircuitError(
             f"{kind} {path} cannot be read ({type(error).__name__}: {words}); {remedy}"
         ) from None
 
 
-def _network(members: dict[str, np.ndarray]) -> Network:
+def _network(members: Mapping[str, np.ndarray]) -> Network:
     """The network of a file's members."""
     if str(members["format"]) != FORMAT:
         raise ValueError(f"its format is {str(members['format'])[:40]!r}, not {FORMAT!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import warnings
@@ -482,6 +483,20 @@ def test_documented_example(preferences: None, capsys: pytest.CaptureFixture[str
     assert len(names["monitor"].t) == 1000
 
 
+def test_documented_remedy_for_warnings() -> None:
+    """Both as printed: the command line, and the block before the page's first."""
+    text = (ROOT / "docs" / "brian2.md").read_text()
+    (line,) = re.findall(r"^python (-W error .*)$", text, flags=re.MULTILINE)
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    (remedy,) = [block for block in blocks if "filterwarnings" in block]
+    program = remedy + blocks[0]
+    for arguments in (shlex.split(line), ["-W", "error", "-c", program]):
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
 def test_two_circuits_live_in_one_network(rng: np.random.Generator) -> None:
     trials = [make_trial(rng, (5, 5, 4), activation) for activation in ("asinh", "tanh")]
     left, right = (
@@ -563,8 +578,8 @@ def one_line(call: Callable[[], Any], error: type[Exception] = CircuitError) -> 
         ({"step": 1 * brian2.mV}, "not a time"),
         ({"step": "soon"}, "step = 'soon' is not a time"),
         ({"step": np.array([0.001, 0.002])}, "not a time"),
-        ({"noise": "loud"}, "noise loud"),
-        ({"noise": 1 * brian2.mV}, "noise 1. mV"),
+        ({"noise": "loud"}, "noise = 'loud' is not a number"),
+        ({"noise": 1 * brian2.mV}, "noise = 1. * mvolt is not a number"),
         ({"noise": -0.1}, "noise -0.1"),
         ({"noise": float("inf")}, "noise inf"),
         ({"codegen": "fortran"}, "'fortran'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -38,10 +39,10 @@ def rewritten(path, **changed):
     np.savez(path, **{name: array for name, array in members.items() if array is not None})
 
 
-def refusal(path, plan, configured):
+def refusal(path, plan, configured, material):
     """The one line of the refusal, which names the file and a remedy."""
     with pytest.raises(CircuitError) as caught:
-        checkpoints.load(path, plan, configured)
+        checkpoints.load(path, plan, configured, material)
     words = str(caught.value)
     assert "\n" not in words
     assert str(path) in words
@@ -61,7 +62,7 @@ def test_what_is_read_is_what_was_written(tmp_path, rng, precision, seeds):
         if not state.at_rest:
             continue
         checkpoints.save(path, state, plan, configured)
-        read, changes = checkpoints.load(path, plan, configured)
+        read, changes = checkpoints.load(path, plan, configured, material)
         assert changes == []
         assert_same_bits(read, state)
         assert (read.epoch, read.batch, read.at_rest) == (state.epoch, state.batch, True)
@@ -80,7 +81,7 @@ def test_what_is_read_is_what_was_written(tmp_path, rng, precision, seeds):
 
 def test_going_on_from_the_file_ends_in_the_same_bits(scene):
     plan, material, configured, state, path = scene
-    read, _ = checkpoints.load(path, plan, configured)
+    read, _ = checkpoints.load(path, plan, configured, material)
     *_, uninterrupted = train(plan, material, state, 4)
     *_, resumed = train(plan, material, read, 4)
     assert_same_bits(resumed, uninterrupted)
@@ -88,14 +89,14 @@ def test_going_on_from_the_file_ends_in_the_same_bits(scene):
 
 def test_what_learns_beside_the_network_is_kept(scene, rng):
     """Twelve arrays of a name come back in their order: 10 is not between 1 and 2."""
-    plan, _, configured, state, path = scene
+    plan, material, configured, state, path = scene
     companions = {
         "feedback": tuple(rng.random((2, i, 3)) for i in range(1, 13)),
         "feedback_keys": (np.array([3, 2**63 + 1], dtype=np.uint64),),
     }
     learner = replace(state.learner, companions=companions)
     checkpoints.save(path, replace(state, learner=learner), plan, configured)
-    read, _ = checkpoints.load(path, plan, configured)
+    read, _ = checkpoints.load(path, plan, configured, material)
     assert set(read.learner.companions) == set(companions)
     for name, arrays in companions.items():
         for one, other in zip(read.learner.companions[name], arrays, strict=True):
@@ -112,23 +113,23 @@ def test_nothing_in_it_is_pickled(scene):
 
 @pytest.mark.parametrize("fraction", [0.0, 0.001, 0.3, 0.7, 0.99, 0.9999])
 def test_a_truncated_file_is_refused(scene, fraction):
-    plan, _, configured, _, path = scene
+    plan, material, configured, _, path = scene
     content = path.read_bytes()
     path.write_bytes(content[: int(fraction * len(content))])
-    assert "cannot be read" in refusal(path, plan, configured)
+    assert "cannot be read" in refusal(path, plan, configured, material)
     assert path.exists()
 
 
 def test_a_flipped_bit_anywhere_is_noticed(scene, rng):
     """Either the file is refused, or what is read is what was written (padding, dates)."""
-    plan, _, configured, state, path = scene
+    plan, material, configured, state, path = scene
     content, refused = path.read_bytes(), 0
     for place in rng.integers(0, len(content), 60):
         damaged = bytearray(content)
         damaged[place] ^= 1 << int(rng.integers(8))
         path.write_bytes(damaged)
         try:
-            read, _ = checkpoints.load(path, plan, configured)
+            read, _ = checkpoints.load(path, plan, configured, material)
         except CircuitError as error:
             assert "\n" not in str(error)
             refused += 1
@@ -150,16 +151,16 @@ def test_a_flipped_bit_anywhere_is_noticed(scene, rng):
     ],
 )
 def test_another_plan_is_refused(scene, change, words):
-    plan, *_, path = scene
+    plan, material, *_, path = scene
     other = replace(plan, **change)
     configured = checkpoints.configuration(other, "made up", "0123")
-    assert words in refusal(path, other, configured)
+    assert words in refusal(path, other, configured, material)
 
 
 def test_other_images_are_refused(scene):
-    plan, *_, path = scene
+    plan, material, *_, path = scene
     assert "images is 0123 there and 9999 here" in refusal(
-        path, plan, checkpoints.configuration(plan, "made up", "9999")
+        path, plan, checkpoints.configuration(plan, "made up", "9999"), material
     )
 
 
@@ -182,20 +183,74 @@ def test_other_images_are_refused(scene):
         ({"epoch": np.array(-5)}, "below zero"),
         ({"epoch": np.array(7)}, "its history of"),
         ({"history_test_loss": np.zeros(2)}, "its history of test_loss is (2,)"),
+        ({"generators": np.array(9000 * "[" + 9000 * "]")}, "nested too deeply"),
+        ({"configuration": np.array(9000 * "[" + 9000 * "]")}, "nested too deeply"),
+        ({"n_outputs": np.array(np.inf)}, "its n_outputs is no whole number"),
+        ({"epoch": np.array(1.0)}, "its epoch is no whole number"),
+        ({"steps": np.array([13])}, "its steps is no whole number"),
+        ({"steps": np.array(10**6)}, "it counts 1000000 steps after 1 epochs of 8 batches"),
+        ({"batch": np.array(8), "steps": np.array(16)}, "it is at batch 8 of an epoch of 8"),
+        ({"n_outputs": np.array(4)}, "it has 4 outputs, not 3"),
+        ({"chosen_epochs": np.array([0, 2])}, "are not among the 2"),
+        ({"chosen_epochs": np.array([0.0, 1.0])}, "its chosen epochs are float64"),
+        ({"sums": np.array([[1, np.nan], [20, 20], [0, 0]])}, "its sums of loss"),
+        ({"sums": np.array([[1.0, 1], [46, 20], [0, 0]])}, "are not of 45 images"),
+        ({"sums": np.array([[1.0, 1], [20, 20], [-1, 0]])}, "are not of 45 images"),
+        ({"first_W_1": np.full((2, 6, 6), np.nan)}, "not finite"),
+        ({"second_W_1": np.ones((2, 6, 6), dtype="f4")}, "are float32"),
+        ({"second_b_2": np.full((2, 4), -1e-9)}, "its means of squares are negative"),
+        ({"orders": np.zeros((2, 45), dtype="i4")}, "its orders are not of the images"),
+        ({"orders": np.zeros((2, 44), dtype="i4")}, "its orders are int32 (2, 44)"),
+        ({"orders": np.zeros((2, 45))}, "its orders are float64"),
+        ({"W_1": np.array([[object()]])}, "cannot be read"),
     ],
 )
 def test_other_versions_and_kinds_are_refused(scene, changed, words):
-    plan, _, configured, _, path = scene
+    plan, material, configured, _, path = scene
     rewritten(path, **changed)
-    assert words in refusal(path, plan, configured)
+    assert words in refusal(path, plan, configured, material)
+
+
+@pytest.mark.parametrize("change", [50, -1, 2**31 - 1])
+@pytest.mark.parametrize("place", [(0, 0), (1, 44)])
+def test_orders_of_images_that_there_are_not_are_refused(scene, change, place):
+    """Above the number of images, or negative, which NumPy would take from the end."""
+    plan, material, configured, state, path = scene
+    orders = state.orders.astype(np.int32)
+    orders[place] = change
+    rewritten(path, orders=orders)
+    assert "its orders are not of the images" in refusal(path, plan, configured, material)
+
+
+def test_what_learns_beside_the_network_must_be_there(tmp_path, rng):
+    """A learned inverse is part of a state: without it the run cannot go on."""
+    lesson = Lesson("gait", learning_rate=0.01, inverse="learned")
+    plan = Plan(lesson, (6, 5, 4), auxiliary=False, batch=6, precision="float64")
+    material = prepare(plan, some_images(rng), some_images(rng, 20))
+    configured = checkpoints.configuration(plan, "made up", "0123")
+    path = tmp_path / "checkpoint.npz"
+    checkpoints.save(path, begin(plan, material), plan, configured)
+    checkpoints.load(path, plan, configured, material)
+    with np.load(path) as file:
+        beside = [name for name in file.files if name.startswith("companion_")]
+    assert beside
+    rewritten(path, **{beside[0]: None})
+    assert "what it holds of" in refusal(path, plan, configured, material)
+
+
+def test_a_pipe_is_no_checkpoint(scene, tmp_path):
+    """It would be waited for, for ever."""
+    plan, material, configured, *_ = scene
+    os.mkfifo(tmp_path / "pipe.npz")
+    assert "it is no file" in refusal(tmp_path / "pipe.npz", plan, configured, material)
 
 
 def test_missing_and_strange_files_are_refused(scene, tmp_path):
-    plan, _, configured, *_ = scene
-    assert "no such file" in refusal(tmp_path / "none.npz", plan, configured)
+    plan, material, configured, *_ = scene
+    assert "no such file" in refusal(tmp_path / "none.npz", plan, configured, material)
     strange = tmp_path / "strange.npz"
     strange.write_text("not an archive")
-    assert "cannot be read" in refusal(strange, plan, configured)
+    assert "cannot be read" in refusal(strange, plan, configured, material)
 
 
 def test_only_a_state_at_rest_is_saved(scene):
@@ -222,12 +277,12 @@ def test_a_failed_write_leaves_the_older_file(scene, monkeypatch):
 
 def test_another_machine_is_said_but_not_refused(scene, tmp_path):
     """What rounds differently is no reason to refuse, but no bits are promised."""
-    plan, _, configured, state, path = scene
+    plan, material, configured, state, path = scene
     other = tmp_path / "other.npz"
     shutil.copy(path, other)
     with np.load(other) as file:
         surroundings = json.loads(str(file["surroundings"]))
     rewritten(other, surroundings=np.array(json.dumps(surroundings | {"numpy": "1.0"})))
-    read, changes = checkpoints.load(other, plan, configured)
+    read, changes = checkpoints.load(other, plan, configured, material)
     assert_same_bits(read, state)
     assert [words.startswith("numpy 1.0 is now") for words in changes] == [True]

@@ -96,6 +96,44 @@ def test_brightest_pixel_is_exactly_one(tmp_path: Path) -> None:
         assert (load("mnist", data_dir=tmp_path, dtype=dtype).inputs == 1).all()
 
 
+ONES = (pixels(5) > 0).astype(np.uint8)
+
+
+def test_images_of_zeros_and_ones_are_left_as_they_are_and_it_is_said(tmp_path: Path) -> None:
+    path = write(tmp_path / "mnist.npz", {"x_train": ONES, "x_test": ONES[:2]})
+    for split, images in (("train", 5), ("test", 2)):
+        found = load("mnist", split=split, data_dir=tmp_path)
+        expected = np.zeros((images, 784))
+        expected[1:, 2 * 28 + 5] = 1
+        np.testing.assert_array_equal(found.inputs, expected)
+        assert found.remark == f"{path} holds no pixel but 0 and 1: taken as they are"
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_both_splits_are_scaled_alike(tmp_path: Path, split: str) -> None:
+    """A split that happens to hold nothing above 1 has the unit of the other."""
+    other = "test" if split == "train" else "train"
+    full = np.full((5, 28, 28), 255, dtype=np.uint8)
+    write(tmp_path / "mnist.npz", {f"x_{split}": ONES, f"x_{other}": full, "y_test": LABELS})
+    found = load("mnist", split=split, data_dir=tmp_path)
+    assert found.inputs.max() == 1 / 255
+    assert "is 1: divided by 255" in found.remark
+    assert load("mnist", split=other, data_dir=tmp_path).remark == ""
+
+
+@pytest.mark.parametrize(("most", "said"), [(2, True), (127, True), (128, False), (255, False)])
+def test_dim_images_are_divided_by_255_and_it_is_said(
+    tmp_path: Path, most: int, said: bool
+) -> None:
+    dim = np.zeros((5, 28, 28), dtype=np.uint8)
+    dim[3, 4, 7] = most
+    write(tmp_path / "mnist.npz", {"x_train": dim})
+    found = load("mnist", data_dir=tmp_path)
+    assert found.inputs[3, 4 * 28 + 7] == most / 255
+    assert bool(found.remark) is said
+    assert batch(found, 3, np.random.default_rng(1)).remark == found.remark
+
+
 def test_compressed_members_are_read(tmp_path: Path) -> None:
     for method in METHODS:
         write(tmp_path / "mnist.npz", method=method)
@@ -117,6 +155,17 @@ def test_data_directory_comes_from_the_environment(
     monkeypatch.setenv("GAIT_CIRCUIT_DATA", str(tmp_path))
     assert len(load("mnist").labels) == 5
     assert "elsewhere" in refusal(data_dir=tmp_path / "elsewhere")  # the argument goes first
+
+
+def test_home_folders_are_found_without_a_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "mnist.npz")
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    monkeypatch.setenv("GAIT_CIRCUIT_DATA", f"~/{tmp_path.name}")
+    assert len(load("mnist").labels) == 5
+    assert len(load("mnist", data_dir=Path("~") / tmp_path.name).labels) == 5
+    assert "no such home folder" in refusal(data_dir=Path("~nobody-here/data"))
 
 
 # --- what is refused ----------------------------------------------------------------------------

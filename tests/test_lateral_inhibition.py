@@ -179,7 +179,7 @@ def test_a_resumed_run_goes_on_bit_for_bit(tmp_path, rng, by):
         states[state.epoch, state.batch] = state
         if (state.epoch, state.batch) == (0, 4):
             checkpoints.save(path, state, plan, configured)
-    state, _ = checkpoints.load(path, plan, configured)
+    state, _ = checkpoints.load(path, plan, configured, material)
     assert set(state.learner.companions) == set(states[0, 4].learner.companions)
     for state in train(plan, material, state, 2):  # noqa: B007, B020
         pass

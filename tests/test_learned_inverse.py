@@ -510,7 +510,7 @@ def test_what_cannot_be_asked_of_the_circuit_is_refused():
     trial, model = begin(circuit, inputs, targets), exact_model(network)
     error = trial.error[:, :4]
     found = settle_learned(circuit, model, trial.activity, error)
-    with pytest.raises(CircuitError, match="read-out 'nudge' is unknown; choose shift or mismatch"):
+    with pytest.raises(CircuitError, match="read-out 'nudge' is unknown; choose from shift"):
         found.read_out("nudge")
     for tolerance in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(CircuitError, match="is not positive and below 1"):

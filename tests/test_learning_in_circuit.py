@@ -359,6 +359,21 @@ def test_feedback_goes_to_the_transpose_as_theory_says(rng: np.random.Generator)
     ) > alignments(plastic.network, plastic.feedback)
 
 
+def test_fixed_feedback_does_not_decay(rng: np.random.Generator) -> None:
+    """The setting multiplies all of dB/dt: at 0 nothing is learnt and nothing fades, at 1 the same
+    circuit's feedback loses most of what it began with."""
+    timing = Timing(TAU / 4, free_steps=0, nudged_steps=8, teacher_stages=2)
+    plastic = make(rng, (5, 4, 3), timing=timing, rate=20.0, decay=0.4)
+    inputs, targets = stream(rng, plastic, 5)
+    ends = []
+    for learns in (0.0, 1.0):
+        chosen = replace(plastic, feedback_plasticity=np.array([learns]))
+        ends.append(brian.run_plastic(chosen, inputs, targets).feedback[-1][0][0])
+    began = plastic.feedback[0][0]
+    np.testing.assert_array_equal(ends[0], began)
+    assert np.linalg.norm(ends[1] - began) > 0.3 * np.linalg.norm(began)
+
+
 def replace_weights(network: Network, weights: Any, biases: Any) -> Network:
     return replace(network, weights=tuple(weights), biases=tuple(biases))
 

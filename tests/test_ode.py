@@ -1,12 +1,17 @@
 """Trajectories against the matrix exponential, and the integrators' orders of convergence."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.linalg
 
-from circuit.errors import CircuitError
+from circuit.equilibrium import settle
+from circuit.errors import CircuitError, NotFinite
 from circuit.jacobian import dense_jacobian
 from circuit.methods import ode
+from circuit.verification import Status
 from tests.test_dynamics import make_trial
 
 
@@ -75,3 +80,67 @@ def test_fixed_steps_are_counted():
     trial = _linear()
     _, evaluations = ode.integrate(trial, trial.at_rest(), [0.04], fixed_step=0.04 / 16)
     assert 6 * 16 <= evaluations <= 6 * 17 + 2
+
+
+@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize("size", [1e-3, 1e-6, 1e-12])
+def test_small_errors_settle_to_the_tolerance_of_large_ones(pathway, size):
+    """In a linear circuit the shifts are those of an error of ordinary size, times its size: every
+    image by itself, one of them with an error smaller still."""
+    rng = np.random.default_rng(2)
+    trial = make_trial(rng, pathway, "linear", 0.1, widths=(6, 6, 5, 5), n_outputs=4, batch=3)
+    weights = np.array([[1.0], [1e-5], [3.0]])
+    small = replace(trial, error=size * weights * trial.error)
+    record = settle(small, "ode")
+    jacobian = dense_jacobian(trial, trial.at_rest())
+    forcing = np.zeros((16, 3))
+    forcing[11:, :] = (0.1 * trial.error / trial.circuit.time_constants[-1]).T
+    exact = -size * np.linalg.solve(jacobian, forcing).T * weights
+    ends = np.cumsum([0, 6, 5, 5])
+    for layer in (1, 2, 3):
+        found = record.shifts.absolute(layer)
+        expected = exact[:, ends[layer - 1] : ends[layer]]
+        gap = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
+        assert gap.max() < 1e-8
+    # and with no more work than an error of ordinary size takes
+    assert record.evaluations <= 1.2 * settle(trial, "ode").evaluations
+
+
+def test_a_trajectory_of_a_small_error_is_the_matrix_exponential():
+    trial = _linear()
+    small = replace(trial, error=1e-12 * trial.error)
+    (state,), _ = ode.integrate(small, small.at_rest(), [0.01], rtol=1e-9)
+    exact = 1e-12 * _exact(trial, 0.01)
+    assert np.linalg.norm(_found(state) - exact) < 1e-7 * np.linalg.norm(exact)
+
+
+def test_free_phase_that_explodes_says_so():
+    """A sent rate that grows like exp(h^2) with its drive reaches every bound in finite time."""
+    trial = make_trial(np.random.default_rng(1), "gait", "asinh", 0.1)
+    steep = replace(
+        trial.network.activations[0],
+        value=lambda h: np.exp(np.abs(h) + 30.0),
+        inverse=lambda y: y * np.exp(np.minimum(np.abs(y), 300.0)),
+    )
+    network = replace(trial.network, activations=(steep,) * trial.network.depth)
+    wild = replace(trial, circuit=replace(trial.circuit, network=network))
+    with np.errstate(all="ignore"), pytest.raises(NotFinite, match="stopped|not finite"):
+        ode.free_phase(wild, [0.05])
+
+
+@pytest.mark.parametrize("integrator", ["RK45", "LSODA"])
+def test_an_integrator_that_gives_up_is_a_status(integrator, monkeypatch):
+    """SciPy's own refusal (status -1, no time reached) ends in the record, not in a traceback."""
+
+    def refused(field, span, start, **options):
+        message = "Required step size is less than spacing between numbers."
+        return SimpleNamespace(status=-1, message=message, nfev=7, t=[], y=np.empty((0, 0)))
+
+    monkeypatch.setattr(ode, "solve_ivp", refused)
+    trial = make_trial(np.random.default_rng(1), "gait", "leaky_relu", 0.1)
+    record = settle(trial, "ode", integrator=integrator, must_converge=False)
+    assert record.status is Status.DIVERGED
+    with pytest.raises(NotFinite, match="stopped after 0 s of 0.05 s"):
+        ode.integrate(trial, trial.at_rest(), [0.05], integrator=integrator)
+    with pytest.raises(NotFinite, match="stopped after 0 s of 0.05 s"):
+        ode.free_phase(trial, [0.05], integrator=integrator)

@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from circuit import brian, network
+from circuit.errors import NotFinite
+from models import equilibrium_in_time
 from models.run_equilibrium import main, options
 from tests.commands import help_of, refusal
 
@@ -176,6 +179,72 @@ def test_brian2_and_figures(tmp_path):
         assert (tmp_path / f"{name}.png").stat().st_size > 5000
         assert (tmp_path / f"{name}.pdf").exists()
     assert not list(tmp_path.glob(".*"))  # no temporary file is left
+
+
+NARROW = ["--widths", "64", "40", "10", "--batch", "6"]
+SYNAPSES = 40**2 + 10**2 + 10**2  # of one image: into both layers, and down from the output
+
+
+@pytest.mark.parametrize(("most", "room"), [(3 * SYNAPSES, 3), (3 * SYNAPSES - 1, 2)])
+def test_brian2_simulates_as_many_images_as_fit(tmp_path, capsys, monkeypatch, most, room):
+    monkeypatch.setattr(brian.library, "MOST_SYNAPSES", most)
+    assert main([*NARROW, "--no-figures", "--output", str(tmp_path)]) == 0
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["brian2_images"] == room
+    for layer in summary["layers"]:
+        assert layer["brian2"]["relative_error"] < 300 * layer["brian2"]["float_floor"]
+    assert f"Brian2: {room} of 4 images fit" in capsys.readouterr().out
+
+
+def test_where_not_even_one_image_fits_brian2_is_left_out(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(brian.library, "MOST_SYNAPSES", SYNAPSES - 1)
+    assert main([*NARROW, "--output", str(tmp_path)]) == 0
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["brian2_images"] == 0
+    assert all(layer["brian2"] is None for layer in summary["layers"])
+    assert "not even one image fits" in capsys.readouterr().out
+    assert (tmp_path / "settling.png").exists()  # by SciPy
+
+
+@pytest.mark.parametrize(("room", "remedy"), [(3, "give 3 or less"), (0, "--no-brian2")])
+def test_more_images_than_fit_are_refused_before_anything_is_computed(
+    tmp_path, capsys, monkeypatch, room, remedy
+):
+    monkeypatch.setattr(brian.library, "MOST_SYNAPSES", room * SYNAPSES + 7)
+    monkeypatch.setattr(network, "initialise", lambda *_, **__: pytest.fail("computed"))
+    arguments = [*NARROW, "--brian2-images", "4", "--output", str(tmp_path)]
+    words = refusal(capsys, main, *arguments)
+    assert f"--brian2-images 4 is more than the {room} that fit" in words
+    assert remedy in words
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_brian2_cannot_simulate_costs_no_result(tmp_path, capsys, monkeypatch):
+    def fails(*_):
+        raise NotFinite("a rate is not finite\nin layer 1")
+
+    monkeypatch.setattr(equilibrium_in_time, "simulate", fails)
+    assert main([*NARROW, "--no-figures", "--quiet", "--output", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"equilibrium.nc", "summary.json"}
+    said = capsys.readouterr().err
+    assert said.endswith("Brian2 is left out: a rate is not finite in layer 1\n")
+    assert said.count("\n") == 1
+
+
+def test_what_was_found_is_there_when_brian2_is_stopped(tmp_path, capsys, monkeypatch):
+    """It may take minutes; Ctrl-C then costs Brian2's part alone."""
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(equilibrium_in_time, "simulate", stopped)
+    assert main([*NARROW, "--no-figures", "--quiet", "--output", str(tmp_path)]) == 130
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["status"] == "converged"
+    assert all(layer["brian2"] is None for layer in summary["layers"])
+    with xr.open_dataset(tmp_path / "equilibrium.nc") as data:
+        assert data.attrs["verdict"] == summary["verdict"]
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_figure_of_settling_without_brian2(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analysis import sweep
+from analysis import cluster, sweep
 from analysis.records import write_dataset
 from circuit.network import initialise
 from models import run_feedback_strength as command
@@ -188,7 +188,7 @@ def test_results_of_another_study_are_refused(done, tmp_path, capsys):
 
 
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sweep, "ANSWER", 0.2)
+    monkeypatch.setattr(cluster, "ANSWER", 0.2)
     address = "tcp://127.0.0.1:9"
     arguments = ["--studies", "strength", "--scheduler", address, "--output", str(tmp_path)]
     assert address in refusal(capsys, command.main, "--scale", "smoke", "--quiet", *arguments)

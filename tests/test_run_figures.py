@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -439,3 +440,9 @@ def on_the_grid(*, learning_rate, orthogonality, epochs, **_):
             "status": "training failed: epoch 1, batch 2: W of layer 3" if failed else "completed",
         }
     )
+
+
+def test_a_pipe_in_place_of_a_result_is_not_waited_for(capsys, tmp_path):
+    os.mkfifo(tmp_path / "fig2c.nc")
+    arguments = ["fig2c", "--figures-only", "--output", str(tmp_path)]
+    assert "fig2c.nc: no such file" in refusal(capsys, command.main, *arguments)

@@ -183,9 +183,15 @@ def test_pytorch_gives_the_same_to_rounding(tmp_path):
 # --- interrupted ---
 
 
-def _start(folder, *arguments):
+def _start(folder, *arguments, ignoring=False):
+    """The command in a process that hears Ctrl-C, even if this one ignores it, or that does not."""
     command = [*PROGRAM, *SMALL, "--output", str(folder), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heard = signal.SIG_IGN if ignoring else signal.default_int_handler
+    before = signal.signal(signal.SIGINT, heard)  # that it is ignored is inherited
+    try:
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _wait_for_checkpoints(process, folder, count):
@@ -254,6 +260,16 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     assert f"--output {folder}" in words
     assert words.rstrip().endswith("--resume")
     assert (folder / "checkpoint.npz").exists()
+
+
+def test_ctrl_c_is_ignored_where_it_was_to_be(tmp_path):
+    """As by a shell script of what it runs in the background."""
+    process = _start(tmp_path, *LONG, ignoring=True)
+    _wait_for_checkpoints(process, tmp_path, 2)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _end(process, 0)
+    assert (tmp_path / "summary.json").exists()
 
 
 def test_ctrl_c_while_libraries_are_loaded(tmp_path, capsys, monkeypatch):

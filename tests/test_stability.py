@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy.linalg import expm, solve_continuous_lyapunov
+from scipy.linalg import block_diag, expm, solve_continuous_lyapunov
 from scipy.optimize import minimize_scalar
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
@@ -129,6 +129,41 @@ def test_transient_growth_of_a_circuit(pathway, init):
     found = stability.transient_growth(jacobian)
     assert found > 1.01
     assert found == pytest.approx(_brute_growth(jacobian, 12), rel=2e-3)
+
+
+def _shear(coupling: float, rate: float = 1.0) -> np.ndarray:
+    return rate * np.array([[-1.0, coupling], [0.0, -1.0]])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_transient_growth_sees_a_block_that_nothing_couples(order):
+    """Two shears: the one that grows fastest at first grows less in the end. The norm of a block
+    matrix is that of its larger block, so the growth is that of the other one alone."""
+    quick, slow = _shear(4.0, rate=5.0), _shear(8.0)
+    jacobian = block_diag(*[quick, -2 * np.eye(3), slow][::order])
+    assert stability.numerical_abscissa(quick) > stability.numerical_abscissa(slow)
+    alone = _brute_growth(slow, 6)
+    assert alone > 1.2 * _brute_growth(quick, 6)
+    assert stability.transient_growth(jacobian) == pytest.approx(alone, rel=1e-6)
+
+
+def test_transient_growth_with_close_singular_values(rng):
+    """Twenty blocks that grow alike to a few thousandths, mixed by a rotation: the largest counts,
+    to a hundred-thousandth (power iteration would mix them)."""
+    couplings = np.linspace(5.95, 6.0, 20)
+    turned, _ = np.linalg.qr(rng.standard_normal((40, 40)))
+    jacobian = turned @ block_diag(*map(_shear, couplings)) @ turned.T
+    exact = _brute_growth(_shear(6.0), 6)
+    assert stability.transient_growth(jacobian) == pytest.approx(exact, rel=1e-6)
+
+
+def test_transient_growth_of_fast_oscillations_that_grow_slowly():
+    """Two weakly damped oscillators, the first driving the second: the norm swings within its
+    slow rise, long after the first steps."""
+    turn = np.array([[0.0, 9.0], [-1.0, 0.0]])
+    jacobian = np.block([[turn, 0.5 * np.eye(2)], [np.zeros((2, 2)), turn]]) - 0.02 * np.eye(4)
+    exact = _brute_growth(jacobian, 150, 6000)
+    assert stability.transient_growth(jacobian) == pytest.approx(exact, rel=1e-5)
 
 
 def test_transient_growth_obeys_its_bounds(rng):

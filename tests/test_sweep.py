@@ -20,15 +20,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import dask
+import distributed  # noqa: F401  its defaults must be there before some are set
 import numpy as np
 import psutil
 import pytest
 import xarray as xr
-from distributed import Client
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from analysis import records, sweep
+from analysis import cluster, records, sweep
 from analysis.cells import stored
+from analysis.cluster import connected
 from analysis.progress import Progress
 from analysis.sweep import Study, collect, local_cluster, run, run_group
 from circuit.errors import CircuitError
@@ -161,7 +162,7 @@ def test_a_group_is_run_in_its_order_by_one_process_that_keeps_its_matrix(tmp_pa
 
 def test_workers_hear_no_interrupts_and_keep_their_memory(address):
     """What Dask would set for malloc made every settling of 784 units slower by four fifths."""
-    with Client(address, set_as_default=False) as client:
+    with connected(address) as client:
         assert set(client.run(toy_cells.variable, "MALLOC_TRIM_THRESHOLD_").values()) == {None}
         assert set(client.run(toy_cells.variable, "OMP_NUM_THREADS").values()) == {"1"}
         assert set(client.run(signal.getsignal, signal.SIGINT).values()) == {signal.SIG_IGN}
@@ -470,7 +471,7 @@ def test_quiet_says_nothing(tmp_path, capfd, address):
 
 
 def test_unreachable_scheduler(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(sweep, "ANSWER", 0.5)
+    monkeypatch.setattr(cluster, "ANSWER", 0.5)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

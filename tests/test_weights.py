@@ -138,6 +138,9 @@ def test_files_of_other_kinds_are_refused(path):
         ("b_1", np.ones(3), "bias of layer 1"),
         ("n_outputs", np.array(40), "40 output units"),
         ("n_inputs", np.array([9, 9]), "size 1"),
+        ("n_inputs", np.array(np.inf), "infinity"),
+        ("n_outputs", np.array(np.inf), "infinity"),
+        ("version", np.array(np.nan), "version is nan"),
     ],
 )
 def test_what_is_no_network_is_refused(path, name, value, words):

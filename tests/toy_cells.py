@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +15,10 @@ import numpy as np
 import scipy.linalg
 import xarray as xr
 from threadpoolctl import threadpool_info
+
+from analysis.cells import Study
+from models import run_open_questions
+from models.studies.outcome import pooled_images
 
 
 def product(seed: int, gamma: float, seconds: float = 0.0, log: str | None = None) -> xr.Dataset:
@@ -91,3 +98,24 @@ def thief(order: int, victim: str) -> xr.Dataset:
 def variable(name: str) -> str | None:
     """A variable of the environment of the process that calls this."""
     return os.environ.get(name)
+
+
+def brightness(dataset: str, data_dir: str | None, weights: str | None, times: int) -> xr.Dataset:
+    """So many times the mean pixel of the training images."""
+    pixels = pooled_images(dataset, data_dir)[0].inputs
+    return xr.Dataset({"value": times * float(np.mean(pixels)), "status": "converged"})
+
+
+def as_json(cell: dict) -> str:
+    """The parameters of a cell as they always stood in its key."""
+    return json.dumps(cell, sort_keys=True)
+
+
+def questions() -> list[str]:
+    """The studies of the open questions."""
+    return list(run_open_questions.QUESTIONS)
+
+
+def study_called(name: str) -> Callable[..., Study]:
+    """The function that lists the cells of a study of `models.studies`."""
+    return importlib.import_module(f"models.studies.{name}").study

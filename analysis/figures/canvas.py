@@ -62,6 +62,7 @@ STYLE: Any = {
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
     "savefig.dpi": 130,
+    "text.usetex": False,  # words are no TeX, and it may not be installed
 }
 
 
@@ -69,7 +70,8 @@ def save(figure: Figure, folder: Path, name: str, *, pdf: bool = False) -> list[
     """Save as PNG, and as PDF on request; returns the files."""
     paths = [folder / f"{name}.{kind}" for kind in (("png", "pdf") if pdf else ("png",))]
     for path in paths:
-        write_atomically(path, figure.savefig)
+        with plt.rc_context({"text.usetex": False}):  # labels of ticks are made only now
+            write_atomically(path, figure.savefig)
     plt.close(figure)
     return paths
 
@@ -106,13 +108,34 @@ def shades(count: int) -> np.ndarray:
 Drawings = Mapping[str, tuple[Sequence[str], Callable[[xr.Dataset], Figure]]]
 
 
-def draw(drawings: Drawings, data: xr.Dataset, folder: Path, *, pdf: bool = False) -> list[Path]:
+def draw(
+    drawings: Drawings,
+    data: xr.Dataset,
+    folder: Path,
+    *,
+    pdf: bool = False,
+    warn: Callable[[str, Exception], object] | None = None,
+) -> list[Path]:
     """Draw every figure that `data` has the variables for; returns the files.
 
-    `drawings` maps the name of a figure to the variables that it needs and the drawing function.
+    Parameters
+    ----------
+    drawings : name of a figure -> the variables that it needs, and the drawing function
+    warn
+        Given the name of a figure that cannot be drawn, and why; the others are drawn all the same.
+        Without it such a figure raises.
     """
     paths: list[Path] = []
     for name, (needed, function) in drawings.items():
-        if all(variable in data for variable in needed):
+        if not all(variable in data for variable in needed):
+            continue
+        open_figures = plt.get_fignums()
+        try:
             paths += save(function(data), folder, name, pdf=pdf)
+        except Exception as error:
+            for number in set(plt.get_fignums()).difference(open_figures):
+                plt.close(number)
+            if warn is None:
+                raise
+            warn(name, error)
     return paths

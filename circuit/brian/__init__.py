@@ -20,7 +20,7 @@ float64 leaves of it. For exact small shifts use another method.
 """
 
 from circuit.brian.library import MOST_SYNAPSES
-from circuit.brian.limits import float_floor, settling_time
+from circuit.brian.limits import float_floor, float_floors, settling_time
 from circuit.brian.phases import (
     STARTS,
     BrianCircuit,
@@ -36,6 +36,7 @@ from circuit.brian.pieces import (
     SUM_DRIVES,
     SUM_FEEDBACK,
     Pieces,
+    images_that_fit,
     make_pieces,
     read_rates,
     set_nudge,
@@ -81,6 +82,8 @@ __all__ = [
     "build",
     "equations",
     "float_floor",
+    "float_floors",
+    "images_that_fit",
     "layer_equations",
     "make_pieces",
     "make_plastic_pieces",

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from circuit.errors import CircuitError
+from circuit.given import real, require_choice, require_count, require_generator
 
 
 @contextlib.contextmanager
@@ -40,10 +41,12 @@ def _process_left_alone() -> Iterator[None]:
         # workers of Dask run their tasks in such a thread, where no handler can be set; Brian2's
         # would be taken back anyway
         signal.signal, interrupt = lambda *_: None, None
+    # Brian2 writes the command line into its copy of the script, which fails for what is not UTF-8
+    words, sys.argv = sys.argv, [""]
     try:
         yield
     finally:
-        signal.signal = install
+        signal.signal, sys.argv = install, words
     sys.excepthook = hook
     if interrupt is not None:  # None: set by other than Python, and no way to set it again
         signal.signal(signal.SIGINT, interrupt)
@@ -71,17 +74,12 @@ MOST_SYNAPSES = 20_000_000  # about 1 GB while Brian2 sums over them
 
 def in_seconds(value: float | brian2.Quantity, name: str) -> float:
     """A time given in seconds or as a Brian2 quantity, as a number. Raises `CircuitError`."""
-    try:
-        if any(brian2.have_same_dimensions(value, unit) for unit in (1, brian2.second)):
-            return float(value)
-    except (TypeError, ValueError):
-        pass
-    raise CircuitError(f"{name} = {value!r} is not a time; give seconds")
+    return real(name, value, seconds=1)
 
 
 def require_name(name: str) -> None:
     """Raise `CircuitError` unless the names of Brian2's objects can begin so."""
-    if not (name.isascii() and name.isidentifier()):
+    if not (isinstance(name, str) and name.isascii() and name.isidentifier()):
         raise CircuitError(
             f"name {name!r} cannot begin a Brian2 name; use letters of ASCII, digits and _"
         )
@@ -89,8 +87,7 @@ def require_name(name: str) -> None:
 
 def code_class(codegen: str) -> Any:
     """The `codeobj_class` of "numpy" or "cython". Raises `CircuitError`."""
-    if codegen not in ("numpy", "cython"):
-        raise CircuitError(f"codegen {codegen!r} is unknown; choose numpy or cython")
+    require_choice("codegen", codegen, ("numpy", "cython"))
     if codegen == "numpy":
         return targets.NumpyCodeObject
     if not targets.CythonCodeObject.is_available():
@@ -115,12 +112,18 @@ def require_so_few(count: int, widths: Sequence[int]) -> None:
         )
 
 
+def most_within(synapses: int) -> int:
+    """How many images of so many `synapses` each are within `MOST_SYNAPSES`."""
+    return MOST_SYNAPSES // synapses
+
+
 @contextlib.contextmanager
 def seeded(generator: np.random.Generator | None) -> Iterator[None]:
     """Brian2 draws from NumPy's global state: seed it from `generator`, and put it back after."""
     if generator is None:
         yield
         return
+    require_generator("generator", generator)
     state = runtime_device.get_random_state()
     brian2.seed(int(generator.integers(2**32)))
     try:
@@ -140,8 +143,7 @@ def run_steps(network: brian2.Network, clock: brian2.Clock, steps: int) -> None:
         Where the run was stopped: Brian2, where a user imported it first, takes Ctrl+C for a wish
         to stop early.
     """
-    if not (isinstance(steps, int | np.integer) and steps >= 0):
-        raise CircuitError(f"steps = {steps!r}; give a whole number of 0 or more")
+    require_count("steps", steps, 0)
     if steps == 0:
         return
     require_runtime()

@@ -19,6 +19,7 @@ from circuit.brian.limits import settling_time
 from circuit.brian.pieces import Pieces, make_pieces, read_rates, set_nudge, set_rates
 from circuit.dynamics import Trial
 from circuit.errors import CircuitError, NotFinite
+from circuit.given import require_choice, require_count
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +62,8 @@ def build(
     ------
     CircuitError
     """
-    if record is not None and not (isinstance(record, int | np.integer) and record >= 0):
-        raise CircuitError(
-            f"record = {record!r} is not a number of units; give a whole number of 0 or more, "
-            "or None for all units"
-        )
+    if record is not None:
+        require_count("record", record, 0)
     every = None if record_every is None else in_seconds(record_every, "record_every")
     if every is not None and not 0 < every < math.inf:
         raise CircuitError(f"record_every = {every:g} s is not positive; give seconds, or None")
@@ -161,8 +159,7 @@ def run_phases(
     usual = settling_time(pieces.trial.circuit)
     free_steps = whole_steps(pieces, usual if free is None else free, "free")
     nudged_steps = whole_steps(pieces, usual if nudged is None else nudged, "nudged")
-    if start not in STARTS:
-        raise CircuitError(f"start {start!r} is unknown; choose from {', '.join(STARTS)}")
+    require_choice("start", start, STARTS)
     if pieces.noise > 0 and generator is None:
         raise CircuitError("noise needs a generator; give for example numpy.random.default_rng(1)")
 
@@ -233,12 +230,15 @@ def average_shifts(record: PhaseRecord, skip: float | brian2.Quantity) -> tuple[
     return tuple(rates[nudged].mean(axis=0) - rates[free].mean(axis=0) for rates in record.rates)
 
 
-def advance(circuit: BrianCircuit, steps: int) -> None:
+def advance(circuit: BrianCircuit, steps: int, *, must_be_finite: bool = True) -> None:
     """Run the network for so many Euler steps.
 
-    Raises what `library.run_steps` does, and `NotFinite` where a rate is not finite afterwards.
+    Raises what `library.run_steps` does, and, if rates `must_be_finite`, `NotFinite` where one is
+    not afterwards.
     """
     run_steps(circuit.network, circuit.pieces.clock, steps)
+    if not must_be_finite:
+        return
     for layer, rates in enumerate(read_rates(circuit.pieces), 1):
         if not np.isfinite(rates).all():
             raise NotFinite(

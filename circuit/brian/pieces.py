@@ -18,12 +18,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from numbers import Real
 
 import numpy as np
 
 from circuit.arrays import is_numpy
-from circuit.brian.library import brian2, code_class, in_seconds, require_name, require_so_few
+from circuit.brian.library import (
+    brian2,
+    code_class,
+    in_seconds,
+    most_within,
+    require_name,
+    require_so_few,
+)
 from circuit.brian.rate_texts import (
     FEEDBACK_EQUATIONS,
     FEEDFORWARD_EQUATIONS,
@@ -32,6 +38,7 @@ from circuit.brian.rate_texts import (
 )
 from circuit.dynamics import Circuit, Trial
 from circuit.errors import CircuitError, ShapeMismatch
+from circuit.given import is_sequence, real, real_array, require_flag
 
 SUM_DRIVES, RESPOND, SUM_FEEDBACK = -3, -2, -1  # places in Brian2's slot "groups"; rates are at 0
 
@@ -96,7 +103,8 @@ def make_pieces(
     """
     _require_plain(trial)
     length = _step_length(trial.circuit, step)
-    if not (isinstance(noise, Real) and 0 <= noise < math.inf):
+    noise = real("noise", noise)
+    if not 0 <= noise < math.inf:
         raise CircuitError(f"noise {noise} is not a standard deviation; give 0 or more")
     target = code_class(codegen)
     require_name(name)
@@ -142,8 +150,14 @@ def make_pieces(
     return Pieces(trial, clock, layers, tuple(feedforward), tuple(feedback), float(noise))
 
 
+def images_that_fit(widths: Sequence[int]) -> int:
+    """How many images of a network with widths N_0 .. N_L `make_pieces` takes at once."""
+    return most_within(_synapses(widths))
+
+
 def set_nudge(pieces: Pieces, on: bool) -> None:
     """Let the target draw on the output units that carry an error (nudged phase), or not (free)."""
+    require_flag("on", on)
     network, batch = pieces.trial.network, pieces.trial.error.shape[0]
     gamma = np.zeros((batch, network.widths[-1]))
     if on:
@@ -154,6 +168,9 @@ def set_nudge(pieces: Pieces, on: bool) -> None:
 def set_rates(pieces: Pieces, rates: Sequence[np.ndarray]) -> None:
     """Set y_1 .. y_L, arrays (batch, N_l). Raises `ShapeMismatch` for any others."""
     wanted = [np.shape(rate) for rate in pieces.trial.activity.rates[1:]]
+    if not is_sequence(rates):
+        raise ShapeMismatch(f"rates are {type(rates).__name__}; give a tuple of y_1 .. y_L")
+    rates = [real_array("rates", rate) for rate in rates]
     found = [np.shape(rate) for rate in rates]
     if found != wanted:  # transposed, they would fit into the group, at other units
         raise ShapeMismatch(f"rates of shapes {found}; give {wanted}")
@@ -220,5 +237,10 @@ def _require_plain(trial: Trial) -> None:
 
 def _require_few_synapses(trial: Trial) -> None:
     widths, batch = trial.network.widths, trial.error.shape[0]
+    require_so_few(batch * _synapses(widths), widths)
+
+
+def _synapses(widths: Sequence[int]) -> int:
+    """Of one image: into every layer, and back down from every layer but the first."""
     squares = [width**2 for width in widths[1:]]
-    require_so_few(batch * (sum(squares) + sum(squares[1:])), widths)
+    return sum(squares) + sum(squares[1:])

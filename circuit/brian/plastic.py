@@ -16,7 +16,8 @@ import numpy as np
 from circuit.brian.library import brian2, code_class, divergence_unsaid, run_steps, seeded, unsaid
 from circuit.brian.plastic_pieces import PlasticPieces, make_plastic_pieces
 from circuit.errors import CircuitError
-from circuit.plastic import Plastic, PlasticRecord
+from circuit.given import require_count, require_generator, require_kind
+from circuit.plastic import Plastic, PlasticRecord, require_stream
 from circuit.sleep import spontaneous_patterns
 
 Weights = tuple[np.ndarray, ...]  # of layer after layer, each (R, n_post, n_pre)
@@ -52,16 +53,18 @@ def run_plastic(
     ------
     CircuitError
     """
+    require_kind("plastic", plastic, Plastic)
+    require_stream(plastic, inputs, targets)
     if plastic.noise.any() and generator is None:
         raise CircuitError("noise needs a generator; give for example numpy.random.default_rng(1)")
     patterns: tuple[np.ndarray, ...] = ()
     if plastic.sleep is not None:
         if generator is None:
             raise CircuitError("sleep needs a generator; for example numpy.random.default_rng(1)")
+        require_generator("generator", generator)
         widths = plastic.network.widths
         patterns = spontaneous_patterns(plastic.sleep, widths, len(inputs), generator)
-    if not (isinstance(snapshots, int | np.integer) and 1 <= snapshots <= len(inputs)):
-        raise CircuitError(f"snapshots = {snapshots!r}; give 1 to {len(inputs)}, one an image")
+    require_count("snapshots", snapshots, 1, len(inputs))
     pieces = make_plastic_pieces(plastic, inputs, targets, patterns=patterns, codegen=codegen)
     every = -(-len(inputs) // snapshots)
     clock = brian2.Clock(dt=every * plastic.period * pieces.clock.dt, name="plastic_record_clock")

@@ -18,6 +18,7 @@ from circuit.brian.library import (
 )
 from circuit.brian.pieces import RESPOND, SUM_DRIVES
 from circuit.errors import CircuitError, NotFinite
+from circuit.given import real_array
 from circuit.spontaneous import Spontaneous, SpontaneousRecord
 
 SHOW = -4  # place of the patterns in Brian2's slot "groups", before all sums
@@ -49,7 +50,10 @@ def run_spontaneous(
     KeyboardInterrupt
         Where the run was stopped.
     """
-    weights, lateral, patterns = (np.asarray(one, float) for one in (weights, lateral, patterns))
+    weights, lateral, patterns = (
+        real_array("an array of a spontaneous phase", one).astype(float)
+        for one in (weights, lateral, patterns)
+    )
     if weights.ndim != 2 or 0 in weights.shape:
         raise CircuitError(f"weights {weights.shape} are not a matrix (n_post, n_pre); give one")
     n_post, n_pre = weights.shape

@@ -71,11 +71,10 @@ def step(
     codegen: str = "numpy",
 ) -> Progress:
     """Run another stretch of the nudged phase, after a short free phase."""
-    floors = brian.float_floor(trial, progress.shifts)
-    pairs = zip(judgement.relative_residuals, floors, strict=True)
+    floors = brian.float_floors(trial, progress.shifts)
     # where the floor is near 1 the layer's shift has no digits, and its residual says nothing
-    if all(min(residual, 1.0) <= FLOOR_SLACK * floor for residual, floor in pairs):
-        return Progress(progress.shifts, 0, 0.0, _floors(trial, progress.shifts))
+    if np.all(np.minimum(judgement.by_sample, 1.0) <= FLOOR_SLACK * floors):
+        return Progress(progress.shifts, 0, 0.0, 4 * floors)
     return _stretch(trial, progress.shifts, time_step, stretch, codegen)
 
 
@@ -104,23 +103,19 @@ def _stretch(
     brian.set_rates(built.pieces, trial.activity.rates[1:])
     brian.set_nudge(built.pieces, False)
     free_steps = brian.whole_steps(built.pieces, (circuit.network.depth + 5) * shortest)
-    brian.advance(built, free_steps)
+    brian.advance(built, free_steps, must_be_finite=False)
     free = brian.read_rates(built.pieces)
     moved = [rate + shifts.absolute(layer) for layer, rate in enumerate(free, 1)]
     brian.set_rates(built.pieces, moved)
     brian.set_nudge(built.pieces, True)
     nudged_steps = brian.whole_steps(built.pieces, stretch, "stretch")
-    brian.advance(built, nudged_steps)
+    brian.advance(built, nudged_steps, must_be_finite=False)
     nudged = brian.read_rates(built.pieces)
     difference = [after - before for after, before in zip(nudged, free, strict=True)]
     shifts = shifts.with_values(_in_scales(difference, shifts))
     steps, model_time = free_steps + nudged_steps, float(built.network.t_)
-    return Progress(shifts, steps, model_time, _floors(trial, shifts))
-
-
-def _floors(trial: Trial, shifts: Shifts) -> tuple[float, ...]:
-    """What rounding of the rates leaves in the shifts, with a few roundings on the way."""
-    return tuple(4 * floor for floor in brian.float_floor(trial, shifts))
+    # what rounding of the rates leaves in the shifts, with a few roundings on the way
+    return Progress(shifts, steps, model_time, 4 * brian.float_floors(trial, shifts))
 
 
 def _in_scales(absolute: Sequence[np.ndarray], shifts: Shifts) -> tuple[np.ndarray, ...]:

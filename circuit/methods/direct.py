@@ -24,6 +24,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from circuit.arrays import Array, namespace, put_rows, row_indices
 from circuit.couplings import (
     Matrices,
@@ -95,12 +97,51 @@ def refine(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
 
     Where the last one did not gain much (strong feedback, kinks), a sweep instead: it converges in
     cases in which descents only go round. Not where units may rest at their kink, which a sweep
-    throws off it: there several descents again.
+    throws off it: there several descents again. Which it is, is asked of every sample by itself.
     """
-    stalled = progress.memory is not None and judgement.worst > STALLED * progress.memory
-    may_slide = jumps_at_kinks(trial)
-    if stalled and not may_slide:
-        return replace(sweep(trial, progress, judgement), memory=judgement.worst / STALLED)
+    worst = np.nan_to_num(judgement.by_sample.max(axis=0), nan=np.inf, posinf=np.inf)
+    far = worst > FAR * judgement.tolerance
+    may_slide, second = jumps_at_kinks(trial), far
+    ways = [_once, _several]
+    if progress.memory is not None:
+        stalled = worst > STALLED * progress.memory
+        second = stalled & far if may_slide else stalled
+        ways = ways if may_slide else [_once, _swept]
+    if trial.error.ndim != 2:  # a stack goes one way
+        second = np.full_like(second, second.any())
+    parts = [(way, np.flatnonzero(second == i).tolist()) for i, way in enumerate(ways)]
+    parts = [(way, rows) for way, rows in parts if rows]
+    if len(parts) == 1:
+        return parts[0][0](trial, progress, judgement, worst)
+    values, memory, evaluations = progress.shifts.values, np.zeros_like(worst), 0
+    for way, rows in parts:
+        few = trial.samples(rows), progress.samples(rows), judgement.samples(rows)
+        found = way(*few, worst[rows])
+        pairs = zip(values, found.shifts.values, strict=True)
+        values = tuple(put_rows(old, rows, new) for old, new in pairs)
+        evaluations = max(evaluations, found.evaluations)
+        memory[rows] = found.memory
+    return Progress(progress.shifts.with_values(values), evaluations, memory=memory)
+
+
+def _swept(trial: Trial, progress: Progress, judgement: Judgement, worst: np.ndarray) -> Progress:
+    """A sweep, after which another descent will be tried."""
+    return replace(sweep(trial, progress, judgement), memory=worst / STALLED)
+
+
+def _once(trial: Trial, progress: Progress, judgement: Judgement, worst: np.ndarray) -> Progress:
+    """One descent."""
+    return _descent(trial, progress, judgement.tolerance, worst, several=False)
+
+
+def _several(trial: Trial, progress: Progress, judgement: Judgement, worst: np.ndarray) -> Progress:
+    """Several descents, with no judgement between them, where one is not thought to do."""
+    return _descent(trial, progress, judgement.tolerance, worst, several=True)
+
+
+def _descent(
+    trial: Trial, progress: Progress, tolerance: float, worst: np.ndarray, *, several: bool
+) -> Progress:
     gains, shifts, trial = trial.circuit.gains, progress.shifts, _simplest(trial)
     circuit = trial.circuit
     terms = balance(trial, shifts, push_demands=circuit.pathway.gradient_adjusted)
@@ -118,16 +159,15 @@ def refine(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
         return trial.network.factors[layer - 1].solve(drive_shift)
 
     final, evaluations = descend(trial, couplings, pull, shifts.scales), 1
-    far = judgement.worst > FAR * judgement.tolerance
-    if far and (progress.memory is None or (stalled and may_slide)):
-        # too far for one descent: several, with no judgement between them, and without kinks only
-        # this once, so that whatever does not get there in this way has all the others left
+    if several:
+        # without kinks only this once, so that whatever does not get there in this way has all the
+        # others left
         couplings[1] = None  # as it is at equilibrium, and no descent would make it so
-        better, more = prepare(trial, final, couplings, matrices_of(trial), judgement.tolerance)
+        better, more = prepare(trial, final, couplings, matrices_of(trial), tolerance)
         if more:
             final = descend(trial, better, pull, shifts.scales)
             evaluations += more + 1
-    return Progress(Shifts(final.values, final.scales, gains), evaluations, memory=judgement.worst)
+    return Progress(Shifts(final.values, final.scales, gains), evaluations, memory=worst)
 
 
 # Where units may rest at their kink a step may be sixty descents: what converges takes few of them.

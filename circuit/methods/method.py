@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from inspect import signature
 
+import numpy as np
+
+from circuit.arrays import take_rows
+from circuit.errors import CircuitError
 from circuit.shifts import Shifts
 
 
@@ -17,16 +22,24 @@ class Progress:
     shifts : the state
     evaluations : passes over all layers (each one matrix product per layer or more)
     model_time : seconds of the circuit's own time that went by; None if the method has no clock
-    floors : relative error that the method's own arithmetic leaves in the shift of each layer
-        1 .. L; None for a method that computes in shift coordinates
-    memory : a number that the method wants to see again at its next step
+    floors : (L, samples), relative error that the method's own arithmetic leaves in the shift of
+        each layer; None for a method that computes in shift coordinates
+    memory : (samples,), numbers that the method wants to see again at its next step
     """
 
     shifts: Shifts
     evaluations: int
     model_time: float | None = None
-    floors: tuple[float, ...] | None = None
-    memory: float | None = None
+    floors: np.ndarray | None = None
+    memory: np.ndarray | None = None
+
+    def samples(self, rows: Sequence[int]) -> Progress:
+        """The state of some samples of the batch."""
+        values = tuple(take_rows(value, rows) for value in self.shifts.values)
+        memory = None if self.memory is None else self.memory[list(rows)]
+        floors = None if self.floors is None else self.floors[:, list(rows)]
+        shifts = self.shifts.with_values(values)
+        return replace(self, shifts=shifts, memory=memory, floors=floors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +50,9 @@ class Method:
     ----------
     start : (trial, tolerance, **options) -> Progress
     step : (trial, progress, judgement, **options) -> Progress. The scales of the shifts stay those
-        of the start. The batch may have shrunk since the last step.
+        of the start. The batch may have shrunk since the last step. Both give what is not finite
+        for a sample that has left the range of its units or of floats; where they raise
+        `TargetOutOfRange` or `NotFinite`, they are asked again without such samples.
     numpy_only : whether it needs NumPy arrays and one network
     budget : steps that it may take by default
     restless : whether its residual may rise for a while on the way to an equilibrium, so that a
@@ -55,3 +70,14 @@ class Method:
     restless: bool = False
     patience: int = 30
     gain: float = 1.0
+
+    def require_options(self, options: Iterable[str]) -> None:
+        """Raise `CircuitError` for the first option that a step does not take."""
+        parameters = signature(self.step).parameters.values()
+        known = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+        for name in options:
+            if name not in known:
+                listed = ", ".join(known) or "none"
+                raise CircuitError(
+                    f"method {self.name} has no option {name!r}; its options: {listed}"
+                )

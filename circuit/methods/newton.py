@@ -1,29 +1,28 @@
 """Newton-Krylov: for smooth units, strong feedback, and whatever the structured methods miss.
 
-Owns an inexact Newton iteration in shift coordinates. The linear systems are solved by SciPy's
-GMRES from matrix-free Jacobian products, preconditioned by block elimination of the circuit as it
-is linearised at the forward pass. NumPy only.
+Owns an inexact Newton iteration in shift coordinates that lowers the residual step by step, and
+what is done where no step does. Does not own the direction (`circuit.newton_steps`) nor the search
+without damping (`circuit.undamped`). NumPy only.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, gmres
 
 from circuit.arrays import row_norms
 from circuit.dynamics import Trial
-from circuit.jacobian import jacobian_product
 from circuit.methods.method import Method, Progress
 from circuit.methods.sweep import sweep
-from circuit.shift_dynamics import scale_ratio, shift_velocity
-from circuit.shifts import Shifts
+from circuit.newton_steps import Layers, direction, residuals
+from circuit.undamped import search
 from circuit.verification import Judgement
 
-Layers = tuple[np.ndarray, ...]
-
-HALVINGS = 3  # of a Newton step that does not lower a sample's residual, before a sweep instead
+HALVINGS = 3  # of a Newton step that does not lower a sample's residual
 LEAST_DECREASE = 0.1  # of a sample's residual, relative, for a full step
-FORCING = 1e-6  # relative accuracy of a linear solve; Newton then gains up to six digits a step
+PATIENCE = 8  # steps of which some had to be halved, before samples are sought without damping
+SEARCHED = math.inf  # in place of the number of such steps, once they were
 
 
 def start(trial: Trial, tolerance: float) -> Progress:
@@ -32,37 +31,15 @@ def start(trial: Trial, tolerance: float) -> Progress:
 
 
 def newton_step(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
-    """One Newton step, halved where it would raise a sample's residual; a sweep where that does not
-    help.
+    """One Newton step, halved where it would raise a sample's residual.
+
+    Where that does not help, or is slow: smooth units are sought without damping, all samples at
+    once and only once; what is still missing, and units with kinks, take a sweep.
     """
-    shifts, evaluations = progress.shifts, 0
-
-    def residuals(state: Shifts) -> Layers:
-        nonlocal evaluations
-        evaluations += 1
-        velocities = shift_velocity(trial, state)
-        taus = trial.circuit.time_constants
-        return tuple(-tau * v for tau, v in zip(taus, velocities, strict=True))
-
-    def product(flat: np.ndarray) -> np.ndarray:
-        nonlocal evaluations
-        evaluations += 1
-        products = jacobian_product(trial, shifts, _split(trial, flat))
-        taus = trial.circuit.time_constants
-        return _flat(tuple(-tau * p for tau, p in zip(taus, products, strict=True)))
-
-    residual = residuals(shifts)
-    size = sum(values.size for values in residual)
-    system = LinearOperator((size, size), matvec=product, dtype=trial.error.dtype)
-    eliminate = LinearOperator(
-        (size, size),
-        matvec=lambda flat: _flat(precondition(trial, shifts, _split(trial, flat))),
-        dtype=trial.error.dtype,
-    )
-    right = -_flat(residual)
-    # the convergence of GMRES is not looked at: the residual of the next state decides
-    change, _ = gmres(system, right, M=eliminate, rtol=FORCING, atol=0.0, restart=40, maxiter=3)
-    steps = _split(trial, change)
+    shifts = progress.shifts
+    residual = residuals(trial, shifts)
+    steps, evaluations = direction(trial, shifts, residual)
+    evaluations += 1
 
     before = _sample_norms(residual)
     reach = np.ones_like(before)
@@ -70,86 +47,41 @@ def newton_step(trial: Trial, progress: Progress, judgement: Judgement) -> Progr
         values = tuple(
             value + reach[:, None] * step for value, step in zip(shifts.values, steps, strict=True)
         )
-        after = _sample_norms(residuals(shifts.with_values(values)))
+        after = _sample_norms(residuals(trial, shifts.with_values(values)))
+        evaluations += 1
         worse = ~(after <= (1 - LEAST_DECREASE * reach) * before)
         if not worse.any():
             break
         reach = np.where(worse, reach / 2, reach)
+    halved = (reach < 1) + (np.zeros_like(before) if progress.memory is None else progress.memory)
+    sought = (worse | (halved > PATIENCE)) & (halved < SEARCHED)
+    if sought.any() and _is_smooth(trial):
+        found, arrived, more = search(trial)
+        arrived = arrived & sought
+        evaluations, worse = evaluations + more, worse & ~arrived
+        halved = np.where(sought, SEARCHED, halved)
+        values = _chosen(arrived, found, values)
     if worse.any():
         # at a kink there may be no descent along Newton's direction; a sweep needs none
         swept = sweep(trial, progress, judgement)
         evaluations += swept.evaluations
-        values = tuple(
-            np.where(worse[:, None], other, value)
-            for other, value in zip(swept.shifts.values, values, strict=True)
-        )
-    return Progress(shifts.with_values(values), evaluations)
+        values = _chosen(worse, swept.shifts.values, values)
+    return Progress(shifts.with_values(values), evaluations, memory=halved)
 
 
 METHOD = Method("newton", start, newton_step, numpy_only=True, budget=60)
 
 
-def precondition(trial: Trial, shifts: Shifts, right: Layers) -> Layers:
-    """Solve the circuit's equations, linearised at the forward pass, for the residual `right`.
-
-    Block elimination, exact for the ITP pathway with one product and one pull-back per layer
-    (docs/derivation.md, section 3); for the GAIT pathway without the output's own feed-forward
-    change, which is smaller by gamma.
-    """
-    circuit, network = trial.circuit, trial.network
-    depth, gait = network.depth, circuit.pathway.gradient_adjusted
-
-    def alpha(layer: int) -> float:
-        return scale_ratio(shifts, layer - 1, layer)
-
-    def pushed(layer: int, below: np.ndarray) -> np.ndarray:
-        return alpha(layer) * trial.activity.slope(layer) * network.push(layer, below)
-
-    def pulled(layer: int, value: np.ndarray) -> np.ndarray:
-        """What `value` at `layer` sends into the layer below, W_l^-1 A^{+-1} value."""
-        slope = trial.activity.slope(layer)
-        message = value * slope if gait else value / slope
-        return network.pull(layer, message) / alpha(layer)
-
-    if gait:
-        mismatches = [right[-1]]
-        for layer in range(depth - 1, 0, -1):
-            n, gamma = network.n_projecting(layer), circuit.strength(layer)
-            own = right[layer - 1].copy()
-            own[:, :n] /= 1 - gamma
-            mismatches.append(own + gamma / (1 - gamma) * pulled(layer + 1, mismatches[-1]))
-        solution = [mismatches[-1]]
-        for layer in range(2, depth + 1):
-            solution.append(mismatches[depth - layer] + pushed(layer, solution[-1]))
-        return tuple(solution)
-
-    reduced = [right[0]]
-    pivots: list[np.ndarray] = [np.ones_like(right[0][:1])]
-    for layer in range(2, depth + 1):
-        n, gamma = network.n_projecting(layer), circuit.strength(layer)
-        kept = np.ones_like(right[layer - 1][:1])
-        kept[:, :n] = 1 - gamma
-        pivots.append(1 - kept * circuit.ratios[layer - 2])
-        reduced.append((right[layer - 1] + kept * pushed(layer, reduced[-1])) / pivots[-1])
-    solution = [reduced[-1]]
-    for layer in range(depth - 1, 0, -1):
-        ratio = circuit.ratios[layer - 1]
-        solution.append(reduced[layer - 1] + ratio * pulled(layer + 1, solution[-1]))
-    return tuple(solution[::-1])
+def _is_smooth(trial: Trial) -> bool:
+    return not any(unit.piecewise_linear for unit in trial.network.activations)
 
 
-def _flat(layers: Layers) -> np.ndarray:
-    return np.concatenate([values.ravel() for values in layers])
-
-
-def _split(trial: Trial, flat: np.ndarray) -> Layers:
-    batch, layers, start_at = trial.error.shape[0], [], 0
-    for width in trial.network.widths[1:]:
-        layers.append(flat[start_at : start_at + batch * width].reshape(batch, width))
-        start_at += batch * width
-    return tuple(layers)
+def _chosen(rows: np.ndarray, these: Layers, others: Layers) -> Layers:
+    """`these` in some samples, `others` elsewhere."""
+    pairs = zip(these, others, strict=True)
+    return tuple(np.where(rows[:, None], this, other) for this, other in pairs)
 
 
 def _sample_norms(residual: Layers) -> np.ndarray:
     """Size of each sample's residual over all layers, in units of the layers' scales."""
-    return np.sqrt(sum(row_norms(values) ** 2 for values in residual))
+    return np.asarray(row_norms(np.stack([row_norms(values) for values in residual], axis=-1)))

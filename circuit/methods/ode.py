@@ -1,25 +1,29 @@
 """Real trajectories: the rate equations integrated in time by SciPy's solvers.
 
-Owns the integration in shift coordinates, where each layer is accurate relative to its own shift.
-NumPy only.
+Owns the integration in shift coordinates, where each layer of each sample is accurate relative to
+its own shift, however small the error that drives it. NumPy only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.integrate import solve_ivp
 
+from circuit.arrays import all_finite
 from circuit.dynamics import Trial, velocity
 from circuit.errors import CircuitError, NotFinite
 from circuit.methods.method import Method, Progress
+from circuit.newton_steps import Layers, eliminated, residuals
 from circuit.shift_dynamics import shift_velocity
 from circuit.shifts import Shifts
 from circuit.verification import Judgement
 
 INTEGRATORS = ("RK45", "RK23", "DOP853", "LSODA", "Radau", "BDF")
 STRETCH = 5.0  # time constants between two judgements
+NEAR = 0.5  # relative residual below which a shift is about as large as it gets
 
 
 def start(trial: Trial, tolerance: float, **options: object) -> Progress:
@@ -69,7 +73,7 @@ def integrate(
     initial : state at time 0, such as `trial.at_rest()`
     times : seconds, increasing, at which the state is wanted
     integrator : one of `INTEGRATORS`
-    rtol : relative tolerance of a step; the absolute one is rtol times each layer's scale
+    rtol : relative tolerance of a step; the absolute one is rtol times `expected_sizes`
     fixed_step : seconds; the integrator then takes steps of this length and no error control
 
     Returns
@@ -78,42 +82,32 @@ def integrate(
 
     Raises
     ------
-    CircuitError, NotFinite
+    CircuitError
+        For an unknown integrator.
+    NotFinite
+        Where the integrator gave up on its way.
     """
     if integrator not in INTEGRATORS:
         raise CircuitError(
             f"integrator {integrator!r} is unknown; choose from {', '.join(INTEGRATORS)}"
         )
-    widths, batch = trial.network.widths[1:], trial.error.shape[0]
-    ends = np.cumsum([batch * width for width in widths])
+    units = Units.of(expected_sizes(trial, initial), initial.values)
 
-    def layers(flat: np.ndarray) -> tuple[np.ndarray, ...]:
-        parts = np.split(flat.astype(trial.error.dtype, copy=False), ends[:-1])
-        return tuple(p.reshape(batch, w) for p, w in zip(parts, widths, strict=True))
-
-    def field(_: float, flat: np.ndarray) -> np.ndarray:
-        velocities = shift_velocity(trial, initial.with_values(layers(flat)))
-        return np.concatenate([values.ravel() for values in velocities])
+    def field(time: float, flat: np.ndarray) -> np.ndarray:
+        velocities = shift_velocity(trial, initial.with_values(units.unpack(flat)))
+        if not all_finite(velocities):  # SciPy would shorten its step for ever
+            raise NotFinite(
+                f"the rates leave the range of the units, or of floats, near {time:g} s; use "
+                "weaker feedback, targets that the units can reach, or method direct"
+            )
+        return units.pack(velocities)
 
     control: dict[str, float] = {"rtol": rtol, "atol": rtol}
     if fixed_step is not None:
         # error control that accepts every step, each as long as is allowed
         control = {"rtol": 1e6, "atol": 1e6, "first_step": fixed_step, "max_step": fixed_step}
-    solution = solve_ivp(
-        field,
-        (0.0, float(times[-1])),
-        np.concatenate([values.ravel() for values in initial.values]),
-        method=integrator,
-        t_eval=np.asarray(times, dtype=float),
-        **control,
-    )
-    if solution.status != 0:
-        raise NotFinite(
-            f"{integrator} stopped at {solution.t[-1] if solution.t.size else 0.0:g} s of "
-            f"{times[-1]:g} s ({solution.message}); use weaker feedback or method newton"
-        )
-    states = [initial.with_values(layers(column)) for column in solution.y.T]
-    return states, int(solution.nfev)
+    columns, evaluations = _solved(field, units.pack(initial.values), times, integrator, control)
+    return [initial.with_values(units.unpack(column)) for column in columns], evaluations
 
 
 def free_phase(
@@ -132,25 +126,108 @@ def free_phase(
     Returns
     -------
     L arrays (times, batch, N_l). They settle on the forward pass.
-    """
-    batch, widths = trial.error.shape[0], trial.network.widths[1:]
-    ends = np.cumsum([batch * width for width in widths])
 
-    def layers(flat: np.ndarray) -> list[np.ndarray]:
-        parts = np.split(flat, ends[:-1])
-        return [part.reshape(batch, width) for part, width in zip(parts, widths, strict=True)]
+    Raises
+    ------
+    NotFinite
+        Where the integrator gave up on its way.
+    """
+    forward = trial.activity.rates[1:]
+    units = Units.of(_positive([_largest(rates) for rates in forward]), forward)
 
     def field(_: float, flat: np.ndarray) -> np.ndarray:
-        return np.concatenate([v.ravel() for v in velocity(trial, layers(flat), nudged=False)])
+        return units.pack(velocity(trial, units.unpack(flat), nudged=False))
 
+    rest = units.pack(tuple(np.zeros_like(rates) for rates in forward))
+    columns, _ = _solved(field, rest, times, integrator, {"rtol": rtol, "atol": rtol})
+    states = [units.unpack(column) for column in columns]
+    return tuple(np.stack([state[i] for state in states]) for i in range(len(forward)))
+
+
+@dataclass(frozen=True)
+class Units:
+    """In what each layer of each sample is measured, so that one tolerance serves them all.
+
+    Attributes
+    ----------
+    sizes : L arrays (batch, 1), positive
+    widths : N_1 .. N_L
+    dtype : of the circuit's own arithmetic; the integrators' is float64
+    """
+
+    sizes: Layers
+    widths: tuple[int, ...]
+    dtype: np.dtype
+
+    @staticmethod
+    def of(sizes: Layers, like: Layers) -> Units:
+        """These sizes for layers such as `like`."""
+        return Units(sizes, tuple(values.shape[1] for values in like), like[0].dtype)
+
+    def pack(self, layers: Layers) -> np.ndarray:
+        """All entries of L arrays (batch, N_l) as one vector, in these units."""
+        pairs = zip(layers, self.sizes, strict=True)
+        return np.concatenate([(values / size).ravel() for values, size in pairs], dtype=float)
+
+    def unpack(self, flat: np.ndarray) -> Layers:
+        """The layers of such a vector."""
+        batch = self.sizes[0].shape[0]
+        parts = np.split(flat, np.cumsum([batch * width for width in self.widths])[:-1])
+        return tuple(
+            (part.reshape(batch, width) * size).astype(self.dtype, copy=False)
+            for part, width, size in zip(parts, self.widths, self.sizes, strict=True)
+        )
+
+
+def expected_sizes(trial: Trial, state: Shifts) -> Layers:
+    """How large the shifts of each layer of each sample get, L arrays (batch, 1).
+
+    What they are in `state` where the residual is small beside them. Elsewhere the larger of that
+    and of what they come to in the circuit as it is linearised at the forward pass, which follows
+    the size of the error.
+    """
+    rest = state.with_values(tuple(np.zeros_like(values) for values in state.values))
+    ahead = eliminated(trial, rest, residuals(trial, rest))
+    sizes = []
+    for values, missing, end in zip(state.values, residuals(trial, state), ahead, strict=True):
+        now = _largest(values)
+        near = _largest(missing) < NEAR * now
+        sizes.append(np.where(near, now, np.fmax(now, _largest(end))))
+    return _positive(sizes)
+
+
+def _largest(values: np.ndarray) -> np.ndarray:
+    """The largest size in each sample, (batch, 1)."""
+    return np.abs(values).max(axis=1, keepdims=True)
+
+
+def _positive(sizes: Sequence[np.ndarray]) -> Layers:
+    """The sizes, with 1 for what is zero (a sample without error) or not finite."""
+    return tuple(np.where((size > 0) & np.isfinite(size), size, 1.0) for size in sizes)
+
+
+def _solved(
+    field: Callable[[float, np.ndarray], np.ndarray],
+    start_at: np.ndarray,
+    times: Sequence[float] | np.ndarray,
+    integrator: str,
+    control: dict[str, float],
+) -> tuple[np.ndarray, int]:
+    """States at `times` (times, entries) and evaluations; `NotFinite` where it stops before."""
+    if not np.isfinite(field(0.0, start_at)).all():  # some integrators would go round for ever
+        raise NotFinite("the trajectory's first step is not finite; use weaker feedback")
     solution = solve_ivp(
         field,
         (0.0, float(times[-1])),
-        np.zeros(ends[-1], dtype=trial.error.dtype),
+        start_at,
         method=integrator,
         t_eval=np.asarray(times, dtype=float),
-        rtol=rtol,
-        atol=rtol,
+        **control,
     )
-    states = [layers(column) for column in solution.y.T]
-    return tuple(np.stack([state[i] for state in states]) for i in range(len(widths)))
+    if solution.status != 0:
+        last = solution.t[-1] if len(solution.t) else 0.0  # a list where no time was reached
+        raise NotFinite(
+            f"{integrator} stopped after {last:g} s of {times[-1]:g} s ({solution.message}); "
+            "use weaker feedback or method newton"
+        )
+    return solution.y.T, int(solution.nfev)

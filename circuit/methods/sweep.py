@@ -13,6 +13,7 @@ from circuit.dynamics import Trial
 from circuit.methods.method import Method, Progress
 from circuit.scale import ONE
 from circuit.shift_dynamics import scale_ratio
+from circuit.shifts import times
 from circuit.units import gait_message, itp_message, response
 from circuit.verification import Judgement
 
@@ -43,7 +44,7 @@ def sweep(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
         gamma, n = circuit.strength(layer), network.n_projecting(layer)
         _, p = driven(layer)
         if layer == network.depth:
-            error = ONE.over(shifts.scales[-1]).value * trial.error
+            error = times(trial.error, ONE.over(shifts.scales[-1]))
             pulled = p + gamma * (error - p)
         else:
             scale = shifts.scales[layer].value

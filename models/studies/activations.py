@@ -29,6 +29,7 @@ import xarray as xr
 from analysis.cells import Cell, Study
 from circuit.lesson import Lesson
 from models.material import Plan
+from models.sources import OUTSIDE
 from models.studies.outcome import outcome
 from models.studies.scales import IMAGE_SETS, fixed_width, pixels_of
 
@@ -147,7 +148,7 @@ def study(
             sizes.seeds if seeds is None else seeds, datasets, INPUT_GAINS, HIDDEN, RULES
         )
     ]
-    return Study("activations", tuple(cells), measure)
+    return Study("activations", tuple(cells), measure, outside=OUTSIDE)
 
 
 def measure(

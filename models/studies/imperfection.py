@@ -32,6 +32,7 @@ from circuit.dynamics import Trial, begin, build_circuit
 from circuit.network import Network
 from circuit.plasticity import updates
 from circuit.rules import RULES
+from models.sources import OUTSIDE
 from models.studies.settings import setting
 
 SIZES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -106,7 +107,7 @@ def study(
         )
     ]
     shared = ("dataset", "data_dir", "batch", "width", "depth", "init", "activation", "seed")
-    return Study("imperfection", tuple(cells), measure, group_by=shared)
+    return Study("imperfection", tuple(cells), measure, group_by=shared, outside=OUTSIDE)
 
 
 def measure(

@@ -28,6 +28,7 @@ from circuit.lateral import REGULARISER
 from circuit.lesson import Lesson
 from circuit.network import forward
 from models.material import Plan
+from models.sources import OUTSIDE
 from models.studies.outcome import outcome
 from models.studies.scales import fixed_width, pixels_of
 from models.studies.settings import setting
@@ -113,7 +114,7 @@ def study(
     ]
     nothing: Cell = {name: None for name in cells[0] if name not in {*common, "part", "seed"}}
     cells += [common | {"part": "pull"} | nothing | {"seed": seed} for seed in chosen]
-    return Study("lateral_inhibition", tuple(cells), measure)
+    return Study("lateral_inhibition", tuple(cells), measure, outside=OUTSIDE)
 
 
 def measure(

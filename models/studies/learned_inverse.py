@@ -26,6 +26,7 @@ from circuit.learned_inverse import ALTERNATING, FIRST, SIMULTANEOUS, Practice
 from circuit.lesson import CIRCUIT, Lesson
 from models import images
 from models.material import Plan, prepare
+from models.sources import OUTSIDE
 from models.studies.outcome import COMPLETED, pooled_images, trained
 from models.studies.settings import setting
 
@@ -124,7 +125,7 @@ def study(
         for seed in (sizes.seeds if seeds is None else seeds)
         for cell in (*_alignments(sizes), *_runs(sizes), *_orders(sizes))
     )
-    return Study("learned_inverse", cells, measure, group_by=("dataset", "seed"))
+    return Study("learned_inverse", cells, measure, group_by=("dataset", "seed"), outside=OUTSIDE)
 
 
 def _cell(

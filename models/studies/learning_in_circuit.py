@@ -28,6 +28,7 @@ from analysis.plastic_circuit import (
     with_weights,
 )
 from circuit.plastic import Plastic, PlasticRecord
+from models.sources import OUTSIDE
 from models.studies import sleeping
 from models.studies.plastic_setting import (
     LEARNT,
@@ -133,7 +134,7 @@ def study(
             sleeping.SMOKE_PROBES if scale == "smoke" else sleeping.PROBES,
         )
     ]
-    return Study("learning_in_circuit", tuple(cells), measure)
+    return Study("learning_in_circuit", tuple(cells), measure, outside=OUTSIDE)
 
 
 def measure(

@@ -36,6 +36,7 @@ from circuit.dynamics import Trial, begin, build_circuit
 from circuit.equilibrium import Equilibrium, settle
 from circuit.errors import CircuitError, NotFinite
 from circuit.jacobian import dense_jacobian
+from models.sources import OUTSIDE
 from models.studies.settings import setting
 
 TIME_CONSTANT = 0.010  # seconds, of every layer
@@ -145,7 +146,7 @@ def study(
         for (activation, pathway), noise in product(BREAKING[scale], STRONGER[scale])
     ]
     shared = ("dataset", "data_dir", "batch", "width", "depth", "init", "activation", "seed")
-    return Study("noise", tuple(cells), measure, group_by=shared)
+    return Study("noise", tuple(cells), measure, group_by=shared, outside=OUTSIDE)
 
 
 def measure(

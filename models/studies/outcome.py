@@ -7,7 +7,6 @@ training (`models.training`), its plan (`models.material`), nor which runs there
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from circuit.errors import CircuitError
 from models import images
 from models.images import Images
 from models.material import Material, Plan, prepare
+from models.sources import kept
 from models.studies.scales import IMAGE_SETS
 from models.training import State, TrainingFailed, begin, train
 
@@ -106,7 +106,7 @@ def _summarised(result: xr.Dataset, chosen_epoch: float, status: str) -> xr.Data
     return result.assign(numbers | {"chosen_epoch": chosen_epoch, "status": status})
 
 
-@lru_cache(maxsize=len(IMAGE_SETS))
+@kept(maxsize=len(IMAGE_SETS))
 def pooled_images(dataset: str, data_dir: str | None, pooling: int = 1) -> tuple[Images, Images]:
     """Training and test images, pooled."""
     folder = None if data_dir is None else Path(data_dir)

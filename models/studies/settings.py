@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from circuit.errors import CircuitError
 from circuit.network import Network, initialise
 from models import images
+from models.sources import kept
 from models.weights import load_network
 
 
@@ -34,7 +34,7 @@ class Setting:
     targets: np.ndarray
 
 
-@lru_cache(maxsize=4)
+@kept(maxsize=4)
 def setting(
     *,
     dataset: str = "digits",

@@ -7,7 +7,6 @@ Owns the grid of cells, and the way from a cell to a trial. The measures are in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import xarray as xr
 from analysis.feedback_strength import first_crossing, measures
 from analysis.sweep import Study
 from circuit.dynamics import Trial, begin, build_circuit
+from models.sources import OUTSIDE, kept
 from models.studies.settings import described, setting
 
 GAMMAS = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
@@ -104,7 +104,7 @@ def study(
         for gamma in grid["gamma"]
     )
     shared = tuple(name for name in cells[0] if name not in {"pathway", "gamma"})
-    return Study("strength", cells, measure, group_by=shared, version=VERSION)
+    return Study("strength", cells, measure, group_by=shared, version=VERSION, outside=OUTSIDE)
 
 
 def measure(*, gamma: float, pathway: str, stability_units: int, **network: Any) -> xr.Dataset:
@@ -118,14 +118,14 @@ def _trial(pathway: str, gamma: float, *, weights_digest: str | None, **network:
     return _first_trial(pathway, **network).with_feedback(gamma)
 
 
-@lru_cache(maxsize=2)
+@kept(maxsize=2)
 def _first_trial(pathway: str, **network: Any) -> Trial:
     """At any feedback strength, with the forward pass that those at all others share."""
     given = setting(**network)
     return begin(build_circuit(given.network, pathway), given.inputs, given.targets)
 
 
-@lru_cache(maxsize=8)
+@kept(maxsize=8)
 def _first_crossing(pathway: str, **network: Any) -> float:
     """Once for all feedback strengths of a network and pathway."""
     return first_crossing(lambda gamma: _trial(pathway, gamma, **network))

@@ -24,6 +24,7 @@ from analysis.feedback_branches import circuit_field, feedback_branch
 from analysis.stability import spectrum
 from circuit.activations import linear
 from circuit.dynamics import Circuit, begin, build_circuit
+from models.sources import OUTSIDE
 from models.studies.settings import setting
 
 # Outputs without a target keep their whole drive, so that at gamma = 1 nothing ties them and what
@@ -95,7 +96,7 @@ def study(
             }
         )
     shared = ("dataset", "data_dir", "batch", "width", "depth", "init", "activation", "seed")
-    return Study("strong", tuple(cells), measure, group_by=shared)
+    return Study("strong", tuple(cells), measure, group_by=shared, outside=OUTSIDE)
 
 
 def measure(

@@ -25,6 +25,7 @@ from analysis.top_down_measures import MEASURES, READOUTS, RULE_NAMES, cosines, 
 from circuit.lesson import Lesson
 from models import presets
 from models.material import Plan
+from models.sources import OUTSIDE
 from models.studies.outcome import outcome
 from models.studies.scales import fixed_width, pixels_of
 from models.studies.settings import setting
@@ -128,7 +129,11 @@ def study(
         for rule, increments, gamma, activation in (RUNS if scale != "smoke" else RUNS[:3])
     ]
     return Study(
-        "top_down", tuple(cells), measure, group_by=("part", "depth", "init", "activation", "seed")
+        "top_down",
+        tuple(cells),
+        measure,
+        group_by=("part", "depth", "init", "activation", "seed"),
+        outside=OUTSIDE,
     )
 
 

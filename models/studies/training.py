@@ -24,6 +24,7 @@ from analysis.cells import Cell, Study
 from circuit.lesson import Lesson
 from models import presets
 from models.material import Plan
+from models.sources import OUTSIDE
 from models.studies.outcome import outcome
 from models.studies.scales import (
     NARROWING,
@@ -77,7 +78,7 @@ def study(
         sizes = replace(sizes, seeds=chosen, grid_seeds=chosen, every_seeds=chosen)
     common: Cell = {"data_dir": data_dir, "device": device}
     cells = [cell for cell in CELLS[figure](sizes) if rules is None or cell["rule"] in rules]
-    return Study("training", tuple(common | cell for cell in cells), measure)
+    return Study("training", tuple(common | cell for cell in cells), measure, outside=OUTSIDE)
 
 
 def _depths(sizes: Scale) -> list[Cell]:

@@ -1,0 +1,98 @@
+"""Pictures come after the files, and one that cannot be drawn costs nothing else."""
+
+from __future__ import annotations
+
+import importlib
+
+import matplotlib as mpl
+import pytest
+
+from models import run_equilibrium, run_feedback_strength, run_figures, run_training
+
+BROKEN = [  # main, arguments, module and registry of its pictures, which one fails, status
+    (
+        run_equilibrium.main,
+        ["--batch", "5", "--widths", "64", "20", "10", "--no-brian2"],
+        ("equilibrium", "EQUILIBRIUM", "updates"),
+        {"settling.png", "agreement.png", "shifts.png", "summary.json", "equilibrium.nc"},
+        0,  # the status is that of the circuit
+    ),
+    (
+        run_training.main,
+        ["--train-images", "90", "--depth", "1", "--epochs", "2"],
+        ("training", "TRAINING", "learning_curves"),
+        {"layers.png", "summary.json", "history.nc"},
+        0,
+    ),
+    (
+        run_feedback_strength.main,
+        ["--studies", "strength", "--scale", "smoke", "--workers", "0", "--seeds", "1"],
+        ("strength", "STRENGTH", "strength_gain"),
+        {"strength_alignment.png", "strength_error.png", "strength.nc"},
+        1,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "registry", "files", "status"), BROKEN, ids=lambda value: str(value)[:40]
+)
+def test_a_picture_that_fails_is_one_line(
+    main, arguments, registry, files, status, tmp_path, monkeypatch, capsys
+):
+    module, name, picture = registry
+    drawings = getattr(importlib.import_module(f"analysis.figures.{module}"), name)
+    needed, _ = drawings[picture]
+
+    def breaks(data):
+        mpl.pyplot.figure()
+        raise RuntimeError("no\nLaTeX here")
+
+    monkeypatch.setitem(drawings, picture, (needed, breaks))
+    assert main([*arguments, "--quiet", "--output", str(tmp_path)]) == status
+    found = {path.name for path in tmp_path.iterdir()}
+    assert files <= found
+    assert f"{picture}.png" not in found
+    said = capsys.readouterr().err
+    program = main.__module__.rsplit(".", 1)[-1]
+    words = f"{program}: warning: {picture} could not be drawn (RuntimeError: no LaTeX here)\n"
+    assert said == words
+    assert not mpl.pyplot.get_fignums()  # nor is the half-drawn figure left open
+
+
+def test_a_figure_of_runs_that_cannot_be_drawn_is_status_1(tmp_path, monkeypatch, capsys):
+    from analysis.figures import results
+
+    def breaks(data):
+        raise ValueError("x" * 1000)
+
+    monkeypatch.setitem(results.FIGURES, "fig2c", breaks)
+    arguments = ["fig2c", "--rules", "bp", "--workers", "0", "--quiet", "--output", str(tmp_path)]
+    assert run_figures.main(arguments) == 1
+    assert (tmp_path / "fig2c.nc").exists()
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert len(said) < 400
+
+
+def test_a_matplotlib_that_cannot_be_imported_costs_the_pictures_alone(
+    tmp_path, monkeypatch, capsys
+):
+    import models.run_equilibrium as command
+
+    def fails():
+        raise ValueError("backend: 'nonsense' is not a valid value")
+
+    monkeypatch.setattr(command, "_drawings", fails)
+    arguments = ["--batch", "5", "--depth", "1", "--no-brian2", "--quiet"]
+    assert command.main([*arguments, "--output", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"equilibrium.nc", "summary.json"}
+    assert "pictures could not be drawn (ValueError: backend" in capsys.readouterr().err
+
+
+def test_pictures_need_no_latex_whatever_a_matplotlibrc_says(tmp_path, capsys):
+    with mpl.rc_context({"text.usetex": True}):
+        arguments = ["--batch", "5", "--depth", "1", "--no-brian2", "--quiet"]
+        assert run_equilibrium.main([*arguments, "--output", str(tmp_path)]) == 0
+    assert len(list(tmp_path.glob("*.png"))) == 4
+    assert capsys.readouterr().err == ""
