@@ -278,13 +278,6 @@ MUTANTS = (
         "tests/circuit/methods/test_sliding.py -k exact",
     ),
     Mutant(
-        "rest at a kink that repels",
-        "circuit/verification/sliding.py",
-        "there = there & (terms.mismatch < 0)",
-        "there = there & (terms.mismatch < 1e300)",
-        "tests/circuit/methods/test_sliding.py -k ruler",
-    ),
-    Mutant(
         "a unit at its kink with the message that its slope would send",
         "circuit/methods/direct/unit_equations.py",
         "xp.where(rests, wanted, message)",
