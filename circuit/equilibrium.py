@@ -186,7 +186,7 @@ def settle(
     Parameters
     ----------
     trial : from `dynamics.begin`
-    method : a name in `circuit.methods.METHODS`; docs/numerics.md says which when
+    method : a name in `circuit.methods.table.METHODS`; docs/numerics.md says which when
     tolerance
         Relative residual to reach in every layer of every sample; `default_tolerance` if None.
     max_steps : budget of steps; the method's own if None

@@ -43,10 +43,10 @@ def start(
     time_step
         Seconds of an Euler step; the smallest time constant by default, which Euler's method takes
         without overshoot since the circuit's eigenvalues lie around -1/tau. Less where long rows
-        of weights make the GRAIT circuit faster (`circuit.brian.longest_step`).
+        of weights make the GRAIT circuit faster (`circuit.brian.limits.longest_step`).
     stretch
         Seconds of the nudged phase between two judgements; by default
-        `circuit.brian.settling_time`, or 2000 steps if that is less.
+        `circuit.brian.limits.settling_time`, or 2000 steps if that is less.
     codegen : "numpy" or "cython"
 
     Raises
