@@ -12,6 +12,9 @@ from circuit.settings.declaration import Choice, Flag, Interval, Number, Record
 
 CIRCUIT = "circuit"
 RULES = ("gait", "grait", "itp", "tp", "bp", CIRCUIT)
+PATHWAYS = ("itp", "gait", "grait")
+READOUTS = ("shift", "mismatch")
+LOSSES = ("quadratic", "cross_entropy")
 INCREMENTAL = ("itp", "gait", "grait", CIRCUIT)  # rules that have a feedback strength
 INFINITE = float("inf")
 POSITIVE = Interval(0, INFINITE, "()", "1e-8")
@@ -45,7 +48,7 @@ class LessonSettings(Record):
     pathway: str = Choice(
         "gait",
         "of the circuit: what a layer sends down",
-        known=("itp", "gait", "grait"),
+        known=PATHWAYS,
         needs={"rule": (CIRCUIT,)},
     ).field()
     readout: str = Choice(
@@ -53,10 +56,10 @@ class LessonSettings(Record):
         "of the circuit: what a synapse learns from, the shift of its layer from the free phase or "
         "its mismatch with its own drive",
         called="read-out",
-        known=("shift", "mismatch"),
+        known=READOUTS,
         needs={"rule": (CIRCUIT,)},
     ).field()
-    loss: str = Choice("quadratic", "", known=("quadratic", "cross_entropy")).field()
+    loss: str = Choice("quadratic", "", known=LOSSES).field()
     increments: str = Choice(
         "every",
         "where the feedback strength is: at every layer, or at the output alone and none below, as "
