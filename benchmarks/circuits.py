@@ -21,7 +21,7 @@ PATHWAYS = ("itp", "gait")
 
 
 @dataclass(frozen=True)
-class Sizes:
+class CircuitSizes:
     """How large the circuits are and how long they are timed."""
 
     width: int = 784
@@ -36,7 +36,7 @@ class Sizes:
     thorough: bool = True  # whether every setting of a contestant is tried
 
 
-QUICK = Sizes(
+QUICK = CircuitSizes(
     width=24,
     depth=3,
     batch=6,

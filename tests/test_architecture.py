@@ -115,6 +115,19 @@ def test_no_drawer_for_odds_and_ends() -> None:
         assert path.stem not in {"utils", "util", "helpers", "helper", "misc", "common"}, path
 
 
+def test_no_two_classes_share_a_name() -> None:
+    """What a name means does not depend on where one reads; nor are there two ways to `begin`."""
+    files = [*ALL, *(ROOT / "benchmarks").rglob("*.py")]
+    places: dict[str, list[str]] = {}
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            begins = isinstance(node, ast.FunctionDef) and node.name == "begin"
+            if isinstance(node, ast.ClassDef) or (begins and path.parent != ROOT / "benchmarks"):
+                places.setdefault(node.name, []).append(relative(path))
+    assert places["begin"] == ["circuit/dynamics.py"]
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
 @pytest.mark.parametrize("path", FILES["circuit"], ids=relative)
 def test_every_circuit_file_says_what_it_owns(path: Path) -> None:
     """A docstring at the top."""

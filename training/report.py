@@ -46,7 +46,7 @@ NAMES = {
 }
 
 
-class Progress:
+class TrainingProgress:
     """How far training is, on stderr: a bar on a terminal, else a line now and then."""
 
     def __init__(self, plan: Plan, material: Material, settings: dict[str, Any], *, quiet: bool):
@@ -74,7 +74,7 @@ class Progress:
         if changes:
             self.say("not to the last bit as if it had not been interrupted: " + "; ".join(changes))
 
-    def begin(self, state: State) -> None:
+    def announce(self, state: State) -> None:
         """Say what is to be done, which nothing can refuse any more, and start the clock."""
         self.say(self.description)
         self.began = self.looked = self.spoke = time.monotonic()

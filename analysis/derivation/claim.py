@@ -79,7 +79,7 @@ class Check:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class ClaimPlan:
     """How much to try: "smoke" or "full", and the seeds of the networks."""
 
     scale: str
@@ -111,7 +111,7 @@ class Claim:
     anchor: str
     prediction: str
     bound: str
-    checks: Callable[[Plan], Iterable[Check]]
+    checks: Callable[[ClaimPlan], Iterable[Check]]
     control: bool = False
 
     @property

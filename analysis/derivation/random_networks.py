@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.derivation.claim import Plan, Subject
+from analysis.derivation.claim import ClaimPlan, Subject
 from circuit.network import Activity, Network, forward, initialise
 
 GAMMAS = (1e-6, 1e-3, 0.1, 0.5)
@@ -95,7 +95,7 @@ def unequal(depth: int, seed: int) -> tuple[float, ...]:
 
 
 def cases(
-    plan: Plan,
+    plan: ClaimPlan,
     kinds: Sequence[tuple[str, str]],
     gammas: Sequence[float] = GAMMAS,
     *,

@@ -20,7 +20,7 @@ INTERVAL = 10.0  # seconds between two lines, where there is none
 SHOWN = 3  # cells that are named one by one
 
 
-class Progress:
+class SweepProgress:
     """How many cells of a study are on disk.
 
     Parameters

@@ -63,13 +63,13 @@ def companions_of(network: Network, lesson: Lesson, keys: Array | None) -> Compa
     """
     by, weights = lesson.orthogonality_by, network.weights
     if by in acting.PLACES:
-        return acting.begin(by, weights)
+        return acting.first_synapses(by, weights)
     if by not in teaching.MECHANISMS:
         return {}
     if keys is None:
         xp, device = namespace(weights[0]), array_api_compat.device(weights[0])
         keys = xp.zeros(weights[0].shape[:-2], dtype=xp.int64, device=device)
-    return teaching.begin(by, weights, keys)
+    return teaching.first_circuits(by, weights, keys)
 
 
 def needed_by(lesson: Lesson) -> tuple[str, ...]:

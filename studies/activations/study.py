@@ -43,7 +43,7 @@ BATCH = 60
 
 
 @dataclass(frozen=True)
-class Scale:
+class ActivationsScale:
     """What is trained at a scale.
 
     Attributes
@@ -66,11 +66,11 @@ class Scale:
 
 
 SCALES = {
-    "smoke": Scale(None, 1, 2, 2, 1, 400, (1, 2), (2e-3,), (0.1,)),
-    "laptop": Scale(
+    "smoke": ActivationsScale(None, 1, 2, 2, 1, 400, (1, 2), (2e-3,), (0.1,)),
+    "laptop": ActivationsScale(
         IMAGE_SETS, 2, 3, 3, 2, 5000, (1, 2, 3), (3e-4, 1e-3, 3e-3), (0.0, 0.1, 1.0, 10.0)
     ),
-    "full": Scale(
+    "full": ActivationsScale(
         IMAGE_SETS, 1, 4, 30, 5, None, (1, 2, 3, 4, 5), (1e-4, 3e-4, 1e-3, 3e-3),
         (0.0, 0.01, 0.1, 1.0, 10.0, 100.0),
     ),

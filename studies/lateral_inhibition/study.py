@@ -43,7 +43,7 @@ RATE = 4e-3  # at which GAIT-prop without a pull breaks down, and back-propagati
 
 
 @dataclass(frozen=True)
-class Method:
+class TrainingMethod:
     """A way to train, and which of its numbers is a setting.
 
     Attributes
@@ -59,16 +59,16 @@ class Method:
     varied: str = "orthogonality"
 
 
-METHODS: dict[str, Method] = {
-    "bp": Method(rule="bp", varied="learning_rate"),
-    "none": Method(varied="learning_rate"),
-    "regulariser": Method(),
-    "whitening": Method(by="whitening"),
-    "populations": Method(by="populations"),
-    "inhibition": Method(by="inhibition", lateral_rate=0.02),
-    "task": Method(by="populations", during=TASK, lateral_rate=0.02),
-    "drives": Method(by="decorrelated_drives", varied="lateral_rate"),
-    "inputs": Method(by="decorrelated_inputs", varied="lateral_rate"),
+METHODS: dict[str, TrainingMethod] = {
+    "bp": TrainingMethod(rule="bp", varied="learning_rate"),
+    "none": TrainingMethod(varied="learning_rate"),
+    "regulariser": TrainingMethod(),
+    "whitening": TrainingMethod(by="whitening"),
+    "populations": TrainingMethod(by="populations"),
+    "inhibition": TrainingMethod(by="inhibition", lateral_rate=0.02),
+    "task": TrainingMethod(by="populations", during=TASK, lateral_rate=0.02),
+    "drives": TrainingMethod(by="decorrelated_drives", varied="lateral_rate"),
+    "inputs": TrainingMethod(by="decorrelated_inputs", varied="lateral_rate"),
 }
 VALUES: dict[str, tuple[float, ...]] = {
     "learning_rate": (5e-4, 1e-3, 2e-3, 4e-3),

@@ -37,7 +37,7 @@ WAYS = ("tp", "itp", "gait", "itp shift", "gait shift", "gait mismatch")
 
 
 @dataclass(frozen=True)
-class Scale:
+class LearnedInverseScale:
     """How much is measured.
 
     Attributes
@@ -65,7 +65,7 @@ class Scale:
 
 
 SCALES = {
-    "smoke": Scale(
+    "smoke": LearnedInverseScale(
         seeds=(1, 2),
         ways=("gait", "gait shift"),
         practice=(0, 100, np.inf),
@@ -78,7 +78,7 @@ SCALES = {
         width=32,
         depth=2,
     ),
-    "laptop": Scale(
+    "laptop": LearnedInverseScale(
         seeds=(1, 2, 3, 4, 5),
         ways=WAYS,
         practice=(0, 25, 50, 100, 200, 400, 800, np.inf),
@@ -89,7 +89,7 @@ SCALES = {
         epochs=12,
         blocks=(1, 11, 66, 264),
     ),
-    "full": Scale(
+    "full": LearnedInverseScale(
         seeds=tuple(range(1, 11)),
         ways=WAYS,
         practice=(0, 25, 50, 100, 200, 400, 800, 1600, np.inf),
@@ -146,12 +146,12 @@ USUAL: Cell = {
 }
 
 
-def _alignments(sizes: Scale) -> list[Cell]:
+def _alignments(sizes: LearnedInverseScale) -> list[Cell]:
     """With the difference correction and without, every way."""
     return grid(USUAL | {"part": ALIGNMENT}, way=sizes.ways, correction=("yes", "no"))
 
 
-def _runs(sizes: Scale) -> list[Cell]:
+def _runs(sizes: LearnedInverseScale) -> list[Cell]:
     """Back-propagation; GAIT-prop with all strengths and noises; the others with some of them."""
     run, usual = USUAL | {"part": TRAINING}, {"gamma": _usual(sizes)}
     cells = [run | {"way": "bp", "inverse": "exact"}]
@@ -168,12 +168,12 @@ def _runs(sizes: Scale) -> list[Cell]:
     return cells + grid(run | usual | {"shape": "narrowing"}, way=("gait", "gait shift"))
 
 
-def _usual(sizes: Scale) -> float:
+def _usual(sizes: LearnedInverseScale) -> float:
     """The feedback strength of runs of which there are not many."""
     return sizes.gammas[min(1, len(sizes.gammas) - 1)]
 
 
-def _orders(sizes: Scale) -> list[Cell]:
+def _orders(sizes: LearnedInverseScale) -> list[Cell]:
     """GAIT-prop through inverses that learn in every order."""
     orders = [FIRST, SIMULTANEOUS, *(f"{ALTERNATING} {block}" for block in sizes.blocks)]
     return grid(USUAL | {"part": ORDER, "way": "gait", "gamma": _usual(sizes)}, order=orders)
@@ -280,7 +280,7 @@ def _widths(
 
 
 def _alignment(
-    sizes: Scale,
+    sizes: LearnedInverseScale,
     dataset: str,
     data_dir: str | None,
     width: int,

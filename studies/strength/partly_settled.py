@@ -33,7 +33,7 @@ SECOND = {
 
 
 @dataclass(frozen=True, eq=False)
-class Settled:
+class SettledImages:
     """The images of a trial that came to rest.
 
     Attributes
@@ -70,7 +70,7 @@ class Settled:
 
 
 @np.errstate(all="ignore")  # images that ran out of range are left out, not printed
-def settle_most(trial: Trial) -> Settled:
+def settle_most(trial: Trial) -> SettledImages:
     """Bring as many images to rest as `direct` can, and after it the method in `SECOND`.
 
     An image that neither can settle keeps the status that `direct` gave it: within their budgets
@@ -92,12 +92,12 @@ def settle_most(trial: Trial) -> Settled:
     images = tuple(i for i, status in enumerate(statuses) if status is Status.CONVERGED)
 
     if len(images) in {0, len(statuses)}:
-        return Settled(trial, shifts, mismatches, tuple(statuses), images)
+        return SettledImages(trial, shifts, mismatches, tuple(statuses), images)
 
     def chosen(found: Shifts) -> Shifts:
         return found.with_values(tuple(take_rows(value, images) for value in found.values))
 
-    return Settled(
+    return SettledImages(
         trial.samples(images), chosen(shifts), chosen(mismatches), tuple(statuses), images
     )
 

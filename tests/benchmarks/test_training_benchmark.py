@@ -35,7 +35,8 @@ def test_contestants_are_those_that_the_table_is_about():
     assert {lesson.rule for lesson in lessons.values()} == {"bp", "gait", "itp", "tp", "circuit"}
     assert {lesson.orthogonality_every for lesson in lessons.values()} == {1, 4, 10}
     assert all(
-        training.Sizes().steps % lesson.orthogonality_every == 0 for lesson in lessons.values()
+        training.TrainingSizes().steps % lesson.orthogonality_every == 0
+        for lesson in lessons.values()
     )
     assert CONTESTANTS[f"gait, {STACKED} networks"].networks == STACKED
 

@@ -23,7 +23,7 @@ from studies.lateral_inhibition import study as lateral_study
 from studies.lateral_inhibition.measures import best_setting
 from tests.training.test_training import arrays_of, some_images
 from training import checkpoints
-from training.epochs import begin, train
+from training.epochs import begin_training, train
 from training.measures import BY_EPOCH, BY_LAYER
 from training.plan import Plan, prepare, share
 
@@ -43,7 +43,7 @@ def plan_for(by, **options):
 
 
 def last(plan, material, epochs=2):
-    for state in train(plan, material, begin(plan, material), epochs):  # noqa: B007
+    for state in train(plan, material, begin_training(plan, material), epochs):  # noqa: B007
         pass
     return state
 
@@ -176,7 +176,7 @@ def test_a_resumed_run_goes_on_bit_for_bit(tmp_path, rng, by):
     material = prepare(plan, some_images(rng), some_images(rng, 20))
     configured = checkpoints.configuration(plan, "made up", "0123")
     path, states = tmp_path / "checkpoint.npz", {}
-    for state in train(plan, material, begin(plan, material), 2):
+    for state in train(plan, material, begin_training(plan, material), 2):
         states[state.epoch, state.batch] = state
         if (state.epoch, state.batch) == (0, 4):
             checkpoints.save(path, state, plan, configured)
