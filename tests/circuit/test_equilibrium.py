@@ -12,11 +12,12 @@ from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import default_tolerance, settle
 from circuit.errors import CircuitError, NotSettled
 from circuit.feedback import closed_form_gain
+from circuit.methods import METHODS as ALL
 from circuit.network import Network, initialise
 from circuit.verification.judgement import Status
 from tests.circuit.test_dynamics import LiteralCircuit, digits, make_trial
 
-METHODS = ("direct", "sweep", "newton", "ode")
+METHODS = tuple(name for name in ALL if name != "brian2")  # which has tests of its own
 
 
 @pytest.mark.parametrize("method", METHODS)
