@@ -19,13 +19,12 @@ hidden targets of TP leave that range too; the hidden units of tp, itp and gait 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study, grid
+from analysis.sweep.study import Cell, Seeds, Study, grid
 from circuit.learning.lesson import Lesson
 from studies.training_run import IMAGE_SETS, fixed_width, outcome, pixels_of
 from training.plan import Plan
@@ -93,11 +92,7 @@ CHOSEN = {
 
 
 def study(
-    scale: str,
-    *,
-    dataset: str = "digits",
-    data_dir: str | None = None,
-    seeds: Sequence[int] | None = None,
+    scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full".
 

@@ -13,14 +13,13 @@ pull of lateral inhibition has the direction of Eq. 23.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study, grid, together
+from analysis.sweep.study import Cell, Seeds, Study, grid, together
 from circuit.errors import CircuitError
 from circuit.lateral_inhibition.companions import REGULARISER
 from circuit.lateral_inhibition.teaching import PHASES, SPONTANEOUS, TASK
@@ -92,11 +91,7 @@ STEPS, AVERAGED = 40, 10
 
 
 def study(
-    scale: str,
-    *,
-    dataset: str = "digits",
-    data_dir: str | None = None,
-    seeds: Sequence[int] | None = None,
+    scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     chosen = SEEDS[scale] if seeds is None else tuple(seeds)

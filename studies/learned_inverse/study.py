@@ -13,14 +13,13 @@ network, all with as many steps of either.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study, grid
+from analysis.sweep.study import Cell, Seeds, Study, grid
 from circuit.learned_inverse.model import ALTERNATING, FIRST, SIMULTANEOUS, Practice
 from circuit.learning.lesson import CIRCUIT, Lesson
 from studies.learned_inverse.measures import cosines, stages
@@ -105,11 +104,7 @@ LEARNING_RATE, ORTHOGONALITY = 2e-3, 0.3
 
 
 def study(
-    scale: str,
-    *,
-    dataset: str = "digits",
-    data_dir: str | None = None,
-    seeds: Sequence[int] | None = None,
+    scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     sizes = SCALES[scale]

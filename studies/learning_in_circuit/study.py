@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Study, grid
+from analysis.sweep.study import Seeds, Study, grid
 from circuit.plastic.circuit import Plastic, PlasticRecord
 from studies.learning_in_circuit.measures import (
     accuracies,
@@ -90,11 +90,7 @@ SMOKE_PROBES = ("rate", "noise")
 
 
 def study(
-    scale: str,
-    *,
-    dataset: str = "digits",
-    data_dir: str | None = None,
-    seeds: Sequence[int] | None = None,
+    scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     size, smoke = SCALES[scale], scale == "smoke"

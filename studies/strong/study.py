@@ -13,13 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from analysis.continuation import Branch, leading_eigenvalue
 from analysis.stability import spectrum
-from analysis.sweep.study import Study, grid
+from analysis.sweep.study import Seeds, Study, grid
 from circuit.activations import linear
 from circuit.dynamics import Circuit, begin, build_circuit
 from studies.setting import setting
@@ -63,11 +64,7 @@ EXAMPLE_DEPTH = {"smoke": 2, "laptop": 4, "full": 4}
 
 
 def study(
-    scale: str,
-    *,
-    dataset: str = "digits",
-    data_dir: str | None = None,
-    seeds: Sequence[int] | None = None,
+    scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     seeds = SEEDS[scale] if seeds is None else tuple(seeds)
@@ -88,18 +85,7 @@ def study(
 
 
 def measure(
-    *,
-    dataset: str,
-    data_dir: str | None,
-    batch: int,
-    width: int,
-    depth: int,
-    init: str,
-    activation: str,
-    pathway: str,
-    seed: int,
-    image: int,
-    points_beyond: int,
+    *, activation: str, pathway: str, image: int, points_beyond: int, **network: Any
 ) -> xr.Dataset:
     """One cell: the branch of one image.
 
@@ -107,6 +93,7 @@ def measure(
     ----------
     image : which of the batch
     points_beyond : 0, or how far to follow an example past its loss of stability, to be drawn
+    network : as of `studies.setting.setting`
 
     Returns
     -------
@@ -116,16 +103,7 @@ def measure(
         all units) and `branch_abscissa` along `point`, and `linear_abscissa` of the same circuit
         with linear units at `linear_gamma` along `strength`. The status is how stability was lost.
     """
-    scene = setting(
-        dataset=dataset,
-        batch=batch,
-        depth=depth,
-        width=width,
-        init=init,
-        activation=activation,
-        seed=seed,
-        data_dir=data_dir,
-    )
+    scene = setting(activation=activation, **network)
     targets = scene.targets * (TANH_TARGET if activation == "tanh" else 1.0)
     chosen = slice(image, image + 1)
     circuit = build_circuit(scene.network, pathway)

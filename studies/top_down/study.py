@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study, grid, together
+from analysis.sweep.study import Cell, Seeds, Study, grid, together, unmeasured
 from circuit.learning.lesson import Lesson
 from studies.setting import setting
 from studies.top_down.circuit import find_rest, strong_circuit
@@ -71,11 +71,7 @@ DEEP = {"itp": (3e-4, 1.0), "tp": (3e-4, 100.0)}
 
 
 def study(
-    scale: str,
-    *,
-    dataset: str = "digits",
-    data_dir: str | None = None,
-    seeds: Sequence[int] | None = None,
+    scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     chosen = SEEDS[scale] if seeds is None else tuple(seeds)
@@ -204,15 +200,12 @@ def _empty(strengths: Sequence[float]) -> xr.Dataset:
         "readout": list(READOUTS),
         "rule_of": list(RULE_NAMES),
     }
-    names = ("settled", *MEASURES)
-    shapes = dict.fromkeys(names, ("strength", "nudge")) | dict.fromkeys(
-        ("cosine", "cosine_worst"), ("strength", "nudge", "readout", "rule_of")
+    by_strength, cosine = ("strength", "nudge"), ("strength", "nudge", "readout", "rule_of")
+    return unmeasured(
+        coords,
+        **dict.fromkeys(("settled", *MEASURES), by_strength),
+        **dict.fromkeys(("cosine", "cosine_worst"), cosine),
     )
-    variables = {
-        name: (dims, np.full([len(coords[dim]) for dim in dims], np.nan))
-        for name, dims in shapes.items()
-    }
-    return xr.Dataset({**variables, "status": "converged"}, coords=coords)
 
 
 def _lesson(rule: str, increments: str, gamma: float, pathway: str) -> Lesson:
