@@ -138,7 +138,8 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
     circuit, network = trial.circuit, trial.network
     auxiliaries: list[Array | None] = []
     residual_norms, shift_norms, relative, floors = [], [], [], []
-    silent = namespace(trial.error).all(trial.error == 0, axis=-1)
+    still = trial.error == 0 if circuit.strength(network.depth) else trial.error == trial.error
+    silent = namespace(trial.error).all(still, axis=-1)
 
     def measure(layer: int, residual_norm: Array) -> float:
         shift = shifts.values[layer - 1][..., : network.n_projecting(layer)]
