@@ -219,7 +219,7 @@ def test_where_there_is_no_equilibrium_none_is_reported(method, drive, gamma):
         values = gap(side * np.geomspace(1e-9, 10, 2000))
         assert np.all(values < 0) if side > 0 else np.all(values > 0)
     # integration with error control takes ever shorter steps along a kink
-    options = {"ode": {"max_steps": 3, "rtol": 1e-4}, "sweep": {"max_steps": 60}}.get(method, {})
+    options = {"ode": {"max_steps": 3, "rtol": 1e-3}, "sweep": {"max_steps": 60}}.get(method, {})
     record = settle(trial, method, must_converge=False, **options)
     assert record.converged or method != "direct"
     if record.converged:
