@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 
-class Progress:
+class ProgressBar:
     """Lines on stderr, and a bar where that is a terminal.
 
     Parameters

@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from analysis import pictures, records
-from analysis.progress import Progress
+from analysis.progress import ProgressBar
 from analysis.statistics import over_repetitions
 from circuit.lateral_inhibition.acting import PLACES
 from circuit.lateral_inhibition.companions import REGULARISER
@@ -46,7 +46,7 @@ NAMES = {
 }
 
 
-class TrainingProgress(Progress):
+class TrainingProgress(ProgressBar):
     """How many batches a run has learnt from."""
 
     def __init__(self, plan: Plan, material: Material, settings: dict[str, Any], *, quiet: bool):

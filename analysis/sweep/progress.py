@@ -8,7 +8,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from analysis.progress import Progress
+from analysis.progress import ProgressBar
 from analysis.sweep.study import MISSING, Cell, Study, summary
 
 LOOK = 0.2  # seconds between two looks at what is done, on a terminal
@@ -16,7 +16,7 @@ INTERVAL = 10.0  # seconds between two lines, where there is none
 SHOWN = 3  # cells that are named one by one
 
 
-class SweepProgress(Progress):
+class SweepProgress(ProgressBar):
     """How many cells of a study are on disk.
 
     Parameters
