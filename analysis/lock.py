@@ -1,7 +1,5 @@
 """One process at a time writes into a folder.
 
-Owns the lock. Does not own what is written, nor who a process is (`circuit.storage.owner`).
-
 The lock is a file, so that it holds between machines that share the folder (NFS) and on every
 system: no locks of the kernel. It names host, process and a token, and appears whole, by a hard
 link, which only one of many can make.

@@ -1,7 +1,4 @@
-"""How far a long computation has come, on stderr: a bar on a terminal, else lines; or nothing.
-
-Owns the bar and its lines. Does not own what is said.
-"""
+"""How far a long computation has come, on stderr: a bar on a terminal, else lines; or nothing."""
 
 from __future__ import annotations
 

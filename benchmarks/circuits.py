@@ -1,6 +1,6 @@
 """The circuits that are timed, and the ruler that all results are held to.
 
-Owns their sizes and their random inputs. Does not own any method.
+Owns their sizes and their random inputs.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python -m benchmarks.equilibrium [--quick] [--only A B ...] [--cores N] [--output FILE.json]
 
-Owns the command. Does not own what is measured.
+Owns the command.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The same circuit in JAX: diffrax and optimistix. See `benchmarks.others`.
 
-Owns how these two are set up and tuned. Does not own the equations, nor the timing.
+Owns how these two are set up and tuned.
 """
 
 from __future__ import annotations

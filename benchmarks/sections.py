@@ -1,7 +1,6 @@
 """What is measured: one function per section, each of which returns a table.
 
-Owns the comparisons A and C to E; B is in `benchmarks.rivals`. Does not own circuits, stopwatches,
-or the command.
+Owns the comparisons A and C to E; B is in `benchmarks.rivals`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python -m benchmarks.sweeps [--quick] [--only A B C] [--output FILE.json]
 
 Owns the command and its three sections: workers against a plain loop that calls the front door,
-threads per worker, and a sweep over gamma against one settling. Does not own the engine.
+threads per worker, and a sweep over gamma against one settling.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A section of results: its rows, and how they look as Markdown.
-
-Owns the form of the tables. Does not own what is measured.
-"""
+"""A section of results: its rows, and how they look as Markdown."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """Stopwatches: contestants that take turns, processes of their own, peak memory.
 
-Owns how things are measured. Does not own what is measured.
-
 A machine is never equally fast for long. So contestants are not timed one after the other: in each
 round every one of them runs once, and two are compared by the median, over rounds, of the ratio of
 their times in the same round.

@@ -1,7 +1,6 @@
 """What became of one training run: its history, the epoch that was chosen, how it ended.
 
-Owns what a study keeps of a run, and the pooled images that runs of one process share. Does not own
-training (`training.epochs`), its plan (`training.plan`), nor which runs there are.
+Owns what a study keeps of a run, and the pooled images that runs of one process share.
 """
 
 from __future__ import annotations

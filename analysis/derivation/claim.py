@@ -1,7 +1,4 @@
-"""What a claim is, what one network says about it, and when it holds.
-
-Owns the records and the judgement. Does not own any mathematics.
-"""
+"""What a claim is, what one network says about it, and when it holds."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """All claims, run and judged; the rows as text, as labelled arrays, as plain values.
 
-Owns the list of claims, their names and where each is derived. Does not own files.
+Owns the list of claims, their names and where each is derived.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The random networks on which claims are tried.
 
 Owns which depths, widths, feedback strengths, units and initialisations, and how small an output
-error has to be for no unit to cross its kink. Does not own what is claimed of them.
+error has to be for no unit to cross its kink.
 """
 
 from __future__ import annotations

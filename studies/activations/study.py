@@ -1,9 +1,5 @@
 """Activation functions: does TP gain from tanh, and is GAIT-prop indifferent (paper section 9)?
 
-Owns the cells of the study and what is measured in one. Does not own training
-(`studies.training_run`), the comparison of rules (`analysis.comparison`) nor the pictures
-(`studies.activations.figures`).
-
 One cell is one training run of one seed, for one of two purposes. "tuning": every rule with every
 kind of hidden units at the same learning rates and lambdas, on the first data set, with a seed of
 its own, judged by validation images; the circuit is not tuned but has the values of GAIT-prop,

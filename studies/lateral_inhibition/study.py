@@ -1,9 +1,5 @@
 """Orthogonality by lateral inhibition (paper section 9): which mechanism keeps GAIT-prop good?
 
-Owns the cells of the study and what is measured in one. Does not own the inhibition
-(`circuit.lateral_inhibition.teaching`, `circuit.lateral_inhibition.acting`), training
-(`studies.training_run`) nor the pictures (`studies.lateral_inhibition.figures`).
-
 There are two parts. "training": one training run by one method at one of its settings. Every method
 has as many settings, of which validation images choose: a learning rate where nothing pulls, else
 lambda, or the lateral rate of inhibition that acts, at the learning rate at which GAIT-prop without

@@ -1,9 +1,5 @@
 """Learned inverse models: alignment and accuracy against feedback strength, inverse and noise.
 
-Owns the cells of the study and what is measured in one. Does not own the inverse models
-(`circuit.learned_inverse.model`), training (`training.epochs`), the measures
-(`studies.learned_inverse.measures`) nor the pictures (`studies.learned_inverse.figures`).
-
 Cells are of three parts. "alignment": an untrained network whose inverse learns, and at stages of
 its practice the cosine of the update with back-propagation's, for all feedback strengths and sizes
 of noise: no training comes between the inverse and the update. "training": a training run, with the

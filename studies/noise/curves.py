@@ -1,8 +1,7 @@
 """Curves over feedback strength and averaging time, from the cells of the study of noise.
 
 Owns how the long form of `noise.nc`, in which every variable lies along `cell` and a cell is one
-feedback strength of one circuit, becomes curves, best strengths and fitted exponents. Does not own
-the study (`studies.noise.study`), the theory (`studies.noise.theory`) nor the pictures.
+feedback strength of one circuit, becomes curves, best strengths and fitted exponents.
 
 Noise is given in that file at sigma = 1, and is meant here at `SIGMA`.
 """

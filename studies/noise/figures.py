@@ -1,7 +1,6 @@
 """Pictures of the study of noise against bias.
 
-Owns what `noise.nc` shows. Does not own the look (`canvas`), nor how cells become curves
-(`studies.noise.curves`).
+Owns what `noise.nc` shows.
 """
 
 from __future__ import annotations

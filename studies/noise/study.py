@@ -1,8 +1,5 @@
 """Noise against bias: how weak feedback may be where rates fluctuate.
 
-Owns the cells of the study and what is measured in one. Does not own the theory
-(`studies.noise.fluctuations`, `studies.noise.theory`) nor the pictures (`studies.noise.figures`).
-
 Theory is cheap, and is measured in every cell. In cells with `copies` > 0 so many copies of the
 first image also run in Brian2, with rate noise of strength `noise`.
 """

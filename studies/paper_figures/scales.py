@@ -1,9 +1,8 @@
 """How large the training runs behind the figures are, and their learning rates and lambdas.
 
-Owns `SCALES`, and the widths of Fig. 3B. Those values of scale laptop that
-are chosen were found by figure "grid" at that scale, on validation images (docs/results.md); those
-of scale paper are the authors' own (`training.settings.CHOSEN`). Does not own which runs a figure
-needs (`studies.paper_figures.study`).
+Owns `SCALES`, and the widths of Fig. 3B. Those values of scale laptop that are chosen were found by
+figure "grid" at that scale, on validation images (docs/results.md); those of scale paper are the
+authors' own (`training.settings.CHOSEN`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """Networks that learn: the training runs behind Figures 2 and 3, the grid search, and what it costs
 to pull weights towards orthogonality in every k-th step only.
 
-Owns which runs a figure needs at a scale, and the plan of one. Does not own what is kept of a run
-(`studies.training_run`), training (`training.epochs`), the comparison of rules
-(`analysis.comparison`) nor the pictures (`studies.paper_figures.figures`).
+Owns which runs a figure needs at a scale, and the plan of one.
 
 One cell is one training run of one seed. All figures draw on one study, "training", so a run that
 two figures show is made once.

@@ -1,7 +1,6 @@
 """What a circuit at one feedback strength does: its updates, gains, kinks, and how it settles.
 
-Owns the measures of the study `strength` as functions of a trial. Does not own networks, images or
-the grid of feedback strengths.
+Owns the measures of the study `strength` as functions of a trial.
 
 Where not every image finds an equilibrium, updates and gains are those of the images that did, and
 the fraction stands beside them.

@@ -1,6 +1,6 @@
 """Which images of a trial come to rest, within a budget that a study can afford.
 
-Owns the methods that are tried one after the other, and their budgets. Does not own the methods.
+Owns the methods that are tried one after the other, and their budgets.
 """
 
 from __future__ import annotations

@@ -1,8 +1,5 @@
 """Strong feedback: where the equilibrium loses stability or ceases to exist as gamma grows.
 
-Owns the cells of the study and what is measured in one. Does not own continuation
-(`analysis.continuation`) nor the pictures (`studies.strong.figures`).
-
 One cell is one image in one network, with the same gamma in all layers, the nudge included. Its
 branch starts at the forward pass, gamma = 0, and is followed to its first loss of stability, or to
 `LARGEST`. Units are smooth, for a kink has no branch to follow. Times are in units of tau.

@@ -1,9 +1,5 @@
 """One increment at the output only: is it a circuit, and does it learn (paper section 9)?
 
-Owns the cells of the study and what is measured in one. Does not own the circuit
-(`studies.top_down.circuit`), the training (`studies.training_run`) nor the pictures
-(`studies.top_down.figures`).
-
 There are two parts. "circuit": one network with a batch of images, in one pathway and reading, at
 all strengths of top-down input and all nudges. All layers above the input have as many units as
 there are classes, so that every output has a target; wider layers have units that nothing ties at
