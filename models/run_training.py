@@ -74,9 +74,9 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     from circuit.errors import CircuitError
     from circuit.storage.owner import remove_leftovers
     from training import checkpoints
-    from training.epochs import TrainingFailed, begin, train
+    from training.epochs import TrainingFailed, begin_training, train
     from training.plan import batches_of_an_epoch, plan_of, prepare
-    from training.report import Progress, write_results
+    from training.report import TrainingProgress, write_results
 
     settings = resolved(chosen)
     refuse_what_idles(PROGRAM, chosen, [settings["dataset"]])
@@ -93,7 +93,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     require_learning(plan, settings["epochs"] * batches_of_an_epoch(plan, material))
     configured = checkpoints.configuration(plan, settings["dataset"], digest)
     epochs = settings["epochs"]
-    progress = Progress(plan, material, settings, quiet=chosen.quiet)
+    progress = TrainingProgress(plan, material, settings, quiet=chosen.quiet)
     going_on, changes = checkpoint.exists(), list[str]()
     if going_on:
         state, changes = checkpoints.load(checkpoint, plan, configured, material)
@@ -103,10 +103,10 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
                 f"--epochs {epochs}; give more epochs, or another --output"
             )
     else:
-        state = begin(plan, material)
+        state = begin_training(plan, material)
     failure = None
     remove_leftovers(folder)
-    progress.begin(state)
+    progress.announce(state)
     for remark in dict.fromkeys((train_images.remark, test_images.remark)):
         if remark:
             progress.say(remark)

@@ -447,7 +447,7 @@ MUTANTS = (
     ),
     Mutant(
         "whitening without a variance to come to, in Brian2",
-        "circuit/lateral_inhibition/spontaneous.py",
+        "tests/circuit/lateral_inhibition/spontaneous_equations.py",
         "int(i == j)",
         "0",
         "tests/studies/test_lateral_inhibition.py",

@@ -197,6 +197,15 @@ def test_importing_the_circuit_brings_in_nothing_heavy() -> None:
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
+def test_files_of_the_package_import_files_and_not_its_face() -> None:
+    """What is loaded lazily for others would hide here who needs whom."""
+    parts = {path.stem for path in (ROOT / "circuit").iterdir()} - {"__init__"}
+    for path in FILES["circuit"]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "circuit":
+                assert {alias.name for alias in node.names} <= parts, relative(path)
+
+
 def test_the_circuit_draws_nothing() -> None:
     """Pictures are a matter of the analysis."""
     for path in FILES["circuit"]:
@@ -207,6 +216,19 @@ def test_no_drawer_for_odds_and_ends() -> None:
     """A file is named for what it owns."""
     for path in ALL:
         assert path.stem not in {"utils", "util", "helpers", "helper", "misc", "common"}, path
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """What a name means does not depend on where one reads; nor are there two ways to `begin`."""
+    files = [*ALL, *(ROOT / "benchmarks").rglob("*.py")]
+    places: dict[str, list[str]] = {}
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            begins = isinstance(node, ast.FunctionDef) and node.name == "begin"
+            if isinstance(node, ast.ClassDef) or (begins and path.parent != ROOT / "benchmarks"):
+                places.setdefault(node.name, []).append(relative(path))
+    assert places["begin"] == ["circuit/dynamics.py"]
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
 @pytest.mark.parametrize("path", FILES["circuit"], ids=relative)

@@ -10,7 +10,6 @@ the *end*, or at the *peak*, which is seen on the test images themselves and the
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,8 @@ import numpy as np
 import xarray as xr
 
 from analysis import pictures, records
+from analysis.progress import ProgressBar
 from analysis.statistics import over_repetitions
-from analysis.sweep.progress import duration
 from circuit.lateral_inhibition.companions import Decorrelation, Inhibition
 from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learning.lesson import Lesson
@@ -46,27 +45,16 @@ NAMES = {
 }
 
 
-class Progress:
-    """How far training is, on stderr: a bar on a terminal, else a line now and then."""
+class TrainingProgress(ProgressBar):
+    """How many batches a run has learnt from."""
 
     def __init__(self, plan: Plan, material: Material, settings: dict[str, Any], *, quiet: bool):
+        super().__init__("", quiet)
         self.plan = plan
-        self.quiet = quiet
         self.epochs = int(settings["epochs"])
         self.batches = batches_of_an_epoch(plan, material)
-        self.bar: Any = None
-        self.began = self.looked = self.spoke = time.monotonic()
         self.first = 0  # batches that were done when this process began
         self.description = _description(plan, material, settings)
-
-    def say(self, words: str) -> None:
-        """A line of its own, unless quiet."""
-        if self.quiet:
-            return
-        if self.bar is not None:
-            self.bar.write(words, file=sys.stderr)
-        else:
-            print(words, file=sys.stderr, flush=True)
 
     def resumed(self, state: State, changes: list[str]) -> None:
         """Say where the run goes on, and what may make it round differently."""
@@ -74,20 +62,11 @@ class Progress:
         if changes:
             self.say("not to the last bit as if it had not been interrupted: " + "; ".join(changes))
 
-    def begin(self, state: State) -> None:
+    def announce(self, state: State) -> None:
         """Say what is to be done, which nothing can refuse any more, and start the clock."""
         self.say(self.description)
-        self.began = self.looked = self.spoke = time.monotonic()
         self.first = self._done(state)
-        if not self.quiet and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self.bar = tqdm(
-                total=self.epochs * self.batches,
-                initial=self.first,
-                unit="batch",
-                dynamic_ncols=True,
-            )
+        self.show_bar(total=self.epochs * self.batches, initial=self.first, unit="batch")
 
     def update(self, state: State) -> None:
         """Show `state`, if it is time."""
@@ -104,16 +83,11 @@ class Progress:
                 self.bar.set_postfix(loss=f"{loss:.4f}", accuracy=f"{right:.3f}")
             return
         last = state.epoch == self.epochs
-        if state.batch == 0 and (last or clock - self.spoke > INTERVAL):
-            self.spoke = clock
-            left = (clock - self.began) * (self.epochs * self.batches - done) / (done - self.first)
-            self.say(f"{_marks(state)}{'' if last else f', {duration(left)} left'}")
-
-    def close(self) -> None:
-        """Leave the bar."""
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
+        if state.batch == 0 and (last or clock - self.looked > INTERVAL):
+            self.looked = clock
+            whole = self.epochs * self.batches - self.first
+            left = "" if last else f", {self.left((done - self.first) / whole)}"
+            self.say(_marks(state) + left)
 
     def _done(self, state: State) -> int:
         return state.epoch * self.batches + state.batch

@@ -35,7 +35,7 @@ class Inhibition(InhibitionSettings, Pull):
         if keys is None:
             xp, device = namespace(weights[0]), array_api_compat.device(weights[0])
             keys = xp.zeros(weights[0].shape[:-2], dtype=xp.int64, device=device)
-        return teaching.begin(self.mechanism, weights, keys)
+        return teaching.first_circuits(self.mechanism, weights, keys)
 
     def turned(
         self, network: Network, activity: Activity, companions: Companions, step: int, made: int
@@ -74,7 +74,7 @@ class Decorrelation(DecorrelationSettings, Pull):
 
     def begin(self, network: Network, keys: Array | None) -> Companions:
         """As `Pull.begin`."""
-        return acting.begin(self.place, network.weights)
+        return acting.first_synapses(self.place, network.weights)
 
     def turned(
         self, network: Network, activity: Activity, companions: Companions, step: int, made: int

@@ -143,7 +143,9 @@ MECHANISMS: dict[str, Mechanism] = {
 # --- beside a learning network ---
 
 
-def begin(name: str, weights: Sequence[Array], keys: Array) -> dict[str, tuple[Array, ...]]:
+def first_circuits(
+    name: str, weights: Sequence[Array], keys: Array
+) -> dict[str, tuple[Array, ...]]:
     """Lateral circuits of all layers before any learning, and the keys of spontaneous activity.
 
     Parameters

@@ -1,7 +1,7 @@
 """The options of `run_equilibrium`, and the circuit with its images that they describe.
 
 Owns the words of every option. Only the standard library until a trial is made, so that `--help`
-answers at once. Does not own the settling of the circuit nor what is said of it.
+answers at once.
 """
 
 from __future__ import annotations

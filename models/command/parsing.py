@@ -1,7 +1,7 @@
 """Command lines: options with their words, TOML files that hold the same, and errors in one line.
 
 Owns how every command of this project is told what to do. Standard library only, so that `--help`
-answers at once. Does not own what the options mean.
+answers at once.
 """
 
 from __future__ import annotations

@@ -1,9 +1,5 @@
 """Orthogonality by lateral inhibition (paper section 9): which mechanism keeps GAIT-prop good?
 
-Owns the cells of the study and what is measured in one. Does not own the inhibition
-(`circuit.lateral_inhibition.teaching`, `circuit.lateral_inhibition.acting`), training
-(`studies.training_run`) nor the pictures (`studies.lateral_inhibition.figures`).
-
 There are two parts. "training": one training run by one method at one of its settings. Every method
 has as many settings, of which validation images choose: a learning rate where nothing pulls, else
 lambda, or the lateral rate of inhibition that acts, at the learning rate at which GAIT-prop without
@@ -13,14 +9,13 @@ pull of lateral inhibition has the direction of Eq. 23.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study, grid, together
+from analysis.sweep.study import Cell, Seeds, Study, grid, together
 from circuit.errors import CircuitError
 from circuit.network import forward
 from circuit.settings.pull import PHASES, REGULARISER, SPONTANEOUS, TASK
@@ -42,7 +37,7 @@ RATE = 4e-3  # at which GAIT-prop without a pull breaks down, and back-propagati
 
 
 @dataclass(frozen=True)
-class Method:
+class TrainingMethod:
     """A way to train, and which of its numbers is a setting.
 
     Attributes
@@ -59,16 +54,16 @@ class Method:
     varied: str = "orthogonality"
 
 
-METHODS: dict[str, Method] = {
-    "bp": Method(rule="bp", varied="learning_rate"),
-    "none": Method(varied="learning_rate"),
-    "regulariser": Method(),
-    "whitening": Method(by="whitening"),
-    "populations": Method(by="populations"),
-    "inhibition": Method(by="inhibition", lateral_rate=0.02),
-    "task": Method(by="populations", during=TASK, lateral_rate=0.02),
-    "drives": Method(by="decorrelated_drives", varied="lateral_rate"),
-    "inputs": Method(by="decorrelated_inputs", varied="lateral_rate"),
+METHODS: dict[str, TrainingMethod] = {
+    "bp": TrainingMethod(rule="bp", varied="learning_rate"),
+    "none": TrainingMethod(varied="learning_rate"),
+    "regulariser": TrainingMethod(),
+    "whitening": TrainingMethod(by="whitening"),
+    "populations": TrainingMethod(by="populations"),
+    "inhibition": TrainingMethod(by="inhibition", lateral_rate=0.02),
+    "task": TrainingMethod(by="populations", during=TASK, lateral_rate=0.02),
+    "drives": TrainingMethod(by="decorrelated_drives", varied="lateral_rate"),
+    "inputs": TrainingMethod(by="decorrelated_inputs", varied="lateral_rate"),
 }
 VALUES: dict[str, tuple[float, ...]] = {
     "learning_rate": (5e-4, 1e-3, 2e-3, 4e-3),
@@ -92,11 +87,7 @@ STEPS, AVERAGED = 40, 10
 
 
 def study(
-    scale: str,
-    *,
-    dataset: str = "digits",
-    data_dir: str | None = None,
-    seeds: Sequence[int] | None = None,
+    scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     chosen = SEEDS[scale] if seeds is None else tuple(seeds)

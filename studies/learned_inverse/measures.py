@@ -1,8 +1,7 @@
 """Whose weight change a learned inverse carries, while it learns.
 
 Owns the inverse model at stages of its practice, and the alignment with back-propagation of the
-weight change through it, against feedback strength and the noise with which rates are read. Does
-not own the model (`circuit.learned_inverse.model`), nor training through it.
+weight change through it, against feedback strength and the noise with which rates are read.
 """
 
 from __future__ import annotations

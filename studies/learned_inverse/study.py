@@ -1,9 +1,5 @@
 """Learned inverse models: alignment and accuracy against feedback strength, inverse and noise.
 
-Owns the cells of the study and what is measured in one. Does not own the inverse models
-(`circuit.learned_inverse.model`), training (`training.epochs`), the measures
-(`studies.learned_inverse.measures`) nor the pictures (`studies.learned_inverse.figures`).
-
 Cells are of three parts. "alignment": an untrained network whose inverse learns, and at stages of
 its practice the cosine of the update with back-propagation's, for all feedback strengths and sizes
 of noise: no training comes between the inverse and the update. "training": a training run, with the
@@ -13,14 +9,13 @@ network, all with as many steps of either.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study, grid
+from analysis.sweep.study import Cell, Seeds, Study, grid
 from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learning.lesson import Lesson
 from circuit.learning.regulariser import Regulariser
@@ -40,7 +35,7 @@ WAYS = ("tp", "itp", "gait", "itp shift", "gait shift", "gait mismatch")
 
 
 @dataclass(frozen=True)
-class Scale:
+class LearnedInverseScale:
     """How much is measured.
 
     Attributes
@@ -68,7 +63,7 @@ class Scale:
 
 
 SCALES = {
-    "smoke": Scale(
+    "smoke": LearnedInverseScale(
         seeds=(1, 2),
         ways=("gait", "gait shift"),
         practice=(0, 100, np.inf),
@@ -81,7 +76,7 @@ SCALES = {
         width=32,
         depth=2,
     ),
-    "laptop": Scale(
+    "laptop": LearnedInverseScale(
         seeds=(1, 2, 3, 4, 5),
         ways=WAYS,
         practice=(0, 25, 50, 100, 200, 400, 800, np.inf),
@@ -92,7 +87,7 @@ SCALES = {
         epochs=12,
         blocks=(1, 11, 66, 264),
     ),
-    "full": Scale(
+    "full": LearnedInverseScale(
         seeds=tuple(range(1, 11)),
         ways=WAYS,
         practice=(0, 25, 50, 100, 200, 400, 800, 1600, np.inf),
@@ -108,11 +103,7 @@ LEARNING_RATE, ORTHOGONALITY = 2e-3, 0.3
 
 
 def study(
-    scale: str,
-    *,
-    dataset: str = "digits",
-    data_dir: str | None = None,
-    seeds: Sequence[int] | None = None,
+    scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     sizes = SCALES[scale]
@@ -149,12 +140,12 @@ USUAL: Cell = {
 }
 
 
-def _alignments(sizes: Scale) -> list[Cell]:
+def _alignments(sizes: LearnedInverseScale) -> list[Cell]:
     """With the difference correction and without, every way."""
     return grid(USUAL | {"part": ALIGNMENT}, way=sizes.ways, correction=("yes", "no"))
 
 
-def _runs(sizes: Scale) -> list[Cell]:
+def _runs(sizes: LearnedInverseScale) -> list[Cell]:
     """Back-propagation; GAIT-prop with all strengths and noises; the others with some of them."""
     run, usual = USUAL | {"part": TRAINING}, {"gamma": _usual(sizes)}
     cells = [run | {"way": "bp", "inverse": "exact"}]
@@ -171,12 +162,12 @@ def _runs(sizes: Scale) -> list[Cell]:
     return cells + grid(run | usual | {"shape": "narrowing"}, way=("gait", "gait shift"))
 
 
-def _usual(sizes: Scale) -> float:
+def _usual(sizes: LearnedInverseScale) -> float:
     """The feedback strength of runs of which there are not many."""
     return sizes.gammas[min(1, len(sizes.gammas) - 1)]
 
 
-def _orders(sizes: Scale) -> list[Cell]:
+def _orders(sizes: LearnedInverseScale) -> list[Cell]:
     """GAIT-prop through inverses that learn in every order."""
     orders = [FIRST, SIMULTANEOUS, *(f"{ALTERNATING} {block}" for block in sizes.blocks)]
     return grid(USUAL | {"part": ORDER, "way": "gait", "gamma": _usual(sizes)}, order=orders)
@@ -285,7 +276,7 @@ def _widths(
 
 
 def _alignment(
-    sizes: Scale,
+    sizes: LearnedInverseScale,
     dataset: str,
     data_dir: str | None,
     width: int,

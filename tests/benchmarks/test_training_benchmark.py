@@ -35,7 +35,7 @@ def test_contestants_are_those_that_the_table_is_about():
     assert {lesson.rule for lesson in lessons.values()} == {"bp", "gait", "itp", "tp", "circuit"}
     every = {lesson.pull.every for lesson in lessons.values() if lesson.pull is not None}
     assert every == {1, 4, 10}
-    assert all(training.Sizes().steps % one == 0 for one in every)
+    assert all(training.TrainingSizes().steps % one == 0 for one in every)
     assert CONTESTANTS[f"gait, {STACKED} networks"].networks == STACKED
 
 

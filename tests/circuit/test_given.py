@@ -29,7 +29,6 @@ from circuit.equilibrium import settle
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch
 from circuit.feedback import closed_form_gain, output_only, per_layer
 from circuit.jacobian import dense_jacobian, jacobian_product
-from circuit.lateral_inhibition.spontaneous import Spontaneous
 from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learned_inverse.equilibrium import settle_learned
 from circuit.learned_inverse.model import propagate_learned, random_model
@@ -43,6 +42,7 @@ from circuit.plastic.sleep import Sleep
 from circuit.plasticity import local_update, updates
 from circuit.rules import RULES
 from circuit.verification.bounds import relative_error_bounds
+from tests.circuit.lateral_inhibition.spontaneous_equations import Spontaneous
 
 NO_NUMBERS = [None, True, np.True_, "0.1", b"1", 1j, [], [0.1], {}, object(), np.ones((2, 2))]
 NUMBERS = [0.25, np.float32(0.25), np.float16(0.25), np.longdouble(0.25), np.array(0.25)]

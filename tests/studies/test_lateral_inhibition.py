@@ -12,7 +12,6 @@ import xarray as xr
 from circuit.errors import CircuitError
 from circuit.lateral_inhibition.acting import PLACES
 from circuit.lateral_inhibition.companions import Decorrelation, Inhibition
-from circuit.lateral_inhibition.spontaneous import Spontaneous
 from circuit.lateral_inhibition.teaching import MECHANISMS, spontaneous
 from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learning.lesson import Lesson
@@ -24,10 +23,12 @@ from models.command.studies import findings
 from models.run_training import main as run_training
 from studies.lateral_inhibition import study as lateral_study
 from studies.lateral_inhibition.measures import best_setting
+from tests.circuit.lateral_inhibition.spontaneous_equations import Spontaneous
+from tests.circuit.lateral_inhibition.spontaneous_in_brian2 import run_spontaneous
 from tests.commands import refusal
 from tests.training.test_training import arrays_of, some_images
 from training import checkpoints
-from training.epochs import begin, train
+from training.epochs import begin_training, train
 from training.measures import BY_EPOCH, BY_LAYER
 from training.plan import Plan, prepare, share
 
@@ -50,7 +51,7 @@ def plan_for(by, **options):
 
 
 def last(plan, material, epochs=2):
-    for state in train(plan, material, begin(plan, material), epochs):  # noqa: B007
+    for state in train(plan, material, begin_training(plan, material), epochs):  # noqa: B007
         pass
     return state
 
@@ -183,7 +184,7 @@ def test_a_resumed_run_goes_on_bit_for_bit(tmp_path, rng, by):
     material = prepare(plan, some_images(rng), some_images(rng, 20))
     configured = checkpoints.configuration(plan, "made up", "0123")
     path, states = tmp_path / "checkpoint.npz", {}
-    for state in train(plan, material, begin(plan, material), 2):
+    for state in train(plan, material, begin_training(plan, material), 2):
         states[state.epoch, state.batch] = state
         if (state.epoch, state.batch) == (0, 4):
             checkpoints.save(path, state, plan, configured)
@@ -301,7 +302,7 @@ def test_the_command_trains_with_inhibition_and_the_circuit(tmp_path, capsys):
 
 def literal_phase(phase, weights, lateral, patterns):
     """Euler's method for the equations of
-    `circuit.lateral_inhibition.spontaneous`, unit by unit.
+    `tests.circuit.lateral_inhibition.spontaneous_equations`, unit by unit.
     """
     w, m = weights.copy(), lateral.copy()
     n_post, n_pre = w.shape
@@ -327,8 +328,6 @@ def literal_phase(phase, weights, lateral, patterns):
 
 def test_brian2_takes_euler_s_steps_of_the_printed_equations(rng):
     """To rounding: 150 steps of a stable system."""
-    from circuit.brian import run_spontaneous
-
     weights, lateral = rng.standard_normal((3, 4)), 0.1 * np.eye(3)
     phase = Spontaneous(period=30, wait=20, feedforward_time=0.5, strength=0.1)
     patterns = rng.choice([-1.0, 1.0], (5, 4))
@@ -344,8 +343,6 @@ def test_in_brian2_lateral_synapses_and_weights_come_to_their_fixed_points(rng):
     """Patterns with second moments exactly 1, again and again. Standing W: M = (W W^T)^1/2 - 1.
     Plastic W: the orthogonal matrix nearest to it (SciPy's polar decomposition), M = 0. Slow
     plasticity leaves a ripple of the size of one pattern's change."""
-    from circuit.brian import run_spontaneous
-
     weights = np.diag([1.5, 1.0, 0.8]) @ np.linalg.qr(rng.standard_normal((3, 3)))[0]
     weights = weights + 0.2 * rng.standard_normal((3, 3))
     patterns = np.tile(np.sqrt(3) * np.eye(3), (160, 1))
@@ -368,8 +365,6 @@ def test_in_brian2_lateral_synapses_and_weights_come_to_their_fixed_points(rng):
 
 
 def test_spontaneous_phases_refuse_what_does_not_fit():
-    from circuit.brian import run_spontaneous
-
     for options, words in (
         ({"lateral_time": 0.0}, "must be positive"),
         ({"step": 0.1}, "longer than the time constant"),

@@ -18,7 +18,7 @@ from circuit.learning.regulariser import Regulariser
 from circuit.settings.learning import Adam
 from tests.training.test_training import assert_same_bits, some_images
 from training import checkpoints
-from training.epochs import begin, train
+from training.epochs import begin_training, train
 from training.plan import Plan, prepare
 
 LESSON = Lesson("gait", adam=Adam(0.01), pull=Regulariser(0.1))
@@ -30,7 +30,9 @@ def scene(tmp_path, rng):
     plan = Plan(LESSON, (6, 6, 4), seeds=(2, 3), batch=6, precision="float64", checkpoint_every=2)
     material = prepare(plan, some_images(rng), some_images(rng, 20))
     configured = checkpoints.configuration(plan, "made up", "0123")
-    *_, state = (s for s in train(plan, material, begin(plan, material), 2) if s.batch == 4)
+    *_, state = (
+        s for s in train(plan, material, begin_training(plan, material), 2) if s.batch == 4
+    )
     path = tmp_path / "checkpoint.npz"
     checkpoints.save(path, state, plan, configured)
     return plan, material, configured, state, path
@@ -62,7 +64,7 @@ def test_what_is_read_is_what_was_written(tmp_path, rng, precision, seeds):
     material = prepare(plan, *splits)
     configured = checkpoints.configuration(plan, "made up", "0123")
     path = tmp_path / "checkpoint.npz"
-    for state in train(plan, material, begin(plan, material), 2):
+    for state in train(plan, material, begin_training(plan, material), 2):
         if not state.at_rest:
             continue
         checkpoints.save(path, state, plan, configured)
@@ -277,7 +279,7 @@ def test_what_learns_beside_the_network_must_be_there(tmp_path, rng):
     material = prepare(plan, some_images(rng), some_images(rng, 20))
     configured = checkpoints.configuration(plan, "made up", "0123")
     path = tmp_path / "checkpoint.npz"
-    checkpoints.save(path, begin(plan, material), plan, configured)
+    checkpoints.save(path, begin_training(plan, material), plan, configured)
     checkpoints.load(path, plan, configured, material)
     with np.load(path) as file:
         beside = [name for name in file.files if name.startswith("companion_")]

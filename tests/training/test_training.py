@@ -20,7 +20,7 @@ from circuit.settings.learning import Adam
 from models.command.training_options import options
 from models.command.training_settings import resolved
 from training import images, measures
-from training.epochs import TrainingFailed, begin, train
+from training.epochs import TrainingFailed, begin_training, train
 from training.evaluation import evaluate
 from training.images import Images, one_hot
 from training.plan import Plan, batches_of_an_epoch, generator, plan_of, prepare, single
@@ -51,7 +51,7 @@ def plan_for(splits, **options) -> Plan:
 def run(plan, splits, epochs):
     """The last state of a run."""
     material = prepare(plan, *splits)
-    state = begin(plan, material)
+    state = begin_training(plan, material)
     for state in train(plan, material, state, epochs):  # noqa: B007, B020
         pass
     return state
@@ -129,7 +129,7 @@ def literal_training(plan, train_images, orders):
 def test_two_epochs_of_back_propagation_loop_by_loop(splits):
     plan = plan_for(splits)
     material = prepare(plan, *splits)
-    state, orders = begin(plan, material), []
+    state, orders = begin_training(plan, material), []
     for state in train(plan, material, state, 2):  # noqa: B020
         if state.batch == 1:
             orders.append(state.orders[0])
@@ -172,7 +172,7 @@ def test_split_and_order_use_every_image_once(splits):
     assert set(material.part[0]) <= set(material.learning[0])
     orders = [
         state.orders.copy()
-        for state in train(plan, material, begin(plan, material), 2)
+        for state in train(plan, material, begin_training(plan, material), 2)
         if state.batch == 2
     ]
     for order in orders:
@@ -183,7 +183,7 @@ def test_split_and_order_use_every_image_once(splits):
 def test_stored_order_and_batches_of_an_epoch(splits):
     plan = plan_for(splits, shuffled=False, validation=0.0, batches_per_epoch=4)
     material = prepare(plan, *splits)
-    states = list(train(plan, material, begin(plan, material), 2))
+    states = list(train(plan, material, begin_training(plan, material), 2))
     assert len(states) == 2 * batches_of_an_epoch(plan, material) == 8
     for state in states:
         np.testing.assert_array_equal(state.orders[0], np.arange(50))
@@ -217,7 +217,7 @@ def test_choice_by_validation_never_sees_the_test_images(splits, rng):
 def test_chosen_networks_are_those_of_their_epochs(splits):
     plan = plan_for(splits, seeds=(1, 2, 3), lesson=replace(LESSON, adam=Adam(0.05)))
     material = prepare(plan, *splits)
-    state = begin(plan, material)
+    state = begin_training(plan, material)
     kept = {0: state.learner.network}
     for state in train(plan, material, state, 5):  # noqa: B020
         if state.batch == 0:
@@ -271,7 +271,7 @@ def test_training_in_pieces_is_training_at_once(splits, rule, seeds):
     """Any state at rest, taken out and gone on from, ends in the same bits."""
     plan = plan_for(splits, lesson=LESSONS[rule], seeds=seeds, checkpoint_every=3, batch=6)
     material = prepare(plan, *splits)
-    states = list(train(plan, material, begin(plan, material), 2))
+    states = list(train(plan, material, begin_training(plan, material), 2))
     resting = [state for state in states if state.at_rest]
     assert [(state.epoch, state.batch) for state in resting] == [
         (0, 3), (0, 6), (1, 0), (1, 3), (1, 6), (2, 0)
@@ -296,7 +296,7 @@ def broken(state, seed_index=None):
 def test_singular_weights_are_named_with_epoch_batch_layer_and_seed(splits):
     plan = plan_for(splits, lesson=LESSONS["tp"], seeds=(11, 12, 13))
     material = prepare(plan, *splits)
-    state = broken(begin(plan, material), 1)
+    state = broken(begin_training(plan, material), 1)
     with pytest.raises(
         TrainingFailed, match=r"epoch 1, batch 1, seed 12: W of layer 2 .*condition"
     ):
@@ -304,7 +304,7 @@ def test_singular_weights_are_named_with_epoch_batch_layer_and_seed(splits):
     one = replace(plan, seeds=(11,))
     material = prepare(one, *splits)
     with pytest.raises(TrainingFailed, match=r"^epoch 1, batch 1: W of layer 2 "):
-        next(train(one, material, broken(begin(one, material)), 1))
+        next(train(one, material, broken(begin_training(one, material)), 1))
 
 
 @pytest.mark.parametrize("rule", ["bp", "gait", "tp"])
