@@ -35,7 +35,7 @@ class Inverse(ABC):
         """Names of the companions without which a step cannot be made."""
         return ()
 
-    def begin(self, network: Network, keys: Array) -> Companions:
+    def companions(self, network: Network, keys: Array) -> Companions:
         """What learns beside the network, `keys` being one for each network of a stack."""
         return {}
 
@@ -79,8 +79,8 @@ class LearnedInverse(LearnedInverseSettings, Inverse):
         """Keys of what is random, and the model, of which a single layer has nothing."""
         return (KEYS, WEIGHTS, BIASES) if depth > 1 else (KEYS,)
 
-    def begin(self, network: Network, keys: Array) -> Companions:
-        """As `Inverse.begin`: a random model."""
+    def companions(self, network: Network, keys: Array) -> Companions:
+        """As `Inverse.companions`: a random model."""
         return {KEYS: (keys,), **_companions(random_model(network, keys))}
 
     def practise(
