@@ -103,15 +103,6 @@ def test_importing_the_circuit_brings_in_nothing_heavy() -> None:
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
-def test_files_of_the_package_import_files_and_not_its_face() -> None:
-    """What is loaded lazily for others would hide here who needs whom."""
-    parts = {path.stem for path in (ROOT / "circuit").iterdir()} - {"__init__"}
-    for path in FILES["circuit"]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module == "circuit":
-                assert {alias.name for alias in node.names} <= parts, relative(path)
-
-
 def test_the_circuit_draws_nothing() -> None:
     """Pictures are a matter of the analysis."""
     for path in FILES["circuit"]:
