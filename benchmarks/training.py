@@ -22,9 +22,12 @@ from benchmarks.command import begun, keep, options, parsed, show
 from benchmarks.others import missing
 from benchmarks.tables import Section, ratios
 from benchmarks.timing import RoundTimes, Worker, take_turns
+from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learning.lesson import Lesson
+from circuit.learning.regulariser import Regulariser
 from circuit.learning.step import begin_learning, learn
 from circuit.network import initialise
+from circuit.settings.learning import Adam
 from training.images import DATA_DIR_VARIABLE, ImageError, load, one_hot
 
 PYTORCH, OWN = "PyTorch, BP", "bp"
@@ -70,7 +73,7 @@ class Contestant:
 
 
 def _with_regulariser(every: int) -> Contestant:
-    return Contestant(Lesson("gait", orthogonality=0.1, orthogonality_every=every))
+    return Contestant(Lesson("gait", pull=Regulariser(0.1, every)))
 
 
 CONTESTANTS: dict[str, Contestant | None] = {
@@ -78,9 +81,9 @@ CONTESTANTS: dict[str, Contestant | None] = {
     OWN: Contestant(Lesson(OWN)),
     "gait": Contestant(Lesson("gait")),
     "itp": Contestant(Lesson("itp")),
-    "tp": Contestant(Lesson("tp", learning_rate=1e-5)),
+    "tp": Contestant(Lesson("tp", adam=Adam(1e-5))),
     "circuit": Contestant(Lesson("circuit")),
-    "gait, learned inverse": Contestant(Lesson("gait", inverse="learned")),
+    "gait, learned inverse": Contestant(Lesson("gait", inverse=LearnedInverse())),
     "gait, lambda 0.1": _with_regulariser(1),
     "gait, lambda 0.1 every 4": _with_regulariser(4),
     "gait, lambda 0.1 every 10": _with_regulariser(10),

@@ -20,9 +20,8 @@ import xarray as xr
 from analysis import pictures, records
 from analysis.progress import ProgressBar
 from analysis.statistics import over_repetitions
-from circuit.lateral_inhibition.acting import PLACES
-from circuit.lateral_inhibition.companions import REGULARISER
-from circuit.learned_inverse.companions import LEARNED
+from circuit.lateral_inhibition.companions import Decorrelation, Inhibition
+from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learning.lesson import Lesson
 from circuit.numerics.arrays import to_numpy
 from circuit.storage.networks import save_network
@@ -203,30 +202,30 @@ def _description(plan: Plan, material: Material, settings: dict[str, Any]) -> st
     chosen_by = f"{material.validation.shape[1]} to choose by, " if plan.validation else ""
     *_, last = kinds = plan.activations
     units = kinds[0] if last == kinds[0] else f"{kinds[0]} with {last} outputs"
-    inverse = ""
-    if lesson.inverse == LEARNED:
+    back, inverse = lesson.inverse, ""
+    if isinstance(back, LearnedInverse):
         inverse = (
-            f"inverse learned at rate {lesson.inverse_rate:g} from noise {lesson.inverse_noise:g} "
-            f"({lesson.inverse_aim}), {'with' if lesson.correction else 'without'} correction; "
+            f"inverse learned at rate {back.rate:g} from noise {back.noise:g} ({back.aim}), "
+            f"{'with' if back.corrected else 'without'} correction; "
         )
     if lesson.rate_noise > 0:
         inverse += f"shifts read with noise {lesson.rate_noise:g}; "
     return (
         f"{NAMES[lesson.rule]} on {settings['dataset']}: {material.learning.shape[1]} images to "
         f"learn from, {chosen_by}{len(material.test_inputs)} to test on; layers {widths}, "
-        f"{units}, {plan.init} weights; {inverse}learning rate {lesson.learning_rate:g}, lambda "
-        f"{lesson.orthogonality:g} ({_pull(lesson)}), batch {plan.batch}, "
+        f"{units}, {plan.init} weights; {inverse}learning rate {lesson.adam.learning_rate:g}, "
+        f"lambda {settings['orthogonality']:g} ({_pull(settings, lesson)}), batch {plan.batch}, "
         f"{settings['epochs']} epochs, seed {seeds}, {plan.precision}, preset {settings['preset']}"
     )
 
 
-def _pull(lesson: Lesson) -> str:
+def _pull(settings: dict[str, Any], lesson: Lesson) -> str:
     """What pulls the weights towards orthogonality, in words."""
-    by = lesson.orthogonality_by
-    if by == REGULARISER:
-        return lesson.orthogonality_of
-    words = f"by {by.replace('_', ' ')} at rate {lesson.lateral_rate:g}"
-    return words if by in PLACES else f"{words}, {lesson.lateral_during}"
+    pull = lesson.pull
+    if not isinstance(pull, Inhibition | Decorrelation):
+        return str(settings["orthogonality_of"])
+    words = f"by {settings['orthogonality_by'].replace('_', ' ')} at rate {pull.rate:g}"
+    return f"{words}, {pull.during}" if isinstance(pull, Inhibition) else words
 
 
 def _marks(state: State) -> str:

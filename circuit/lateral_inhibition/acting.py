@@ -31,9 +31,9 @@ from circuit.lateral_inhibition.teaching import (
     without_diagonal,
 )
 from circuit.numerics.arrays import Array, namespace
+from circuit.settings.pull import PLACES
 
-DRIVES, INPUTS = "decorrelated_drives", "decorrelated_inputs"
-PLACES = (DRIVES, INPUTS)
+DRIVES, INPUTS = PLACES
 SYNAPSES, LATERAL = "synapses", "lateral"
 
 

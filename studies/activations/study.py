@@ -22,6 +22,8 @@ import xarray as xr
 
 from analysis.sweep.study import Cell, Seeds, Study, grid
 from circuit.learning.lesson import Lesson
+from circuit.learning.regulariser import Regulariser
+from circuit.settings.learning import Adam
 from studies.training_run import IMAGE_SETS, fixed_width, outcome, pixels_of
 from training.plan import Plan
 from training.sources import OUTSIDE
@@ -165,8 +167,8 @@ def measure(
         lesson=Lesson(
             rule=rule,
             feedback_strength=GAMMA,
-            learning_rate=learning_rate,
-            orthogonality=orthogonality,
+            adam=Adam(learning_rate),
+            pull=Regulariser(orthogonality),
         ),
         widths=tuple(map(int, widths.split("-"))),
         activation=units_of(activation, rule),

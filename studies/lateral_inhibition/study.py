@@ -17,10 +17,8 @@ import xarray as xr
 
 from analysis.sweep.study import Cell, Seeds, Study, grid, together
 from circuit.errors import CircuitError
-from circuit.lateral_inhibition.companions import REGULARISER
-from circuit.lateral_inhibition.teaching import PHASES, SPONTANEOUS, TASK
-from circuit.learning.lesson import Lesson
 from circuit.network import forward
+from circuit.settings.pull import PHASES, REGULARISER, SPONTANEOUS, TASK
 from studies.lateral_inhibition.measures import (
     PULLS,
     expected_cosines,
@@ -29,7 +27,8 @@ from studies.lateral_inhibition.measures import (
 )
 from studies.setting import setting
 from studies.training_run import fixed_width, outcome, pixels_of
-from training.plan import Plan
+from training.plan import Plan, lesson_of
+from training.settings import DEFAULTS
 from training.sources import OUTSIDE
 
 VERSION = 1  # of what a result means; part of the key of every cell
@@ -43,8 +42,9 @@ class TrainingMethod:
 
     Attributes
     ----------
-    rule, by, during, lateral_rate : as in `Lesson`
-    varied : name of the number in `Lesson` that the settings are values of
+    rule : as in `Lesson`
+    by, during, lateral_rate : what pulls, when, and at which rate, as options of `run_training`
+    varied : name of the option that the settings are values of
     """
 
     rule: str = "gait"
@@ -154,14 +154,15 @@ def measure(
     assert orthogonality is not None
     assert lateral_rate is not None
     assert epochs is not None
-    lesson = Lesson(
-        rule=str(rule),
-        learning_rate=learning_rate,
-        orthogonality=orthogonality,
-        orthogonality_by=str(by),
-        lateral_during=str(during),
-        lateral_rate=lateral_rate,
-    )
+    chosen = {
+        "rule": rule,
+        "learning_rate": learning_rate,
+        "orthogonality": orthogonality,
+        "orthogonality_by": by,
+        "lateral_during": during,
+        "lateral_rate": lateral_rate,
+    }
+    lesson = lesson_of(DEFAULTS | chosen)
     pixels, pooling = pixels_of(dataset, 2)
     plan = Plan(
         lesson=lesson,

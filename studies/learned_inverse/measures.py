@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from circuit.errors import CircuitError
+from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learned_inverse.model import (
     BIASES,
     KEYS,
     WEIGHTS,
     InverseModel,
-    Practice,
     exact_model,
     inverse_error,
     practised,
@@ -51,7 +51,7 @@ def stages(
     inputs: np.ndarray,
     probe: np.ndarray,
     steps: Sequence[float],
-    practice: Practice,
+    practice: LearnedInverse,
     key: int,
     batch: int,
 ) -> list[Stage]:

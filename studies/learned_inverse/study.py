@@ -16,8 +16,11 @@ import numpy as np
 import xarray as xr
 
 from analysis.sweep.study import Cell, Seeds, Study, grid
-from circuit.learned_inverse.model import ALTERNATING, FIRST, SIMULTANEOUS, Practice
-from circuit.learning.lesson import CIRCUIT, Lesson
+from circuit.learned_inverse.companions import LearnedInverse
+from circuit.learning.lesson import Lesson
+from circuit.learning.regulariser import Regulariser
+from circuit.settings.learned_inverse import ALTERNATING, FIRST, LEARNED, SIMULTANEOUS
+from circuit.settings.learning import CIRCUIT, Adam
 from studies.learned_inverse.measures import cosines, stages
 from studies.setting import setting
 from studies.training_run import COMPLETED, pooled_images, trained
@@ -220,17 +223,19 @@ def measure(
         )
     widths = _widths(dataset, data_dir, width, depth, shape)
     alternating = order.startswith(ALTERNATING)
+    learned = LearnedInverse(
+        steps=steps,
+        order=order.split(maxsplit=1)[0],
+        block=int(order.split()[1]) if alternating else LearnedInverse.block,
+        corrected=correction == "yes",
+    )
     lesson = _lesson(
         way,
         1e-3 if gamma is None else gamma,
-        inverse=inverse,
-        correction=correction == "yes",
-        inverse_steps=steps,
-        inverse_order=order.split(maxsplit=1)[0],
-        inverse_block=int(order.split()[1]) if alternating else Practice.block,
+        inverse=learned if inverse == LEARNED else None,
         rate_noise=noise,
-        learning_rate=LEARNING_RATE,
-        orthogonality=ORTHOGONALITY,
+        adam=Adam(LEARNING_RATE),
+        pull=Regulariser(ORTHOGONALITY),
     )
     if alternating:
         epochs *= 2  # of every two steps the network makes one
@@ -288,15 +293,14 @@ def _alignment(
     strengths = [gamma for gamma in sizes.strengths if gamma < 1 or " " not in way]
     strengths = strengths[-1:] if way == "tp" else strengths
     known = stages(
-        scene.network, data.inputs, scene.inputs, sizes.practice, Practice(), seed, batch
+        scene.network, data.inputs, scene.inputs, sizes.practice, LearnedInverse(), seed, batch
     )
     cosine = np.full((len(known), len(strengths), len(sizes.sigmas), depth + 1), np.nan)
     for i, stage in enumerate(known):
         for j, gamma in enumerate(strengths):
             for k, sigma in enumerate(sizes.sigmas):
-                lesson = _lesson(
-                    way, gamma, inverse="learned", correction=correction == "yes", rate_noise=sigma
-                )
+                inverse = LearnedInverse(corrected=correction == "yes")
+                lesson = _lesson(way, gamma, inverse=inverse, rate_noise=sigma)
                 cosine[i, j, k] = cosines(
                     scene.network, stage.model, lesson, scene.inputs, scene.targets, seed
                 )

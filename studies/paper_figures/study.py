@@ -19,6 +19,8 @@ import xarray as xr
 
 from analysis.sweep.study import Cell, Study, grid
 from circuit.learning.lesson import Lesson
+from circuit.learning.regulariser import Regulariser
+from circuit.settings.learning import Adam
 from studies.paper_figures.scales import (
     NARROWING,
     RULES,
@@ -245,9 +247,8 @@ def measure(
         rule=rule,
         feedback_strength=gamma,
         loss=loss,
-        learning_rate=learning_rate,
-        orthogonality=orthogonality,
-        orthogonality_every=orthogonality_every,
+        adam=Adam(learning_rate),
+        pull=Regulariser(orthogonality, orthogonality_every),
     )
     plan = Plan(
         lesson=lesson,

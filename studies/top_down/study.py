@@ -16,6 +16,8 @@ import xarray as xr
 
 from analysis.sweep.study import Cell, Seeds, Study, grid, together, unmeasured
 from circuit.learning.lesson import Lesson
+from circuit.learning.regulariser import Regulariser
+from circuit.settings.learning import Adam
 from studies.setting import setting
 from studies.top_down.circuit import find_rest, strong_circuit
 from studies.top_down.measures import MEASURES, READOUTS, RULE_NAMES, cosines, measures
@@ -219,8 +221,8 @@ def _lesson(rule: str, increments: str, gamma: float, pathway: str) -> Lesson:
         increments=increments,
         pathway=pathway,
         readout="mismatch" if increments == "output" else "shift",
-        learning_rate=rate,
-        orthogonality=strength,
+        adam=Adam(rate),
+        pull=Regulariser(strength),
     )
 
 

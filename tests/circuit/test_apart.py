@@ -18,6 +18,7 @@ from circuit.learned_inverse.model import exact_model
 from circuit.learning.lesson import Lesson
 from circuit.learning.step import begin_learning, learn
 from circuit.network import Network, initialise
+from circuit.settings.learning import Adam
 from circuit.verification.judgement import Status
 from studies.imperfection.circuit import Imperfect
 from studies.imperfection.equilibrium import settle_imperfect
@@ -153,7 +154,7 @@ def test_those_that_settle_are_at_rest_in_the_printed_equations(dtype: str) -> N
 def test_learning_leaves_out_the_image_that_has_no_equilibrium() -> None:
     """The step is that of the other images by themselves; half of ten, a fifth of five are left."""
     both, alone = _batch("tanh", "gait", "target", gamma=0.1)
-    lesson = Lesson("circuit", feedback_strength=0.1, learning_rate=0.01)
+    lesson = Lesson("circuit", feedback_strength=0.1, adam=Adam(0.01))
     steps = []
     for trial in (both, alone):
         learner = begin_learning(trial.network, lesson)
