@@ -125,4 +125,5 @@ def questions() -> list[str]:
 
 def study_called(name: str) -> Callable[..., Study]:
     """The function that lists the cells of a study of `studies`."""
-    return STUDIES[name].door("study").study
+    found: Callable[..., Study] = STUDIES[name].door("study").study
+    return found
