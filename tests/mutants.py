@@ -102,7 +102,7 @@ MUTANTS = (
     ),
     Mutant(
         "a learned inverse adjusted to the rows and not to its own columns",
-        "circuit/learned_inverse/model.py",
+        "circuit/inverse_model.py",
         "        if self.exact:\n            return network.squared_lengths(layer)",
         "        if True:\n            return network.squared_lengths(layer)",
         "tests/circuit/test_pseudo_inverse.py "

@@ -1,13 +1,11 @@
 """What `from circuit.learned_inverse import ...` offers."""
 
 from .equilibrium import LearnedEquilibrium, settle_learned
-from .model import InverseModel, Practice, exact_model, practised, propagate_learned, random_model
+from .model import Practice, practised, propagate_learned, random_model
 
 __all__ = [
-    "InverseModel",
     "LearnedEquilibrium",
     "Practice",
-    "exact_model",
     "practised",
     "propagate_learned",
     "random_model",

@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING
 
 from circuit.dynamics import build_circuit
 from circuit.errors import CircuitError
+from circuit.inverse_model import InverseModel, pseudo_inverse_model
 from circuit.learned_inverse.equilibrium import settle_learned
 from circuit.learned_inverse.model import (
     BIASES,
     KEYS,
     WEIGHTS,
-    InverseModel,
     Practice,
     practised,
     propagate_learned,
-    pseudo_inverse_model,
     random_model,
 )
 from circuit.network import Activity, Network

@@ -34,7 +34,7 @@ from circuit.dynamics import Circuit
 from circuit.errors import CircuitError
 from circuit.feedback import mismatch_ratios
 from circuit.given import real, require_flag
-from circuit.learned_inverse.model import InverseModel, require_model
+from circuit.inverse_model import InverseModel, require_model
 from circuit.losses import require_error
 from circuit.messages import response, where_crossing
 from circuit.network import Activity, Network, require_activity

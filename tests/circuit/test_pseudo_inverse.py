@@ -14,15 +14,14 @@ from circuit.activations import leaky_relu
 from circuit.dynamics import begin, build_circuit
 from circuit.errors import CircuitError
 from circuit.feedback import GRADIENT_ADJUSTED
+from circuit.inverse_model import InverseModel, pseudo_inverse_model
 from circuit.learned_inverse.companions import PSEUDO
 from circuit.learned_inverse.equilibrium import settle_learned
 from circuit.learned_inverse.model import (
-    InverseModel,
     Practice,
     inverse_error,
     practised,
     propagate_learned,
-    pseudo_inverse_model,
     random_model,
 )
 from circuit.learning.lesson import Lesson

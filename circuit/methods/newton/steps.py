@@ -14,6 +14,7 @@ from scipy.sparse.linalg import LinearOperator, gmres
 from circuit.dynamics import Trial
 from circuit.errors import TargetOutOfRange
 from circuit.jacobian import jacobian_product
+from circuit.numerics.arrays import widened
 from circuit.shift_dynamics import scale_ratio, shift_velocity
 from circuit.shifts import Shifts
 
@@ -104,10 +105,12 @@ def eliminated(trial: Trial, shifts: Shifts, right: Layers) -> Layers:
 
     Block elimination, exact for the ITP pathway with one product and one pull-back per layer
     (docs/derivation.md, section 3); for the GAIT pathway without the output's own feed-forward
-    change, which is smaller by gamma.
+    change, which is smaller by gamma. So for every pathway through another feedback than the exact
+    inverse, of a plain circuit as if it were corrected.
     """
     circuit, network = trial.circuit, trial.network
     depth, gait = network.depth, circuit.pathway.gradient_adjusted
+    by_mismatch = gait or circuit.feedback is not None
 
     def alpha(layer: int) -> float:
         return scale_ratio(shifts, layer - 1, layer)
@@ -119,9 +122,10 @@ def eliminated(trial: Trial, shifts: Shifts, right: Layers) -> Layers:
         """What `value` at `layer` sends into the layer below, W_l^-1 A^{+-1} value."""
         slope = trial.activity.slope(layer)
         message = circuit.by_rows(layer, value) * slope if gait else value / slope
-        return network.pull(layer, message) / alpha(layer)
+        pulled = circuit.pull(layer, message)
+        return widened(pulled, network.widths[layer - 1]) / alpha(layer)
 
-    if gait:
+    if by_mismatch:
         mismatches = [right[-1]]
         for layer in range(depth - 1, 0, -1):
             n, gamma = network.n_projecting(layer), circuit.strength(layer)

@@ -11,14 +11,13 @@ from analysis.sweep import run as sweep
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
+from circuit.inverse_model import InverseModel, exact_model
 from circuit.learned_inverse import companions
 from circuit.learned_inverse.companions import model_of
 from circuit.learned_inverse.equilibrium import _ratio, settle_learned
 from circuit.learned_inverse.model import (
     ORDERS,
-    InverseModel,
     Practice,
-    exact_model,
     improved,
     inverse_error,
     practised,

@@ -10,8 +10,8 @@ from mpmath import mp, mpf
 
 from circuit.dynamics import Trial, begin, build_circuit
 from circuit.equilibrium import settle
+from circuit.inverse_model import exact_model
 from circuit.learned_inverse.equilibrium import settle_learned
-from circuit.learned_inverse.model import exact_model
 from circuit.network import initialise
 from circuit.numerics.arrays import frobenius_norm, row_norms
 from circuit.plasticity import Update
