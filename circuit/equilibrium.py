@@ -164,6 +164,8 @@ class Equilibrium:
 BLOCK_ENTRIES = 2**19
 SMALLEST_BLOCK = 64
 
+DEFAULT = "default"  # in place of a method's name
+
 REMEDIES: dict[Status, str] = {
     Status.CONVERGED: "nothing to do",
     Status.DIVERGED: "use weaker feedback, or targets that the units can reach",
@@ -198,7 +200,7 @@ def default_tolerance(array: Array) -> float:
 @np.errstate(all="ignore")  # what overflows on the way is judged, not printed
 def settle(
     trial: Trial,
-    method: str | None = None,
+    method: str = DEFAULT,
     *,
     tolerance: float | None = None,
     max_steps: int | None = None,
@@ -211,8 +213,8 @@ def settle(
     ----------
     trial : from `dynamics.begin`
     method
-        A name in `circuit.methods.METHODS`; docs/numerics.md says which when. By default "direct",
-        and "sweep" where feedback is not the exact inverse.
+        A name in `circuit.methods.METHODS`; docs/numerics.md says which when. "default" is direct,
+        and sweep where feedback is not the exact inverse.
     tolerance
         Relative residual to reach in every layer of every sample; `default_tolerance` if None.
     max_steps : budget of steps; the method's own if None
@@ -228,7 +230,7 @@ def settle(
         For an unknown method, a tolerance that is not positive and below 1, or an empty batch.
     """
     began = time.perf_counter()
-    method = default_method(trial.circuit) if method is None else method
+    method = default_method(trial.circuit) if method == DEFAULT else method
     require_choice("method", method, METHODS)
     require_flag("must_converge", must_converge)
     chosen = METHODS[method]()

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from circuit.dynamics import build_circuit
+from circuit.dynamics import Circuit, build_circuit
 from circuit.errors import CircuitError
 from circuit.inverse_model import InverseModel, pseudo_inverse_model
-from circuit.learned_inverse.equilibrium import settle_learned
 from circuit.learned_inverse.model import (
     BIASES,
     KEYS,
@@ -137,13 +136,13 @@ def rule_shifts(
     return propagate_targets(GAINS[lesson.rule], network, activity, error, strengths, added=noise)
 
 
-def circuit_shifts(
-    network: Network, lesson: Lesson, companions: Companions, activity: Activity, error: Array
-) -> tuple[Activity, Shifts, Array]:
-    """What shifts count from, the read-out of the circuit through the learned inverse or the
-    pseudo-inverse, and which samples settled, `(..., batch)`.
-    """
-    circuit = build_circuit(network, lesson.pathway, lesson.strengths(network.depth))
-    model = _model(network, lesson, companions)
-    found = settle_learned(circuit, model, activity, error, corrected=lesson.correction)
-    return found.base, found.read_out(lesson.readout), found.settled
+def circuit_of(network: Network, lesson: Lesson, companions: Companions) -> Circuit:
+    """The circuit that a lesson settles, with the feedback that it goes through."""
+    exact = lesson.inverse == EXACT
+    return build_circuit(
+        network,
+        lesson.pathway,
+        lesson.strengths(network.depth),
+        feedback=EXACT if exact else _model(network, lesson, companions),
+        corrected=lesson.correction,
+    )

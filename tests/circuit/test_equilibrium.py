@@ -217,7 +217,8 @@ def test_where_there_is_no_equilibrium_none_is_reported(method, drive, gamma):
     for side in (1, -1):  # from just beside the kink on it keeps its sign: no rest point
         values = gap(side * np.geomspace(1e-9, 10, 2000))
         assert np.all(values < 0) if side > 0 else np.all(values > 0)
-    options = {"max_steps": 60} if method in ("ode", "sweep") else {}
+    # integration with error control takes ever shorter steps along a kink
+    options = {"ode": {"max_steps": 3, "rtol": 1e-4}, "sweep": {"max_steps": 60}}.get(method, {})
     record = settle(trial, method, must_converge=False, **options)
     assert record.converged or method != "direct"
     if record.converged:
@@ -247,7 +248,7 @@ def test_what_cannot_be_settled_is_given_up_soon():
     settled = sum(status is Status.CONVERGED for status in record.sample_status)
     assert 0 < settled < 20
     assert record.steps < 100
-    newton = settle(trial, "newton", must_converge=False)
+    newton = settle(trial, "newton", max_steps=20, must_converge=False)
     # a method that shares no step with it finds no more
     assert settled >= sum(status is Status.CONVERGED for status in newton.sample_status)
 

@@ -49,9 +49,13 @@ def direction(trial: Trial, shifts: Shifts, residual: Layers) -> tuple[Layers, i
     """Newton's change of `shifts`, and the passes over all layers that it took.
 
     By GMRES from products with the Jacobian; by elimination in the matrix itself where that did not
-    arrive and the circuit is small. Entries that are not finite where the matrix is singular.
+    arrive and the circuit is small, and at once where feedback is not the exact inverse, which the
+    elimination that guides GMRES takes it for. Entries that are not finite where the matrix is
+    singular.
     """
     evaluations = 0
+    if trial.circuit.feedback is not None and is_small(trial):
+        return dense_direction(trial, shifts, residual)
 
     def product(flat: np.ndarray) -> np.ndarray:
         nonlocal evaluations
