@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import array_api_compat
+
 from circuit.errors import ShapeMismatch
 from circuit.given import is_sequence, require_kind
 from circuit.network import Network
@@ -73,6 +75,16 @@ class InverseModel:
         """Spectral norms of B_2 .. B_L, the largest of a stack."""
         return tuple(largest(namespace(B).linalg.svdvals(B)) for B in self.weights)
 
+    def defects(self, network: Network) -> tuple[float, ...]:
+        """|B W - 1| of the layers 2 .. L, of the units that are read; spectral norms."""
+        found = []
+        for B, W in zip(self.weights, network.weights[1:], strict=True):
+            xp, product = namespace(B), namespace(B).matmul(B, W)
+            device = array_api_compat.device(product)
+            eye = xp.eye(product.shape[-1], dtype=product.dtype, device=device)
+            found.append(largest(xp.linalg.svdvals(product - eye)))
+        return tuple(found)
+
     def astype(self, dtype: object) -> InverseModel:
         """The same in another precision."""
 
@@ -123,7 +135,7 @@ def model_of_matrices(network: Network, matrices: Sequence[Array]) -> InverseMod
     """
     wanted = [tuple(namespace(W).matrix_transpose(W).shape) for W in network.weights[1:]]
     found = [tuple(getattr(one, "shape", ())) for one in matrices] if is_sequence(matrices) else []
-    if found != wanted:
+    if wanted != found:
         raise ShapeMismatch(
             f"feedback matrices of shapes {found}; give B_2 .. B_L, one like the transpose of each "
             f"of the weights above layer 1, {wanted}"

@@ -82,8 +82,8 @@ MUTANTS = (
     Mutant(
         "bound that knows no lengths of rows",
         "circuit/verification/bounds.py",
-        "by_mismatch = np.max(unit.rows * unit.slope**2",
-        "by_mismatch = np.max(unit.slope**2",
+        "gain = unit.rows * unit.slope**2 if gait",
+        "gain = unit.slope**2 if gait",
         "tests/circuit/test_row_adjusted.py tests/circuit/verification/test_bounds.py",
     ),
     Mutant(
@@ -558,6 +558,13 @@ MUTANTS = (
         "tests/circuit/learned_inverse/test_learned_inverse.py::test_weak_feedback_against_newton_in_shift_coordinates",
     ),
     Mutant(
+        "a bound that takes feedback for an inverse of the weights",
+        "circuit/verification/bounds.py",
+        "apart = gamma * state.defect[layer] * errors[layer]",
+        "apart = 0.0",
+        "tests/circuit/verification/test_bounds_of_any_feedback.py",
+    ),
+    Mutant(
         "a layer that feedback leaves alone is not at rest",
         "circuit/verification/judgement.py",
         "right = silent | (trial.is_free or layer < network.depth)",
@@ -899,7 +906,7 @@ MUTANTS = (
     Mutant(
         "an error made anew in float64 taken as exact",
         "circuit/dynamics.py",
-        "activity, error, Doubt(steepness=1.0))",
+        "activity, error, Doubt(steepness=1.0), still)",
         "activity, error, Doubt())",
         "tests/circuit/verification/test_bounds_rounding.py",
     ),
@@ -1192,7 +1199,7 @@ MUTANTS = (
     ),
     Mutant(
         "inverse model of another network",
-        "circuit/learned_inverse/model.py",
+        "circuit/inverse_model.py",
         "if found != wanted:",
         "if len(found) != len(wanted):",
         "tests/circuit/test_given.py",
