@@ -157,3 +157,25 @@ def test_bound_is_not_idle(pathway, corrected):
     for layer, (bound, value) in enumerate(zip(bounds, values, strict=True), 1):
         right = record.shifts.values[layer - 1]
         assert bound < 100 * np.linalg.norm(value - right) / np.linalg.norm(right)
+
+
+def test_bound_knows_of_feedback_that_is_too_large():
+    """Linear, W orthogonal, B = c W^T: z_1 = gamma c W^T z_2 and z_2 = (1 - gamma) W z_1 + gamma e,
+    so that a shift of layer 1 that is off by d, with z_2 as it has to be for it, leaves a residual
+    of (1 - gamma c (1 - gamma)) d alone: 5 % of it here.
+    """
+    rng, gamma, factor = np.random.default_rng(0), 0.3, 4.5
+    network = initialise((4, 4, 4), rng, activation="linear")
+    through = [factor * network.weights[1].T]
+    circuit = build_circuit(network, "itp", gamma, feedback=through, corrected=False)
+    trial = begin(circuit, rng.random((1, 4)), rng.random((1, 4)))
+    record = settle(trial, "newton", tolerance=1e-12)
+    away = 1e-3 * rng.standard_normal((1, 4))
+    absolute = [record.shifts.absolute(layer) for layer in (1, 2)]
+    moved = (absolute[0] + away, absolute[1] + (1 - gamma) * away @ network.weights[1].T)
+    scales = [scale.value for scale in record.shifts.scales]
+    state = record.shifts.with_values(
+        tuple(value / scale for value, scale in zip(moved, scales, strict=True))
+    )
+    bound = relative_error_bounds(record.trial, state)[0]
+    assert bound >= np.linalg.norm(away) / np.linalg.norm(moved[0])
