@@ -565,6 +565,13 @@ MUTANTS = (
         "tests/circuit/verification/test_bounds_of_any_feedback.py",
     ),
     Mutant(
+        "Brian2 without the offsets of a plain circuit's feedback",
+        "circuit/brian/objects.py",
+        "offset[:, : network.n_projecting(layer)] = model.biases[layer - 1]",
+        "offset[:, : network.n_projecting(layer)] = 0.0",
+        "tests/circuit/test_any_feedback.py -k brian2",
+    ),
+    Mutant(
         "a layer that feedback leaves alone is not at rest",
         "circuit/verification/judgement.py",
         "right = silent | (trial.is_free or layer < network.depth)",

@@ -71,6 +71,28 @@ def test_every_method_settles_where_newton_with_a_field_of_its_own_does(
 
 @BOTH
 @PATHWAYS
+def test_brian2_settles_there_too(pathway, corrected, rng):
+    """Any shapes, and biases c of the feedback that are not those of the weights."""
+    trial = _trial(rng, (7, 5, 6, 4), pathway, 0.05, corrected=corrected, batch=2)
+    model = trial.circuit.feedback
+    biases = tuple(c + 0.2 * rng.standard_normal(c.shape) for c in model.biases)
+    circuit = replace(trial.circuit, feedback=replace(model, biases=biases))
+    trial = replace(trial, circuit=circuit)
+    oracle = _oracle(trial)
+    if not corrected:
+        oracle = replace(oracle, offsets=(np.zeros(7), *biases))
+    record, other = settle(trial, "brian2", tolerance=1e-8), settle_imperfect(oracle)
+    assert other.settled.all()
+    for layer in (1, 2, 3):
+        wanted = other.shifts[layer - 1]
+        away = record.shifts.absolute(layer) - wanted
+        assert np.linalg.norm(away) < 1e-7 * np.linalg.norm(wanted)
+        base = record.trial.activity.rates[layer]
+        np.testing.assert_allclose(base, other.base.rates[layer], atol=1e-7)
+
+
+@BOTH
+@PATHWAYS
 @SHAPES
 def test_roots_of_the_printed_equations(widths, pathway, corrected, rng):
     """SciPy's root of dy/dt = 0, free and nudged, in units of the rates."""
