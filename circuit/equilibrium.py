@@ -22,9 +22,9 @@ from circuit.dynamics import Circuit, Trial
 from circuit.errors import CircuitError, NotSettled
 from circuit.given import is_whole, real, require_choice, require_flag, shown
 from circuit.method import Method, Progress
-from circuit.methods import METHODS
 from circuit.methods.apart import apart
 from circuit.methods.down_and_up import mismatches_from_above
+from circuit.methods.table import METHODS
 from circuit.numerics.arrays import (
     Array,
     any_true,
@@ -213,8 +213,8 @@ def settle(
     ----------
     trial : from `dynamics.begin`
     method
-        A name in `circuit.methods.METHODS`; docs/numerics.md says which when. "default" is direct,
-        and sweep where feedback is not the exact inverse.
+        A name in `circuit.methods.table.METHODS`; docs/numerics.md says which when. "default" is
+        direct, and sweep where feedback is not the exact inverse.
     tolerance
         Relative residual to reach in every layer of every sample; `default_tolerance` if None.
     max_steps : budget of steps; the method's own if None

@@ -1,9 +1,11 @@
 """What `from circuit.learned_inverse import ...` offers."""
 
-from .model import Practice, practised, propagate_learned, random_model
+from .companions import LearnedInverse, PseudoInverse
+from .model import practised, propagate_learned, random_model
 
 __all__ = [
-    "Practice",
+    "LearnedInverse",
+    "PseudoInverse",
     "practised",
     "propagate_learned",
     "random_model",

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from circuit import brian
+from circuit.brian.limits import float_floors, longest_step, settling_time
+from circuit.brian.objects import read_rates, set_nudge, set_rates
+from circuit.brian.phases import BrianCircuit, advance, build, whole_steps
 from circuit.dynamics import Trial
 from circuit.errors import CircuitError
 from circuit.method import Method, Progress
@@ -42,10 +44,10 @@ def start(
     time_step
         Seconds of an Euler step; the smallest time constant by default, which Euler's method takes
         without overshoot since the circuit's eigenvalues lie around -1/tau. Less where long rows
-        of weights make the GRAIT circuit faster (`brian.longest_step`).
+        of weights make the GRAIT circuit faster (`circuit.brian.limits.longest_step`).
     stretch
-        Seconds of the nudged phase between two judgements; by default `brian.settling_time`, or
-        2000 steps if that is less.
+        Seconds of the nudged phase between two judgements; by default
+        `circuit.brian.limits.settling_time`, or 2000 steps if that is less.
     codegen : "numpy" or "cython"
 
     Raises
@@ -97,23 +99,23 @@ def _stretch(
     """
     circuit = trial.circuit
     shortest = min(circuit.time_constants)
-    time_step = brian.longest_step(circuit) if time_step is None else time_step
-    built = brian.build(trial, step=time_step, record=0, codegen=codegen)
+    time_step = longest_step(circuit) if time_step is None else time_step
+    built = build(trial, step=time_step, record=0, codegen=codegen)
     if stretch is None:
-        stretch = min(brian.settling_time(circuit), LONGEST_STRETCH * float(time_step))
+        stretch = min(settling_time(circuit), LONGEST_STRETCH * float(time_step))
     if trial.is_free:
         return _free_stretch(trial, shifts, built, stretch)
-    brian.set_rates(built.pieces, trial.activity.rates[1:])
-    brian.set_nudge(built.pieces, False)
-    free_steps = brian.whole_steps(built.pieces, (circuit.network.depth + 5) * shortest)
-    brian.advance(built, free_steps, must_be_finite=False)
-    free = brian.read_rates(built.pieces)
+    set_rates(built.pieces, trial.activity.rates[1:])
+    set_nudge(built.pieces, False)
+    free_steps = whole_steps(built.pieces, (circuit.network.depth + 5) * shortest)
+    advance(built, free_steps, must_be_finite=False)
+    free = read_rates(built.pieces)
     moved = [rate + shifts.absolute(layer) for layer, rate in enumerate(free, 1)]
-    brian.set_rates(built.pieces, moved)
-    brian.set_nudge(built.pieces, True)
-    nudged_steps = brian.whole_steps(built.pieces, stretch, "stretch")
-    brian.advance(built, nudged_steps, must_be_finite=False)
-    nudged = brian.read_rates(built.pieces)
+    set_rates(built.pieces, moved)
+    set_nudge(built.pieces, True)
+    nudged_steps = whole_steps(built.pieces, stretch, "stretch")
+    advance(built, nudged_steps, must_be_finite=False)
+    nudged = read_rates(built.pieces)
     difference = [after - before for after, before in zip(nudged, free, strict=True)]
     shifts = shifts.with_values(_in_scales(difference, shifts))
     steps, model_time = free_steps + nudged_steps, float(built.network.t_)
@@ -121,17 +123,15 @@ def _stretch(
     return Progress(shifts, steps, model_time, 4 * _floors(trial, shifts))
 
 
-def _free_stretch(
-    trial: Trial, shifts: Shifts, built: brian.BrianCircuit, stretch: float
-) -> Progress:
+def _free_stretch(trial: Trial, shifts: Shifts, built: BrianCircuit, stretch: float) -> Progress:
     """From `shifts` onwards for a stretch of the free phase of a plain circuit."""
     rest = trial.activity.rates[1:]
     moved = [rate + shifts.absolute(layer) for layer, rate in enumerate(rest, 1)]
-    brian.set_rates(built.pieces, moved)
-    brian.set_nudge(built.pieces, False)
-    steps = brian.whole_steps(built.pieces, stretch, "stretch")
-    brian.advance(built, steps, must_be_finite=False)
-    pairs = zip(brian.read_rates(built.pieces), rest, strict=True)
+    set_rates(built.pieces, moved)
+    set_nudge(built.pieces, False)
+    steps = whole_steps(built.pieces, stretch, "stretch")
+    advance(built, steps, must_be_finite=False)
+    pairs = zip(read_rates(built.pieces), rest, strict=True)
     shifts = shifts.with_values(_in_scales([after - before for after, before in pairs], shifts))
     model_time = float(built.network.t_)
     return Progress(shifts, steps, model_time, 4 * _floors(trial, shifts))
@@ -143,7 +143,7 @@ def _floors(trial: Trial, shifts: Shifts) -> np.ndarray:
     """
     if trial.is_free:
         return np.full((shifts.depth, trial.error.shape[0]), epsilon(trial.error))
-    return brian.float_floors(trial, shifts)
+    return float_floors(trial, shifts)
 
 
 def _in_scales(absolute: Sequence[np.ndarray], shifts: Shifts) -> tuple[np.ndarray, ...]:
