@@ -10,13 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from circuit.inverse_model import InverseModel, pseudo_inverse_model
 from circuit.learned_inverse.model import (
     BIASES,
     KEYS,
     WEIGHTS,
-    InverseModel,
     practised,
-    pseudo_inverse_model,
     random_model,
 )
 from circuit.network import Activity, Network
