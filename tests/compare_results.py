@@ -1,10 +1,10 @@
 """Whether two folders hold the same results: `python -m tests.compare_results BEFORE AFTER`.
 
-Every variable of every .nc file that one of them has, wherever it lies below. Numbers count as equal
-that agree to the last digit but one (a relative 1e-14 of the variable's largest, or 1e-5 where they
-come from float32), words that are the same. Exit status 1 if something differs. For changes that
-are to leave all results as they are: run the commands of studies and figures at scale smoke before
-and after.
+Every variable of every .nc file that one of them has, wherever it lies below; cells are left out,
+their study's file has all of them. Numbers count as equal that agree to the last digit but one (a
+relative 1e-14 of the variable's largest; --close for more), words that are the same. Exit status 1
+if something differs. For changes that are to leave all results as they are: run the commands of
+studies and figures at scale smoke before and after.
 """
 
 from __future__ import annotations
