@@ -10,6 +10,7 @@ feedback, shifts, messages, rules       what the algorithms say its synapses sho
 plasticity                              from shifts to weight changes, locally
 dynamics, shift_dynamics, jacobian      the circuit that is to compute the same shifts
 method, equilibrium                     where it comes to rest, and what became of the attempt
+answers                                 what a network says of an image
 
 The wings, each with a face of its own (`from circuit.learning import Lesson, learn`):
 
@@ -22,6 +23,7 @@ lateral_inhibition    inhibition that keeps weights orthogonal
 brian, plastic        the same circuit in Brian2, and with weights that learn while it runs
 numerics              arrays, inverses, singular values, random numbers
 storage               networks on disk
+doors                 networks that were trained elsewhere, in files or other libraries
 """
 
 import lazy_loader

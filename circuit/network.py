@@ -8,9 +8,10 @@ and no feedback reaches them.
 
     h_l = W_l y_{l-1}[:n_l] + b_l ,    y_l = f_l(h_l)                                    (Eq. 1)
 
-An exact inverse needs square weights, n_l = N_l, so that N_0 >= N_1 >= ... >= N_L. Where a layer
-reads all units below, n_l = N_{l-1}, widths are free, and a learned inverse
-(`circuit.learned_inverse.model`) takes the place of the exact one.
+An exact inverse needs square weights, n_l = N_l, in the layers 2 .. L, so that N_1 >= ... >= N_L;
+W_1 is never inverted. `padded` makes them square with auxiliary units. Where a layer reads all
+units below, n_l = N_{l-1}, widths are free, and a learned inverse (`circuit.learned_inverse.model`)
+takes the place of the exact one.
 
 Of the output layer, the first `n_outputs` units carry an error signal; the rest are auxiliary
 outputs. Activities are `(..., batch, units)`, weights `(..., n_post, n_pre)`.
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +65,8 @@ class Network:
         N_0, at least n_1.
     n_outputs : int
         Output units that carry an error signal, at most N_L.
+    notes : tuple of str
+        What was done to the weights on their way here (`circuit.doors`), for reports to repeat.
 
     Raises
     ------
@@ -76,6 +80,7 @@ class Network:
     activations: tuple[Activation, ...]
     n_inputs: int
     n_outputs: int
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for what in ("weights", "biases"):
@@ -131,6 +136,41 @@ class Network:
                 f"{shown(self.n_outputs)} output units with an error signal do not fit into an "
                 f"output layer of {self.widths[-1]}; give 1 to {self.widths[-1]}"
             )
+
+    @classmethod
+    def from_layers(
+        cls,
+        weights: Sequence[Any],
+        biases: Sequence[Any] | None = None,
+        activations: Any = "leaky_relu",
+        **options: Any,
+    ) -> Network:
+        """The network of weights trained elsewhere: `circuit.doors.layers.from_layers`."""
+        from circuit.doors.layers import from_layers
+
+        return from_layers(weights, biases, activations, **options)
+
+    @classmethod
+    def from_torch(cls, module: Any, activations: Any = None, **options: Any) -> Network:
+        """That of a PyTorch module or its state: `circuit.doors.torch_modules.from_torch`."""
+        from circuit.doors.torch_modules import from_torch
+
+        return from_torch(module, activations, **options)
+
+    @classmethod
+    def from_sklearn(cls, model: Any, **options: Any) -> Network:
+        """That of scikit-learn's MLP: `circuit.doors.sklearn_models.from_sklearn`."""
+        from circuit.doors.sklearn_models import from_sklearn
+
+        return from_sklearn(model, **options)
+
+    def padded(
+        self, rows: str = "orthonormal", generator: np.random.Generator | None = None
+    ) -> Network:
+        """With auxiliary units that make weights square: `circuit.doors.padding.pad`."""
+        from circuit.doors.padding import pad
+
+        return pad(self, rows, generator).network
 
     @property
     def depth(self) -> int:

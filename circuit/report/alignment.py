@@ -75,7 +75,7 @@ def shift_deviation_bounds(
     """
     circuit, network, gait = trial.circuit, trial.network, trial.circuit.pathway.gradient_adjusted
     depth, samples = network.depth, int(np.prod(trial.error.shape[:-1]))
-    condition = np.array([factor.condition for factor in network.factors])
+    condition = np.array([1.0, *(factor.condition for factor in network.factors[1:])])  # not of W_1
     returned = np.zeros((depth, samples))  # tau_l, or the echo of the ITP pathway
     bent = np.zeros((depth, samples))  # |v - v_linear| of circuit and rule together, per gain
     terms = balance(trial, shifts)
@@ -105,6 +105,8 @@ def shift_deviation_bounds(
         if gait and readout == "shift":
             total = error + returned[i] * (size + error)
         bounds[i] = _ratio(total, size)
+        if layer == 1:
+            break
         slope = to_numpy(trial.activity.slope(layer)).reshape(samples, -1)
         steepest = np.max(slope if gait else 1 / slope, axis=-1)
         error = network.factors[i].inverse_norm * (steepest * error + bent[i])
@@ -145,7 +147,7 @@ def update_deviation_bound(
     shift : array (..., batch, N_l), in the units in which `update` was made
     deviations : relative, one for all samples or an array (samples,)
     """
-    below = trial.activity.rates[layer - 1][..., : trial.network.widths[layer]]
+    below = trial.activity.rates[layer - 1][..., : update.weights.shape[-1]]
     sizes = flattened(row_norms(shift)) * flattened(row_norms(below))
     norm = float(frobenius_norm(to_numpy(update.weights)))
     return float(np.mean(deviations * sizes)) / norm if norm > 0 else np.inf

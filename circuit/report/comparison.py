@@ -71,7 +71,7 @@ class Report:
     layers: tuple[LayerReport, ...]
     circuit_updates: tuple[Update, ...]
     rule_updates: dict[str, tuple[Update, ...] | None]
-    remarks: tuple[str, ...]
+    remarks: tuple[str, ...]  # what was done to the network, and rules without targets
 
     @property
     def pathway(self) -> str:
@@ -177,7 +177,7 @@ def report(record: Equilibrium, readout: str = "shift") -> Report:
                 bound=float(allowed),
             )
         )
-    return Report(record, readout, tuple(layers), own, changes, tuple(remarks))
+    return Report(record, readout, tuple(layers), own, changes, (*network.notes, *remarks))
 
 
 def tables(found: Report, brian2: Sequence[tuple[float, float]] | None = None) -> str:
@@ -279,9 +279,10 @@ def as_dataset(found: Report, generator: np.random.Generator) -> xr.Dataset:
     changes = {name: entry for name, entry in found.rule_updates.items() if entry is not None}
     rules = list(changes)
     layers = np.arange(1, depth + 1)
+    shapes = [tuple(W.shape[-2:]) for W in network.weights]
     picks = [
-        generator.choice(width**2, size=SCATTERED_SYNAPSES, replace=width**2 < SCATTERED_SYNAPSES)
-        for width in network.widths[1:]
+        generator.choice(rows * read, SCATTERED_SYNAPSES, replace=rows * read < SCATTERED_SYNAPSES)
+        for rows, read in shapes
     ]
 
     def sampled(changes: tuple[Update, ...]) -> np.ndarray:
@@ -311,11 +312,11 @@ def as_dataset(found: Report, generator: np.random.Generator) -> xr.Dataset:
         ),
         "synapse_pre": (
             ("layer", "synapse"),
-            np.stack([p % w for p, w in zip(picks, network.widths[1:], strict=True)]).astype("i4"),
+            np.stack([p % n for p, (_, n) in zip(picks, shapes, strict=True)]).astype("i4"),
         ),
         "synapse_post": (
             ("layer", "synapse"),
-            np.stack([p // w for p, w in zip(picks, network.widths[1:], strict=True)]).astype("i4"),
+            np.stack([p // n for p, (_, n) in zip(picks, shapes, strict=True)]).astype("i4"),
         ),
         "input": (("sample", "unit_0"), to_numpy(trial.activity.rates[0])),
     }
