@@ -327,6 +327,7 @@ def initialise(
     activation: str | Activation | Sequence[str | Activation] | None = None,
     n_outputs: int | None = None,
     auxiliary: bool = True,
+    whole_input: bool = False,
     dtype: str = "float64",
 ) -> Network:
     """A network with random weights and zero biases, as NumPy arrays.
@@ -345,6 +346,9 @@ def initialise(
     auxiliary
         Whether units beyond the width of the layer above are auxiliary, so that all weights are
         square; widths must then not increase. If not, each layer reads all units below.
+    whole_input
+        Whether layer 1 reads all inputs even so, W_1 being never inverted. If not, it reads the
+        first N_1 of them, and the others are auxiliary: of images, pixels that may all be black.
     dtype
         "float64" or "float32".
 
@@ -355,14 +359,16 @@ def initialise(
     _require_counts(widths)
     require_generator("generator", generator)
     require_flag("auxiliary", auxiliary)
+    require_flag("whole_input", whole_input)
     if not (isinstance(dtype, str) and dtype in ("float64", "float32")):
         name = dtype if isinstance(dtype, str) else shown(dtype)
         raise ShapeMismatch(f"weights of dtype {name}; use float64 or float32")
     if auxiliary:
-        _require_decreasing(widths)
+        _require_decreasing(widths, from_layer=2 if whole_input else 1)
     require_choice("init", init, INITIALISERS)
     draw = INITIALISERS[init]
     read = widths[1:] if auxiliary else widths[:-1]
+    read = (widths[0], *read[1:]) if whole_input else read
     return Network(
         weights=tuple(
             draw(width, generator, columns).astype(dtype)
@@ -408,9 +414,9 @@ def _require_counts(widths: Sequence[int]) -> None:
         )
 
 
-def _require_decreasing(widths: Sequence[int]) -> None:
+def _require_decreasing(widths: Sequence[int], from_layer: int = 1) -> None:
     for layer, (below, above) in enumerate(pairwise(widths), 1):
-        if above > below:
+        if above > below and layer >= from_layer:
             raise CircuitError(
                 f"widths {tuple(widths)} increase from {below} to {above} at layer {layer}; "
                 "an exact inverse needs widths that stay equal or decrease"

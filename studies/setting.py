@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.sweep.study import Cell
 from circuit.errors import CircuitError
 from circuit.network import Network, initialise
 from circuit.storage.networks import load_network
@@ -34,6 +35,18 @@ class Setting:
     targets: np.ndarray
 
 
+FIRST_PIXELS, WHOLE_IMAGE = "first pixels", "whole image"  # what layer 1 reads
+
+
+def reading(dataset: str) -> Cell:
+    """The parameter of cells that says what a narrow layer 1 reads: `WHOLE_IMAGE`.
+
+    Cells on digits have none and read the first pixels, as when their results were measured. Of the
+    larger images those are black.
+    """
+    return {} if dataset == "digits" else {"reads": WHOLE_IMAGE}
+
+
 @kept(maxsize=4)
 def setting(
     *,
@@ -46,14 +59,16 @@ def setting(
     seed: int = 1,
     data_dir: str | None = None,
     weights: str | None = None,
+    reads: str = FIRST_PIXELS,
 ) -> Setting:
     """The setting of a cell.
 
     Parameters
     ----------
     depth : hidden layers, so that L = depth + 1
-    width : units of the layers 1 .. L, at most the pixels of an image and at least 10; pixels
-        beyond it are auxiliary inputs
+    width : units of the layers 1 .. L, at least the number of classes
+    reads : whether layer 1 reads all pixels ("whole image"), or the first `width` of them, which
+        then is at most their number ("first pixels")
     init : "orthogonal", "gaussian", or "trained" for the network in `weights`
     weights : a file of `circuit.storage.networks`, whose depth, widths and activation functions
         then count; `depth`, `width` and `activation` describe it (`described`). Weights in float32
@@ -75,6 +90,7 @@ def setting(
         init=init,
         activation=activation,
         n_outputs=data.n_classes,
+        whole_input=reads == WHOLE_IMAGE,
     )
     return Setting(network, data.inputs, images.one_hot(data.labels, data.n_classes))
 

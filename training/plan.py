@@ -37,6 +37,7 @@ class Plan:
     output_activation : of the output layer; "same" for that of the others
     auxiliary : whether units beyond the width of the layer above are auxiliary and all weights
         square, or every layer reads all units below
+    whole_input : whether layer 1 reads all pixels even so, or the first N_1
     seeds : one for each network of the stack
     batch : images of a step, for each network
     batches_per_epoch : at most so many; None for all images
@@ -60,6 +61,7 @@ class Plan:
     output_activation: str = "same"
     init: str = "orthogonal"
     auxiliary: bool = True
+    whole_input: bool = True
     seeds: tuple[int, ...] = (1,)
     batch: int = 60
     batches_per_epoch: int | None = None
@@ -197,6 +199,7 @@ def initial_network(plan: Plan, n_outputs: int) -> Network:
             activation=tuple(map(activation, plan.activations)),
             n_outputs=n_outputs,
             auxiliary=plan.auxiliary,
+            whole_input=plan.whole_input,
             dtype=plan.precision,
         )
         for seed in plan.seeds

@@ -18,6 +18,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 
@@ -150,9 +151,16 @@ def make_pieces(
     return Pieces(trial, clock, layers, tuple(feedforward), tuple(feedback), float(noise))
 
 
-def images_that_fit(widths: Sequence[int]) -> int:
-    """How many images of a network with widths N_0 .. N_L `make_pieces` takes at once."""
-    return most_within(_synapses(widths))
+def images_that_fit(widths: Sequence[int], *, whole_input: bool = False) -> int:
+    """How many images of a network with widths N_0 .. N_L `make_pieces` takes at once.
+
+    Parameters
+    ----------
+    whole_input : whether layer 1 reads all inputs, as in `network.initialise`
+    """
+    squares = [width**2 for width in widths[1:]]
+    into_first = widths[0] * widths[1] if whole_input else squares[0]
+    return most_within(into_first + 2 * sum(squares[1:]))
 
 
 def set_nudge(pieces: Pieces, on: bool) -> None:
@@ -202,11 +210,13 @@ def _set_constants(trial: Trial, layer: int, group: brian2.NeuronGroup, noise: f
 
 
 def _connect(synapses: brian2.Synapses, weights: np.ndarray, batch: int) -> None:
-    """Join, in every image, the first n units of source and target through `weights` (n, n)."""
-    n = weights.shape[0]
-    image = np.repeat(np.arange(batch), n * n)
-    source = np.tile(np.arange(n), batch * n) + len(synapses.source) // batch * image
-    target = np.tile(np.repeat(np.arange(n), n), batch) + len(synapses.target) // batch * image
+    """Join, in every image, the first m units of the source and n of the target through `weights`
+    (n, m).
+    """
+    n, m = weights.shape
+    image = np.repeat(np.arange(batch), n * m)
+    source = np.tile(np.arange(m), batch * n) + len(synapses.source) // batch * image
+    target = np.tile(np.repeat(np.arange(n), m), batch) + len(synapses.target) // batch * image
     synapses.connect(i=source, j=target)
     synapses.weight = np.tile(weights.ravel(), batch)
 
@@ -236,11 +246,7 @@ def _require_plain(trial: Trial) -> None:
 
 
 def _require_few_synapses(trial: Trial) -> None:
-    widths, batch = trial.network.widths, trial.error.shape[0]
-    require_so_few(batch * _synapses(widths), widths)
-
-
-def _synapses(widths: Sequence[int]) -> int:
-    """Of one image: into every layer, and back down from every layer but the first."""
-    squares = [width**2 for width in widths[1:]]
-    return sum(squares) + sum(squares[1:])
+    # of one image: into every layer, and back down from every layer but the first
+    first, *others = (prod(weights.shape) for weights in trial.network.weights)
+    batch = trial.error.shape[0]
+    require_so_few(batch * (first + 2 * sum(others)), trial.network.widths)

@@ -48,7 +48,8 @@ def options() -> OneLineParser:
         type=at_least(1),
         nargs="+",
         metavar="N",
-        help="units of every layer, input first, not increasing; replaces --depth",
+        help="units of every layer, input first; layer 1 reads the whole image, and from there on "
+        "widths do not increase; replaces --depth",
     )
     add(
         "--init",
@@ -170,6 +171,7 @@ def make_trial(
         init=chosen.init,
         activation=chosen.activation,
         n_outputs=data.n_classes,
+        whole_input=True,
         dtype=chosen.precision,
     )
     strength = chosen.gamma[0] if len(chosen.gamma) == 1 else chosen.gamma
@@ -186,7 +188,7 @@ def brian2_images(chosen: argparse.Namespace, widths: Sequence[int]) -> int:
     from circuit import brian
     from circuit.errors import CircuitError
 
-    room = brian.images_that_fit(widths)
+    room = brian.images_that_fit(widths, whole_input=True)
     if "brian2_images" in chosen.given and chosen.brian2_images > room:
         remedy = f"give {room} or less" if room else "give --no-brian2, or narrower --widths"
         raise CircuitError(

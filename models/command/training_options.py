@@ -121,15 +121,16 @@ def _add_network(parser: OneLineParser) -> None:
         type=at_least(1),
         nargs="+",
         metavar="N",
-        help="units of every layer, input first, not increasing unless with --auxiliary no; "
-        "replaces --depth",
+        help="units of every layer, input first; layer 1 reads the whole image; from there on not "
+        "increasing unless with --auxiliary no; replaces --depth",
     )
     add(
         "--auxiliary",
         choices=("yes", "no"),
         help="whether units beyond the width of the layer above are read by nobody, so that all "
-        "weights are square and have an exact inverse; if not, every layer reads all units below "
-        "(default: no with --inverse learned, else yes)",
+        "weights but those of layer 1, which nothing inverts, are square and have an inverse; "
+        "if not, every layer reads all units below (default: no with --inverse learned, and with "
+        "--rule bp where widths differ; else yes)",
     )
     add(
         "--activation",

@@ -72,6 +72,9 @@ def resolved(chosen: argparse.Namespace) -> dict[str, Any]:
         raise CircuitError("--depth and --widths both say how many layers there are; give one")
     settings: dict[str, Any] = resolve(chosen.preset, chosen.rule, given)
     settings |= {name: getattr(chosen, name) for name in PLAIN}
+    narrow = chosen.widths is not None and len({*chosen.widths}) > 1
+    if chosen.rule == "bp" and narrow and "auxiliary" not in given:
+        settings["auxiliary"] = "no"  # no inverse is needed: every layer reads all units below
     by_default = preset(chosen.preset, chosen.rule)
     changed = [name for name, value in given.items() if value != by_default[name]]
     for name in changed:

@@ -35,7 +35,7 @@ from studies.noise.theory import (
     update_bias,
     update_noise,
 )
-from studies.setting import setting
+from studies.setting import FIRST_PIXELS, reading, setting
 from training.sources import OUTSIDE
 
 VERSION = 1  # of what a result means; part of the key of every cell
@@ -98,13 +98,13 @@ def study(
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     axes, seeds = AXES[scale], SEEDS[scale] if seeds is None else tuple(seeds)
-    common: Cell = {
+    common: dict[str, Any] = {
         "dataset": dataset,
         "data_dir": data_dir,
         "batch": BATCH[scale],
         "width": WIDTH[scale],
         "copies": COPIES[scale],
-    }
+    } | reading(dataset)
     simulated = axes["gamma"][SIMULATED[scale] - 1 :: SIMULATED[scale]]
     smooth = {"activation": "asinh", "init": "orthogonal", "seed": seeds[0]}
     cells = grid(common | {"noise": FAINT}, seed=seeds, **axes)
@@ -132,6 +132,7 @@ def measure(
     seed: int,
     noise: float,
     copies: int,
+    reads: str = FIRST_PIXELS,
 ) -> xr.Dataset:
     """One cell: bias and noise of the update that each read-out leads to.
 
@@ -156,6 +157,7 @@ def measure(
         activation=activation,
         seed=seed,
         data_dir=data_dir,
+        reads=reads,
     )
     circuit = build_circuit(scene.network, pathway, gamma, time_constant=TIME_CONSTANT)
     trial = begin(circuit, scene.inputs, scene.targets)

@@ -22,7 +22,7 @@ from analysis.stability import spectrum
 from analysis.sweep.study import Study, grid
 from circuit.activations import linear
 from circuit.dynamics import Circuit, begin, build_circuit
-from studies.setting import setting
+from studies.setting import FIRST_PIXELS, reading, setting
 from studies.strong.branches import circuit_field, feedback_branch
 from training.sources import OUTSIDE
 
@@ -77,7 +77,7 @@ def study(
         "batch": IMAGES[scale],
         "width": WIDTH[scale],
         "points_beyond": 0,
-    }
+    } | reading(dataset)
     cells = grid(common, seed=seeds, **AXES[scale], image=range(IMAGES[scale]))
     example = {"seed": seeds[0], "image": 0, "depth": EXAMPLE_DEPTH[scale]}
     for cell in cells:
@@ -100,6 +100,7 @@ def measure(
     seed: int,
     image: int,
     points_beyond: int,
+    reads: str = FIRST_PIXELS,
 ) -> xr.Dataset:
     """One cell: the branch of one image.
 
@@ -125,6 +126,7 @@ def measure(
         activation=activation,
         seed=seed,
         data_dir=data_dir,
+        reads=reads,
     )
     targets = scene.targets * (TANH_TARGET if activation == "tanh" else 1.0)
     chosen = slice(image, image + 1)

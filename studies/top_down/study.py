@@ -20,7 +20,7 @@ import xarray as xr
 
 from analysis.sweep.study import Cell, Study, grid, together
 from circuit.learning.lesson import Lesson
-from studies.setting import setting
+from studies.setting import FIRST_PIXELS, reading, setting
 from studies.top_down.circuit import find_rest, strong_circuit
 from studies.top_down.measures import MEASURES, READOUTS, RULE_NAMES, cosines, measures
 from studies.training_run import fixed_width, outcome, pixels_of
@@ -81,7 +81,9 @@ def study(
     chosen = SEEDS[scale] if seeds is None else tuple(seeds)
     common: Cell = {"dataset": dataset, "data_dir": data_dir}
     circuits = grid(
-        common | {"part": "circuit", "batch": BATCH[scale], "judged": JUDGED[scale]},
+        common
+        | reading(dataset)
+        | {"part": "circuit", "batch": BATCH[scale], "judged": JUDGED[scale]},
         seed=chosen,
         **CIRCUITS[scale],
         activation=("asinh", "tanh") if scale != "smoke" else ("asinh",),
@@ -137,6 +139,7 @@ def measure(
     gamma: float | None,
     epochs: int | None,
     seed: int,
+    reads: str | None = FIRST_PIXELS,
 ) -> xr.Dataset:
     """One cell; see the module's docstring for its two parts.
 
@@ -162,6 +165,7 @@ def measure(
         batch=batch,
         depth=depth,
         width=10,
+        reads=str(reads),
         init=init,
         activation=activation,
         seed=seed,

@@ -62,7 +62,9 @@ def test_two_classes_have_one_output(images):
 
 def test_a_regressor_keeps_its_numbers(images, rng):
     wanted = rng.standard_normal((60, 2))
-    model = fitted(MLPRegressor(hidden_layer_sizes=(6,), activation="tanh", max_iter=20), images[0], wanted)
+    model = fitted(
+        MLPRegressor(hidden_layer_sizes=(6,), activation="tanh", max_iter=20), images[0], wanted
+    )
     network = Network.from_sklearn(model)
     np.testing.assert_allclose(outputs(network, images[0]), model.predict(images[0]), rtol=1e-10)
 
