@@ -31,7 +31,8 @@ def options() -> OneLineParser:
         "output nudged, and compare the weight changes that its equilibrium carries with those of "
         "GAIT-prop, ITP, target propagation and back-propagation.",
         epilog="Exit status: 0 the circuit settled and carries the update of the rule that its "
-        "pathway stands for; 1 it did not; 2 bad input.",
+        "pathway stands for; 1 it did not; 2 bad input; 3 it settled, but the bound on its "
+        "distance from that update is too wide, in some layer, to decide.",
     )
     add, number = parser.add_argument, at_least(None, float)
     add_dataset(parser)
@@ -53,10 +54,11 @@ def options() -> OneLineParser:
     )
     add(
         "--init",
-        choices=("orthogonal", "gaussian"),
+        choices=("orthogonal", "gaussian", "unequal_rows"),
         default="orthogonal",
-        help="random weights; only with orthogonal ones does GAIT-prop equal back-propagation "
-        "(default: orthogonal)",
+        help="random weights; only with orthogonal ones does GAIT-prop equal back-propagation. "
+        "unequal_rows: orthogonal rows of lengths 1/2 to 2, with which GRAIT-prop does (default: "
+        "orthogonal)",
     )
     add(
         "--activation",
@@ -66,10 +68,11 @@ def options() -> OneLineParser:
     )
     add(
         "--pathway",
-        choices=("itp", "gait"),
+        choices=("itp", "gait", "grait"),
         default="gait",
         help="what a layer sends down: itp its rates through the inverse, gait its deviation "
-        "scaled by its squared slope (default: gait)",
+        "scaled by its squared slope, grait also by the squared lengths of its rows of weights "
+        "(default: gait)",
     )
     add(
         "--gamma",

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study, grid
+from analysis.sweep.study import Study, grid
 from circuit.dynamics import Trial, begin, build_circuit
 from circuit.equilibrium import Equilibrium, settle
 from circuit.errors import CircuitError, NotFinite
