@@ -63,8 +63,6 @@ def circuit_field(trial: Trial) -> Field:
 
     @np.errstate(all="ignore")
     def relative_residual(state: np.ndarray, strength: float) -> float:
-        if strength == 0 and not state.any():
-            return 0.0  # without feedback or nudge nothing shifts, and the ruler has no unit
         return judge(at(strength), shifts(state), 0.0).worst
 
     return Field(velocity, jacobian, parameter_slope, relative_residual)
