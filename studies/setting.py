@@ -27,7 +27,7 @@ class Setting:
     Attributes
     ----------
     inputs : array (batch, pixels), in [0, 1]
-    targets : array (batch, 10), one-hot
+    targets : array (batch, outputs), one-hot, or those of one's own images
     """
 
     network: Network
@@ -83,7 +83,7 @@ def setting(
     data = images.batch(data, batch, images_rng)
     if init == "trained":
         network = trained_network(weights, data)
-        return Setting(network, data.inputs, images.one_hot(data.labels, data.n_classes))
+        return Setting(network, data.inputs, images.targets_of(data))
     network = initialise(
         [data.inputs.shape[1], *[width] * (depth + 1)],
         weights_rng,
@@ -92,7 +92,7 @@ def setting(
         n_outputs=data.n_classes,
         whole_input=reads == WHOLE_IMAGE,
     )
-    return Setting(network, data.inputs, images.one_hot(data.labels, data.n_classes))
+    return Setting(network, data.inputs, images.targets_of(data))
 
 
 def trained_network(path: str | None, data: images.Images) -> Network:

@@ -1386,8 +1386,8 @@ MUTANTS = (
     Mutant(
         "synapses of the lowest layer counted twice",
         "circuit/brian/objects.py",
-        "return sum(squares) + sum(squares[1:])",
-        "return sum(squares) + sum(squares[:-1])",
+        "return most_within(into_first + 2 * sum(squares[1:]))",
+        "return most_within(2 * into_first + sum(squares[1:]))",
         "tests/models/test_run_equilibrium.py",
     ),
     Mutant(

@@ -18,7 +18,7 @@ from circuit.errors import CircuitError
 from circuit.learning.lesson import Lesson
 from circuit.network import Network, initialise
 from circuit.numerics.arrays import Array, namespace
-from training.images import Images, one_hot
+from training.images import Images, targets_of
 
 TRAIN_PART = 10000  # images at most on which the training accuracy of an epoch is found
 PROBE = 200  # images at most on which the alignment with back-propagation is measured
@@ -163,9 +163,7 @@ def prepare(plan: Plan, train: Images, test: Images) -> Material:
         )
     rows = np.stack([generator(seed, "split").permutation(total)[:wanted] for seed in plan.seeds])
     learning = rows[:, held_out:]
-    targets, test_targets = (
-        one_hot(images.labels, images.n_classes, plan.precision) for images in (train, test)
-    )
+    targets, test_targets = (targets_of(images, plan.precision) for images in (train, test))
     inputs, targets, test_inputs, test_targets = placed(
         [train.inputs, targets, test.inputs, test_targets], plan
     )

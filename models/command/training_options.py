@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.command.parsing import Distinct, OneLineParser, at_least
-from models.command.shared import DATASETS, MOST_LAYERS, add_data_dir, add_results
+from models.command.shared import DATASETS, MOST_LAYERS, add_data_dir, add_images, add_results
 from training.settings import LATERAL, PRESETS, PROGRAM, RULES, preset
 
 ACTIVATIONS = ("leaky_relu", "linear", "asinh", "tanh", "clipped_tanh")
@@ -98,6 +98,7 @@ def _add_network(parser: OneLineParser) -> None:
         help=f"digits (8x8) ship with scikit-learn {_shown('dataset')}",
     )
     add_data_dir(parser)
+    add_images(parser)
     add(
         "--train-images",
         type=at_least(1),

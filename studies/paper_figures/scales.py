@@ -35,6 +35,7 @@ class Scale:
     grid_rates, grid_lambdas, grid_epochs, grid_seeds : of the grid search
     every, every_epochs_of_digits, every_seeds : of figure "every", which has digits beside the
         first data set; k of the k-th steps, 1 among them
+    data_dir : folder of the data sets, or the file or folder of one's own images
     """
 
     datasets: tuple[str, ...]
@@ -55,6 +56,7 @@ class Scale:
     every: tuple[int, ...]
     every_epochs_of_digits: int
     every_seeds: tuple[int, ...]
+    data_dir: str | None = None
 
 
 AUTHORS: Chosen = {

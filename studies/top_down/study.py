@@ -250,7 +250,7 @@ def _learnt(
     seed: int,
 ) -> xr.Dataset:
     """What a training run came to."""
-    pixels, pooling = pixels_of(dataset, 2)
+    pixels, pooling = pixels_of(dataset, 2, data_dir)
     plan = Plan(
         lesson=lesson,
         widths=tuple(map(int, fixed_width(pixels, depth).split("-"))),
