@@ -33,7 +33,8 @@ TEST_PART = 5  # every so many images one is for testing
 MOST_CLASSES = 1000
 REMEDY = "give an .npz or .npy file, or a folder of pictures"
 
-Parts = tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]  # images, labels, targets
+# images, labels, targets; and the number of classes, those of the other split too
+Parts = tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None, int]
 
 
 def load_own(path: Path, *, split: str, dtype: str) -> Images:
@@ -47,7 +48,7 @@ def load_own(path: Path, *, split: str, dtype: str) -> Images:
     ------
     ImageError
     """
-    pixels, labels, targets = _split(path, split)
+    pixels, labels, targets, n_classes = _split(path, split)
     where = f"images {path}"
     if pixels.ndim < 2 or 0 in pixels.shape:
         raise ImageError(
@@ -64,9 +65,6 @@ def load_own(path: Path, *, split: str, dtype: str) -> Images:
     if not np.isfinite(inputs).all():
         raise ImageError(f"{where}: a pixel is NaN or infinite; remove or replace such images")
     shape, square = pixels.shape[1:], len(pixels.shape) == 3 and pixels.shape[1] == pixels.shape[2]
-    numbers, n_classes = np.full(len(pixels), -1), 0
-    if labels is not None:
-        numbers, n_classes = labels.astype(np.int64), int(labels.max()) + 1
     if targets is not None:
         targets = _as_targets(where, targets, dtype)
         n_classes = targets.shape[1]
@@ -74,7 +72,7 @@ def load_own(path: Path, *, split: str, dtype: str) -> Images:
     return Images(
         name=f"{path.name} ({size}, {scaling})",
         inputs=inputs,
-        labels=numbers,
+        labels=np.full(len(pixels), -1) if labels is None else labels.astype(np.int64),
         side=shape[0] if square else 0,
         n_classes=n_classes,
         targets=targets,
@@ -124,14 +122,15 @@ def _split(path: Path, split: str) -> Parts:
         found = ", ".join(sorted(arrays)[:5]) or "nothing"
         raise ImageError(f"images {path}: it holds {found}, and no array images; {REMEDY}")
     images, labels, targets = parts
+    n_classes = 0
     if labels is not None and labels.ndim == 2:  # coded already
         labels, targets = None, labels
     if labels is not None:
-        others = _named(arrays, "test" if split == "train" else "train")[0][1]
+        others = _named(arrays, "train" if split == "test" else "test")[0][1]
         every = labels if others is None or others.ndim != 1 else np.concatenate([labels, others])
-        labels = _numbered(path, labels, every)
+        labels, n_classes = _numbered(path, labels, every)
     if apart or split == "all":
-        return images, labels, targets
+        return images, labels, targets, n_classes
     for_testing = np.arange(len(images)) % TEST_PART == TEST_PART - 1
     rows = for_testing if split == "test" else ~for_testing
     if not rows.any():
@@ -143,7 +142,7 @@ def _split(path: Path, split: str) -> Parts:
     def taken(array: NDArray[Any] | None) -> NDArray[Any] | None:
         return None if array is None or len(array) != len(images) else array[rows]
 
-    return images[rows], taken(labels), taken(targets)
+    return images[rows], taken(labels), taken(targets), n_classes
 
 
 def _named(
@@ -161,21 +160,24 @@ def _named(
     return (first(IMAGES), first(LABELS), arrays.get("targets")), False
 
 
-def _numbered(path: Path, labels: NDArray[Any], every: NDArray[Any]) -> NDArray[np.int64]:
-    """Labels as whole numbers from 0 on; words by their place in the alphabet."""
+def _numbered(
+    path: Path, labels: NDArray[Any], every: NDArray[Any]
+) -> tuple[NDArray[np.int64], int]:
+    """Labels as whole numbers from 0 on, and how many there are; words by the alphabet."""
     where = f"images {path}"
     if labels.ndim != 1 or labels.dtype.kind not in "biufSU":
         raise ImageError(
             f"{where}: labels are {labels.dtype} {labels.shape}; give one number or word for each"
         )
     if labels.dtype.kind in "SU":
-        return np.searchsorted(np.unique(every), labels)
+        words = np.unique(every)
+        return np.searchsorted(words, labels), len(words)
     if np.any(every != np.floor(every)) or np.any(every < 0) or np.any(every >= MOST_CLASSES):
         raise ImageError(
             f"{where}: labels from {every.min():g} to {every.max():g}; give whole numbers from 0 "
             f"to {MOST_CLASSES - 1}, or words"
         )
-    return labels.astype(np.int64)
+    return labels.astype(np.int64), int(every.max()) + 1
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:

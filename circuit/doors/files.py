@@ -18,7 +18,10 @@ from circuit.doors.units import RELU_SLOPE
 from circuit.network import Network
 from circuit.storage.networks import arrays_of, network_of, save_network
 
-REMEDY = "give a file written by save, or one with W_1, b_1, ... and its activation"
+REMEDY = (
+    "give a file written by save, or one with W_1, b_1, ... and its activation functions "
+    "(--weights-activation)"
+)
 
 
 def save(path: str | os.PathLike[str], network: Network) -> None:

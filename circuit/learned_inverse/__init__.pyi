@@ -1,7 +1,15 @@
 """What `from circuit.learned_inverse import ...` offers."""
 
 from .equilibrium import LearnedEquilibrium, settle_learned
-from .model import InverseModel, Practice, exact_model, practised, propagate_learned, random_model
+from .model import (
+    InverseModel,
+    Practice,
+    exact_model,
+    practised,
+    propagate_learned,
+    pseudo_inverse_model,
+    random_model,
+)
 
 __all__ = [
     "InverseModel",
@@ -10,6 +18,7 @@ __all__ = [
     "exact_model",
     "practised",
     "propagate_learned",
+    "pseudo_inverse_model",
     "random_model",
     "settle_learned",
 ]
