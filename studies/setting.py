@@ -7,13 +7,15 @@ so that cells which differ only in feedback strength share one network and its f
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from analysis.sweep.study import Cell
-from circuit.errors import CircuitError
+from circuit.doors.padding import pad
+from circuit.errors import CircuitError, IllConditioned
 from circuit.network import Network, initialise
 from circuit.storage.networks import load_network
 from training import images
@@ -96,10 +98,15 @@ def setting(
 
 
 def trained_network(path: str | None, data: images.Images) -> Network:
-    """The network in a file, in float64, checked to be one for such images."""
+    """The network in a file, in float64, checked to be one for such images.
+
+    Its weights are made square with orthonormal rows where a layer reads more than it has units.
+    """
     if path is None:
         raise CircuitError("init trained needs a file with weights; give --weights FILE")
-    network = load_network(Path(path))
+    with warnings.catch_warnings():  # of weights near singular: the cells show what they do
+        warnings.simplefilter("ignore", IllConditioned)
+        network = pad(load_network(Path(path))).network
     pixels = data.inputs.shape[1]
     if (network.n_inputs, network.n_outputs) != (pixels, data.n_classes):
         raise CircuitError(

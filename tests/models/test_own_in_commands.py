@@ -168,3 +168,20 @@ def test_cells_on_digits_are_what_they_were_and_others_say_what_is_read(name):
     assert all("reads" not in cell for cell in door.study("laptop").cells)
     others = door.study("laptop", dataset="mnist", data_dir="somewhere").cells
     assert {cell["reads"] for cell in others} == {"whole image"}
+
+
+def test_a_study_pads_trained_weights_that_are_not_square(tmp_path, images):
+    """As back-propagation leaves them in a narrow network: an exact inverse needs more rows."""
+    folder = tmp_path / "training"
+    arguments = ["--images", str(images), "--widths", "144", "20", "10", "--epochs", "1"]
+    assert run_training.main([*arguments, *QUIET, "--rule", "bp", "--output", str(folder)]) == 0
+    weights = ["--weights", str(folder / "weights_seed1_end.npz"), "--images", str(images)]
+    arguments = ["--studies", "strength", "--scale", "smoke", "--seeds", "1", "--workers", "0"]
+    output = ["--output", str(tmp_path / "out"), "--quiet"]
+    assert run_feedback_strength.main([*arguments, *output, *weights]) == 0
+    with xr.open_dataset(tmp_path / "out" / "strength.nc") as data:
+        trained = data.isel(cell=np.flatnonzero(data["init"].values == "trained"))
+        assert trained.sizes["cell"] == 6
+        cosine = trained["cosine"].sel(rule="gait", readout="shift", layer=[1, 2])
+        gait = np.flatnonzero(trained["pathway"].values == "gait")
+        assert (cosine.isel(cell=gait[:1]) > 0.999).all()
