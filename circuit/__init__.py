@@ -18,6 +18,7 @@ methods               ways to look for the equilibrium, one file each
 verification          whether a state is at rest, and how far off it can be
 report                what a settled circuit is reported by
 learning              one step of learning
+settings              what such a step can be set to, each setting declared once, without NumPy
 learned_inverse       feedback that learns to invert
 lateral_inhibition    inhibition that keeps weights orthogonal
 brian, plastic        the same circuit in Brian2, and with weights that learn while it runs

@@ -22,8 +22,8 @@ from circuit.dynamics import Trial
 from circuit.errors import CircuitError, NotSettled
 from circuit.given import is_whole, real, require_choice, require_flag, shown
 from circuit.method import Method, Progress
-from circuit.methods import METHODS
 from circuit.methods.apart import apart
+from circuit.methods.table import METHODS
 from circuit.numerics.arrays import Array, epsilon, is_numpy, require_samples
 from circuit.shift_dynamics import layer_terms
 from circuit.shifts import Shifts, joined, require_readout
@@ -186,7 +186,7 @@ def settle(
     Parameters
     ----------
     trial : from `dynamics.begin`
-    method : a name in `circuit.methods.METHODS`; docs/numerics.md says which when
+    method : a name in `circuit.methods.table.METHODS`; docs/numerics.md says which when
     tolerance
         Relative residual to reach in every layer of every sample; `default_tolerance` if None.
     max_steps : budget of steps; the method's own if None

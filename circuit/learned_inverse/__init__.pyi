@@ -1,9 +1,9 @@
 """What `from circuit.learned_inverse import ...` offers."""
 
+from .companions import LearnedInverse, PseudoInverse
 from .equilibrium import LearnedEquilibrium, settle_learned
 from .model import (
     InverseModel,
-    Practice,
     exact_model,
     practised,
     propagate_learned,
@@ -14,7 +14,8 @@ from .model import (
 __all__ = [
     "InverseModel",
     "LearnedEquilibrium",
-    "Practice",
+    "LearnedInverse",
+    "PseudoInverse",
     "exact_model",
     "practised",
     "propagate_learned",

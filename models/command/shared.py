@@ -12,16 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from models.command.parsing import Distinct, OneLineParser, at_least, path, refuse_idle
+from training.declarations import DATASETS
 
-DATASETS = (
-    "digits",
-    "mnist",
-    "fashion_mnist",
-    "kmnist",
-)  # those of `training.images`, which is slow
+Options = OneLineParser | argparse._ArgumentGroup
 OWN = "own"  # one's own images, as `training.images` calls them
 SHIPPED = "digits"  # needs no --data-dir
-MOST_LAYERS = 1000  # hidden ones; memory and patience end before
 MOST_WORKERS = max(8, 4 * (os.cpu_count() or 1))  # each computes on one core
 
 
@@ -35,7 +30,7 @@ def add_dataset(parser: OneLineParser) -> None:
     )
 
 
-def add_images(parser: OneLineParser) -> None:
+def add_images(parser: Options) -> None:
     """--images of one's own, in place of a data set that has a name."""
     parser.add_argument(
         "--images",
@@ -57,7 +52,7 @@ def take_own_images(program: str, chosen: argparse.Namespace) -> None:
         chosen.dataset, chosen.data_dir = OWN, chosen.images
 
 
-def add_data_dir(parser: OneLineParser) -> None:
+def add_data_dir(parser: Options) -> None:
     """--data-dir, which holds what is not shipped."""
     parser.add_argument(
         "--data-dir",
@@ -101,7 +96,7 @@ def add_processes(parser: OneLineParser) -> None:
 
 
 def add_results(
-    parser: OneLineParser,
+    parser: Options,
     folder: Path,
     content: str,
     *,
