@@ -20,7 +20,7 @@ outputs. Activities are `(..., batch, units)`, weights `(..., n_post, n_pre)`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -28,6 +28,11 @@ from typing import Any
 import numpy as np
 
 from circuit.activations import Activation, activations, leaky_relu
+from circuit.doors.condition import warned
+from circuit.doors.layers import fields_of_layers
+from circuit.doors.padding import pad
+from circuit.doors.sklearn_models import fields_of_sklearn
+from circuit.doors.torch_modules import fields_of_torch
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.given import (
     is_sequence,
@@ -145,32 +150,34 @@ class Network:
         activations: Any = "leaky_relu",
         **options: Any,
     ) -> Network:
-        """The network of weights trained elsewhere: `circuit.doors.layers.from_layers`."""
-        from circuit.doors.layers import from_layers
-
-        return from_layers(weights, biases, activations, **options)
+        """The network of weights trained elsewhere; see `circuit.doors.layers.fields_of_layers`."""
+        return cls(**fields_of_layers(weights, biases, activations, **options))._warned()
 
     @classmethod
     def from_torch(cls, module: Any, activations: Any = None, **options: Any) -> Network:
-        """That of a PyTorch module or its state: `circuit.doors.torch_modules.from_torch`."""
-        from circuit.doors.torch_modules import from_torch
-
-        return from_torch(module, activations, **options)
+        """That of a PyTorch module or state: `circuit.doors.torch_modules.fields_of_torch`."""
+        return cls(**fields_of_torch(module, activations, **options))._warned()
 
     @classmethod
     def from_sklearn(cls, model: Any, **options: Any) -> Network:
-        """That of scikit-learn's MLP: `circuit.doors.sklearn_models.from_sklearn`."""
-        from circuit.doors.sklearn_models import from_sklearn
-
-        return from_sklearn(model, **options)
+        """That of scikit-learn's MLP: `circuit.doors.sklearn_models.fields_of_sklearn`."""
+        return cls(**fields_of_sklearn(model, **options))._warned()
 
     def padded(
         self, rows: str = "orthonormal", generator: np.random.Generator | None = None
     ) -> Network:
-        """With auxiliary units that make weights square: `circuit.doors.padding.pad`."""
-        from circuit.doors.padding import pad
+        """With auxiliary units that make weights square: `circuit.doors.padding.pad`.
 
-        return pad(self, rows, generator).network
+        Its note says what was added. Raises `CircuitError` as `pad`.
+        """
+        padding = pad(self.weights, self.biases, rows, generator)
+        notes = (*self.notes, *filter(None, [padding.words]))
+        padded = replace(self, weights=padding.weights, biases=padding.biases, notes=notes)
+        return padded._warned()
+
+    def _warned(self) -> Network:
+        """With a note, and a warning, of weights that are near singular."""
+        return replace(self, notes=tuple(dict.fromkeys((*self.notes, *warned(self.factors)))))
 
     @property
     def depth(self) -> int:

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from analysis.sweep.study import Cell
-from circuit.doors.padding import pad
 from circuit.errors import CircuitError, IllConditioned
 from circuit.network import Network, initialise
 from circuit.storage.networks import load_network
@@ -23,7 +22,7 @@ from training.sources import kept
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
+class StudySetting:
     """A network beside a batch of images.
 
     Attributes
@@ -62,7 +61,7 @@ def setting(
     data_dir: str | None = None,
     weights: str | None = None,
     reads: str = FIRST_PIXELS,
-) -> Setting:
+) -> StudySetting:
     """The setting of a cell.
 
     Parameters
@@ -85,7 +84,7 @@ def setting(
     data = images.batch(data, batch, images_rng)
     if init == "trained":
         network = trained_network(weights, data)
-        return Setting(network, data.inputs, images.targets_of(data))
+        return StudySetting(network, data.inputs, images.targets_of(data))
     network = initialise(
         [data.inputs.shape[1], *[width] * (depth + 1)],
         weights_rng,
@@ -94,7 +93,7 @@ def setting(
         n_outputs=data.n_classes,
         whole_input=reads == WHOLE_IMAGE,
     )
-    return Setting(network, data.inputs, images.targets_of(data))
+    return StudySetting(network, data.inputs, images.targets_of(data))
 
 
 def trained_network(path: str | None, data: images.Images) -> Network:
@@ -106,7 +105,7 @@ def trained_network(path: str | None, data: images.Images) -> Network:
         raise CircuitError("init trained needs a file with weights; give --weights FILE")
     with warnings.catch_warnings():  # of weights near singular: the cells show what they do
         warnings.simplefilter("ignore", IllConditioned)
-        network = pad(load_network(Path(path))).network
+        network = load_network(Path(path)).padded()
     pixels = data.inputs.shape[1]
     if (network.n_inputs, network.n_outputs) != (pixels, data.n_classes):
         raise CircuitError(

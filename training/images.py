@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http.client import HTTPException
 from math import prod
 from pathlib import Path
@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from circuit.storage import archives
+from training.image_record import N_CLASSES, ImageError, Images
+from training.own_images import load_own
 
 # Name and version at openml.org of each data set that does not ship with scikit-learn.
 OPENML = {
@@ -31,35 +33,8 @@ DATASETS = ("digits", *OPENML)
 SPLITS = (("train", "test"), ("train", "test", "all"))  # of a data set, and of one's own images
 OWN = "own"  # images in a file or folder that `data_dir` then names (`training.own_images`)
 DATA_DIR_VARIABLE = "GAIT_CIRCUIT_DATA"
-N_CLASSES = 10
 SIDE = 28  # of every data set but digits
 USUAL = 128  # the brightest pixel of 8-bit images is at least that
-
-
-class ImageError(ValueError):
-    """Image data that cannot be had or used. The message is one line: the value and the remedy."""
-
-
-@dataclass(frozen=True, eq=False)  # eq=False: two arrays compare to an array, not to a truth value
-class Images:
-    """Images beside their labels.
-
-    name: one of `DATASETS`.
-    inputs: (n_images, side * side) float, every pixel in [0, 1], the rows of an image in turn.
-    labels: (n_images,) int64, from 0 to n_classes - 1.
-    side: pixels per side of the square images.
-    remark: how pixels were scaled, where that is not the usual way; else empty.
-    targets: (n_images, n_classes), what outputs are to be where that is not one-hot; else None. Of
-        images without labels, which then are -1.
-    """
-
-    name: str
-    inputs: NDArray[Any]
-    labels: NDArray[np.int64]
-    side: int
-    n_classes: int = N_CLASSES
-    remark: str = ""
-    targets: NDArray[Any] | None = None
 
 
 def load(
@@ -91,8 +66,6 @@ def load(
             raise ImageError(f"unknown image {option} {value!r}; choose one of {choices}")
 
     if name == OWN:
-        from training.own_images import load_own  # which is made of what stands here
-
         return load_own(Path(data_dir or ""), split=split, dtype=dtype)
     file = file_of(name, data_dir)
     remark = ""

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuit.storage import archives
-from training.images import ImageError, Images
+from training.image_record import ImageError, Images
 
 IMAGES = ("images", "x", "X", "inputs", "data")
 LABELS = ("labels", "label", "y", "Y")

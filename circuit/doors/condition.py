@@ -6,29 +6,34 @@ Owns from where on that is said, and the words. Does not own the condition (`cir
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from collections.abc import Sequence
 
-from circuit.equilibrium import default_tolerance
 from circuit.errors import IllConditioned
-from circuit.network import Network
 from circuit.numerics.arrays import epsilon
+from circuit.numerics.inverse import Factorised
+
+ASKED = 0.64  # the relative residual asked for by default is eps to this power
 
 
-def ill_conditioned(network: Network) -> str:
+def ill_conditioned(factors: Sequence[Factorised]) -> str:
     """What is to be said of weights that are inverted and near singular; "" of others.
 
     That is from a condition number on at which the rounding of a product with the inverse reaches
     the residual that is asked for by default: 4e5 in float64, 3e2 in float32.
+
+    Parameters
+    ----------
+    factors : of W_1 .. W_L; W_1 is never inverted
     """
     square = {
-        layer: float(factors.condition)
-        for layer, factors in enumerate(network.factors[1:], 2)  # W_1 is never inverted
-        if factors.weights.shape[-1] == factors.weights.shape[-2]
+        layer: float(one.condition)
+        for layer, one in enumerate(factors[1:], 2)
+        if one.weights.shape[-1] == one.weights.shape[-2]
     }
     if not square:
         return ""
     layer = max(square, key=square.__getitem__)
-    most = default_tolerance(network.weights[0]) / epsilon(network.weights[0])
+    most = epsilon(factors[0].weights) ** (ASKED - 1)
     if square[layer] < most:
         return ""
     return (
@@ -38,10 +43,9 @@ def ill_conditioned(network: Network) -> str:
     )
 
 
-def with_warning(network: Network) -> Network:
-    """The network with this note, of which Python's warnings tell too."""
-    words = ill_conditioned(network)
-    if not words or words in network.notes:
-        return network
-    warnings.warn(words, IllConditioned, stacklevel=4)
-    return replace(network, notes=(*network.notes, words))
+def warned(factors: Sequence[Factorised]) -> tuple[str, ...]:
+    """The same as notes of a network, none or one, of which Python's warnings tell too."""
+    words = ill_conditioned(factors)
+    if words:
+        warnings.warn(words, IllConditioned, stacklevel=4)
+    return (words,) if words else ()

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from circuit.activations import Activation
-from circuit.doors.layers import from_layers
 from circuit.doors.units import RELU_SLOPE
 from circuit.network import Network
 from circuit.storage.networks import arrays_of, network_of, save_network
@@ -49,7 +48,7 @@ def load(
         Written by `save`, or any file with W_1 .. W_L (N_l, n_l) and, unless they are zero, b_1 ..
         b_L. Nothing else in it is looked at.
     activations, n_outputs, relu_slope
-        As in `from_layers`; of a file that does not say them itself.
+        As in `Network.from_layers`; of a file that does not say them itself.
 
     Raises
     ------
@@ -65,7 +64,9 @@ def load(
         if activations is None:
             raise ValueError("it says no activation functions, and none were given")
         weights, biases = _layers(members)
-        return from_layers(weights, biases, activations, n_outputs=n_outputs, relu_slope=relu_slope)
+        return Network.from_layers(
+            weights, biases, activations, n_outputs=n_outputs, relu_slope=relu_slope
+        )
 
 
 def says_its_units(path: Path) -> bool:

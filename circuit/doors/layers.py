@@ -1,6 +1,7 @@
-"""Weights and biases that were trained elsewhere, as a network.
+"""Weights and biases that were trained elsewhere, as the fields of a network.
 
-Owns the way from arrays of any kind to a `Network`. Does not own the units of other libraries
+Owns the way from arrays of any kind to those of a `Network`, which makes itself of them, so that
+nothing here imports it. Does not own the units of other libraries
 (`units`), auxiliary units (`padding`) nor the warning of weights near singular (`condition`).
 """
 
@@ -13,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from circuit.activations import Activation
-from circuit.doors.condition import with_warning
 from circuit.doors.units import RELU_SLOPE, taken_in
 from circuit.errors import ShapeMismatch
 from circuit.given import is_sequence, shown
-from circuit.network import Network
 from circuit.numerics.arrays import to_numpy
 
+Fields = dict[str, Any]  # of a `Network`, by name
 
-def from_layers(
+
+def fields_of_layers(
     weights: Sequence[Any],
     biases: Sequence[Any] | None = None,
     activations: str | Activation | Sequence[str | Activation] = "leaky_relu",
@@ -29,8 +30,8 @@ def from_layers(
     n_inputs: int | None = None,
     n_outputs: int | None = None,
     relu_slope: float = RELU_SLOPE,
-) -> Network:
-    """The network of these weights, as NumPy arrays.
+) -> Fields:
+    """The fields of the network of these weights, as NumPy arrays.
 
     Parameters
     ----------
@@ -45,11 +46,7 @@ def from_layers(
 
     Raises
     ------
-    CircuitError, ShapeMismatch, NotFinite
-
-    Warns
-    -----
-    IllConditioned
+    CircuitError, ShapeMismatch
     """
     if not is_sequence(weights) or not len(weights):
         raise ShapeMismatch(
@@ -83,15 +80,14 @@ def from_layers(
         vectors[place] = unit.into * (vectors[place] + offset * W.sum(axis=-1))
         matrices[place] = unit.into * factor * W
         factor, offset = unit.factor, unit.offset
-    network = Network(
-        weights=tuple(matrices),
-        biases=tuple(vectors),
-        activations=tuple(unit.unit for unit in taken),
-        n_inputs=int(matrices[0].shape[-1]) if n_inputs is None else n_inputs,
-        n_outputs=int(matrices[-1].shape[0]) if n_outputs is None else n_outputs,
-        notes=tuple(dict.fromkeys(unit.note for unit in taken if unit.note)),
-    )
-    return with_warning(network)
+    return {
+        "weights": tuple(matrices),
+        "biases": tuple(vectors),
+        "activations": tuple(unit.unit for unit in taken),
+        "n_inputs": int(matrices[0].shape[-1]) if n_inputs is None else n_inputs,
+        "n_outputs": int(matrices[-1].shape[0]) if n_outputs is None else n_outputs,
+        "notes": tuple(dict.fromkeys(unit.note for unit in taken if unit.note)),
+    }
 
 
 def _floats(array: Any, name: str) -> np.ndarray:

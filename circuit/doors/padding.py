@@ -18,31 +18,31 @@ the first is what to take unless the second is the question.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from circuit.doors.condition import with_warning
 from circuit.errors import CircuitError, ShapeMismatch, SingularWeights
-from circuit.given import require_choice, require_generator, require_kind
-from circuit.network import Network
-from circuit.numerics.arrays import to_numpy
+from circuit.given import require_choice, require_generator
+from circuit.numerics.arrays import Array, to_numpy
 
 ORTHONORMAL, GAUSSIAN = ROWS = ("orthonormal", "gaussian")
 
 
 @dataclass(frozen=True, eq=False)
 class Padding:
-    """What became of a network that was padded.
+    """What became of weights that were padded.
 
     Attributes
     ----------
-    network : with square weights in the layers 2 .. L; the note says what was added
+    weights, biases : of the layers 1 .. L, square from layer 2 on
     rows : of which kind
     added : auxiliary units of the layers 1 .. L
     """
 
-    network: Network
+    weights: tuple[np.ndarray, ...]
+    biases: tuple[np.ndarray, ...]
     rows: str
     added: tuple[int, ...]
 
@@ -66,13 +66,16 @@ class Padding:
 
 
 def pad(
-    network: Network, rows: str = ORTHONORMAL, generator: np.random.Generator | None = None
+    weights: Sequence[Array],
+    biases: Sequence[Array],
+    rows: str = ORTHONORMAL,
+    generator: np.random.Generator | None = None,
 ) -> Padding:
     """Add auxiliary units until all weights but W_1 are square.
 
     Parameters
     ----------
-    network : one network, not a stack
+    weights, biases : of the layers 1 .. L of one network, not of a stack
     rows : "orthonormal" or "gaussian"
     generator : of Gaussian rows; orthonormal ones are not drawn
 
@@ -83,25 +86,22 @@ def pad(
     SingularWeights
         Where the rows that are there depend on each other.
     """
-    require_kind("network", network, Network)
     require_choice("rows", rows, ROWS)
     if rows == GAUSSIAN:
         require_generator("generator", generator)
-    if any(W.ndim != 2 for W in network.weights):
+    if any(W.ndim != 2 for W in weights):
         raise ShapeMismatch("the weights are a stack of networks; pad one network at a time")
-    dtype = to_numpy(network.weights[0]).dtype
-    weights, biases, added = [], [], []
-    for layer, (W, bias) in enumerate(zip(network.weights, network.biases, strict=True), 1):
+    dtype = to_numpy(weights[0]).dtype
+    more: list[np.ndarray] = []
+    longer: list[np.ndarray] = []
+    added = []
+    for layer, (W, bias) in enumerate(zip(weights, biases, strict=True), 1):
         W, bias = to_numpy(W), to_numpy(bias)
         extra = _rows(W, layer, rows, generator) if layer > 1 else W[:0]
-        weights.append(np.concatenate([W, extra.astype(dtype)]))
-        biases.append(np.concatenate([bias, np.zeros(len(extra), dtype)]))
+        more.append(np.concatenate([W, extra.astype(dtype)]))
+        longer.append(np.concatenate([bias, np.zeros(len(extra), dtype)]))
         added.append(len(extra))
-    padded = replace(network, weights=tuple(weights), biases=tuple(biases))
-    words = Padding(padded, rows, tuple(added)).words
-    if words:
-        padded = replace(padded, notes=(*padded.notes, words))
-    return Padding(with_warning(padded), rows, tuple(added))
+    return Padding(tuple(more), tuple(longer), rows, tuple(added))
 
 
 def _rows(

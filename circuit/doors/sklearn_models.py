@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from circuit.doors.layers import from_layers
+from circuit.doors.layers import Fields, fields_of_layers
 from circuit.doors.units import RELU_SLOPE
 from circuit.errors import CircuitError
 from circuit.given import shown
-from circuit.network import Network
 
 
-def from_sklearn(model: Any, *, relu_slope: float = RELU_SLOPE) -> Network:
-    """The network of a trained `MLPClassifier` or `MLPRegressor`.
+def fields_of_sklearn(model: Any, *, relu_slope: float = RELU_SLOPE) -> Fields:
+    """The fields of the network of a trained `MLPClassifier` or `MLPRegressor`.
 
     Its outputs are the classes in the order of `model.classes_`, before the softmax; one logistic
-    output for two classes. Parameters as in `from_layers`.
+    output for two classes. Parameters as in `fields_of_layers`.
 
     Raises
     ------
@@ -34,7 +33,7 @@ def from_sklearn(model: Any, *, relu_slope: float = RELU_SLOPE) -> Network:
     if not hasattr(model, "coefs_"):
         raise CircuitError(f"{type(model).__name__} is not trained yet; call its fit first")
     hidden = [model.activation] * (len(model.coefs_) - 1)
-    return from_layers(
+    return fields_of_layers(
         [W.T for W in model.coefs_],  # (n_in, n_out) there
         model.intercepts_,
         [*hidden, model.out_activation_],

@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from circuit.activations import Activation, leaky_relu
-from circuit.doors.layers import from_layers
+from circuit.doors.layers import Fields, fields_of_layers
 from circuit.doors.units import RELU_SLOPE
 from circuit.errors import CircuitError
 from circuit.given import shown
-from circuit.network import Network
 
 SILENT = ("Flatten", "Dropout", "AlphaDropout", "Identity")  # without effect once trained
 UNITS = ("ReLU", "Tanh", "Sigmoid", "Softmax", "LogSoftmax")
@@ -23,13 +22,13 @@ REMEDY = (
 )
 
 
-def from_torch(
+def fields_of_torch(
     module: Any,
     activations: str | Activation | Sequence[str | Activation] | None = None,
     *,
     relu_slope: float = RELU_SLOPE,
-) -> Network:
-    """The network of an `nn.Module` of linear layers, or of its `state_dict()`, as NumPy arrays.
+) -> Fields:
+    """The fields of the network of an `nn.Module` of linear layers, or of its `state_dict()`.
 
     Parameters
     ----------
@@ -39,7 +38,7 @@ def from_torch(
     activations
         One for all layers or one each, in place of the modules that follow the linear ones. A state
         has none, and needs them. A layer that nothing follows is linear.
-    relu_slope : as in `from_layers`
+    relu_slope : as in `fields_of_layers`
 
     Raises
     ------
@@ -73,7 +72,7 @@ def from_torch(
                 f"{type(module).__name__} holds no activation functions; say which its forward "
                 "pass calls, one for each layer: activations=('tanh', 'linear')"
             )
-    return from_layers(
+    return fields_of_layers(
         weights, biases, units if activations is None else activations, relu_slope=relu_slope
     )
 
@@ -85,8 +84,8 @@ def _unit(part: Any, name: str) -> str | Activation | None:
     return name if name in UNITS else None
 
 
-def _from_state(state: Mapping[str, Any], activations: Any, relu_slope: float) -> Network:
-    """The network of `state_dict()`: a name.weight and a name.bias for each linear layer."""
+def _from_state(state: Mapping[str, Any], activations: Any, relu_slope: float) -> Fields:
+    """Those of `state_dict()`: a name.weight and a name.bias for each linear layer."""
     if activations is None:
         raise CircuitError(
             "a state has weights and no activation functions; say which, one for each layer: "
@@ -102,7 +101,7 @@ def _from_state(state: Mapping[str, Any], activations: Any, relu_slope: float) -
         raise CircuitError(
             f"a state with {found or 'nothing'} is not one of linear layers; {REMEDY}"
         )
-    return from_layers(
+    return fields_of_layers(
         [state[f"{name}weight"] for name in names],
         [state.get(f"{name}bias") for name in names],
         activations,

@@ -262,7 +262,6 @@ def _network_of_file(
 ) -> Network:
     """The network of --weights, with square weights and in the precision of the run."""
     from circuit.doors.files import load
-    from circuit.doors.padding import pad
     from circuit.errors import CircuitError
 
     units = chosen.weights_activation
@@ -270,7 +269,7 @@ def _network_of_file(
     with warnings.catch_warnings():  # of ill-conditioned weights, which the report tells
         warnings.simplefilter("ignore")
         network = load(chosen.weights, units)
-        network = pad(network, chosen.rows, weights_rng).network
+        network = network.padded(chosen.rows, weights_rng)
     pixels = data.inputs.shape[1]
     wrong_outputs = (
         network.n_outputs != data.n_classes

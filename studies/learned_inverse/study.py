@@ -23,7 +23,7 @@ from circuit.learning.regulariser import Regulariser
 from circuit.settings.learned_inverse import ALTERNATING, FIRST, LEARNED, SIMULTANEOUS
 from circuit.settings.learning import CIRCUIT, Adam
 from studies.learned_inverse.measures import cosines, stages
-from studies.setting import FIRST_PIXELS, WHOLE_IMAGE, Setting, reading, setting
+from studies.setting import FIRST_PIXELS, WHOLE_IMAGE, StudySetting, reading, setting
 from studies.training_run import COMPLETED, pooled_images, trained
 from training import images
 from training.plan import Plan, prepare
@@ -287,7 +287,7 @@ def _widths(
 
 def _alignment(
     sizes: LearnedInverseScale,
-    scene: Setting,
+    scene: StudySetting,
     dataset: str,
     data_dir: str | None,
     batch: int,

@@ -140,7 +140,7 @@ def test_weights_near_singular_are_warned_of(rng):
     """From eps^-0.36 on: 2.2e-16 ** -0.36 is 4.3e5."""
     with pytest.warns(IllConditioned, match="layer 2 has a condition number of 5.0e"):
         network = Network.from_layers(with_condition(5e5, rng), activations="linear")
-    assert network.notes == (ill_conditioned(network),)
+    assert network.notes == (ill_conditioned(network.factors),)
     fine = Network.from_layers(with_condition(4e5, rng), activations="linear")
     assert fine.notes == ()
 

@@ -25,8 +25,9 @@ def network(rng):
 
 @pytest.mark.parametrize("rows", ["orthonormal", "gaussian"])
 def test_the_network_stays_what_it_was(network, rng, rows):
-    padding = pad(network, rows, rng)
-    padded = padding.network
+    padded = network.padded(rows, rng)
+    padding = pad(network.weights, network.biases, rows, rng)
+    assert (padding.rows, padding.words) == (rows, padded.notes[0])
     assert padding.added == (0, 2, 3)
     assert padded.widths == (12, 9, 9, 7)
     assert padded.n_outputs == 4
@@ -107,9 +108,10 @@ def test_what_was_added_is_said(network, rng, rows, word):
 
 
 def test_square_weights_need_nothing_and_nothing_is_said(rng):
-    padding = pad(initialise([8, 6, 6, 4], rng))
+    square = initialise([8, 6, 6, 4], rng)
+    padding = pad(square.weights, square.biases)
     assert padding.added == (0, 0, 0)
-    assert (padding.words, padding.network.notes) == ("", ())
+    assert (padding.words, square.padded().notes) == ("", ())
 
 
 def test_what_no_row_can_help_is_refused(rng):
