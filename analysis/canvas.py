@@ -1,7 +1,7 @@
 """The look of every picture, and the one file that imports matplotlib.
 
 Owns colours, style, and how a figure is begun and saved. Does not own what is shown: each study has
-a file of its own in this folder, whose functions take the labelled dataset that its command saves.
+a file `figures.py`, whose functions take the labelled dataset that its command saves.
 """
 
 from __future__ import annotations

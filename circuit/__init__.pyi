@@ -15,6 +15,7 @@ from .errors import (
     TargetOutOfRange,
 )
 from .feedback import PATHWAYS
+from .inverse_model import InverseModel, exact_model
 from .losses import LOSSES, output_error
 from .methods import METHODS
 from .network import INITIALISERS, Activity, Network, forward, gaussian, initialise, orthogonal
@@ -43,6 +44,7 @@ __all__ = [
     "CircuitError",
     "Equilibrium",
     "IllConditioned",
+    "InverseModel",
     "Network",
     "NotFinite",
     "NotSettled",
@@ -59,6 +61,7 @@ __all__ = [
     "begin",
     "build_circuit",
     "clipped_tanh",
+    "exact_model",
     "forward",
     "gait_propagation",
     "gaussian",

@@ -18,7 +18,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import prod
 
 import numpy as np
 
@@ -147,22 +146,25 @@ def make_pieces(
         down = brian2.Synapses(
             upper, lower, FEEDBACK_EQUATIONS, name=f"{name}_feedback_{layer - 1}", **common
         )
-        _connect(down, network.factors[layer - 1].inverse, batch)
+        model = trial.circuit.feedback
+        back = network.factors[layer - 1].inverse if model is None else model.weights[layer - 2]
+        _connect(down, back, batch)
         down.summed_updaters["feedback_post"].order = SUM_FEEDBACK
         feedback.append(down)
     return Pieces(trial, clock, layers, tuple(feedforward), tuple(feedback), float(noise))
 
 
-def images_that_fit(widths: Sequence[int], *, whole_input: bool = False) -> int:
+def images_that_fit(
+    widths: Sequence[int], *, auxiliary: bool = True, whole_input: bool = False
+) -> int:
     """How many images of a network with widths N_0 .. N_L `make_pieces` takes at once.
 
-    Parameters
-    ----------
-    whole_input : whether layer 1 reads all inputs, as in `network.initialise`
+    `auxiliary` and `whole_input` as in `network.initialise`.
     """
-    squares = [width**2 for width in widths[1:]]
-    into_first = widths[0] * widths[1] if whole_input else squares[0]
-    return most_within(into_first + 2 * sum(squares[1:]))
+    read = widths[1:] if auxiliary else widths[:-1]
+    read = (widths[0], *read[1:]) if whole_input else read
+    pairs = zip(widths[1:], read, strict=True)
+    return most_within(_both_ways([units * columns for units, columns in pairs]))
 
 
 def set_nudge(pieces: Pieces, on: bool) -> None:
@@ -198,8 +200,17 @@ def _set_constants(trial: Trial, layer: int, group: brian2.NeuronGroup, noise: f
     circuit, network, batch = trial.circuit, trial.network, trial.error.shape[0]
     group.bias = np.tile(network.biases[layer - 1], batch)
     group.tau = circuit.time_constants[layer - 1] * brian2.second
-    if circuit.pathway.row_adjusted:
+    model = circuit.feedback
+    if circuit.pathway.row_adjusted and model is None:
         group.squared_length = np.tile(network.squared_lengths(layer), batch)
+    elif (
+        circuit.pathway.row_adjusted and model is not None and layer > 1
+    ):  # nobody listens to layer 1
+        group.squared_length = np.tile(model.squared_lengths(network, layer), batch)
+    if model is not None and circuit.is_plain and layer < network.depth:
+        offset = np.zeros((batch, network.widths[layer]))
+        offset[:, : network.n_projecting(layer)] = model.biases[layer - 1]
+        group.offset = offset.ravel()
     if layer == network.depth:
         group.target = trial.target.ravel()
         group.gamma = 0.0
@@ -214,13 +225,14 @@ def _set_constants(trial: Trial, layer: int, group: brian2.NeuronGroup, noise: f
 
 
 def _connect(synapses: brian2.Synapses, weights: np.ndarray, batch: int) -> None:
-    """Join, in every image, the first m units of the source and n of the target through `weights`
-    (n, m).
+    """Join, in every image, the first units of source and target through `weights`, whose rows
+    are those of the target.
     """
-    n, m = weights.shape
-    image = np.repeat(np.arange(batch), n * m)
-    source = np.tile(np.arange(m), batch * n) + len(synapses.source) // batch * image
-    target = np.tile(np.repeat(np.arange(n), m), batch) + len(synapses.target) // batch * image
+    rows, columns = weights.shape
+    image = np.repeat(np.arange(batch), rows * columns)
+    source = np.tile(np.arange(columns), batch * rows) + len(synapses.source) // batch * image
+    target = np.tile(np.repeat(np.arange(rows), columns), batch)
+    target = target + len(synapses.target) // batch * image
     synapses.connect(i=source, j=target)
     synapses.weight = np.tile(weights.ravel(), batch)
 
@@ -250,7 +262,10 @@ def _require_plain(trial: Trial) -> None:
 
 
 def _require_few_synapses(trial: Trial) -> None:
-    # of one image: into every layer, and back down from every layer but the first
-    first, *others = (prod(weights.shape) for weights in trial.network.weights)
-    batch = trial.error.shape[0]
-    require_so_few(batch * (first + 2 * sum(others)), trial.network.widths)
+    sizes = [matrix.size for matrix in trial.network.weights]
+    require_so_few(trial.error.shape[0] * _both_ways(sizes), trial.network.widths)
+
+
+def _both_ways(sizes: Sequence[int]) -> int:
+    """Synapses of one image: into every layer, and back down from every layer but the first."""
+    return sum(sizes) + sum(sizes[1:])

@@ -112,7 +112,8 @@ def _rows(
     if units > read:
         raise CircuitError(
             f"layer {layer} has {units} units that read {read}, and no auxiliary unit makes its "
-            "weights square; use feedback that needs no exact inverse (circuit.learned_inverse)"
+            "weights square; leave it as it is, with feedback through the pseudo-inverse "
+            '(build_circuit(..., feedback="pseudo-inverse"), --feedback pseudo-inverse)'
         )
     if generator is not None and rows == GAUSSIAN:
         return generator.standard_normal((read - units, read)) / np.sqrt(read)
@@ -121,7 +122,7 @@ def _rows(
         raise SingularWeights(
             f"the {units} rows of W of layer {layer} depend on each other (rank "
             f"{np.linalg.matrix_rank(W)}), and no row that is added gives them an inverse; leave "
-            "out units that are silent or copies of others, or use feedback that needs no exact "
-            "inverse (circuit.learned_inverse)"
+            "out units that are silent or copies of others, or use feedback through the "
+            "pseudo-inverse"
         )
     return right[units:]

@@ -85,8 +85,8 @@ def options() -> OneLineParser:
         type=at_least(1),
         nargs="+",
         metavar="N",
-        help="units of every layer, input first; layer 1 reads the whole image, and from there on "
-        "widths do not increase; replaces --depth",
+        help="units of every layer, input first; layer 1 reads the whole image; from there on not "
+        "increasing unless --feedback is pseudo-inverse; replaces --depth",
     )
     add(
         "--init",
@@ -109,6 +109,14 @@ def options() -> OneLineParser:
         help="what a layer sends down: itp its rates through the inverse, gait its deviation "
         "scaled by its squared slope, grait also by the squared lengths of its rows of weights "
         "(default: gait)",
+    )
+    add(
+        "--feedback",
+        choices=("exact", "pseudo-inverse"),
+        default="exact",
+        help="what carries it down: the exact inverse of square weights, units beyond the width of "
+        "the layer above being auxiliary; or the pseudo-inverse of weights of any shape, without "
+        "auxiliary units (default: exact)",
     )
     add(
         "--gamma",
@@ -134,8 +142,8 @@ def options() -> OneLineParser:
     add(
         "--method",
         choices=("direct", "sweep", "newton", "ode", "brian2"),
-        default="direct",
-        help="how the equilibrium is found; see docs/numerics.md (default: direct)",
+        help="how the equilibrium is found; see docs/numerics.md (default: direct, and sweep with "
+        "--feedback pseudo-inverse)",
     )
     add(
         "--readout",
@@ -182,6 +190,8 @@ def refuse_what_idles_here(chosen: argparse.Namespace) -> None:
         refuse_idle(PROGRAM, chosen, {"depth", "widths", "init", "activation"}, "--weights")
     else:
         refuse_idle(PROGRAM, chosen, {"weights_activation", "rows"}, "a random network")
+    if chosen.feedback != "exact":
+        refuse_idle(PROGRAM, chosen, {"rows"}, f"--feedback {chosen.feedback}")
     if chosen.images is None:
         refuse_idle(PROGRAM, chosen, {"targets"}, "a data set, which has labels")
     if chosen.widths is not None:
@@ -206,7 +216,9 @@ def make_trial(
         if data.targets is None:  # whose outputs may be more than the labels that were drawn
             data = replace(data, n_classes=max(data.n_classes, network.n_outputs))
     strength = chosen.gamma[0] if len(chosen.gamma) == 1 else chosen.gamma
-    circuit = build_circuit(network, chosen.pathway, strength, nudge=chosen.nudge)
+    circuit = build_circuit(
+        network, chosen.pathway, strength, nudge=chosen.nudge, feedback=chosen.feedback
+    )
     targets = images.targets_of(data, chosen.precision)
     return begin(circuit, data.inputs, targets, chosen.loss), data
 
@@ -252,6 +264,7 @@ def _random_network(
         init=chosen.init,
         activation=chosen.activation,
         n_outputs=data.n_classes or None,
+        auxiliary=chosen.feedback == "exact",
         whole_input=True,
         dtype=chosen.precision,
     )
@@ -269,7 +282,8 @@ def _network_of_file(
     with warnings.catch_warnings():  # of ill-conditioned weights, which the report tells
         warnings.simplefilter("ignore")
         network = load(chosen.weights, units)
-        network = network.padded(chosen.rows, weights_rng)
+        if chosen.feedback == "exact":
+            network = network.padded(chosen.rows, weights_rng)
     pixels = data.inputs.shape[1]
     wrong_outputs = (
         network.n_outputs != data.n_classes
@@ -297,7 +311,8 @@ def brian2_images(chosen: argparse.Namespace, widths: Sequence[int]) -> int:
     from circuit import brian
     from circuit.errors import CircuitError
 
-    room = brian.images_that_fit(widths, whole_input=True)
+    exact = chosen.feedback == "exact"
+    room = brian.images_that_fit(widths, auxiliary=exact, whole_input=True)
     if "brian2_images" in chosen.given and chosen.brian2_images > room:
         remedy = f"give {room} or less" if room else "give --no-brian2, or narrower --widths"
         raise CircuitError(

@@ -73,10 +73,11 @@ def description(chosen: argparse.Namespace, trial: Trial, images: str) -> str:
     units = "+".join(dict.fromkeys(unit.name for unit in trial.network.activations))
     strengths = sorted(set(trial.circuit.strengths))
     gamma = ", ".join(f"{value:g}" for value in strengths)
+    through = "" if chosen.feedback == "exact" else f" through the {chosen.feedback}"
     return (
         f"{trial.error.shape[0]} images of {images}, layers {widths} "
         f"({trial.network.n_outputs} outputs with a target), {weights}, "
-        f"{units}, {chosen.pathway} pathway, gamma {gamma}, {chosen.precision}"
+        f"{units}, {chosen.pathway} pathway{through}, gamma {gamma}, {chosen.precision}"
     )
 
 

@@ -185,3 +185,25 @@ def test_a_study_pads_trained_weights_that_are_not_square(tmp_path, images):
         cosine = trained["cosine"].sel(rule="gait", readout="shift", layer=[1, 2])
         gait = np.flatnonzero(trained["pathway"].values == "gait")
         assert (cosine.isel(cell=gait[:1]) > 0.999).all()
+
+
+def test_weights_of_any_shape_go_through_the_pseudo_inverse_unpadded(tmp_path, capsys, rng, images):
+    """Of a network that widens above layer 1, which no added row could help."""
+    shapes = ((12, 144), (20, 12), (10, 20))
+    arrays = {
+        f"W_{layer}": rng.standard_normal(shape) / np.sqrt(shape[1])
+        for layer, shape in enumerate(shapes, 1)
+    }
+    np.savez(tmp_path / "wide.npz", **arrays)
+    arguments = ["--images", images, "--weights", tmp_path / "wide.npz"]
+    arguments += ["--weights-activation", "asinh"]
+    words = refusal(capsys, run_equilibrium.main, *QUIET, "--batch", "6", *map(str, arguments))
+    assert "layer 2 has 20 units that read 12" in words
+    assert "--feedback pseudo-inverse" in words
+    status, summary = settled(tmp_path, *arguments, "--feedback", "pseudo-inverse")
+    assert summary["status"] == "converged"
+    assert status in (0, 3)  # a bound may decide nothing, but no update disagrees
+    assert "layers 144-12-20-10 (10 outputs" in capsys.readouterr().out
+    idle = ["--feedback", "pseudo-inverse", "--rows", "gaussian"]
+    words = refusal(capsys, run_equilibrium.main, *QUIET, *map(str, arguments), *idle)
+    assert "--rows does nothing with --feedback pseudo-inverse" in words
