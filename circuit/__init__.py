@@ -11,6 +11,7 @@ plasticity                              from shifts to weight changes, locally
 inverse_model                           feedback that is not the exact inverse
 dynamics, shift_dynamics, jacobian      the circuit that is to compute the same shifts
 method, equilibrium                     where it comes to rest, and what became of the attempt
+answers                                 what a network says of an image
 
 The wings, each with a face of its own (`from circuit.learning import Lesson, learn`):
 
@@ -24,6 +25,7 @@ lateral_inhibition    inhibition that keeps weights orthogonal
 brian, plastic        the same circuit in Brian2, and with weights that learn while it runs
 numerics              arrays, inverses, singular values, random numbers
 storage               networks on disk
+doors                 networks that were trained elsewhere, in files or other libraries
 """
 
 import lazy_loader

@@ -1,10 +1,13 @@
 """What `from circuit import ...` offers."""
 
 from .activations import ACTIVATIONS, Activation, asinh, clipped_tanh, leaky_relu, linear, tanh
+from .answers import accuracy, predict
+from .doors import load, save
 from .dynamics import Circuit, Trial, begin, build_circuit
 from .equilibrium import Equilibrium, settle
 from .errors import (
     CircuitError,
+    IllConditioned,
     NotFinite,
     NotSettled,
     ShapeMismatch,
@@ -40,6 +43,7 @@ __all__ = [
     "Circuit",
     "CircuitError",
     "Equilibrium",
+    "IllConditioned",
     "InverseModel",
     "Network",
     "NotFinite",
@@ -51,6 +55,7 @@ __all__ = [
     "TargetOutOfRange",
     "Trial",
     "Update",
+    "accuracy",
     "asinh",
     "back_propagation",
     "begin",
@@ -64,9 +69,12 @@ __all__ = [
     "initialise",
     "leaky_relu",
     "linear",
+    "load",
     "load_network",
     "orthogonal",
     "output_error",
+    "predict",
+    "save",
     "save_network",
     "settle",
     "tanh",

@@ -1,6 +1,6 @@
-"""Every way in which the library refuses to answer, as a typed exception.
+"""Every way in which the library refuses to answer, as a typed exception, and its one warning.
 
-Owns the exception classes. Does not own the checks: each stands where its value is first used.
+Owns these classes. Does not own the checks: each stands where its value is first used.
 """
 
 
@@ -22,6 +22,10 @@ class NotFinite(CircuitError):
 
 class ShapeMismatch(CircuitError):
     """An array does not have the shape or the dtype that the network needs."""
+
+
+class IllConditioned(UserWarning):
+    """Weights that have an inverse, but one that float arithmetic serves badly."""
 
 
 class NotSettled(RuntimeError):

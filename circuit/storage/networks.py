@@ -3,8 +3,9 @@
 Owns the file format, and the writing of any file whole or not at all.
 
 Members: `format` and `version`; `n_inputs`, `n_outputs`; `activations` (L names) and
-`smallest_slopes` (L numbers, which tell one leaky-ReLU from another); `W_1` .. `W_L` (N_l, N_l) and
-`b_1` .. `b_L` (N_l). Nothing is pickled, and what is read back is the same bit for bit.
+`smallest_slopes` (L numbers, which tell one leaky-ReLU from another); `W_1` .. `W_L` (N_l, n_l) and
+`b_1` .. `b_L` (N_l); where there are any, `notes` (texts). Nothing is pickled, and what is read
+back is the same bit for bit.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ def save_network(path: Path, network: Network) -> None:
     }
     for layer, (weights, bias) in enumerate(zip(network.weights, network.biases, strict=True), 1):
         arrays[f"W_{layer}"], arrays[f"b_{layer}"] = to_numpy(weights), to_numpy(bias)
+    if network.notes:
+        arrays["notes"] = np.array(network.notes)
     write_atomically(path, lambda name: np.savez(name, allow_pickle=False, **arrays))
 
 
@@ -63,7 +66,7 @@ def load_network(path: Path) -> Network:
     """
     remedy = "give a file written by save_network"
     with arrays_of(path, "weights file", remedy) as members:
-        return _network(members)
+        return network_of(members)
 
 
 @contextmanager
@@ -92,8 +95,8 @@ def arrays_of(path: Path, kind: str, remedy: str) -> Iterator[Mapping[str, np.nd
         ) from None
 
 
-def _network(members: Mapping[str, np.ndarray]) -> Network:
-    """The network of a file's members."""
+def network_of(members: Mapping[str, np.ndarray]) -> Network:
+    """The network of a file's members. Raises `ValueError` or `CircuitError` where it is none."""
     if str(members["format"]) != FORMAT:
         raise ValueError(f"its format is {str(members['format'])[:40]!r}, not {FORMAT!r}")
     version = members["version"].item()
@@ -117,6 +120,7 @@ def _network(members: Mapping[str, np.ndarray]) -> Network:
         activations=tuple(units),
         n_inputs=int(members["n_inputs"].item()),
         n_outputs=int(members["n_outputs"].item()),
+        notes=tuple(map(str, members["notes"])) if "notes" in members else (),
     )
 
 

@@ -219,6 +219,8 @@ def time_and_stability(data: xr.Dataset) -> Figure:
             for pathway in ("itp", "gait"):
                 for init, style in zip(inits, ("-", "--", ":"), strict=False):
                     part = cells_with(data, init=init, depth=depth, activation=_first_units(data))
+                    if not part.sizes["cell"]:  # trained weights have one depth and their units
+                        continue
                     part = cells_with(part, width=part["width"].values.max())
                     values = part[name].sel(layer=1) if row == 0 else part[name]
                     look = _look(pathway, f"{pathway.upper()}, {init}") | {"ls": style}
