@@ -5,6 +5,7 @@ offers what most need, each file being loaded when one of its names is first use
 the wings, in the order in which data take their way, and in which to read them:
 
 errors, given                           what is refused, and how
+brief, remembered                       how records are printed, and pickled
 activations, network, losses            what a network is and computes
 feedback, shifts, messages, rules       what the algorithms say its synapses should learn from
 plasticity                              from shifts to weight changes, locally

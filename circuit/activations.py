@@ -24,12 +24,13 @@ import array_api_compat
 from circuit.errors import CircuitError, TargetOutOfRange
 from circuit.given import is_sequence, real, require_choice
 from circuit.numerics.arrays import Array, any_true, largest, namespace, smallest_normal
+from circuit.remembered import parts, remembered, whole
 
 Elementwise = Callable[[Array], Array]
 ScaledDifference = Callable[[Array, Array, float], Array]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Activation:
     """An invertible, strictly increasing activation function.
 
@@ -72,6 +73,13 @@ class Activation:
     clips: Callable[[Array, Array, float], Array] | None = None
     inverse_difference_or_nan: ScaledDifference | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return whole, parts(self)  # its functions have no names of their own
+
+    def __repr__(self) -> str:
+        slope = f" of slope {self.smallest_slope:g}" if self.name == "leaky_relu" else ""
+        return f"Activation({self.name}{slope})"
+
     def sends(self, y: Array, d: Array, s: float) -> Array:
         """The scaled difference of f^-1; NaN where y or y + s d has no inverse."""
         return (self.inverse_difference_or_nan or self.inverse_difference)(y, d, s)
@@ -80,6 +88,7 @@ class Activation:
 Units = tuple[Activation, ...]  # of the layers 1 .. L
 
 
+@remembered
 def linear() -> Activation:
     """f(h) = h."""
     return Activation(
@@ -106,7 +115,11 @@ def leaky_relu(slope: float = 0.1) -> Activation:
     slope = real("leaky-ReLU slope", slope)
     if not 0 < slope < 1:
         raise CircuitError(f"leaky-ReLU slope {slope} is not between 0 and 1; use for example 0.1")
+    return _leaky_relu(slope)
 
+
+@remembered
+def _leaky_relu(slope: float) -> Activation:
     def value(h: Array) -> Array:
         return namespace(h).maximum(h, h * slope)
 
@@ -147,6 +160,7 @@ def leaky_relu(slope: float = 0.1) -> Activation:
     )
 
 
+@remembered
 def asinh() -> Activation:
     """f(h) = asinh(h): smooth, unbounded, with slope 1 at the origin."""
 
@@ -186,6 +200,7 @@ def asinh() -> Activation:
     )
 
 
+@remembered
 def tanh() -> Activation:
     """f(h) = tanh(h): smooth, with rates inside (-1, 1); targets outside have no inverse."""
 
@@ -256,6 +271,11 @@ def clipped_tanh(limit: float = 0.999) -> Activation:
     limit = real("limit of tanh", limit)
     if not 0 < limit < 1:
         raise CircuitError(f"limit {limit} of tanh is not between 0 and 1; use for example 0.999")
+    return _clipped_tanh(limit)
+
+
+@remembered
+def _clipped_tanh(limit: float) -> Activation:
     exact = tanh()
 
     def inverse_difference(y: Array, d: Array, s: float) -> Array:

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from circuit.brief import Brief, Rows, batch_of, same_or_each
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.feedback import PATHWAYS, Gain, mismatch_ratios, per_layer, ruin_ratios
 from circuit.given import (
@@ -37,8 +38,8 @@ from circuit.numerics.arrays import Array, namespace, take_rows, widened
 from circuit.shifts import ONE, Scale, Shifts, excess
 
 
-@dataclass(frozen=True, eq=False)
-class Circuit:
+@dataclass(frozen=True, eq=False, repr=False)
+class Circuit(Brief):
     """A network with weak feedback.
 
     Attributes
@@ -52,6 +53,23 @@ class Circuit:
     pathway: Gain
     strengths: tuple[float, ...]
     time_constants: tuple[float, ...]
+
+    def _words(self) -> list[str]:
+        constants = [1e3 * tau for tau in self.time_constants]
+        return [
+            f"{self.pathway.name} pathway",
+            f"gamma {same_or_each(self.strengths)}",
+            f"tau {same_or_each(constants)} ms",
+            *self.network._words(),
+        ]
+
+    def _rows(self) -> Rows:
+        constants = [f"{1e3 * tau:.3g}" for tau in self.time_constants]
+        each = zip(self.network.widths[1:], self.strengths, constants, strict=True)
+        return [
+            ("layer", "units", "gamma", "tau in ms"),
+            *((layer, *values) for layer, values in enumerate(each, 1)),
+        ]
 
     def strength(self, layer: int) -> float:
         """Gamma of `layer`."""
@@ -118,8 +136,8 @@ def build_circuit(
     return Circuit(network, PATHWAYS[pathway], per_layer(feedback_strength, depth), constants)
 
 
-@dataclass(frozen=True, eq=False)
-class Trial:
+@dataclass(frozen=True, eq=False, repr=False)
+class Trial(Brief):
     """A circuit with its input clamped and a target for its output.
 
     Attributes
@@ -134,6 +152,12 @@ class Trial:
     activity: Activity
     error: Array
     doubt: Doubt = AS_GIVEN
+
+    def _words(self) -> list[str]:
+        return [batch_of(self.error.shape), *self.circuit._words()]
+
+    def _rows(self) -> Rows:
+        return self.circuit._rows()
 
     @property
     def network(self) -> Network:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from circuit.brief import Brief, Rows, batch_of
 from circuit.dynamics import Trial
 from circuit.errors import CircuitError, NotSettled
 from circuit.given import is_whole, real, require_choice, require_flag, shown
@@ -33,8 +34,8 @@ from circuit.verification.judgement import NEAR, Judgement, Status, judge
 from circuit.verification.samples import Batch, worst_of
 
 
-@dataclass(frozen=True, eq=False)
-class Equilibrium:
+@dataclass(frozen=True, eq=False, repr=False)
+class Equilibrium(Brief):
     """What became of an attempt to settle a circuit.
 
     Attributes
@@ -64,6 +65,26 @@ class Equilibrium:
     model_time: float | None
     seconds: float
     method: str
+
+    def _words(self) -> list[str]:
+        words = [
+            self.status.value,
+            batch_of(self.trial.error.shape),
+            f"worst residual {max(self.relative_residuals):.1g}",
+        ]
+        bad = sum(status is not Status.CONVERGED for status in self.sample_status)
+        if bad:
+            return [*words, f"{bad} not settled"]
+        # a bound takes singular values, which a line about a large network does not wait for
+        if "error_bounds" in vars(self) or sum(self.trial.network.widths) <= QUICK:
+            words.append(f"bound {max(self.error_bounds):.1g}")
+        return words
+
+    def _rows(self) -> Rows:
+        return [
+            ("layer", "relative residual"),
+            *((layer, f"{size:.1e}") for layer, size in enumerate(self.relative_residuals, 1)),
+        ]
 
     @property
     def converged(self) -> bool:
@@ -134,6 +155,7 @@ class Equilibrium:
 # the result: about so many rates in a block, but never fewer samples than make a product quick.
 BLOCK_ENTRIES = 2**19
 SMALLEST_BLOCK = 64
+QUICK = 1024  # units in all, of which a bound is had in a few hundredths of a second
 
 REMEDIES: dict[Status, str] = {
     Status.CONVERGED: "nothing to do",

@@ -3,6 +3,8 @@
 Owns the exception classes. Does not own the checks: each stands where its value is first used.
 """
 
+from __future__ import annotations
+
 
 class CircuitError(ValueError):
     """Bad input. The message is one line that names the value and the remedy."""
@@ -30,6 +32,9 @@ class NotSettled(RuntimeError):
     def __init__(self, message: str, record: object) -> None:
         super().__init__(message)
         self.record = record
+
+    def __reduce__(self) -> tuple[type[NotSettled], tuple[str, object]]:
+        return type(self), (str(self), self.record)  # from another process too
 
 
 def shortened(text: str, most: int) -> str:

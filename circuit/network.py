@@ -26,6 +26,7 @@ from itertools import pairwise
 import numpy as np
 
 from circuit.activations import Activation, activations, leaky_relu
+from circuit.brief import Brief, Rows, batch_of, counted, kind_of, same_or_each, widths_of
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.given import (
     is_sequence,
@@ -49,8 +50,8 @@ from circuit.numerics.following_inverse import Moved
 from circuit.numerics.inverse import Factorised
 
 
-@dataclass(frozen=True, eq=False)
-class Network:
+@dataclass(frozen=True, eq=False, repr=False)
+class Network(Brief):
     """Weights and biases of the layers 1 .. L, with their activation functions.
 
     Attributes
@@ -132,6 +133,33 @@ class Network:
                 f"output layer of {self.widths[-1]}; give 1 to {self.widths[-1]}"
             )
 
+    def _words(self) -> list[str]:
+        stack = [str(length) for length in self.weights[0].shape[:-2]]
+        words = [
+            " x ".join(stack) + " networks" if stack else "",
+            widths_of(self.widths),
+            same_or_each([unit.name for unit in self.activations]),
+            counted(self.n_outputs, "output"),
+            kind_of(self.weights[0]),
+        ]
+        return [word for word in words if word]
+
+    def _rows(self) -> Rows:
+        numbers = range(1, self.depth + 1)
+        return [
+            ("layer", "units", "reads", "activation", "auxiliary units"),
+            *(
+                (
+                    layer,
+                    self.widths[layer],
+                    int(self.weights[layer - 1].shape[-1]),
+                    self.activation(layer),
+                    self.widths[layer] - self.n_projecting(layer),
+                )
+                for layer in numbers
+            ),
+        ]
+
     @property
     def depth(self) -> int:
         """L, the number of weight matrices."""
@@ -207,8 +235,8 @@ class Network:
         return widened(rows_times(drives, xp.matrix_transpose(rows)), self.widths[layer - 1])
 
 
-@dataclass(frozen=True, eq=False)
-class Activity:
+@dataclass(frozen=True, eq=False, repr=False)
+class Activity(Brief):
     """A forward pass.
 
     Attributes
@@ -224,6 +252,10 @@ class Activity:
     rates: tuple[Array, ...]
     drives: tuple[Array, ...]
     slopes: tuple[Array, ...]
+
+    def _words(self) -> list[str]:
+        widths = [int(rates.shape[-1]) for rates in self.rates]
+        return [widths_of(widths), batch_of(self.rates[0].shape)]
 
     def drive(self, layer: int) -> Array:
         """H of `layer`."""

@@ -28,6 +28,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from circuit.activations import Activation
+from circuit.brief import Brief
 from circuit.dynamics import Circuit
 from circuit.errors import CircuitError
 from circuit.feedback import mismatch_ratios
@@ -56,8 +57,8 @@ LOOSENESS = 100  # of the tolerance, in roundings of a product
 Lifted = tuple[tuple[Array, Array] | None, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class LearnedEquilibrium:
+@dataclass(frozen=True, eq=False, repr=False)
+class LearnedEquilibrium(Brief):
     """What became of an attempt to settle.
 
     Attributes
@@ -87,8 +88,8 @@ class LearnedEquilibrium:
         return self.shifts if readout == "shift" else self.mismatches
 
 
-@dataclass(frozen=True, eq=False)
-class _Pass:
+@dataclass(frozen=True, eq=False, repr=False)
+class _Pass(Brief):
     """A circuit with the arrays that do not change while it settles."""
 
     circuit: Circuit

@@ -40,6 +40,7 @@ from dataclasses import dataclass
 
 import array_api_compat
 
+from circuit.brief import Brief
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.given import (
     is_whole,
@@ -134,8 +135,8 @@ class Practice:
         return rounds * self.block + max(0, rest - self.block)
 
 
-@dataclass(frozen=True, eq=False)
-class InverseModel:
+@dataclass(frozen=True, eq=False, repr=False)
+class InverseModel(Brief):
     """g_l^ of the layers 2 .. L.
 
     Attributes

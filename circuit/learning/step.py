@@ -18,6 +18,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from circuit.brief import Brief, counted
 from circuit.dynamics import Trial, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
@@ -51,8 +52,8 @@ from circuit.shifts import ONE, Shifts
 from circuit.verification.judgement import Status
 
 
-@dataclass(frozen=True, eq=False)
-class Moments:
+@dataclass(frozen=True, eq=False, repr=False)
+class Moments(Brief):
     """Adam's running means of the direction (first) and of its square (second).
 
     Attributes
@@ -66,9 +67,12 @@ class Moments:
     second_weights: tuple[Array, ...]
     second_biases: tuple[Array, ...]
 
+    def _words(self) -> list[str]:
+        return [counted(len(self.first_weights), "layer")]
 
-@dataclass(frozen=True, eq=False)
-class Learner:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Learner(Brief):
     """The state of a learning network.
 
     Attributes
@@ -85,9 +89,13 @@ class Learner:
     steps: int
     companions: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
 
+    def _words(self) -> list[str]:
+        beside = [f"with {', '.join(self.companions)}"] if self.companions else []
+        return [counted(self.steps, "step"), *self.network._words(), *beside]
 
-@dataclass(frozen=True, eq=False)
-class Step:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Step(Brief):
     """What a step saw, before it changed anything.
 
     Attributes

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from circuit.brief import Brief
 from circuit.equilibrium import Equilibrium
 from circuit.errors import NotFinite, TargetOutOfRange
 from circuit.numerics.arrays import epsilon, flattened, row_norms, to_numpy
@@ -29,6 +32,7 @@ from circuit.shifts import Shifts
 LARGEST_AGREEMENT = 0.5  # relative error beyond which two updates are never said to agree
 MOST_SHOWN = 24  # layers of a table; of a deeper network the ends and the worst
 SHOWN_OF_EACH = 5  # first layers, last ones, and worst by residual and by error
+WIDTH = 100  # characters of a line
 SCATTERED_SYNAPSES = 1500  # of each layer, kept for the scatter plot
 
 
@@ -62,8 +66,8 @@ class LayerReport:
         return 10.0**self.log10_shift
 
 
-@dataclass(frozen=True, eq=False)
-class Report:
+@dataclass(frozen=True, eq=False, repr=False)
+class Report(Brief):
     """All layers, the updates behind them, and the verdict."""
 
     record: Equilibrium
@@ -72,6 +76,15 @@ class Report:
     circuit_updates: tuple[Update, ...]
     rule_updates: dict[str, tuple[Update, ...] | None]
     remarks: tuple[str, ...]
+
+    def _words(self) -> list[str]:
+        return [f"{self.pathway} pathway", f"{self.readout} read out", self.verdict]
+
+    def __str__(self) -> str:
+        return f"{tables(self)}\n\n{fill(self.verdict, WIDTH)}"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
     @property
     def pathway(self) -> str:
