@@ -40,6 +40,7 @@ __all__ = [
 # Okabe and Ito (2008): told apart also by colour-blind readers
 COLOURS = {
     "circuit": "#000000",
+    "grait": "#56B4E9",
     "gait": "#0072B2",
     "itp": "#D55E00",
     "tp": "#E69F00",
@@ -47,8 +48,9 @@ COLOURS = {
     "brian2": "#CC79A7",
     "grey": "#8C8C8C",
 }
-MARKERS = {"gait": "o", "itp": "s", "tp": "^", "bp": "D", "brian2": "v"}
+MARKERS = {"grait": "P", "gait": "o", "itp": "s", "tp": "^", "bp": "D", "brian2": "v"}
 NAMES = {
+    "grait": "GRAIT-prop",
     "gait": "GAIT-prop",
     "itp": "ITP",
     "tp": "target propagation",

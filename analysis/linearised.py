@@ -11,7 +11,8 @@ With t_l a deviation of the rates of layer l and k_l = W_l t_{l-1},
 where A is the slope at the drive that a unit receives, A' that at the point it sends down, and
 
     ITP    o = 1 / A' ,     i = 0
-    GAIT   o = A^2 / A' ,   i = (A - A^3 + 2 A f'' m) / A' .
+    GAIT   o = A^2 / A' ,   i = (A - A^3 + 2 A f'' m) / A'
+    GRAIT  o = A^2 N^2 / A' ,   i = (A - A^3 N^2 + 2 A f'' N^2 m) / A' .
 
 Units that get no feedback keep all of their drive. NumPy in float64, one network, one sample.
 """
@@ -155,10 +156,10 @@ def linearised(trial: Trial, shifts: Shifts, sample: int = 0) -> Linearised:
             sender = base + terms.messages[layer - 1]
         slope, steepness = unit.slope(moved), 1 / unit.slope(sender)
         if circuit.pathway.gradient_adjusted:
-            mismatch = terms.mismatches[layer - 1]
+            mismatch = circuit.by_rows(layer, terms.mismatches[layer - 1])
             steepening = 2 * slope * unit.curvature(moved) * mismatch
-            own.append(slope**2 * steepness)
-            fed.append((slope - slope**3 + steepening) * steepness)
+            own.append(circuit.by_rows(layer, slope**2) * steepness)
+            fed.append((slope - circuit.by_rows(layer, slope**3) + steepening) * steepness)
         else:
             own.append(steepness)
             fed.append(np.zeros_like(slope))

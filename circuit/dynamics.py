@@ -9,6 +9,7 @@ rates come to rest, nor the judgement whether they have.
 
     ITP pathway    F = g^-1(y_{l+1})
     GAIT pathway   F = g^-1( u + A^2 (y_{l+1} - u) ),   u = g_{l+1}(y_l),  A the slope at u
+    GRAIT pathway  F = g^-1( u + A^2 N^2 (y_{l+1} - u) ),   N the lengths of the rows of W_{l+1}
 
 The input y_0 is clamped. Auxiliary units receive no feedback: for them the factor (1 - gamma) and
 the feedback are left out.
@@ -75,6 +76,10 @@ class Circuit(Brief):
         """Gamma of `layer`."""
         return self.strengths[layer - 1]
 
+    def by_rows(self, layer: int, deviation: Array) -> Array:
+        """The deviation of `layer` times N^2 where the pathway adjusts it to the rows of W."""
+        return self.pathway.by_rows(deviation, layer, self.network.squared_lengths)
+
     @cached_property
     def ratios(self) -> tuple[float, ...]:
         """Size of each layer's shift against that of the layer above, weights aside."""
@@ -104,7 +109,7 @@ def build_circuit(
 
     Parameters
     ----------
-    pathway : "itp" or "gait"
+    pathway : "itp", "gait" or "grait"
     feedback_strength
         gamma for all layers; or gamma_1 .. gamma_L, or gamma_1 .. gamma_{L-1} beside a `nudge`.
     nudge
@@ -284,7 +289,8 @@ def velocity(trial: Trial, rates: Sequence[Array], *, nudged: bool = True) -> tu
             if circuit.pathway.gradient_adjusted:
                 local = network.drive(layer + 1, below[layer])
                 own = unit.value(local)
-                sent = own + circuit.pathway.local(unit.slope(local), sent - own)
+                deviation = circuit.by_rows(layer + 1, sent - own)
+                sent = own + circuit.pathway.local(unit.slope(local), deviation)
             bias = xp.expand_dims(network.biases[layer], axis=-2)
             feedback = network.pull(layer + 1, unit.inverse(sent) - bias)[..., :n]
         driven = feedforward - below[layer]

@@ -9,38 +9,59 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from circuit.errors import CircuitError
 from circuit.given import real, reals, require_count
-from circuit.numerics.arrays import Array
+from circuit.numerics.arrays import Array, namespace
 
 
 @dataclass(frozen=True)
 class Gain:
-    """epsilon of one member of the family: 1 (TP), gamma (ITP), gamma f'^2 (GAIT, Eq. 16).
+    """epsilon of one member of the family: 1 (TP), gamma (ITP), gamma A^2 (GAIT, Eq. 16), and
+    gamma A^2 N^2 (GRAIT, docs/derivation.md, section 8).
+
+    A is the slope of a unit, N the length of its row of weights.
 
     Attributes
     ----------
     incremental : whether the feedback strength gamma enters
     gradient_adjusted : whether the squared slope A^2 enters
+    row_adjusted : whether the squared length N^2 enters
     """
 
     name: str
     incremental: bool
     gradient_adjusted: bool
+    row_adjusted: bool = False
+
+    def by_rows(
+        self, deviation: Array, layer: int, squared_lengths: Callable[[int], Array]
+    ) -> Array:
+        """A layer's deviation `(..., batch, n)` times N^2, or times 1, of its first n units.
+
+        `squared_lengths` gives N_l^2 `(..., N_l)` of a layer, such as `Network.squared_lengths`. It
+        comes before `local`, which leaves it out.
+        """
+        if not self.row_adjusted:
+            return deviation
+        lengths = squared_lengths(layer)[..., None, : deviation.shape[-1]]
+        return deviation * namespace(lengths).astype(lengths, deviation.dtype, copy=False)
 
     def local(self, slope: Array, deviation: Array) -> Array:
-        """A layer's deviation times the part of the gain that its own units set, (A^2 or 1)."""
+        """A layer's deviation times what the slopes of its units set, A^2 or 1."""
         return deviation * slope * slope if self.gradient_adjusted else deviation
 
 
 TARGET_PROPAGATION = Gain("tp", incremental=False, gradient_adjusted=False)
 INCREMENTAL = Gain("itp", incremental=True, gradient_adjusted=False)
 GRADIENT_ADJUSTED = Gain("gait", incremental=True, gradient_adjusted=True)
+ROW_ADJUSTED = Gain("grait", incremental=True, gradient_adjusted=True, row_adjusted=True)
 
-PATHWAYS: dict[str, Gain] = {"itp": INCREMENTAL, "gait": GRADIENT_ADJUSTED}
+PATHWAYS: dict[str, Gain] = {
+    gain.name: gain for gain in (INCREMENTAL, GRADIENT_ADJUSTED, ROW_ADJUSTED)
+}
 
 
 def per_layer(
@@ -99,7 +120,9 @@ def ruin_ratios(strengths: Sequence[float]) -> tuple[float, ...]:
 
 
 def mismatch_ratios(strengths: Sequence[float]) -> tuple[float, ...]:
-    """m_l against m_{l+1} in the GAIT circuit: gamma / (1 - gamma), and the nudge at the output."""
+    """m_l against m_{l+1} in the GAIT and GRAIT circuits, weights and slopes aside:
+    gamma / (1 - gamma), and the nudge at the output.
+    """
     return (*(value / (1 - value) for value in strengths[:-1]), strengths[-1])
 
 

@@ -52,8 +52,10 @@ def jacobian_product(trial: Trial, shifts: Shifts, tangents: Sequence[Array]) ->
         tangent = tangents[layer - 1]
         if circuit.pathway.gradient_adjusted:
             mismatch = scale * terms.mismatches[layer - 1]
+            mismatch = circuit.by_rows(layer, mismatch)
             steepening = 2 * slope * unit.curvature(moved) * mismatch * drive_tangent
-            tangent = pushed[-1] + slope * slope * (tangent - pushed[-1]) + steepening
+            deviation = circuit.by_rows(layer, tangent - pushed[-1])
+            tangent = pushed[-1] + slope * slope * deviation + steepening
             sender = moved + scale * terms.messages[layer - 1]
         else:
             sender = drive + scale * terms.messages[layer - 1]

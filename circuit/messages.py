@@ -72,8 +72,8 @@ def gait_message(
 ) -> Array:
     """[f^-1(u + s A^2 m) - f^-1(u)] / s: what is reported down in the GAIT pathway.
 
-    u and A are those at the drive h + s_below k that the layer now receives. NaN where there is no
-    inverse.
+    u and A are those at the drive h + s_below k that the layer now receives. In the GRAIT pathway
+    the mismatch m is given times N^2. NaN where there is no inverse.
     """
     message = slope * mismatch
     stays = unit.stays(h, k, below) if stays is None else stays

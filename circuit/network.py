@@ -228,6 +228,10 @@ class Network(Brief):
             rates = factors.solve(widened(drives, self.widths[layer]))
         return widened(rates, self.widths[layer - 1])
 
+    def squared_lengths(self, layer: int) -> Array:
+        """N_l^2, the sum of the squared weights of each unit's row, `(..., N_l)`."""
+        return self.factors[layer - 1].squared_lengths
+
     def pull_transposed(self, layer: int, drives: Array) -> Array:
         """`W_l^T` applied, as `pull`."""
         xp = namespace(drives)
@@ -328,8 +332,8 @@ def initialise(
     widths : N_0 .. N_L
     generator : source of all randomness
     init
-        "orthogonal" (Haar measure) or "gaussian" (standard deviation sqrt(2 / (n_in + n_out)), as
-        in the paper's public code).
+        "orthogonal" (Haar measure), "gaussian" (standard deviation sqrt(2 / (n_in + n_out)), as in
+        the paper's public code) or "unequal_rows" (orthogonal, of lengths between 1/2 and 2).
     activation
         A name, an `Activation`, or one per layer; leaky-ReLU by default.
     n_outputs
@@ -388,7 +392,18 @@ def gaussian(width: int, generator: np.random.Generator, columns: int | None = N
     return generator.standard_normal((width, columns)) / np.sqrt((width + columns) / 2)
 
 
-INITIALISERS = {"orthogonal": orthogonal, "gaussian": gaussian}
+def unequal_rows(
+    width: int, generator: np.random.Generator, columns: int | None = None
+) -> np.ndarray:
+    """Orthogonal rows of lengths evenly between 1/2 and 2, (width, columns): what Eq. 23 allows.
+
+    With fewer columns than rows, the rows of `orthogonal` times such lengths.
+    """
+    directions = orthogonal(width, generator, columns)
+    return generator.uniform(0.5, 2.0, (width, 1)) * directions
+
+
+INITIALISERS = {"orthogonal": orthogonal, "gaussian": gaussian, "unequal_rows": unequal_rows}
 
 
 def _require_counts(widths: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""Learning rules as one recursion: BP, TP, ITP and GAIT-prop (paper sections 2 to 5, 9).
+"""Learning rules as one recursion: BP, TP, ITP, GAIT-prop (paper sections 2 to 5, 9), GRAIT-prop.
 
 Owns the algorithmic shifts. Does not own the circuit that approximates them, nor the weight
 change, which `plasticity` derives from any shifts in the same local way.
@@ -7,11 +7,16 @@ Every rule has the signature
 
     rule(network, activity, output_error, feedback_strength) -> Shifts
 
-With targets t_l = y_l + delta_l, Eqs. 5, 12 and 17 are one recursion with three gains,
+With targets t_l = y_l + delta_l, Eqs. 5, 12 and 17 are one recursion with three gains, and
+GRAIT-prop adds a fourth,
 
     delta_{l-1} = W_l^-1 [ f^-1(y_l + epsilon_l delta_l) - f^-1(y_l) ] ,  delta_L = t_L - y_L,
 
-    epsilon_l = 1 (TP),  gamma_l (ITP),  gamma_l A_l^2 (GAIT-prop, Eq. 16).
+    epsilon_l = 1 (TP),  gamma_l (ITP),  gamma_l A_l^2 (GAIT-prop, Eq. 16),
+    gamma_l A_l^2 N_l^2 (GRAIT-prop),
+
+N_l,i being the length of row i of W_l. For rows that are orthogonal, W_l^-1 = W_l^T N_l^-2, so that
+GRAIT-prop is back-propagation whatever their lengths; GAIT-prop is where they are 1.
 
 Back-propagation (Eq. 3) gives one shift per layer too: delta_{l-1} = W_l^T A_l delta_l. The shift
 itself is propagated, with a running scale, never a target: a target holds the shift as the
@@ -26,7 +31,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from circuit.errors import TargetOutOfRange
-from circuit.feedback import GRADIENT_ADJUSTED, INCREMENTAL, TARGET_PROPAGATION, Gain, per_layer
+from circuit.feedback import (
+    GRADIENT_ADJUSTED,
+    INCREMENTAL,
+    ROW_ADJUSTED,
+    TARGET_PROPAGATION,
+    Gain,
+    per_layer,
+)
 from circuit.losses import require_error
 from circuit.messages import itp_message
 from circuit.network import Activity, Network, require_activity
@@ -100,8 +112,19 @@ def gait_propagation(
     return propagate_targets(GRADIENT_ADJUSTED, network, activity, output_error, feedback_strength)
 
 
+def grait_propagation(
+    network: Network, activity: Activity, output_error: Array, feedback_strength: Strength = 0.01
+) -> Shifts:
+    """GRAIT-prop: GAIT-prop with increments adjusted to the lengths of rows of W as well.
+
+    Parameters, returns and errors as `gait_propagation`.
+    """
+    return propagate_targets(ROW_ADJUSTED, network, activity, output_error, feedback_strength)
+
+
 RULES: dict[str, Rule] = {
     "gait": gait_propagation,
+    "grait": grait_propagation,
     "itp": incremental_target_propagation,
     "tp": target_propagation,
     "bp": back_propagation,
@@ -110,6 +133,7 @@ RULES: dict[str, Rule] = {
 
 GAINS: dict[str, Gain] = {
     "gait": GRADIENT_ADJUSTED,
+    "grait": ROW_ADJUSTED,
     "itp": INCREMENTAL,
     "tp": TARGET_PROPAGATION,
 }
@@ -123,6 +147,7 @@ def propagate_targets(
     feedback_strength: Strength,
     *,
     pull: Callable[[int, Array], Array] | None = None,
+    squared_lengths: Callable[[int], Array] | None = None,
     added: Sequence[Array | None] = (),
 ) -> Shifts:
     """Eqs. 5, 12 and 17 for any gain.
@@ -130,6 +155,7 @@ def propagate_targets(
     Parameters
     ----------
     pull : (layer, drives) -> rates below, in place of `network.pull`
+    squared_lengths : layer -> N^2 (..., N_l), in place of `network.squared_lengths`
     added : L arrays (..., batch, n) or None, or none at all
         What is added to the shifts of the first n units of layers 1 .. L before they are learnt
         from and sent down, in units of the rates.
@@ -137,6 +163,7 @@ def propagate_targets(
     Other parameters, returns and errors as `gait_propagation`.
     """
     pull = network.pull if pull is None else pull
+    lengths = network.squared_lengths if squared_lengths is None else squared_lengths
     strengths = per_layer(
         feedback_strength if gain.incremental else 1.0, network.depth, up_to_one=True
     )
@@ -145,7 +172,8 @@ def propagate_targets(
         unit, gamma = network.activation(layer), strengths[layer - 1]
         sent = slice(None, network.n_projecting(layer))  # the other units have no shift
         slope, rates = activity.slope(layer)[..., sent], activity.rates[layer][..., sent]
-        message = gain.local(slope, value[..., sent])  # Eq. 16
+        deviation = gain.by_rows(value[..., sent], layer, lengths)
+        message = gain.local(slope, deviation)  # Eq. 16
         size = scale.times(gamma).value
         try:
             drive_shift = itp_message(

@@ -13,7 +13,8 @@ is what it demands less what the layer above supplies,
     GAIT   R_l = (1 - gamma_l) (d_l - p_l)  - gamma_l beta_l W_{l+1}^-1 v_{l+1}
     output R_L = (d_L - p_L) - gamma_L (e / s_L - p_L)
 
-where v_{l+1} is the shift of the sender's pre-activation, and tau_l dd_l/dt = -R_l.
+where v_{l+1} is the shift of the sender's pre-activation, that of the GRAIT circuit the one of the
+GAIT circuit with N^2 m in place of the mismatch m, and tau_l dd_l/dt = -R_l.
 """
 
 from __future__ import annotations
@@ -175,8 +176,8 @@ def _message(
     unit, h, slope = trial.network.activation(layer), activity.drive(layer), activity.slope(layer)
     if trial.circuit.pathway.gradient_adjusted:
         below = shifts.scales[layer - 2].value
-        gain = trial.circuit.pathway
-        return gait_message(unit, h, slope, k, below, mismatch, scale, gain, stays)
+        gain, deviation = trial.circuit.pathway, trial.circuit.by_rows(layer, mismatch)
+        return gait_message(unit, h, slope, k, below, deviation, scale, gain, stays)
     return itp_message(unit, h, activity.rates[layer], slope, shifts.values[layer - 1], scale)
 
 

@@ -45,6 +45,70 @@ MUTANTS = (
         "tests/circuit/test_rules.py",
     ),
     Mutant(
+        "lengths of rows without the square",
+        "circuit/feedback.py",
+        "return deviation * namespace(lengths).astype(lengths,",
+        "return deviation * namespace(lengths).astype(lengths**0.5,",
+        "tests/circuit/test_row_adjusted.py",
+    ),
+    Mutant(
+        "lengths of columns for those of rows",
+        "circuit/numerics/inverse.py",
+        "return namespace(self.weights).linalg.vecdot(self.weights, self.weights)",
+        "return (self.weights**2).sum(-2)",
+        "tests/circuit/test_row_adjusted.py",
+    ),
+    Mutant(
+        "rows forgotten where a unit crosses its kink",
+        "circuit/methods/direct/unit_equations.py",
+        "below, rows * m, scale, circuit.pathway)",
+        "below, m, scale, circuit.pathway)",
+        "tests/circuit/test_equilibrium.py tests/circuit/test_row_adjusted.py",
+    ),
+    Mutant(
+        "a linear GRAIT circuit taken for the ITP circuit",
+        "circuit/methods/direct/method.py",
+        "if trial.circuit.pathway.row_adjusted or not identical:",
+        "if not identical:",
+        "tests/circuit/test_equilibrium.py tests/circuit/test_row_adjusted.py",
+    ),
+    Mutant(
+        "Jacobian without the lengths of rows",
+        "circuit/jacobian.py",
+        "deviation = circuit.by_rows(layer, tangent - pushed[-1])",
+        "deviation = tangent - pushed[-1]",
+        "tests/circuit/test_dynamics.py -k jacobian",
+    ),
+    Mutant(
+        "bound that knows no lengths of rows",
+        "circuit/verification/bounds.py",
+        "by_mismatch = np.max(unit.rows * unit.slope**2",
+        "by_mismatch = np.max(unit.slope**2",
+        "tests/circuit/test_row_adjusted.py tests/circuit/verification/test_bounds.py",
+    ),
+    Mutant(
+        "lengths that stand still while weights learn",
+        "circuit/plastic/equations.py",
+        '"squared_length*" if plastic.pathway == "grait" else ""',
+        '""',
+        "tests/studies/test_learning_in_circuit.py -k printed",
+    ),
+    Mutant(
+        "Euler steps of a time constant whatever the rows",
+        "circuit/brian/limits.py",
+        "return min(shortest, 1.5 / fastest)",
+        "return shortest",
+        "tests/circuit/brian/test_brian.py -k rows",
+    ),
+    Mutant(
+        "a learned inverse adjusted to the rows and not to its own columns",
+        "circuit/learned_inverse/model.py",
+        "        if self.exact:\n            return network.squared_lengths(layer)",
+        "        if True:\n            return network.squared_lengths(layer)",
+        "tests/circuit/test_pseudo_inverse.py "
+        "tests/circuit/learned_inverse/test_learned_inverse.py",
+    ),
+    Mutant(
         "increment left out of the non-linear part",
         "circuit/rules.py",
         "scale.times(gamma).value",
@@ -104,8 +168,8 @@ MUTANTS = (
     Mutant(
         "Jacobian without the change of slope",
         "circuit/jacobian.py",
-        "tangent = pushed[-1] + slope * slope * (tangent - pushed[-1]) + steepening",
-        "tangent = pushed[-1] + slope * slope * (tangent - pushed[-1])",
+        "tangent = pushed[-1] + slope * slope * deviation + steepening",
+        "tangent = pushed[-1] + slope * slope * deviation",
         "tests/circuit/test_dynamics.py",
     ),
     Mutant(
@@ -384,8 +448,8 @@ MUTANTS = (
     Mutant(
         "a GAIT output that is pulled back by its slope, not by the square of it",
         "circuit/methods/direct/unit_equations.py",
-        "(1 + pulled * alpha * rho * slope * slope)",
-        "(1 + pulled * alpha * rho * slope)",
+        "(1 + pulled * alpha * rho * circuit.by_rows(layer, slope * slope))",
+        "(1 + pulled * alpha * rho * circuit.by_rows(layer, slope))",
         "tests/circuit/test_equilibrium.py::test_settled_means_at_rest_in_the_printed_equations",
     ),
     Mutant(
@@ -555,8 +619,8 @@ MUTANTS = (
     Mutant(
         "Eq. 16 without the square, in a plastic circuit",
         "circuit/plastic/equations.py",
-        "slope**2*mismatch",
-        "slope*mismatch",
+        "sent = response + slope**2*{length}mismatch",
+        "sent = response + slope*{length}mismatch",
         "tests/studies/test_learning_in_circuit.py::test_brian_runs_the_equations_as_printed",
     ),
     Mutant(
@@ -736,7 +800,7 @@ MUTANTS = (
     ),
     Mutant(
         "noise of the first step in every step",
-        "circuit/learned_inverse/companions.py",
+        "circuit/learning/step.py",
         "companions[KEYS][0], step, like)",
         "companions[KEYS][0], 0, like)",
         "tests/circuit/learned_inverse/test_learned_inverse.py",
@@ -814,8 +878,8 @@ MUTANTS = (
     Mutant(
         "ITP units send down what slopes multiply",
         "circuit/report/alignment.py",
-        "value if gait else value / slope)",
-        "value if gait else value * slope)",
+        "circuit.by_rows(layer, value) if gait else value / slope",
+        "circuit.by_rows(layer, value) if gait else value * slope",
         "tests/circuit/test_alignment.py",
     ),
     Mutant(

@@ -167,7 +167,8 @@ def clipped_targets(
         clips, sent = network.activation(layer).clips, slice(None, network.n_projecting(layer))
         if clips is not None:
             rates, slope = activity.rates[layer][..., sent], activity.slope(layer)[..., sent]
-            message = gain.local(slope, shifts.values[layer - 1][..., sent])
+            value = shifts.values[layer - 1][..., sent]
+            message = gain.local(slope, gain.by_rows(value, layer, network.squared_lengths))
             scale = shifts.scales[layer - 1].times(strengths[layer - 1]).value
             xp, beyond = namespace(rates), clips(rates, message, scale)
             found[layer - 1] = float(xp.mean(xp.astype(beyond, rates.dtype)))

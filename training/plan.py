@@ -88,7 +88,8 @@ class Plan:
         if inverted and not self.auxiliary and len({*self.widths[first:]}) > 1:
             raise CircuitError(
                 f"widths {self.widths} without auxiliary units have no exact inverse; use a "
-                "learned inverse (--inverse learned), or --auxiliary yes"
+                "learned inverse (--inverse learned) or the pseudo-inverse (--feedback "
+                "pseudo-inverse), or --auxiliary yes"
             )
 
     @property

@@ -42,6 +42,7 @@ NAMES = {
     "tp": "target propagation",
     "itp": "ITP",
     "gait": "GAIT-prop",
+    "grait": "GRAIT-prop",
     "circuit": "the circuit",
 }
 

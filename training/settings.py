@@ -22,7 +22,7 @@ from collections.abc import Mapping
 Value = str | int | float | bool | None
 
 PROGRAM = "run_training"  # the command whose settings these are
-RULES = ("gait", "itp", "tp", "bp", "circuit")
+RULES = ("gait", "grait", "itp", "tp", "bp", "circuit")
 
 # what every preset starts from; the name of a value is that of its option
 DEFAULTS: dict[str, Value] = {
@@ -72,6 +72,7 @@ DEFAULTS: dict[str, Value] = {
 CHOSEN: dict[str, dict[str, Value]] = {
     "bp": {"learning_rate": 1e-4, "orthogonality": 0.0},
     "gait": {"learning_rate": 1e-4, "orthogonality": 0.1},
+    "grait": {"learning_rate": 1e-4, "orthogonality": 0.1},
     "itp": {"learning_rate": 1e-4, "orthogonality": 0.1},
     "circuit": {"learning_rate": 1e-4, "orthogonality": 0.1},
     "tp": {"learning_rate": 1e-5, "orthogonality": 1000.0},
@@ -107,6 +108,7 @@ _ITP_AND_TP: dict[str, Value] = {"depth": 1, "loss": "cross_entropy"}
 QUICK: dict[str, dict[str, Value]] = {
     "bp": {},
     "gait": {},
+    "grait": {},
     "circuit": {},
     "itp": _ITP_AND_TP | {"learning_rate": 4e-3, "orthogonality": 0.1},
     "tp": _ITP_AND_TP | {"learning_rate": 2e-3, "orthogonality": 0.1},
@@ -146,6 +148,6 @@ def resolve(name: str, rule: str, given: Mapping[str, Value]) -> dict[str, Value
         values |= {"orthogonality_of": "rows"} | own | dict(given)
     if name == "reference" and values["orthogonality"] == 0 and "init" not in given:
         values["init"] = "orthogonal"
-    if values["inverse"] == "learned" and "auxiliary" not in given:
+    if values["inverse"] != "exact" and "auxiliary" not in given:
         values["auxiliary"] = "no"
     return values

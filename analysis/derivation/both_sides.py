@@ -19,6 +19,7 @@ from circuit.rules import RULES
 BOTH = ("orthogonal", "gaussian")
 LINEAR = tuple(("linear", init) for init in BOTH)
 PIECEWISE = (*LINEAR, *(("leaky_relu", init) for init in BOTH))
+UNEQUAL = (("linear", "unequal_rows"), ("leaky_relu", "unequal_rows"))
 ORTHOGONAL = (("linear", "orthogonal"), ("leaky_relu", "orthogonal"))
 NO_GAMMA = (float("nan"),)
 
@@ -54,7 +55,9 @@ def without_crossing(found: Case, rules: Sequence[str]) -> Case:
         for layer in range(found.network.depth, 0, -1):
             slope, gamma = found.slopes[layer], found.gammas[layer - 1]
             message = delta if rule == "tp" else gamma * delta
-            message = message * slope**2 if rule == "gait" else message
+            message = message * slope**2 if rule in ("gait", "grait") else message
+            if rule == "grait":
+                message = message * np.sum(found.network.weights[layer - 1] ** 2, axis=1)
             messages.append(message)
             if layer > 1:
                 below = np.linalg.solve(found.network.weights[layer - 1], message / slope)

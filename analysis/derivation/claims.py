@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analysis.derivation import equilibria, linear, mismatch, orders, rules, spectrum
+from analysis.derivation import equilibria, linear, mismatch, orders, row_adjusted, rules, spectrum
 from analysis.derivation.claim import Check, Claim, Plan, Row
 from analysis.derivation.orders import OrderCheck
 from circuit.errors import CircuitError
@@ -20,6 +20,7 @@ from circuit.errors import CircuitError
 RULES_SECTION = "1-rules"
 CLOSED_FORM = "3-the-itp-circuit-in-closed-form"
 MISMATCH = "4-the-gait-circuits-mismatch"
+ROWS = "8-increments-adjusted-to-the-lengths-of-rows"
 SCALES = ("smoke", "full")
 
 ROUNDING = "rounding: eps, N and the norms of the network's own products"
@@ -181,6 +182,38 @@ CLAIMS: dict[str, Claim] = {
             orders.second_order,
             MISMATCH,
         ),
+        Claim(
+            "grait-literal",
+            "GRAIT-prop",
+            ROWS,
+            "literal targets of Alg. 1 with epsilon = gamma A^2 N^2, any W",
+            ROUNDING,
+            row_adjusted.literal,
+        ),
+        Claim(
+            "grait",
+            "GRAIT-prop",
+            ROWS,
+            "orthogonal rows of any lengths, linear piece: GRAIT = BP",
+            ROUNDING,
+            row_adjusted.back_propagation,
+        ),
+        Claim(
+            "grait-mismatch",
+            "GRAIT circuit",
+            ROWS,
+            "orthogonal rows: m_l = r_l W'A m_{l+1} at the equilibrium state",
+            SETTLED,
+            row_adjusted.mismatch,
+        ),
+        Claim(
+            "grait-spectrum",
+            "GRAIT circuit",
+            ROWS,
+            "orthogonal rows: minus the squared singular values of M, for any lengths",
+            "Weyl: rounding of a symmetric matrix, |W^-1 N^2 - W'| (absolute)",
+            row_adjusted.spectrum,
+        ),
         _control(
             "not-itp", "section 4", "leaky-ReLU: ITP != BP", rules.itp_is_not_bp, RULES_SECTION
         ),
@@ -205,6 +238,34 @@ CLAIMS: dict[str, Claim] = {
             "Gaussian W: mismatch != BP",
             mismatch.mismatch_is_not_bp,
             MISMATCH,
+        ),
+        _control(
+            "not-grait",
+            "GRAIT-prop",
+            "Gaussian rows: GRAIT != BP",
+            row_adjusted.other_rows_are_not_bp,
+            ROWS,
+        ),
+        _control(
+            "not-as-printed",
+            "Eq. 16, 21",
+            "orthogonal rows of unequal lengths: GAIT != BP",
+            row_adjusted.as_printed_is_not_bp,
+            ROWS,
+        ),
+        _control(
+            "not-grait-mismatch",
+            "both circuits",
+            "Gaussian rows (GRAIT), unequal lengths (GAIT): mismatch != BP",
+            row_adjusted.mismatch_is_not_bp,
+            ROWS,
+        ),
+        _control(
+            "not-grait-spectrum",
+            "both circuits",
+            "Gaussian rows (GRAIT), unequal lengths (GAIT): other eigenvalues",
+            row_adjusted.other_spectra,
+            ROWS,
         ),
     )
 }

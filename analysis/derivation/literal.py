@@ -126,14 +126,16 @@ class Literal:
     ) -> list[Vector]:
         """(t_l - y_l) / (product of gamma_j, j > l), l = 1 .. L, by Eqs. 5, 12, 17, 22.
 
-        `rule` is "tp" (epsilon = 1), "itp" (gamma) or "gait" (gamma A^2, Eq. 16); gammas are
-        gamma_1 .. gamma_L. The targets are absolute, as printed.
+        `rule` is "tp" (epsilon = 1), "itp" (gamma), "gait" (gamma A^2, Eq. 16) or "grait" (gamma
+        A^2 N^2); gammas are gamma_1 .. gamma_L. The targets are absolute, as printed.
         """
         t = rates[-1] + e
         shifts, product = [t - rates[-1]], self.context.mpf(1)
         for layer in range(self.depth, 1, -1):
             gamma = self.context.mpf(1 if rule == "tp" else gammas[layer - 1])
-            epsilon = slopes[layer] ** 2 * gamma if rule == "gait" else gamma
+            epsilon = slopes[layer] ** 2 * gamma if rule in ("gait", "grait") else gamma
+            if rule == "grait":
+                epsilon = epsilon * (self.W(layer) ** 2).sum(axis=1)
             drive = self.inverse(rates[layer] * (1 - epsilon) + t * epsilon)
             below = self.solve(layer, drive)
             t = np.concatenate([below, rates[layer - 1][len(below) :]])  # z is copied, Eq. 22

@@ -24,28 +24,30 @@ SMALLEST_ERROR = 12  # powers of 1/8 tried before a circuit is left undecided
 def mismatch(plan: Plan) -> Iterator[Check]:
     """Orthogonal W, no message across a kink: m_l = r_l W^T A m_{l+1} with the state's slopes."""
     for found in cases(plan, ORTHOGONAL, (1e-6, 0.01), wide=True):
-        yield _mismatch_chain(found)
+        yield mismatch_chain(found)
     # deeper than this, strong feedback meets a kink at every error, and there is no equilibrium
     for found in cases(plan, ORTHOGONAL, (0.1,), wide=True, deepest=10):
-        yield _mismatch_chain(found)
+        yield mismatch_chain(found)
     for found in cases(plan, ORTHOGONAL, (0.3, 0.5), wide=True, deepest=3):
-        yield _mismatch_chain(found)
+        yield mismatch_chain(found)
 
 
 def mismatch_is_not_bp(plan: Plan) -> Iterator[Check]:
     """Control: Gaussian W."""
     for found in cases(plan, (("leaky_relu", "gaussian"),), (0.01,), shallowest=2, deepest=12):
-        yield _mismatch_chain(found, control=True)
+        yield mismatch_chain(found, control=True)
 
 
-def _mismatch_chain(found: Case, *, control: bool = False) -> Check:
+def mismatch_chain(found: Case, pathway: str = "gait", *, control: bool = False) -> Check:
+    """One settled circuit's mismatches against what the recursion makes of the layer above."""
     network, depth, gammas = found.network, found.network.depth, found.gammas
+    adjusted = pathway == "grait"
     if found.subject.units == "linear":
-        record = settled(found, "gait")
+        record = settled(found, pathway)
     else:  # the largest error, in steps, for which there is an equilibrium that says something
         for _ in range(SMALLEST_ERROR):
-            record = settled(found, "gait", ("direct",))
-            if record is not None and not _message_crosses(found, record):
+            record = settled(found, pathway, ("direct",))
+            if record is not None and not _message_crosses(found, record, adjusted):
                 break
             record, found = None, found.with_error(found.error / 8)
     if record is None:
@@ -77,8 +79,13 @@ def _mismatch_chain(found: Case, *, control: bool = False) -> Check:
         m.append(W.T @ sent)
         size, norm = float(np.linalg.norm(m[-1])), float(np.linalg.norm(sent))
         left = residual * shift_sizes[layer - 1] / (1 - gammas[layer - 1])
-        apart = 0.0 if control else rounding.departure(W)
-        local.append((left + ((len(W) + 4) * 2 * EPS + apart) * norm) / size)
+        apart = 0.0
+        if not control:
+            apart = rounding.row_departure(W) if adjusted else rounding.departure(W)
+        steps = (len(W) + 4) * 2 * EPS
+        if adjusted:  # the products with N^2 and W^-1 round before they make the transpose
+            steps *= float(np.linalg.cond(W)) ** 2 * float(np.linalg.norm(W, 2))
+        local.append((left + (steps + apart) * norm) / size)
         maps.append(W.T * slopes[layer] * (above / size))
     m.reverse()
     bounds = rounding.accumulated(maps, local)[::-1]
@@ -92,8 +99,8 @@ def _mismatch_chain(found: Case, *, control: bool = False) -> Check:
     return compared(found, measured[:last], m[:last], read[:last], control=control)
 
 
-def _message_crosses(found: Case, record: Equilibrium) -> bool:
-    """Whether A^2 m takes any sender's drive u across its kink."""
+def _message_crosses(found: Case, record: Equilibrium, adjusted: bool) -> bool:
+    """Whether A^2 m (A^2 N^2 m where `adjusted`) takes any sender's drive u across its kink."""
     if found.subject.units == "linear":
         return False
     state = [found.inputs[0], *(rates[0] for rates in record.activities)]
@@ -101,6 +108,8 @@ def _message_crosses(found: Case, record: Equilibrium) -> bool:
         drive = found.network.weights[layer - 1] @ state[layer - 1]
         slope = np.where(drive > 0, 1.0, 0.1)
         message = slope * np.asarray(record.mismatches.absolute(layer)[0])
+        if adjusted:
+            message = message * np.sum(found.network.weights[layer - 1] ** 2, axis=1)
         if np.any(drive * (drive + message) <= 0):
             return True
     return False

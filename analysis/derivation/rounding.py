@@ -52,9 +52,11 @@ def of_rates(
 
 
 def step_down(rule: str, W: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """The linear map from delta_l to delta_{l-1}, per gain: of "bp", "tp", "itp" or "gait"."""
+    """The linear map from delta_l to delta_{l-1}, per gain: of "bp" or a target rule."""
     if rule == "bp":
         return W.T * slope
+    if rule == "grait":
+        return np.linalg.inv(W) * (slope * np.sum(W**2, axis=1))
     return np.linalg.inv(W) * (slope if rule == "gait" else 1 / slope)
 
 
@@ -84,6 +86,7 @@ def of_shifts(
             own = (len(W) + 2) * EPS * float(np.linalg.norm(W, 2)) * sent / below
         else:
             own = (len(W) + 4) * EPS * float(np.linalg.cond(W))
+            own *= 2 if rule == "grait" else 1  # N^2 is a sum of as many squares
         if slope_errors is not None:
             own += slope_errors[layer] * float(np.linalg.norm(W, 2)) * sent / below
         missing = len(shifts[layer - 2]) - len(W)
@@ -129,3 +132,12 @@ def of_updates(
 def departure(W: np.ndarray) -> float:
     """|W^T W - I|, to rounding: how far an orthogonal matrix in float64 is from being one."""
     return float(np.linalg.norm(W.T @ W - np.eye(len(W)), 2)) + len(W) * EPS
+
+
+def row_departure(W: np.ndarray) -> float:
+    """|W^-1 N^2 - W^T| <= |W^-1| |N^2 - W W^T|, to rounding, for rows that are meant orthogonal."""
+    gram = W @ W.T
+    apart = float(np.linalg.norm(gram - np.diag(np.diag(gram)), 2)) + len(W) * EPS * float(
+        np.linalg.norm(W, 2) ** 2
+    )
+    return float(np.linalg.norm(np.linalg.inv(W), 2)) * apart

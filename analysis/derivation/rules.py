@@ -5,7 +5,7 @@ Owns, for each, the library's side, the literal side and the bound between them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -60,17 +60,21 @@ def against_back_propagation(
     values = [shift.astype(float) for shift in shifts]
     # W^-1 = W^T here, to what `departure` adds: a step down by A W^T has the norms of BP's
     arguments = (found.network.weights, found.slopes, found.rates, values)
-    name = "bp" if control else "gait"
+    name = "bp" if control else rule
     bounds = rounding.of_updates(name, *arguments, smooth=smooth)
     if not control:
-        bounds = _with_departures(found, values, bounds)
+        apart = rounding.row_departure if rule == "grait" else rounding.departure
+        bounds = _with_departures(found, values, bounds, apart)
     changes = library_updates(found, rule)
     last = -1 if control else None  # the output layer's update has no feedback in it
     return compared(found, changes[:last], wanted[:last], bounds[:last], control=control)
 
 
 def _with_departures(
-    found: Case, values: Sequence[np.ndarray], bounds: Sequence[float]
+    found: Case,
+    values: Sequence[np.ndarray],
+    bounds: Sequence[float],
+    departure: Callable[[np.ndarray], float] = rounding.departure,
 ) -> list[float]:
     maps, local = [np.eye(len(values[-1]))], [0.0]
     for layer in range(found.network.depth, 1, -1):
@@ -78,9 +82,7 @@ def _with_departures(
         slope = found.slopes[layer]
         size = float(np.linalg.norm(values[layer - 1]))
         maps.append(W.T * slope * (ratio * size))
-        local.append(
-            rounding.departure(W) * float(np.linalg.norm(slope * values[layer - 1])) * ratio
-        )
+        local.append(departure(W) * float(np.linalg.norm(slope * values[layer - 1])) * ratio)
     extra = rounding.accumulated(maps, local)[::-1]
     gained = [
         float(np.linalg.norm(v) / np.linalg.norm(s * v))
@@ -101,12 +103,12 @@ def output_increment(plan: Plan) -> Iterator[Check]:
         gammas = output_only(found.gammas[-1], found.network.depth)
         for rule in ("itp", "gait"):
             single = without_crossing(replace(found, gammas=gammas), (rule,))
-            yield _against_literal(single, rule)
+            yield against_literal(single, rule)
             if rule == "gait" and found.subject.init == "orthogonal":
                 yield against_back_propagation(single, rule)
 
 
-def _against_literal(found: Case, rule: str) -> Check:
+def against_literal(found: Case, rule: str) -> Check:
     """A rule of the library against Eqs. 5, 12, 17, 22 with absolute targets."""
     literal = written(found)
     rates, slopes = literal.forward(found.inputs[0])
@@ -138,7 +140,7 @@ def auxiliary_units(plan: Plan) -> Iterator[Check]:
                     )  # fmt: skip
                     for rule in ("itp", "gait"):
                         found = without_crossing(found, (rule,))
-                        yield _against_literal(found, rule)
+                        yield against_literal(found, rule)
                         changes = library_updates(found, rule)
                         unread = sum(
                             float(np.abs(change[found.network.n_projecting(layer) :]).sum())

@@ -1,7 +1,7 @@
 """What `from circuit.brian import ...` offers."""
 
 from .library import MOST_SYNAPSES
-from .limits import float_floor, float_floors, settling_time
+from .limits import float_floor, float_floors, longest_step, settling_time
 from .objects import (
     RESPOND,
     SUM_DRIVES,
@@ -43,6 +43,7 @@ __all__ = [
     "float_floor",
     "float_floors",
     "images_that_fit",
+    "longest_step",
     "make_pieces",
     "read_rates",
     "run_phases",

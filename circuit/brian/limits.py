@@ -1,6 +1,7 @@
 """What a run needs and what it can show: how long to wait, and what float64 leaves of a shift.
 
-Owns these two numbers, worked out without Brian2. Does not own the run (`circuit.brian.phases`).
+Owns these numbers, and how long an Euler step may be, worked out without Brian2. Does not own the
+run (`circuit.brian.phases`).
 """
 
 from __future__ import annotations
@@ -19,15 +20,64 @@ def settling_time(circuit: Circuit) -> float:
     """Seconds in which the circuit's slowest mode falls to the rounding of float64.
 
     The modes are those of the ITP circuit in a linear piece (docs/derivation.md, section 3), where
-    the weights do not matter; with time on top for a signal to pass through all layers.
+    the weights do not matter, or those of the GRAIT circuit with orthogonal rows that are all as
+    long as the longest of their layer (section 8); with time on top for a signal to pass through
+    all layers.
     """
+    slowest = min(float(rates.min()) for rates in _mode_rates(circuit))
+    layers = len(circuit.strengths)
+    return (-math.log(np.finfo(np.float64).eps) + 2 * layers) / slowest
+
+
+def longest_step(circuit: Circuit) -> float:
+    """Seconds that an Euler step may take: the smallest time constant, or less.
+
+    In the GRAIT circuit long rows of weights make the fastest mode faster; it then falls by a half
+    in a step. With orthogonal rows no mode is faster than those of `settling_time`.
+    """
+    shortest = min(circuit.time_constants)
+    if not circuit.pathway.row_adjusted:
+        return shortest
+    fastest = max(float(rates.max()) for rates in _mode_rates(circuit))
+    return min(shortest, 1.5 / fastest)
+
+
+def _mode_rates(circuit: Circuit) -> list[np.ndarray]:
+    """Rates in 1/s at which the modes of the circuit's chains decay, one array for each chain."""
     gamma, tau = np.array(circuit.strengths), np.array(circuit.time_constants)
+    if circuit.pathway.row_adjusted:
+        return _row_adjusted_rates(circuit)
     # tau_l dy_l/dt = -y_l + (1 - gamma_l) y_{l-1} + gamma_l y_{l+1}, scaled by layer until both
     # ways between two layers are as strong: the same eigenvalues, and rounding cannot move them far
     between = np.sqrt((1 - gamma[1:]) * gamma[:-1] / (tau[1:] * tau[:-1]))
     chain = np.diag(-1 / tau) + np.diag(between, -1) + np.diag(between, 1)
-    slowest = -np.linalg.eigvalsh(chain).max()
-    return float((-math.log(np.finfo(np.float64).eps) + 2 * len(gamma)) / slowest)
+    return [-np.linalg.eigvalsh(chain)]
+
+
+def _row_adjusted_rates(circuit: Circuit) -> list[np.ndarray]:
+    """The squared singular values of the bidiagonal matrices of docs/derivation.md, section 8.
+
+    One chain ends in an output unit that is nudged, and one in each layer with units that get no
+    feedback, in such a unit.
+    """
+    network, gamma = circuit.network, np.array(circuit.strengths)
+    tau = np.array(circuit.time_constants)
+    lengths = [float(np.max(network.squared_lengths(k))) for k in range(2, network.depth + 1)]
+    up = np.append(np.sqrt(gamma[:-1] * lengths), np.sqrt(gamma[-1]))
+    found = []
+    for layer in range(1, network.depth + 1):
+        nudged = layer == network.depth
+        ends = [True] if nudged else []
+        ends += [False] if network.n_projecting(layer) < network.widths[layer] else []
+        for fed in ends:
+            kept = np.sqrt(1 - gamma[:layer])
+            if not fed:
+                kept[-1] = 1.0
+            matrix = np.zeros((layer + 1, layer))
+            matrix[:layer] = np.diag(kept) - np.diag(up[: layer - 1], -1)
+            matrix[layer, -1] = up[-1] if fed else 0.0
+            found.append(np.linalg.svd(matrix / np.sqrt(tau[:layer]), compute_uv=False) ** 2)
+    return found
 
 
 def float_floor(trial: Trial, shifts: Shifts) -> tuple[float, ...]:

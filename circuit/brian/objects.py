@@ -29,6 +29,7 @@ from circuit.brian.library import (
     require_name,
     require_so_few,
 )
+from circuit.brian.limits import longest_step
 from circuit.brian.rate_equations import (
     FEEDBACK_EQUATIONS,
     FEEDFORWARD_EQUATIONS,
@@ -97,7 +98,8 @@ def make_pieces(
     trial : of one network, NumPy arrays (batch, N_l) in float64
     step
         Length of an Euler step in seconds (or a Brian2 quantity); a tenth of the smallest time
-        constant by default, and at most that time constant.
+        constant by default (less with rows so long that `limits.longest_step` is), and at most that
+        time constant.
     noise
         Standard deviation that an isolated unit dy/dt = -y/tau + noise sqrt(2/tau) xi would have.
     codegen
@@ -198,6 +200,8 @@ def _set_constants(trial: Trial, layer: int, group: brian2.NeuronGroup, noise: f
     circuit, network, batch = trial.circuit, trial.network, trial.error.shape[0]
     group.bias = np.tile(network.biases[layer - 1], batch)
     group.tau = circuit.time_constants[layer - 1] * brian2.second
+    if circuit.pathway.row_adjusted:
+        group.squared_length = np.tile(network.squared_lengths(layer), batch)
     if layer == network.depth:
         group.target = trial.target.ravel()
         group.gamma = 0.0
@@ -224,7 +228,7 @@ def _connect(synapses: brian2.Synapses, weights: np.ndarray, batch: int) -> None
 def _step_length(circuit: Circuit, step: float | brian2.Quantity | None) -> float:
     shortest = min(circuit.time_constants)
     if step is None:
-        return shortest / 10
+        return min(shortest / 10, longest_step(circuit))
     length = in_seconds(step, "step")
     if not 0 < length <= shortest:
         raise CircuitError(

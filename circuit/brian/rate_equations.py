@@ -26,7 +26,8 @@ feedback_post = weight*message_pre : 1 (summed)
 def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
     """Return the equations of `layer` (1 .. L) as text for a `NeuronGroup`.
 
-    `gamma` is 0 at units that get no feedback. "Constant over dt" means computed once per step, in
+    `gamma` is 0 at units that get no feedback; `squared_length` is N^2 of a unit's weights (GRAIT
+    pathway), which stand still here. "Constant over dt" means computed once per step, in
     the order that `circuit.brian.objects` gives.
 
     Raises `CircuitError` for a layer that is not there, and for an activation without text.
@@ -51,9 +52,11 @@ def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
     ]
     if layer > 1:  # nobody listens to what layer 1 would send to the input
         if circuit.pathway.gradient_adjusted:
+            adjusted = circuit.pathway.row_adjusted
+            deviation = "squared_length*(y - response)" if adjusted else "(y - response)"
             lines += [
                 f"slope = {text.slope} : 1 (constant over dt)",
-                "sent = response + slope**2*(y - response) : 1 (constant over dt)",
+                f"sent = response + slope**2*{deviation} : 1 (constant over dt)",
             ]
         else:
             lines += ["sent = y : 1 (constant over dt)"]
@@ -65,6 +68,8 @@ def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
         "bias : 1 (constant)",
         "tau : second (constant, shared)",
     ]
+    if circuit.pathway.row_adjusted:
+        lines += ["squared_length : 1 (constant)"]
     if unit.name == "leaky_relu":
         lines += ["leak : 1 (constant, shared)"]
     if noise:

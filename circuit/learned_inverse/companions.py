@@ -21,6 +21,7 @@ from circuit.learned_inverse.model import (
     Practice,
     practised,
     propagate_learned,
+    pseudo_inverse_model,
     random_model,
 )
 from circuit.network import Activity, Network
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from circuit.learning.lesson import Lesson
 
 Companions = Mapping[str, tuple[Array, ...]]
-EXACT, LEARNED = "exact", "learned"
+EXACT, LEARNED, PSEUDO = "exact", "learned", "pseudo-inverse"
 
 
 def practice_of(lesson: Lesson) -> Practice:
@@ -83,6 +84,11 @@ def model_of(companions: Companions) -> InverseModel:
     return InverseModel(companions.get(WEIGHTS, ()), companions.get(BIASES, ()))
 
 
+def _model(network: Network, lesson: Lesson, companions: Companions) -> InverseModel:
+    """What a lesson other than of the exact inverse sends down through."""
+    return model_of(companions) if lesson.inverse == LEARNED else pseudo_inverse_model(network)
+
+
 def after_practice(
     network: Network, lesson: Lesson, activity: Activity, companions: Companions, step: int
 ) -> Companions:
@@ -116,13 +122,13 @@ def rule_shifts(
     error: Array,
     noise: Sequence[Array],
 ) -> Shifts:
-    """Shifts of tp, itp or gait."""
+    """Shifts of tp, itp, gait or grait."""
     strengths = lesson.strengths(network.depth)
-    if lesson.inverse == LEARNED:
+    if lesson.inverse != EXACT:
         return propagate_learned(
             lesson.rule,
             network,
-            model_of(companions),
+            _model(network, lesson, companions),
             activity,
             error,
             strengths,
@@ -135,11 +141,10 @@ def rule_shifts(
 def circuit_shifts(
     network: Network, lesson: Lesson, companions: Companions, activity: Activity, error: Array
 ) -> tuple[Activity, Shifts, Array]:
-    """What shifts count from, the read-out of the circuit through the learned inverse, and which
-    samples settled, `(..., batch)`.
+    """What shifts count from, the read-out of the circuit through the learned inverse or the
+    pseudo-inverse, and which samples settled, `(..., batch)`.
     """
     circuit = build_circuit(network, lesson.pathway, lesson.strengths(network.depth))
-    found = settle_learned(
-        circuit, model_of(companions), activity, error, corrected=lesson.correction
-    )
+    model = _model(network, lesson, companions)
+    found = settle_learned(circuit, model, activity, error, corrected=lesson.correction)
     return found.base, found.read_out(lesson.readout), found.settled

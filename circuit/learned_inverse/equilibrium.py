@@ -4,7 +4,8 @@ Owns the equilibria of both circuits, corrected and plain, in both pathways, fou
 not own the inverse model (`learned_inverse`), nor the same equilibria found one image at a time by
 Newton's method, with their stability (`studies.imperfection.equilibrium`).
 
-With u = f(h_l), and what a layer sends, y_l in the ITP and u + A^2 (y_l - u) in the GAIT pathway,
+With u = f(h_l), and what a layer sends, y_l in the ITP and u + A^2 (y_l - u) in the GAIT pathway
+(u + A^2 N^2 (y_l - u) in the GRAIT pathway, with `InverseModel.squared_lengths`),
 
     corrected   F = y_{l-1} + B_l (f^-1(sent) - h_l)        plain   F = B_l f^-1(sent) + c_l
 
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -98,6 +100,10 @@ class _Pass(Brief):
     base: Activity
     still: tuple[Array, ...] | None  # mismatches of the free phase of the plain circuit
     power: int  # of two, the size of the errors where that is far from 1
+
+    def by_rows(self, layer: int, deviation: Array) -> Array:
+        """The deviation of `layer`, times N^2 in the GRAIT pathway."""
+        return _by_rows(self.circuit, self.model, layer, deviation)
 
     @property
     def scales(self) -> tuple[Scale, ...]:
@@ -249,9 +255,10 @@ def _message(
     below = one.scales[layer - 2].value
     h, slope, m = one.base.drive(layer)[..., sent], one.base.slope(layer)[..., sent], m[..., sent]
     k = m * 0 if lifted is None else lifted[0][..., sent]
-    still = None if one.still is None else one.still[layer - 1][..., sent]
+    still = None if one.still is None else one.by_rows(layer, one.still[layer - 1][..., sent])
+    deviation = one.by_rows(layer, m)
     if still is None:
-        simple = slope * m if gain.gradient_adjusted else m / slope
+        simple = slope * deviation if gain.gradient_adjusted else m / slope
         stays = unit.stays(h, k, below) & unit.stays(h + below * k, simple, scale)
 
         def exact(h: Array, k: Array, m: Array) -> Array:
@@ -259,7 +266,7 @@ def _message(
             deviation = gain.local(unit.slope(drive), m)
             return unit.sends(unit.value(drive), deviation, scale)
 
-        return where_crossing(stays, simple, exact, (h, k, m))
+        return where_crossing(stays, simple, exact, (h, k, deviation))
     # from the free phase, whose units have mismatches of their own
     ratio = one.scales[layer - 2].over(one.scales[layer - 1]).value
     p = m * 0 if lifted is None else lifted[1][..., sent]
@@ -269,7 +276,7 @@ def _message(
     else:
         steeper = _slope_difference(unit, h, k, below) * ratio
         later = unit.slope(h + below * k)
-        change = ratio * p + later * later * m + steeper * (later + slope) * still
+        change = ratio * p + later * later * deviation + steeper * (later + slope) * still
         start = rates + slope * slope * still
     return unit.sends(start, change, scale) - ratio * k
 
@@ -297,6 +304,11 @@ def _largest_ratio(
         change, size = (new[layer - 1] - old[layer - 1])[..., :n], values[layer - 1][..., :n]
         worst = xp.maximum(worst, _ratio(row_norms(change), row_norms(size)))
     return worst
+
+
+def _by_rows(circuit: Circuit, model: InverseModel, layer: int, deviation: Array) -> Array:
+    lengths = partial(model.squared_lengths, circuit.network)
+    return circuit.pathway.by_rows(deviation, layer, lengths)
 
 
 def _ratio(part: Array, whole: Array) -> Array:
@@ -349,7 +361,7 @@ def _free_mismatches(
     network, found = circuit.network, [namespace(still[-1]).zeros_like(still[-1])]
     for layer in range(network.depth, 1, -1):
         unit, h, slope = network.activation(layer), activity.drive(layer), activity.slope(layer)
-        local = circuit.pathway.local(slope, still[layer - 1])
+        local = circuit.pathway.local(slope, _by_rows(circuit, model, layer, still[layer - 1]))
         message = unit.sends(unit.value(h), local, 1.0)
         # auxiliary units and outputs have no mismatch, and so no message
         rates = activity.rates[layer - 1][..., : network.n_projecting(layer - 1)]

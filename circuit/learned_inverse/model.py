@@ -31,12 +31,22 @@ Down the rules go, with the *difference correction* of Lee et al. and without it
     plain        delta_{l-1} = g^(y_l + eps delta_l) - y_{l-1}
 
 which differ by the error of reconstruction g^(y_l) - y_{l-1}: the same however weak feedback is.
+
+GRAIT-prop's N^2 makes the inverse the transpose, W^-1 N^2 = W^T, where rows are orthogonal. What
+does that for a learned B is the regression of a unit's weights from below on those that it sends
+back through,
+
+    N_i^2 = <w_i, b_i> / <b_i, b_i> ,     w_i row i of W, b_i column i of B,
+
+which brings B N^2 as near to W^T as any diagonal can: the squared length of w_i where B is the
+exact inverse and the rows are orthogonal, 1 / s of it where B is s times that, and 1 for B = W^T.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import array_api_compat
 
@@ -143,10 +153,12 @@ class InverseModel(Brief):
     ----------
     weights : L-1 arrays (..., n_l, N_l), B_2 .. B_L
     biases : L-1 arrays (..., n_l), c_2 .. c_L
+    exact : whether B is W^-1 or its pseudo-inverse itself, with which N^2 is that of the rows of W
     """
 
     weights: tuple[Array, ...]
     biases: tuple[Array, ...]
+    exact: bool = False
 
     def pull(self, layer: int, drives: Array) -> Array:
         """`B_l` applied, `(..., batch, n) -> (..., batch, n_l)`; the other drives are 0."""
@@ -154,6 +166,15 @@ class InverseModel(Brief):
         if drives.shape[-1] < matrix.shape[-1]:
             matrix = matrix[..., : drives.shape[-1]]
         return rows_times(drives, matrix)
+
+    def squared_lengths(self, network: Network, layer: int) -> Array:
+        """What takes the place of N^2 where B does of W^-1, `(..., N_l)`; 0 where b_i is."""
+        if self.exact:
+            return network.squared_lengths(layer)
+        xp, sent = namespace(self.weights[layer - 2]), self.weights[layer - 2]
+        square = xp.sum(sent * sent, axis=-2)
+        both = xp.sum(xp.matrix_transpose(network.weights[layer - 1]) * sent, axis=-2)
+        return xp.where(square > 0, both / xp.where(square > 0, square, 1 + square), 0 * both)
 
     def reconstruct(self, layer: int, drives: Array) -> Array:
         """g^ at drives `(..., batch, N_l)` of `layer`."""
@@ -192,12 +213,25 @@ def exact_model(network: Network) -> InverseModel:
 
     Raises `SingularWeights`.
     """
-    weights, biases = [], []
-    for layer in range(2, network.depth + 1):
-        inverse, bias = network.factors[layer - 1].inverse, network.biases[layer - 1]
-        weights.append(inverse)
-        biases.append(-rows_times(bias[..., None, :], inverse)[..., 0, :])
-    return InverseModel(tuple(weights), tuple(biases))
+    return _given(network, [factors.inverse for factors in network.factors[1:]])
+
+
+def pseudo_inverse_model(network: Network) -> InverseModel:
+    """B = W^+, the pseudo-inverse of Moore and Penrose, and c = -W^+ b: weights of any shape.
+
+    W^T N^-2 where rows are orthogonal, so that GRAIT-prop is back-propagation without auxiliary
+    units. What these would add below, W^+ leaves out (docs/derivation.md, section 8).
+    """
+    weights = network.weights[1:]
+    return _given(network, [namespace(matrix).linalg.pinv(matrix) for matrix in weights])
+
+
+def _given(network: Network, weights: Sequence[Array]) -> InverseModel:
+    biases = [
+        -rows_times(bias[..., None, :], matrix)[..., 0, :]
+        for bias, matrix in zip(network.biases[1:], weights, strict=True)
+    ]
+    return InverseModel(tuple(weights), tuple(biases), exact=True)
 
 
 def practised(
@@ -256,11 +290,11 @@ def propagate_learned(
     corrected: bool = True,
     noise: Sequence[Array | None] = (),
 ) -> Shifts:
-    """TP, ITP or GAIT-prop with the learned inverse in place of the exact one.
+    """TP, ITP, GAIT-prop or GRAIT-prop with the learned inverse in place of the exact one.
 
     Parameters
     ----------
-    rule : "tp", "itp" or "gait"
+    rule : "tp", "itp", "gait" or "grait"
     corrected : whether with the difference correction
     noise : L arrays of `reading_noise`, or none
 
@@ -281,7 +315,14 @@ def propagate_learned(
     require_model(network, model)
     gain = GAINS[rule]
     return propagate_targets(
-        gain, network, activity, output_error, feedback_strength, pull=pull, added=added
+        gain,
+        network,
+        activity,
+        output_error,
+        feedback_strength,
+        pull=pull,
+        squared_lengths=partial(model.squared_lengths, network),
+        added=added,
     )
 
 

@@ -12,7 +12,7 @@ from circuit.errors import CircuitError
 from circuit.feedback import PATHWAYS, output_only
 from circuit.given import is_whole, require_choice, require_flag, set_reals, shown
 from circuit.lateral_inhibition import companions
-from circuit.learned_inverse.companions import EXACT, LEARNED, practice_of
+from circuit.learned_inverse.companions import EXACT, LEARNED, PSEUDO, practice_of
 from circuit.learned_inverse.model import Practice
 from circuit.learning import adam, regulariser
 from circuit.losses import LOSSES
@@ -20,7 +20,7 @@ from circuit.shifts import READOUTS
 
 CIRCUIT = "circuit"
 INCREMENTS = ("every", "output")
-RULES = ("gait", "itp", "tp", "bp", CIRCUIT)
+RULES = ("gait", "grait", "itp", "tp", "bp", CIRCUIT)
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,18 @@ class Lesson:
 
     Attributes
     ----------
-    rule : bp, tp, itp, gait, or circuit, which settles for every batch
-    feedback_strength : gamma (itp, gait, circuit)
+    rule : bp, tp, itp, gait, grait, or circuit, which settles for every batch
+    feedback_strength : gamma (itp, gait, grait, circuit)
     increments : "every" layer has the feedback strength, or the "output" alone and none below
         (paper section 9), see `strengths`
-    pathway, readout : of the circuit; itp or gait, shift or mismatch
+    pathway, readout : of the circuit; itp, gait or grait, shift or mismatch
     loss : a name in `losses.LOSSES`
     learning_rate, beta1, beta2, epsilon, bias_correction : see `adam.Adam`
     orthogonality : lambda of Eq. 23
     orthogonality_of : "rows", as printed, or "columns", as the public code effectively does
     orthogonality_every : the gradient of Eq. 23 is taken in every k-th step, with weight k
-    inverse : "exact", or "learned" (tp, itp, gait, circuit; see `learned_inverse`)
+    inverse : "exact"; "learned", or "pseudo-inverse" of weights of any shape (all but bp; see
+        `learned_inverse`)
     inverse_rate, inverse_noise, inverse_aim, inverse_steps, inverse_before, inverse_order,
     inverse_block : of its `Practice`
     correction : whether a learned inverse sends only deviations down (difference correction)
@@ -96,7 +97,7 @@ class Lesson:
             ("loss", self.loss, tuple(LOSSES)),
             ("increments at", self.increments, INCREMENTS),
             ("orthogonality of", self.orthogonality_of, regulariser.SIDES),
-            ("inverse", self.inverse, (EXACT, LEARNED)),
+            ("inverse", self.inverse, (EXACT, LEARNED, PSEUDO)),
         ):
             require_choice(what, name, known)
         whole = self.feedback_strength == 1 and self.rule != CIRCUIT  # no increment at all
@@ -119,15 +120,15 @@ class Lesson:
             raise CircuitError(
                 f"rate noise {self.rate_noise:g} is negative or not finite; use for example 0.001"
             )
-        if self.rule == "bp" and (self.inverse == LEARNED or self.rate_noise > 0):
+        if self.rule == "bp" and (self.inverse != EXACT or self.rate_noise > 0):
             raise CircuitError(
                 "back-propagation (bp) goes through no inverse and reads no shifts of rates; leave "
-                "out the learned inverse and the rate noise, or use another rule"
+                "out the inverse and the rate noise, or use another rule"
             )
-        if self.inverse == EXACT and not self.correction:
+        if self.inverse != LEARNED and not self.correction:
             raise CircuitError(
-                "an exact inverse has nothing to correct; leave out the correction, or use a "
-                "learned inverse"
+                f"inverse {self.inverse!r} has nothing to correct; leave out the "
+                "correction, or use a learned inverse"
             )
         practice_of(self)
         companions.require_possible(self)

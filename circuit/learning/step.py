@@ -26,6 +26,7 @@ from circuit.lateral_inhibition import acting as decorrelation
 from circuit.lateral_inhibition import companions as lateral
 from circuit.learned_inverse import companions as learned_shifts
 from circuit.learned_inverse.companions import (
+    EXACT,
     LEARNED,
     after_practice,
     circuit_shifts,
@@ -267,7 +268,7 @@ def teach(
     if lesson.rule != CIRCUIT:
         shifts = rule_shifts(network, lesson, beside, activity, error, noise)
         return activity, shifts, None
-    if lesson.inverse == LEARNED:
+    if lesson.inverse != EXACT:
         activity, shifts, mask = circuit_shifts(network, lesson, beside, activity, error)
     else:
         circuit = build_circuit(network, lesson.pathway, lesson.strengths(network.depth))

@@ -40,7 +40,8 @@ def start(
     ----------
     time_step
         Seconds of an Euler step; the smallest time constant by default, which Euler's method takes
-        without overshoot since the circuit's eigenvalues lie around -1/tau.
+        without overshoot since the circuit's eigenvalues lie around -1/tau. Less where long rows
+        of weights make the GRAIT circuit faster (`brian.longest_step`).
     stretch
         Seconds of the nudged phase between two judgements; by default `brian.settling_time`, or
         2000 steps if that is less.
@@ -95,7 +96,7 @@ def _stretch(
     """
     circuit = trial.circuit
     shortest = min(circuit.time_constants)
-    time_step = shortest if time_step is None else time_step
+    time_step = brian.longest_step(circuit) if time_step is None else time_step
     built = brian.build(trial, step=time_step, record=0, codegen=codegen)
     if stretch is None:
         stretch = min(brian.settling_time(circuit), LONGEST_STRETCH * float(time_step))

@@ -52,8 +52,9 @@ def sweep(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
             slope = activity.slope(layer + 1)
             if circuit.pathway.gradient_adjusted:
                 k, above = driven(layer + 1)
-                below, mismatch = shifts.scales[layer - 1].value, values[layer] - above
-                message = gait_message(unit, h, slope, k, below, mismatch, scale, circuit.pathway)
+                below = shifts.scales[layer - 1].value
+                deviation = circuit.by_rows(layer + 1, values[layer] - above)
+                message = gait_message(unit, h, slope, k, below, deviation, scale, circuit.pathway)
                 pulled = p + weight / (1 - gamma) * network.pull(layer + 1, message)
             else:
                 y = activity.rates[layer + 1]

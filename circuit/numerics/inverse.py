@@ -73,6 +73,11 @@ class Factorised:
         units = xp.eye(count, n, dtype=like.dtype, device=array_api_compat.device(like))
         return xp.broadcast_to(units, (*like.shape[:-2], count, n))
 
+    @cached_property
+    def squared_lengths(self) -> Array:
+        """N^2, the sum of the squared weights of each row, `(..., n)`."""
+        return namespace(self.weights).linalg.vecdot(self.weights, self.weights)
+
     def solve_transposed(self, rates: Array) -> Array:
         """`W^-T` applied to every row of `rates`; of one NumPy matrix, `(batch, n)` alike."""
         solution, _ = self._getrs(*self._factors, rates.T, trans=1)

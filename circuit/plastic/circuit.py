@@ -12,7 +12,9 @@ b_l, u_l = f(h_l) and A_l = f'(h_l), rates obey (GAIT pathway, corrected: only d
     m_l = y_l - (own drive)          v_l = f^-1(u_l + A_l^2 m_l) - h_l
 
 so that at rest (1 - gamma) m_l = gamma B_l v_{l+1}: with B_l = W_{l+1}^T back-propagation for any
-weights (docs/imperfect_pathway.md). A unit knows its own drive in one of two ways:
+weights (docs/imperfect_pathway.md). In the GRAIT pathway v_l is that of N_l^2 m_l, N_l,i^2 = sum_j
+W_l,ij^2, which follows the weights: back-propagation where B_l is the inverse of W_{l+1} with
+orthogonal rows. A unit knows its own drive in one of two ways:
 
     instant    own drive = u_l, as the circuit of `studies.imperfection.circuit`. While an image
                gives way to the next, y lags behind u, and this lag, -tau dy/dt, is taken for a
@@ -66,6 +68,7 @@ from circuit.network import Network
 from circuit.plastic.sleep import Sleep
 
 READOUTS = ("shift", "mismatch")
+PATHWAYS = ("gait", "grait")
 OWN_DRIVES = ("membrane", "instant")
 STORAGES = ("captured", "direct")
 # powers of a second in the fields of `Plastic`, and in those that hold one array for each layer
@@ -141,6 +144,7 @@ class Plastic(Brief):
         late is late for plasticity too.
     noise : array (R,), standard deviation of an isolated unit dy/dt = -y/tau + noise sqrt(2/tau) xi
     sleep : after every image, or None; not with delays or noise
+    pathway : "gait" or "grait"
     """
 
     network: Network
@@ -158,6 +162,7 @@ class Plastic(Brief):
     own_time_constants: tuple[np.ndarray, ...] = ()
     feedback_plasticity: np.ndarray = field(default_factory=lambda: np.ones(1))
     sleep: Sleep | None = None
+    pathway: str = "gait"
 
     def __post_init__(self) -> None:
         require_kind("network", self.network, Network)
@@ -172,6 +177,7 @@ class Plastic(Brief):
             ("read-out", self.readout, READOUTS),
             ("own drive", self.own_drive, OWN_DRIVES),
             ("storage", self.storage, STORAGES),
+            ("pathway", self.pathway, PATHWAYS),
             ("activation", self.network.activations[0].name, tuple(UNIT_TEXTS)),
         ):
             require_choice(what, name, known)

@@ -74,7 +74,8 @@ def layer_equations(plastic: Plastic, layer: int) -> str:
         signal = "mismatch"
     lines += [f"teaching = rate*slope*{signal}/gain : Hz (constant over dt)"]
     if layer > 1:
-        lines += ["sent = response + slope**2*mismatch : 1 (constant over dt)"]
+        length = "squared_length*" if plastic.pathway == "grait" else ""
+        lines += [f"sent = response + slope**2*{length}mismatch : 1 (constant over dt)"]
         lines += [f"message = {text.inverse} - drive : 1 (constant over dt)"]
     if plastic.storage == "captured":
         lines += [f"dtagged/dt = teaching - {free}*tagged/capture : 1"]
@@ -84,6 +85,7 @@ def layer_equations(plastic: Plastic, layer: int) -> str:
     if layer == top:
         lines += _teacher(plastic.timing.teacher_stages, awake)
     lines += _axon(plastic, layer)
+    lines += ["squared_length : 1"] if plastic.pathway == "grait" else []
     lines += ["weighted : 1", "feedback : 1", "gamma : 1 (constant)", "rate : Hz (constant)"]
     lines += [f"{name} : 1 (constant, shared)" for name in ("gain", "leak")]
     lines += [f"{name} : second (constant, shared)" for name in ("memory", "capture", "lag")]
@@ -185,4 +187,7 @@ def synapse_equations(plastic: Plastic, direction: str) -> str:
     if direction == "feedback":
         change += ["plasticity : 1 (constant)"]
         change += ["inverting : Hz (constant)"] if plastic.sleep is not None else []
-    return "\n".join([*change, "loss : Hz (constant)", f"{summed} : 1 (summed)"])
+    sums = [f"{summed} : 1 (summed)"]
+    if direction == "feedforward" and plastic.pathway == "grait":
+        sums += ["squared_length_post = weight**2 : 1 (summed)"]
+    return "\n".join([*change, "loss : Hz (constant)", *sums])

@@ -214,8 +214,8 @@ def _make_synapses(
             inverting = np.repeat(plastic.sleep.inverse_rates, n_post * n_pre)
             synapses.inverting = inverting / brian2.second
     synapses.loss = np.repeat(loss, n_post * n_pre) / brian2.second
-    (updater,) = synapses.summed_updaters.values()
-    updater.order = SUM_PLASTIC if direction == "feedforward" else SUM_MESSAGES
+    for updater in synapses.summed_updaters.values():
+        updater.order = SUM_PLASTIC if direction == "feedforward" else SUM_MESSAGES
     synapses.state_updater.order = LEARN
     return synapses
 

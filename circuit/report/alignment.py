@@ -82,7 +82,8 @@ def shift_deviation_bounds(
     for layer in range(2, depth + 1):
         i, slope = layer - 1, trial.activity.slope(layer)
         value = terms.mismatches[i] if gait else shifts.values[i]
-        rest = terms.messages[i] - (slope * value if gait else value / slope)
+        plain = slope * circuit.by_rows(layer, value) if gait else value / slope
+        rest = terms.messages[i] - plain
         bent[i] = _norms(rest) * shifts.scales[i].over(shifts.gains[i]).value
         bent[i] += _rule_bend(trial, rule, layer)
         ratio = circuit.ratios[layer - 2]
@@ -98,7 +99,8 @@ def shift_deviation_bounds(
     bounds = np.zeros((depth, samples))
     error = nudge * _norms(rule.per_gain(depth))  # of the mismatch (GAIT) or the shift (ITP)
     for layer in range(depth, 0, -1):
-        i, size = layer - 1, _norms(rule.per_gain(layer))
+        i, value = layer - 1, rule.per_gain(layer)
+        size = _norms(value)
         if not gait:
             error = error + returned[i] * (size + error)
         total = error
@@ -106,6 +108,8 @@ def shift_deviation_bounds(
             total = error + returned[i] * (size + error)
         bounds[i] = _ratio(total, size)
         slope = to_numpy(trial.activity.slope(layer)).reshape(samples, -1)
+        if circuit.pathway.row_adjusted:
+            slope = slope * to_numpy(circuit.by_rows(layer, value * 0 + 1)).reshape(samples, -1)
         steepest = np.max(slope if gait else 1 / slope, axis=-1)
         error = network.factors[i].inverse_norm * (steepest * error + bent[i])
     return bounds
@@ -126,7 +130,8 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def _rule_bend(trial: Trial, rule: Shifts, layer: int) -> np.ndarray:
     """|v - v_linear| of the rule at `layer` (Eqs. 12, 17), divided by its gain."""
     unit, slope = trial.network.activation(layer), trial.activity.slope(layer)
-    sent = trial.circuit.pathway.local(slope, rule.values[layer - 1])
+    deviation = trial.circuit.by_rows(layer, rule.values[layer - 1])
+    sent = trial.circuit.pathway.local(slope, deviation)
     scale = rule.scales[layer - 1].times(trial.circuit.strength(layer)).value
     message = unit.inverse_difference(trial.activity.rates[layer], sent, scale)
     return _norms(message - sent / slope) * rule.scales[layer - 1].over(rule.gains[layer - 1]).value

@@ -102,7 +102,7 @@ class Report(Brief):
     @property
     def verdict(self) -> str:
         """One plain sentence."""
-        name = {"gait": "GAIT-prop", "itp": "ITP"}[self.pathway]
+        name = {"grait": "GRAIT-prop", "gait": "GAIT-prop", "itp": "ITP"}[self.pathway]
         if not self.record.converged:
             return f"The circuit did not settle: {self.record.failure()}."
         own = [layer.updates[self.pathway] for layer in self.layers]

@@ -11,6 +11,7 @@ ITP    E_l <= a_l |W^-1| |1/A'| E_{l+1} + S_l ,
        p_l S_l = |R_l| + (1-gamma) |A| |W| S_{l-1} + N_l                       (block elimination)
 GAIT   (1-gamma) M_l <= gamma |W^-1| (|A^2/A'| M_{l+1} + |dv/dh| H_{l+1}) + |R_l| ,
        E_l <= M_l + |A| H_l ,     H_l = |W_l| E_{l-1} ,     M_L <= |R_L| + gamma |A| H_L
+GRAIT  the same with |A^2 N^2 / A'| for |A^2/A'|, and in dv/dh with N^2 m for the mismatch m
 
 with A the slope at a unit's drive, A' that at the point it sends down, and p_l the least entry of
 1 - (1-gamma) a_{l-1} A/A'. N_l and dv/dh collect what the linearisation leaves out: units with a
@@ -130,11 +131,14 @@ class _Measured:
         supply = self.weight(layer) * self.network.factors[layer].solve(message)
         residual = flattened(row_norms(demand - supply[..., :n]))
         above = self.inverse_norm[layer + 1] * flattened(row_norms(message))
-        rounding = rows * (
-            value
-            + self.norm[layer + 1] * self.inverse_norm[layer + 1] * value
-            + self.weight(layer) * above
-        )
+        condition = self.norm[layer + 1] * self.inverse_norm[layer + 1]
+        if self.circuit.pathway.row_adjusted:
+            # the sender multiplies by N^2 what is left of d - p, which both round
+            longest = self.units[layer + 1].longest
+            sent = flattened(row_norms(self.shifts.values[layer]))
+            above = above + self.inverse_norm[layer + 1] * longest * sent
+            condition = condition * np.maximum(1.0, self.circuit.strength(layer) * longest)
+        rounding = rows * (value + condition * value + self.weight(layer) * above)
         return residual + rounding
 
 
@@ -159,7 +163,11 @@ class _Units:
         self.rest_slope = _samples(trial.activity.slope(layer))
         self.sender_slope = _samples(self.kind.slope(sender))
         self.curvature = np.abs(_samples(self.kind.curvature(drive)))
-        self.mismatch = _samples(terms.mismatches[layer - 1]) * state.scale[layer]
+        deviation = trial.circuit.by_rows(layer, terms.mismatches[layer - 1])
+        self.deviation = _samples(deviation) * state.scale[layer]
+        ones = namespace(deviation).ones_like(deviation)
+        self.rows = _samples(trial.circuit.by_rows(layer, ones))  # N^2 or 1, of each sample
+        self.longest = np.max(self.rows, axis=-1)
 
     def response_doubt(self) -> np.ndarray:
         """How far f(h + t) - f(h) is off, in rates, where h is by the rounding of the forward pass:
@@ -178,7 +186,7 @@ class _Units:
         if self.kind.piecewise_linear:
             ratio = self.kind.largest_slope / self.kind.smallest_slope
             return (ratio - 1) * self._over_kinks(start, self.message)
-        turn = np.abs(self.message) + (2 * slope * np.abs(self.mismatch) if gait else 0.0)
+        turn = np.abs(self.message) + (2 * slope * np.abs(self.deviation) if gait else 0.0)
         bend = 2 * self.kind.largest_curvature * self.unsure
         farthest = np.max(np.maximum(1.0, slope / self.sender_slope) / self.sender_slope, axis=-1)
         steady = 2 * bend * farthest <= 1  # the slope at the sender is known to a factor of 2
@@ -297,10 +305,13 @@ def _improve_gait(state: _Measured, errors: list[np.ndarray]) -> list[np.ndarray
 def _gait_message_slopes(
     state: _Measured, layer: int, drives: list[np.ndarray], mismatch: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds on |dv/dm| = A^2 / A' and |dv/dh| = |(A + 2 A f'' m) / A' - 1| within the error."""
+    """Bounds on |dv/dm| = A^2 / A' and |dv/dh| = |(A + 2 A f'' m) / A' - 1| within the error.
+
+    In the GRAIT circuit of A^2 N^2 / A', and with N^2 m for m.
+    """
     unit = state.units[layer]
-    by_mismatch = np.max(unit.slope**2 / unit.sender_slope, axis=-1)
-    drive_term = (unit.slope + 2 * unit.slope * unit.curvature * unit.mismatch) / unit.sender_slope
+    by_mismatch = np.max(unit.rows * unit.slope**2 / unit.sender_slope, axis=-1)
+    drive_term = (unit.slope + 2 * unit.slope * unit.curvature * unit.deviation) / unit.sender_slope
     by_drive = np.max(np.abs(drive_term - 1), axis=-1)
     if unit.kind.name == "linear":
         return by_mismatch, by_drive
@@ -314,4 +325,5 @@ def _gait_message_slopes(
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(lowest > 0, spread / np.maximum(lowest, 1e-300), np.inf)
         wider = 4 * relative * (1 + np.max(np.abs(drive_term), axis=-1))
+        wider = wider * np.maximum(1.0, unit.longest)
     return by_mismatch + wider, by_drive + wider

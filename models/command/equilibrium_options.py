@@ -52,10 +52,11 @@ def options() -> OneLineParser:
     )
     add(
         "--init",
-        choices=("orthogonal", "gaussian"),
+        choices=("orthogonal", "gaussian", "unequal_rows"),
         default="orthogonal",
-        help="random weights; only with orthogonal ones does GAIT-prop equal back-propagation "
-        "(default: orthogonal)",
+        help="random weights; only with orthogonal ones does GAIT-prop equal back-propagation. "
+        "unequal_rows: orthogonal rows of lengths 1/2 to 2, with which GRAIT-prop does (default: "
+        "orthogonal)",
     )
     add(
         "--activation",
@@ -65,10 +66,11 @@ def options() -> OneLineParser:
     )
     add(
         "--pathway",
-        choices=("itp", "gait"),
+        choices=("itp", "gait", "grait"),
         default="gait",
         help="what a layer sends down: itp its rates through the inverse, gait its deviation "
-        "scaled by its squared slope (default: gait)",
+        "scaled by its squared slope, grait also by the squared lengths of its rows of weights "
+        "(default: gait)",
     )
     add(
         "--gamma",

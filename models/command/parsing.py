@@ -153,9 +153,10 @@ def refuse_idle(
 def _arguments_from(parser: OneLineParser, path: Path, config_option: str) -> list[str]:
     """The options in the file, as they would stand on the command line."""
     actions = {
-        action.dest: action
+        option.lstrip("-").replace("-", "_"): action
         for action in parser._actions
         if action.option_strings and action.dest not in ("help", config_option)
+        for option in action.option_strings
     }
     arguments: list[str] = []
     seen: dict[str, str] = {}

@@ -21,8 +21,9 @@ def options() -> OneLineParser:
     parser = OneLineParser(
         prog=PROGRAM,
         description="Train invertible networks on images by back-propagation (bp), target "
-        "propagation (tp), its incremental form (itp), GAIT-prop (gait), or the equilibrium of a "
-        "circuit that settles for every batch (circuit). Writes history.nc, history.csv, "
+        "propagation (tp), its incremental form (itp), GAIT-prop (gait), GAIT-prop adjusted to the "
+        "lengths of the rows of weights as well (grait), or the equilibrium of a circuit that "
+        "settles for every batch (circuit). Writes history.nc, history.csv, "
         "weights_*.npz, summary.json, figures, and checkpoints to go on from.",
         epilog="What an option has by preset stands behind it; an option that is given wins. Exit "
         "status: 0 all epochs completed; 1 weights became singular or not finite; 2 bad input; "
@@ -129,14 +130,14 @@ def _add_network(parser: OneLineParser) -> None:
         choices=("yes", "no"),
         help="whether units beyond the width of the layer above are read by nobody, so that all "
         "weights are square and have an exact inverse; if not, every layer reads all units below "
-        "(default: no with --inverse learned, else yes)",
+        "(default: yes with --inverse exact, else no)",
     )
     add(
         "--activation",
         choices=ACTIVATIONS,
-        help="activation function of all units; clipped_tanh is tanh whose targets (tp, itp, gait) "
-        "beyond +-0.999 are clipped to there before they are inverted, which history.nc counts "
-        f"{_shown('activation')}",
+        help="activation function of all units; clipped_tanh is tanh whose targets (tp, itp, gait, "
+        "grait) beyond +-0.999 are clipped to there before they are inverted, which history.nc "
+        f"counts {_shown('activation')}",
     )
     add(
         "--output-activation",
@@ -156,7 +157,7 @@ def _add_learning(parser: OneLineParser) -> None:
     add, number = parser.add_argument, at_least(None, float)
     add(
         "--pathway",
-        choices=("itp", "gait"),
+        choices=("itp", "gait", "grait"),
         help=f"of the circuit: what a layer sends down {_shown('pathway')}",
     )
     add(
@@ -169,14 +170,14 @@ def _add_learning(parser: OneLineParser) -> None:
         "--gamma",
         type=number,
         metavar="G",
-        help=f"feedback strength, between 0 and 1 (itp, gait, circuit) {_shown('gamma')}",
+        help=f"feedback strength, between 0 and 1 (itp, gait, grait, circuit) {_shown('gamma')}",
     )
     add(
         "--increments",
         choices=("every", "output"),
         help="where the feedback strength is: at every layer, or at the output alone and none "
         "below, as paper section 9 says is possible; the circuit then has 1/2 below (itp, gait, "
-        f"circuit) {_shown('increments')}",
+        f"grait, circuit) {_shown('increments')}",
     )
     add("--loss", choices=("quadratic", "cross_entropy"), help=f"{_shown('loss')}")
     add("--learning-rate", type=number, metavar="R", help=f"of Adam {_shown('learning_rate')}")
@@ -261,10 +262,12 @@ def _add_inverse(parser: OneLineParser) -> None:
     add, number = parser.add_argument, at_least(None, float)
     add(
         "--inverse",
-        choices=("exact", "learned"),
-        help="what carries targets down: the exact inverse of the weights, or feedback weights "
-        "that start random and learn to invert them as a denoising auto-encoder (tp, itp, gait, "
-        f"circuit) {_shown('inverse')}",
+        "--feedback",
+        choices=("exact", "learned", "pseudo-inverse"),
+        help="what carries targets down: the exact inverse of square weights; feedback weights "
+        "that start random and learn to invert them as a denoising auto-encoder (learned); or the "
+        "pseudo-inverse of weights of any shape, without auxiliary units (not for bp) "
+        f"{_shown('inverse')}",
     )
     add(
         "--inverse-rate",

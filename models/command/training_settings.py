@@ -25,7 +25,7 @@ TEACHING = ("inhibition", "whitening", "populations")
 # option -> the other option, and its values, without which it would do nothing
 NEEDS: dict[str, tuple[str, tuple[str, ...]]] = (
     dict.fromkeys(("pathway", "readout"), ("rule", ("circuit",)))
-    | dict.fromkeys(("gamma", "increments"), ("rule", ("itp", "gait", "circuit")))
+    | dict.fromkeys(("gamma", "increments"), ("rule", ("itp", "gait", "grait", "circuit")))
     | {"lateral_rate": ("orthogonality_by", tuple(LATERAL))}
     | dict.fromkeys(("lateral_during", "spontaneous_samples"), ("orthogonality_by", TEACHING))
     | dict.fromkeys(

@@ -119,13 +119,14 @@ def _feedback_change(circuit: Imperfect, base: Activity, state: Layers, layer: i
     z, k = state[above - 1], network.push(above, state[layer - 1])
     if circuit.trial.circuit.pathway.gradient_adjusted:
         p, slope = unit.difference(h, k, 1.0), unit.slope(h + k)
+        deviation = circuit.trial.circuit.by_rows(above, z - p)
         if circuit.corrected:
             # the base is the forward pass, without mismatch
-            message = unit.sends(unit.value(h + k), slope**2 * (z - p), 1.0)
+            message = unit.sends(unit.value(h + k), slope**2 * deviation, 1.0)
         else:
             own, still = unit.value(h), base.slope(above)
-            mismatch = base.rates[above] - own
-            change = p + slope**2 * (z - p) + (slope - still) * (slope + still) * mismatch
+            mismatch = circuit.trial.circuit.by_rows(above, base.rates[above] - own)
+            change = p + slope**2 * deviation + (slope - still) * (slope + still) * mismatch
             message = unit.sends(own + still**2 * mismatch, change, 1.0)
     else:
         message = unit.sends(base.rates[above], z, 1.0)
@@ -161,10 +162,10 @@ def jacobians(
             kept[:n] -= trial.circuit.strength(layer)
         found[:, here, below] += (kept * A)[:, :, None] * W
         if trial.circuit.pathway.gradient_adjusted:
-            mismatch = y - unit.value(h)
+            mismatch = trial.circuit.by_rows(layer, y - unit.value(h))
             sender = unit.slope(unit.inverse(unit.value(h) + A**2 * mismatch))
-            by_drive = (A + 2 * A * unit.curvature(h) * mismatch - A**3) / sender
-            by_rate = A**2 / sender
+            by_rate = trial.circuit.by_rows(layer, A**2) / sender
+            by_drive = (A + 2 * A * unit.curvature(h) * mismatch) / sender - A * by_rate
         else:
             by_drive, by_rate = np.zeros_like(A), 1 / unit.slope(unit.inverse(y))
         gamma = trial.circuit.strength(layer - 1)

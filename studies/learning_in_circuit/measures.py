@@ -105,6 +105,8 @@ def settled_rates(
             else:
                 unit = network.activation(layer + 1)
                 upper = rates[layer + 1] - responses[layer]
+                if plastic.pathway == "grait":
+                    upper = upper * network.squared_lengths(layer + 1)
                 sent = responses[layer] + slopes[layer] ** 2 * upper
                 message = unit.inverse(sent) - drives[layer]
                 pull = gamma * (mismatch + _times(plastic.feedback[layer - 1], message))

@@ -241,8 +241,11 @@ def kink_noise(trial: Trial, shifts: Shifts, sample: int = 0) -> float:
         rate = trial.activity.rates[layer][sample] + shifts.absolute(layer)[sample]
         own = np.eye(len(matrix))[blocks[layer - 1]]
         mismatch, slope = matrix[blocks[layer - 1]], unit.slope(drive)[:, None]
-        sent = unit.value(drive) + slope[:, 0] ** 2 * (rate - unit.value(drive)) if gait else rate
-        sends = own - mismatch + slope**2 * mismatch if gait else own
+        sent, sends = rate, own
+        if gait:
+            gain = trial.circuit.by_rows(layer, slope.T**2).T  # A^2, times N^2 in the GRAIT circuit
+            sent = unit.value(drive) + gain[:, 0] * (rate - unit.value(drive))
+            sends = own - mismatch + gain * mismatch
         for value, reads in ((drive, (own - mismatch) / slope), (sent, sends)):
             deviation = np.sqrt(np.sum((reads @ covariance) * reads, axis=-1))
             nearest = min(nearest, float((np.abs(value) / deviation).min()))

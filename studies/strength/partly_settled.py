@@ -24,10 +24,13 @@ STEPS_OF_DIRECT = {
     ("smooth", "gait"): 16,
     ("kinked", "itp"): 100,
     ("kinked", "gait"): 40,
+    ("smooth", "grait"): 16,
+    ("kinked", "grait"): 40,
 }
 SECOND = {
     ("smooth", "itp"): ("newton", 8),
     ("smooth", "gait"): ("newton", 8),
+    ("smooth", "grait"): ("newton", 8),
     ("kinked", "itp"): ("sweep", 400),
 }
 

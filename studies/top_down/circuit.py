@@ -63,6 +63,10 @@ class TopDown:
     take: float
     nudge: float
 
+    def by_rows(self, layer: int, deviation: np.ndarray) -> np.ndarray:
+        """The deviation of `layer` times N^2 where the pathway adjusts it to the rows of W."""
+        return self.pathway.by_rows(deviation, layer, self.network.squared_lengths)
+
 
 def strong_circuit(
     network: Network,
@@ -79,7 +83,7 @@ def strong_circuit(
     Parameters
     ----------
     inputs, targets : arrays (batch, N_0), (batch, n_outputs)
-    pathway : "itp" or "gait"
+    pathway : "itp", "gait" or "grait"
     reading : one of `READINGS`
     strength : gamma of the hidden layers (replacing), in (0, 1]; kappa (added), positive
 
@@ -134,7 +138,7 @@ def _message(circuit: TopDown, state: Layers, layer: int) -> np.ndarray:
         return unit.inverse_difference(activity.rates[layer], z, 1.0)
     h, k = activity.drive(layer), circuit.network.push(layer, state[layer - 2])
     mismatch = z - unit.difference(h, k, 1.0)
-    sent = circuit.pathway.local(unit.slope(h + k), mismatch)
+    sent = circuit.pathway.local(unit.slope(h + k), circuit.by_rows(layer, mismatch))
     return unit.inverse_difference(unit.value(h + k), sent, 1.0)
 
 
@@ -165,9 +169,10 @@ def jacobians(circuit: TopDown, state: Layers) -> np.ndarray:
         kept[:n] = 1 - circuit.nudge if layer == network.depth else circuit.keep
         found[:, here, below] += (kept * A)[:, :, None] * W
         if circuit.pathway.gradient_adjusted:
-            m = y - unit.value(h)
+            m = circuit.by_rows(layer, y - unit.value(h))
             sender = unit.slope(unit.inverse(unit.value(h) + A**2 * m))
-            by_rate, by_drive = A**2 / sender, (A + 2 * A * unit.curvature(h) * m - A**3) / sender
+            by_rate = circuit.by_rows(layer, A**2) / sender
+            by_drive = (A + 2 * A * unit.curvature(h) * m) / sender - A * by_rate
         else:
             by_rate, by_drive = 1 / unit.slope(unit.inverse(y)), np.zeros_like(A)
         inverse = network.factors[layer - 1].solve(np.eye(width)).T

@@ -60,6 +60,8 @@ def replaced_eigenvalues(circuit: TopDown, state: Layers, image: int = 0) -> np.
         ITP   -1 (layers 1 .. L-2)      -1 +- sqrt(1 - gamma_L)
         GAIT  -a^2 (layers 2 .. L-1)    -(1 + a^2)/2 +- sqrt((1 + a^2)^2 / 4 - a^2 gamma_L)
 
+    and a^2 N^2 for a^2 (GRAIT),
+
     with gamma_L = 0, and so an eigenvalue 0, for each unit above layer 1 that nobody reads and that
     has no target. For one layer, -1.
     """
@@ -70,7 +72,10 @@ def replaced_eigenvalues(circuit: TopDown, state: Layers, image: int = 0) -> np.
     for layer in range(2, network.depth + 1):
         n = network.n_projecting(layer)
         h = circuit.activity.drive(layer) + network.push(layer, state[layer - 2])
-        a2 = network.activation(layer).slope(h)[image] ** 2 if adjusted else np.ones(h.shape[1])
+        a2 = np.ones(h.shape[1])
+        if adjusted:
+            slope = network.activation(layer).slope(h)[[image]]
+            a2 = circuit.by_rows(layer, slope**2)[0]
         nudge = np.zeros(len(a2))
         if layer < network.depth:
             found.append(-a2[:n])

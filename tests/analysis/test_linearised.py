@@ -39,7 +39,7 @@ def _split(flat):
 
 
 @pytest.mark.parametrize("unit", ["linear", "leaky_relu", "asinh", "tanh"])
-@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize("pathway", ["itp", "gait", "grait"])
 def test_products_are_those_of_the_derivative(pathway, unit):
     """J t, and y'J t = (J'y)'t, which says all of the transpose."""
     rng, trial, shifts = _state(pathway, unit)
@@ -56,7 +56,7 @@ def test_products_are_those_of_the_derivative(pathway, unit):
         assert transposed @ tangent == pytest.approx(other @ wanted, rel=1e-11, abs=1e-9)
 
 
-@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize("pathway", ["itp", "gait", "grait"])
 def test_other_units_are_a_similarity(pathway):
     """S^-1 J S with S the units of the layers; and so its transpose."""
     rng, trial, shifts = _state(pathway, "asinh")

@@ -41,9 +41,9 @@ def test_agreement_with_nothing_is_no_number():
 
 @settings(max_examples=100)
 @given(
-    pathway=st.sampled_from(["itp", "gait"]),
+    pathway=st.sampled_from(["itp", "gait", "grait"]),
     activation=st.sampled_from(["linear", "leaky_relu", "asinh", "tanh"]),
-    init=st.sampled_from(["orthogonal", "gaussian"]),
+    init=st.sampled_from(["orthogonal", "gaussian", "unequal_rows"]),
     gamma=st.floats(-4, -0.7).map(lambda exponent: 10**exponent),
     readout=st.sampled_from(["shift", "mismatch"]),
     seed=st.integers(0, 99),

@@ -28,7 +28,7 @@ from tests.literal_units import LITERAL, exactly
 
 EPS = float(np.finfo(float).eps)
 UNITS = ("linear", "leaky_relu", "asinh", "tanh")
-PATHWAYS = ("itp", "gait")
+PATHWAYS = ("itp", "gait", "grait")
 Vector = list[mpf]
 Layers = list[Vector]
 
@@ -55,6 +55,7 @@ class LiteralCircuit:
         circuit, network = trial.circuit, trial.network
         self.depth, self.widths, self.n_outputs = network.depth, network.widths, network.n_outputs
         self.gait = circuit.pathway.gradient_adjusted if gait is None else gait
+        self.grait = circuit.pathway.name == "grait"
         self.gamma = [None, *(mpf(g) for g in strengths or circuit.strengths)]
         self.tau = [None, *(mpf(tau) for tau in time_constants or circuit.time_constants)]
         self.weights = [None, *map(exactly, network.weights)]
@@ -89,8 +90,10 @@ class LiteralCircuit:
         if self.gait:
             h = self.drive(layer + 1, y[layer])
             for i in range(width):
-                u, slope = unit.value(h[i]), unit.slope(h[i])
-                sent[i] = u + slope**2 * (sent[i] - u)
+                u, gain = unit.value(h[i]), unit.slope(h[i]) ** 2
+                if self.grait:
+                    gain *= mp.fdot(self.weights[layer + 1][i], self.weights[layer + 1][i])
+                sent[i] = u + gain * (sent[i] - u)
         pre = [unit.inverse(sent[i]) - self.biases[layer + 1][i] for i in range(width)]
         received = []
         for i in range(width):
@@ -165,7 +168,7 @@ def make_trial(
     *,
     widths: Sequence[int] = (5, 5, 4, 3),
     n_outputs: int | None = 2,
-    init: str = "orthogonal",
+    init: str | None = None,
     batch: int = 2,
     error: float = 0.5,
     dtype: str = "float64",
@@ -173,8 +176,11 @@ def make_trial(
 ) -> Trial:
     """A small circuit with biases and random data; `error` is the size of the output errors.
 
-    By default with auxiliary units in a hidden layer and at the output.
+    By default with auxiliary units in a hidden layer and at the output, and with orthogonal rows,
+    in the GRAIT pathway of unequal lengths.
     """
+    if init is None:
+        init = "unequal_rows" if pathway == "grait" else "orthogonal"
     network = initialise(widths, rng, init=init, activation=unit, n_outputs=n_outputs, dtype=dtype)
     biases = tuple((0.3 * rng.standard_normal(b.shape)).astype(dtype) for b in network.biases)
     network = replace(network, biases=biases)
@@ -222,7 +228,7 @@ def test_velocity_is_the_printed_equations(
     got = velocity(trial, moved, nudged=nudged)
     for sample in range(2):
         literal = LiteralCircuit(
-            trial, sample, strengths=(0.1, 0.2, 0.4), time_constants=taus, gait=pathway == "gait"
+            trial, sample, strengths=(0.1, 0.2, 0.4), time_constants=taus, gait=pathway != "itp"
         )
         wanted = literal.velocity(
             [literal.forward[0], *(exactly(y[sample]) for y in moved)], nudged=nudged
@@ -322,7 +328,7 @@ def test_shift_velocity_across_kinks(pathway: str, rng: np.random.Generator) -> 
     for layer in (2, 3):
         h = trial.activity.drive(layer)
         drive = h + terms.drive_shifts[layer - 1]
-        sender = (drive if pathway == "gait" else h) + terms.messages[layer - 1]
+        sender = (h if pathway == "itp" else drive) + terms.messages[layer - 1]
         crossings["drive"] += int(np.sum(h * drive < 0))
         crossings["sender"] += int(np.sum(drive * sender < 0))
     assert min(crossings.values()) > 2
@@ -562,7 +568,7 @@ def test_gains_are_products_of_ratios(pathway: str, network: Network) -> None:
     """The known size of a shift: c_l of the gambler's ruin, or gamma / (1 - gamma) per layer."""
     gammas = (0.1, 0.2, 0.3)
     circuit = build_circuit(network, pathway, gammas)
-    if pathway == "gait":
+    if pathway != "itp":
         wanted = [0.1 / 0.9 * 0.2 / 0.8 * 0.3, 0.2 / 0.8 * 0.3, 0.3]
     else:
         ruin = np.array([[1, -0.1, 0], [-0.8, 1, -0.2], [0, -0.7, 1]])

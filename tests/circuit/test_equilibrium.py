@@ -20,7 +20,7 @@ METHODS = ("direct", "sweep", "newton", "ode")
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize("pathway", ["itp", "gait", "grait"])
 @pytest.mark.parametrize("unit", ["linear", "leaky_relu", "asinh", "tanh"])
 def test_settled_means_at_rest_in_the_printed_equations(unit, pathway, method):
     """tau dy/dt of the literal equations, in mpmath, is below the tolerance of every layer's shift.
@@ -254,7 +254,7 @@ def test_one_sample_without_equilibrium_does_not_spoil_the_others():
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize("pathway", ["itp", "gait", "grait"])
 @pytest.mark.parametrize("read", [8, 4])
 def test_first_weights_need_no_inverse(read, pathway, method):
     """More inputs than units, or W_1 of rank 1. A layer of unit weights that is given W_1 x has the
@@ -396,7 +396,7 @@ def _converted(trial, asarray):
 
 @pytest.mark.parametrize("library", ["array_api_strict", "torch"])
 @pytest.mark.parametrize("method", ["direct", "sweep"])
-@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize("pathway", ["itp", "gait", "grait"])
 @pytest.mark.parametrize("unit", ["leaky_relu", "asinh"])
 def test_other_array_libraries_give_the_same(unit, pathway, method, library):
     asarray = pytest.importorskip(library).asarray
@@ -410,7 +410,7 @@ def test_other_array_libraries_give_the_same(unit, pathway, method, library):
         assert np.linalg.norm(gap) < 1e-8 * np.linalg.norm(one.shifts.values[layer - 1])
 
 
-@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize("pathway", ["itp", "gait", "grait"])
 def test_a_stack_of_networks_settles_as_they_do_one_by_one(pathway):
     rng = np.random.default_rng(16)
     singles = [initialise((5, 5, 4), rng, n_outputs=3) for _ in range(3)]

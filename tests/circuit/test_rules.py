@@ -24,6 +24,7 @@ from circuit.feedback import (
     GRADIENT_ADJUSTED,
     INCREMENTAL,
     PATHWAYS,
+    ROW_ADJUSTED,
     TARGET_PROPAGATION,
     closed_form_gain,
     mismatch_ratios,
@@ -47,7 +48,7 @@ from tests.literal_units import LEAK, LITERAL, exactly
 
 EPS = float(np.finfo(float).eps)
 DIGITS = 60
-TARGET_RULES = ("tp", "itp", "gait")
+TARGET_RULES = ("tp", "itp", "gait", "grait")
 Vector = list[mpf]
 
 
@@ -95,11 +96,16 @@ def literal_targets(
 def literal_gain(
     name: str, network: Network, drives: list[Vector], gammas: Sequence[float]
 ) -> Callable[[int, int], mpf]:
-    """epsilon of TP (1), ITP (gamma) and GAIT-prop (gamma f'(h)^2, Eq. 16)."""
+    """epsilon of TP (1), ITP (gamma), GAIT-prop (gamma f'(h)^2, Eq. 16) and GRAIT-prop (times the
+    sum of the squared weights of the unit).
+    """
 
     def epsilon(layer: int, i: int) -> mpf:
         gamma = mpf(gammas[layer - 1])
         slope = LITERAL[network.activation(layer).name].slope(drives[layer - 1][i])
+        if name == "grait":
+            row = exactly(network.weights[layer - 1])[i]
+            return gamma * slope**2 * sum(weight * weight for weight in row)
         return {"tp": mpf(1), "itp": gamma, "gait": gamma * slope**2}[name]
 
     return epsilon
@@ -691,7 +697,9 @@ def test_targets_satisfy_their_definition(
     for layer in range(2, network.depth + 1):
         n, weights = network.widths[layer], network.weights[layer - 1]
         slope, unit = activity.slope(layer), network.activation(layer)
-        epsilon = {"tp": 1.0, "itp": gammas[layer - 1], "gait": gammas[layer - 1] * slope**2}[name]
+        epsilon = {"tp": 1.0, "itp": gammas[layer - 1], "gait": gammas[layer - 1] * slope**2}.get(
+            name, gammas[layer - 1] * slope**2 * np.sum(weights**2, axis=1)
+        )
         below, y, t = targets[layer - 2], activity.rates[layer], targets[layer - 1]
         reached = unit.value(below[:, :n] @ weights.T + network.biases[layer - 1])
         size = (1 + np.abs(below).max()) * np.linalg.norm(weights, 2) * conditions[layer - 1]
@@ -865,7 +873,7 @@ def test_gains_of_the_family() -> None:
     assert not TARGET_PROPAGATION.incremental
     assert INCREMENTAL.incremental
     assert GRADIENT_ADJUSTED.incremental
-    assert PATHWAYS == {"itp": INCREMENTAL, "gait": GRADIENT_ADJUSTED}
+    assert PATHWAYS == {"itp": INCREMENTAL, "gait": GRADIENT_ADJUSTED, "grait": ROW_ADJUSTED}
     assert RULES["itp"] is incremental_target_propagation
 
 

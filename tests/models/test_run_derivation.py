@@ -39,7 +39,12 @@ def test_every_claim_holds_and_every_control_is_there(smoke):
         assert row["equation"]
         assert row["decided"] + len(row["undecided"]) == row["checks"]
     controls = {name for name, row in rows.items() if row["control"]}
-    assert controls == {"not-itp", "not-tp", "not-gait", "not-one-circuit", "not-mismatch"}
+    assert controls == {"not-itp", "not-tp", "not-gait", "not-one-circuit", "not-mismatch"} | {
+        "not-grait",
+        "not-as-printed",
+        "not-grait-mismatch",
+        "not-grait-spectrum",
+    }
     assert summary["holds"]
     assert summary["seeds"] == [1]
     assert summary["versions"]["numpy"] == np.__version__
@@ -53,7 +58,7 @@ def test_networks_are_as_promised(smoke):
         assert data["width"].max() == 256
         assert (np.nanmin(data["gamma"]), np.nanmax(data["gamma"])) == (1e-6, 0.8)
         assert set(data["units"].values) == {"linear", "leaky_relu", "asinh"}
-        assert set(data["init"].values) == {"orthogonal", "gaussian"}
+        assert set(data["init"].values) == {"orthogonal", "gaussian", "unequal_rows"}
         assert data["holds"].values.all()
         assert "hold" in data.attrs["verdict"]
 

@@ -102,7 +102,7 @@ def test_summary_has_the_promised_form(tmp_path):
     for layer in summary["layers"]:
         wanted = {"layer", "shift_norm", "relative_residual", "error_bound", "updates", "brian2"}
         assert wanted <= set(layer)
-        assert set(layer["updates"]) == {"gait", "itp", "tp", "bp"}
+        assert set(layer["updates"]) == {"gait", "grait", "itp", "tp", "bp"}
         for entry in layer["updates"].values():
             assert set(entry) == {"cosine", "relative_error", "norm_ratio"}
 

@@ -120,6 +120,8 @@ def test_no_layers_measured_no_picture_of_them(tmp_path):
         ["--rule", "tp", "--learning-rate", "1e-5", "--orthogonality", "100"],
         ["--rule", "itp", "--orthogonality-of", "columns", "--orthogonality-every", "3"],
         ["--rule", "circuit", "--pathway", "itp", "--readout", "shift", "--gamma", "0.01"],
+        ["--rule", "grait", "--gamma", "0.01"],
+        ["--rule", "circuit", "--pathway", "grait", "--activation", "asinh"],
         [
             "--rule",
             "circuit",

@@ -35,11 +35,13 @@ from studies.imperfection.matrices import (
 )
 
 BOTH = pytest.mark.parametrize("corrected", [False, True], ids=["plain", "corrected"])
-PATHWAYS = pytest.mark.parametrize("pathway", ["itp", "gait"])
+PATHWAYS = pytest.mark.parametrize("pathway", ["itp", "gait", "grait"])
 
 
 def _trial(pathway, gamma=0.1, *, activation="asinh", init="orthogonal", seed=0, depth=3, n=6):
     rng = np.random.default_rng(seed)
+    if pathway == "grait" and init == "orthogonal":
+        init = "unequal_rows"
     network = initialise(
         [n + 2, *[n] * (depth - 1), n - 1], rng, init=init, activation=activation, n_outputs=4
     )
@@ -130,7 +132,10 @@ def _printed_velocity(imperfect, rates, image, *, nudged):
                 h, y = drive(layer + 1, i), below[layer + 1][i]
                 sent = y
                 if trial.circuit.pathway.gradient_adjusted:
-                    sent = value(h) + slope(h) ** 2 * (y - value(h))
+                    gain = slope(h) ** 2
+                    if trial.circuit.pathway.name == "grait":
+                        gain *= sum(mpf(float(w)) ** 2 for w in network.weights[layer][i])
+                    sent = value(h) + gain * (y - value(h))
                 less = h if imperfect.corrected else mpf(float(network.biases[layer][i]))
                 messages.append(inverse(sent) - less)
         for i in range(network.widths[layer]):

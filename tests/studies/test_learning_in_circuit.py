@@ -139,7 +139,8 @@ def written_out(
         h = [W[at] @ below[at] + b[at] for at in L]
         u, A = [f(a) for a in h], [df(a) for a in h]
         m = [y[at] - (n[at] if plastic.own_drive == "membrane" else u[at]) for at in L]
-        v = [inv(u[at] + A[at] ** 2 * m[at]) - h[at] for at in L]
+        N2 = [np.sum(w**2, axis=1) if plastic.pathway == "grait" else 1.0 for w in W]
+        v = [inv(u[at] + A[at] ** 2 * N2[at] * m[at]) - h[at] for at in L]
         signal = m if plastic.readout == "mismatch" else [nudged * (y[at] - z[at]) for at in L]
         q = [rate * A[at] * signal[at] / gain[at] for at in L]
         v_late, q_late = arrived("v", v, y), arrived("q", q, y)
@@ -219,6 +220,15 @@ CASES: dict[str, dict[str, Any]] = {
         "units": "leaky_relu",
     },
     "direct": {"readout": "shift", "decay": 0.1, "feedback_plasticity": np.array([1.0, 0.0])},
+    "adjusted to rows": {"pathway": "grait", "feedback_plasticity": np.array([0.0, 1.0])},
+    "adjusted to rows, captured, deep": {
+        "pathway": "grait",
+        "widths": (5, 4, 4, 3),
+        "readout": "shift",
+        "storage": "captured",
+        "decay": 0.1,
+        "units": "leaky_relu",
+    },
     "late": {"delays": np.array([3, 1]), "timing": Timing(TAU / 4, 0, 7), "units": "linear"},
     "deep, captured, late": {
         "widths": (5, 4, 4, 3),
@@ -432,15 +442,17 @@ def newton(plastic: Plastic, image: np.ndarray, target: np.ndarray) -> Any:
         plastic.network.n_inputs,
         plastic.network.n_outputs,
     )
-    trial = begin(build_circuit(network, "gait", plastic.strength), image[None, :], target[None, :])
+    circuit = build_circuit(network, plastic.pathway, plastic.strength)
+    trial = begin(circuit, image[None, :], target[None, :])
     unused = np.zeros_like(network.weights[0])
     found = settle_imperfect(Imperfect(trial, (unused, plastic.feedback[0][0]), corrected=True))
     assert found.settled.all()
     return network, trial, found
 
 
-def test_trainer_settles_where_newtons_method_does(rng: np.random.Generator) -> None:
-    plastic = square(rng)
+@pytest.mark.parametrize("pathway", ["gait", "grait"])
+def test_trainer_settles_where_newtons_method_does(pathway: str, rng: np.random.Generator) -> None:
+    plastic = replace(square(rng), pathway=pathway)
     (image,), (target,) = stream(rng, plastic, 1)
     rates, at_rest = settled_rates(plastic, image, target)
     assert at_rest.all()

@@ -293,10 +293,13 @@ def test_long_averages_of_the_mismatch_are_quieter_by_the_root_of_twice_the_laye
         assert np.sqrt(shift / mismatch) == pytest.approx(np.sqrt(2 * layer), rel=1e-3)
 
 
-@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize("pathway", ["itp", "gait", "grait"])
 def test_distance_of_the_kink_in_a_circuit_of_two_units(rng, pathway):
     """One unit a layer: h_2 = w y_1 + b, what is sent, and their standard deviations by hand."""
     trial = make_trial(rng, (1, 1, 1), activation="leaky_relu", pathway=pathway, gamma=0.1, batch=1)
+    longer = replace(trial.network, weights=tuple(1.6 * w for w in trial.network.weights))
+    circuit = replace(trial.circuit, network=longer)
+    trial = begin(circuit, trial.activity.rates[0], trial.target)
     record = settle(trial)
     drift = dense_jacobian(trial, record.shifts)
     lyapunov = np.kron(drift, np.eye(2)) + np.kron(np.eye(2), drift)
@@ -306,9 +309,10 @@ def test_distance_of_the_kink_in_a_circuit_of_two_units(rng, pathway):
     h = w * y_1 + b
     a = 1.0 if h > 0 else 0.1
     sent, reads = y_2, np.array([0.0, 1.0])
-    if pathway == "gait":
-        sent = a * h + a**2 * (y_2 - a * h)
-        reads = np.array([(1 - a**2) * a * w, a**2])
+    if pathway != "itp":
+        gain = a**2 * (w**2 if pathway == "grait" else 1.0)
+        sent = a * h + gain * (y_2 - a * h)
+        reads = np.array([(1 - gain) * a * w, gain])
     expected = min(abs(h) / abs(w) / math.sqrt(c[0, 0]), abs(sent) / math.sqrt(reads @ c @ reads))
     assert kink_noise(trial, record.shifts) == pytest.approx(expected, rel=1e-9)
 

@@ -34,7 +34,7 @@ from studies.top_down.circuit import (
 from studies.top_down.measures import MEASURES, cosines, has_another, input_share, settling_time
 from studies.top_down.theory import chain_abscissa, chain_gains, replaced_eigenvalues
 
-PATHWAYS = pytest.mark.parametrize("pathway", ["itp", "gait"])
+PATHWAYS = pytest.mark.parametrize("pathway", ["itp", "gait", "grait"])
 READINGS = pytest.mark.parametrize("reading", ["replacing", "added"])
 WEIGHTS = pytest.mark.parametrize("init", ["orthogonal", "gaussian"])
 
@@ -88,7 +88,9 @@ def _printed_velocity(circuit, rates, strength, reading, image=0):
             sent = []
             for i in range(network.widths[layer + 1]):
                 u, a, y = f(drive(layer + 1, i)), slope(drive(layer + 1, i)), below[layer + 1][i]
-                y = u + a**2 * (y - u) if circuit.pathway.name == "gait" else y
+                rows = sum(w**2 for w in network.weights[layer][i])
+                gain = {"gait": a**2, "grait": a**2 * rows}.get(circuit.pathway.name)
+                y = y if gain is None else u + gain * (y - u)
                 sent.append(inverse(y) - network.biases[layer][i])
             F = np.linalg.inv(network.weights[layer]) @ sent
         for i in range(network.widths[layer]):

@@ -230,9 +230,12 @@ def in_float32(trial: Trial) -> Trial:
         return (arrays[0], *(xp.astype(array, xp.float32) for array in arrays[1:]))
 
     drives = low(trial.activity.drives)
-    for array in (trial.error, *drives[1:]):
-        if not 1e-15 < largest(xp.abs(array)) < 1e15:
-            return trial
+    ranges = [xp.abs(array) for array in (trial.error, *drives[1:])]
+    if trial.circuit.pathway.row_adjusted:
+        layers = range(2, trial.network.depth + 1)
+        ranges += [trial.network.squared_lengths(layer) for layer in layers]
+    if not all(1e-15 < largest(values) < 1e15 for values in ranges):
+        return trial
     gait = trial.circuit.pathway.gradient_adjusted
     rates = trial.activity.rates if gait and not curved else low(trial.activity.rates)
     activity = Activity(rates, drives, low(trial.activity.slopes))

@@ -5,7 +5,7 @@ Owns the default method. It rests on what the two circuits are in a linear piece
 ITP   Eliminating from the bottom, delta_{l-1} = a_{l-1} W_l^-1 v_l with the scalar ratios of a
       gambler's ruin, so the drive from below, W_l delta_{l-1} = a_{l-1} v_l, costs no product.
 GAIT  m_{l-1} = r_{l-1} W_l^-1 v_l with r = gamma / (1 - gamma), so W_l m_{l-1} = r_{l-1} v_l; the
-      rest of the drive, W_l p_{l-1}, is smaller by a factor r.
+      rest of the drive, W_l p_{l-1}, is smaller by a factor r (r N^2 in the GRAIT circuit).
 
 So in both, with `rho_l v_l` for the part that is known,
 
@@ -182,7 +182,8 @@ def _coupled(descent: Descent) -> list[int]:
 def _simplest(trial: Trial) -> Trial:
     """The trial; with the ITP pathway for the GAIT pathway where A = 1, which makes them one."""
     units = trial.network.activations
-    if not all(unit.smallest_slope == unit.largest_slope == 1 for unit in units):
+    identical = all(unit.smallest_slope == unit.largest_slope == 1 for unit in units)
+    if trial.circuit.pathway.row_adjusted or not identical:
         return trial
     return replace(trial, circuit=replace(trial.circuit, pathway=INCREMENTAL))
 

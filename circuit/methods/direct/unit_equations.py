@@ -93,7 +93,7 @@ def _gait_units(
     trial: Trial, layer: int, inflow: Array, coupling: Array | None, scales: Sequence[Scale]
 ) -> tuple[Array, Array, Array, list[int]]:
     """Solve k = rho v(k, m) + Q unit by unit, with m the inflow, and at the output
-    m = inflow - gamma p(k).
+    m = inflow - gamma p(k). In the GRAIT circuit v is that of N^2 m.
     """
     circuit, unit, activity = trial.circuit, trial.network.activation(layer), trial.activity
     xp, alpha = namespace(inflow), ratio(scales, layer - 1, layer)
@@ -106,14 +106,14 @@ def _gait_units(
         pulled = _on_projecting(trial, layer, inflow, circuit.strength(layer), 0.0)
 
     def solve(
-        h: Array, inflow: Array, k: Array, m: Array, pulled: Array, q: Array
+        h: Array, inflow: Array, k: Array, m: Array, pulled: Array, q: Array, rows: Array
     ) -> tuple[Array, ...]:
         last, reach = None, _Reach(k)
         for _ in range(iterations):
             p = alpha * unit.difference(h, k, below)
             if is_output:
                 m = inflow - pulled * p
-            message = exact_gait_message(unit, h, k, below, m, scale, circuit.pathway)
+            message = exact_gait_message(unit, h, k, below, rows * m, scale, circuit.pathway)
             image = q + rho * message
             step = image - k
             beyond, still = reach.beyond(step), _at_rest(step, k, q)
@@ -136,8 +136,8 @@ def _gait_units(
     if is_output:
         if coupling is not None:
             m = m - pulled * alpha * slope * coupling
-        m = m / (1 + pulled * alpha * rho * slope * slope)
-    message = slope * m
+        m = m / (1 + pulled * alpha * rho * circuit.by_rows(layer, slope * slope))
+    message = slope * circuit.by_rows(layer, m)
     k = rho * message
     if coupling is not None:
         k = k + coupling
@@ -148,8 +148,9 @@ def _gait_units(
     if crossed:
         none = xp.zeros_like(d)
         q = none if coupling is None else coupling
+        rows = circuit.by_rows(layer, none + 1)
         d, message, p = replace_crossing(
-            stays, (d, message, p), solve, (h, inflow, k, m, none + pulled, q)
+            stays, (d, message, p), solve, (h, inflow, k, m, none + pulled, q, rows)
         )
     return d, message, p, crossed
 

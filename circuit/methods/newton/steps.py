@@ -118,7 +118,7 @@ def eliminated(trial: Trial, shifts: Shifts, right: Layers) -> Layers:
     def pulled(layer: int, value: np.ndarray) -> np.ndarray:
         """What `value` at `layer` sends into the layer below, W_l^-1 A^{+-1} value."""
         slope = trial.activity.slope(layer)
-        message = value * slope if gait else value / slope
+        message = circuit.by_rows(layer, value) * slope if gait else value / slope
         return network.pull(layer, message) / alpha(layer)
 
     if gait:

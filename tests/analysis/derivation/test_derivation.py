@@ -16,6 +16,7 @@ from analysis.derivation import (
     orders,
     random_networks,
     rounding,
+    row_adjusted,
     rules,
     spectrum,
 )
@@ -29,6 +30,7 @@ from circuit.network import initialise
 ROOT = Path(__file__).resolve().parents[3]
 SUBJECT = Subject(3, 8, "linear", "orthogonal", 0.1, 1)
 CONTROLS = {"not-itp", "not-tp", "not-gait", "not-one-circuit", "not-mismatch"}
+CONTROLS |= {"not-grait", "not-as-printed", "not-grait-mismatch", "not-grait-spectrum"}
 
 
 @pytest.fixture
@@ -60,6 +62,7 @@ LIBRARY_UPDATES, TRANSPOSED, GAIN = (
     equilibria.printed_gain,
 )
 CHAIN, F = spectrum.chain, Literal.F
+BIDIAGONAL = row_adjusted.bidiagonal
 
 
 def _without_square(gain, slope, deviation):
@@ -80,6 +83,11 @@ def _without_square(gain, slope, deviation):
         ("eq15", (Literal, "M"), Literal.N),
         ("eq20", (Literal, "N"), Literal.M),
         ("eq21", (Gain, "local"), _without_square),
+        ("grait", (Gain, "by_rows"), lambda gain, deviation, *given: deviation),
+        ("grait-literal", (Gain, "by_rows"), lambda gain, deviation, *given: deviation),
+        ("grait-mismatch", (Gain, "by_rows"), lambda gain, deviation, *given: deviation),
+        ("grait-spectrum", (Gain, "by_rows"), lambda gain, deviation, *given: deviation),
+        ("grait-spectrum", (row_adjusted, "bidiagonal"), lambda found: 1.0001 * BIDIAGONAL(found)),
         ("eq8", (Literal, "F"), lambda literal, layer: F(literal, layer)[::-1]),
         ("losses", (rules, "fourth_power"), lambda y, t: (t - y) ** 3 * 1.0001),
         ("eq21-order", (orders, "_transposed"), lambda *given: 1.001 * TRANSPOSED(*given)),

@@ -22,6 +22,7 @@ import scipy.optimize
 from circuit.dynamics import Trial, begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch
+from circuit.jacobian import dense_jacobian
 from circuit.lateral_inhibition.spontaneous import Spontaneous
 from circuit.methods import METHODS
 from circuit.network import Network, forward, initialise
@@ -41,7 +42,7 @@ pytestmark = pytest.mark.filterwarnings(f"ignore:{DEPRECATED}:DeprecationWarning
 
 EPS = float(np.finfo(np.float64).eps)
 ACTIVATIONS = ("linear", "leaky_relu", "asinh", "tanh")
-PATHWAYS = ("itp", "gait")
+PATHWAYS = ("itp", "gait", "grait")
 ROOT = Path(__file__).parents[3]
 
 
@@ -57,7 +58,8 @@ def make_trial(
     tau: float | tuple[float, ...] = 0.010,
 ) -> Trial:
     """A trial with random biases, and targets near enough for tanh to reach them."""
-    network = initialise(widths, rng, activation=activation, n_outputs=n_outputs)
+    init = "unequal_rows" if pathway == "grait" else "orthogonal"
+    network = initialise(widths, rng, init=init, activation=activation, n_outputs=n_outputs)
     biases = tuple(0.3 * rng.standard_normal(width) for width in widths[1:])
     network = replace(network, biases=biases)
     inputs = rng.random((batch, widths[0]))
@@ -92,7 +94,9 @@ def test_one_euler_step_is_the_printed_velocity(
     )
     model = brian.build(trial, step=0.010, record=0)
     for nudged in (False, True):
-        start = [rng.uniform(-0.8, 0.8, rates.shape) for rates in trial.activity.rates[1:]]
+        # N^2 (y - u) is up to 4 times y - u, and has to stay in the range of tanh
+        reach = 0.1 if (activation, pathway) == ("tanh", "grait") else 0.8
+        start = [rng.uniform(-reach, reach, rates.shape) for rates in trial.activity.rates[1:]]
         brian.set_rates(model.pieces, start)
         brian.set_nudge(model.pieces, nudged)
         brian.advance(model, 1)
@@ -268,6 +272,46 @@ def test_settling_time_with_unequal_layers(taus: tuple, rng: np.random.Generator
     assert brian.settling_time(circuit) == pytest.approx(expected, rel=1e-12)
 
 
+def _with_long_rows(
+    length: float, widths: tuple[int, ...], n_outputs: int, gamma: float, rng: np.random.Generator
+) -> Trial:
+    """A linear GRAIT circuit whose rows are orthogonal and all of one length."""
+    trial = make_trial(rng, widths, "linear", "gait", gamma, n_outputs=n_outputs)
+    network = replace(trial.network, weights=tuple(length * w for w in trial.network.weights))
+    circuit = build_circuit(network, "grait", gamma, time_constant=0.010)
+    return begin(circuit, trial.activity.rates[0], trial.target[:, :n_outputs])
+
+
+@pytest.mark.parametrize("length", [0.3, 1.0, 3.0, 12.0])
+@pytest.mark.parametrize(("widths", "n_outputs"), [((4, 4, 4, 4), 4), ((6, 5, 4, 4), 3)])
+def test_times_of_the_row_adjusted_circuit_are_those_of_its_jacobian(
+    length: float, widths: tuple[int, ...], n_outputs: int, rng: np.random.Generator
+) -> None:
+    """Slowest and fastest eigenvalue by a general solver; auxiliary units end chains of their own.
+
+    With a step of 1.5 over the fastest Euler's method contracts; with 2.1 it would not.
+    """
+    trial = _with_long_rows(length, widths, n_outputs, 0.1, rng)
+    modes = -scipy.linalg.eigvals(dense_jacobian(trial, trial.at_rest())).real
+    expected = (-np.log(EPS) + 2 * 3) / modes.min()
+    assert brian.settling_time(trial.circuit) == pytest.approx(expected, rel=1e-8)
+    step = min(0.010, 1.5 / modes.max())
+    assert brian.longest_step(trial.circuit) == pytest.approx(step, rel=1e-8)
+    assert (step < 0.010) == (length > 1)
+
+
+def test_brian_settles_a_circuit_with_long_rows(rng: np.random.Generator) -> None:
+    """Rows of length 6 at gamma = 0.1, where Euler steps of a time constant would diverge."""
+    trial = _with_long_rows(6.0, (5, 5, 5), 5, 0.1, rng)
+    record = settle(trial, "brian2")
+    assert record.converged
+    for found, exact in zip(record.activities, root_of_velocity(trial, nudged=True), strict=True):
+        np.testing.assert_allclose(found, exact, rtol=0, atol=1e-9 * largest_rate(trial))
+    assert not settle(
+        trial, "brian2", time_step=0.010, stretch=0.2, max_steps=1, must_converge=False
+    ).converged
+
+
 def test_nothing_recorded_leaves_the_final_rates(rng: np.random.Generator) -> None:
     record = brian.run_phases(brian.build(make_trial(rng), record=0), free=0.01, nudged=0.01)
     assert record.times.shape == (0,)
@@ -387,7 +431,9 @@ def test_front_door_agrees_with_the_closed_form(pathway: str, rng: np.random.Gen
     trial = make_trial(rng, (9, 8, 7, 7), "asinh", pathway, 0.1, n_outputs=4)
     found, exact = settle(trial, "brian2"), settle(trial).shifts
     assert found.converged
-    assert found.model_time == pytest.approx(0.010 * (found.evaluations - found.steps))
+    step = brian.longest_step(trial.circuit)
+    assert (step < 0.010) == (pathway == "grait")
+    assert found.model_time == pytest.approx(step * (found.evaluations - found.steps))
     floors = brian.float_floor(trial, exact)
     for layer in range(1, 4):
         a, b = found.shifts.absolute(layer), exact.absolute(layer)

@@ -257,7 +257,7 @@ def test_counted_numbers_are_those_of_their_key():
 # --- rules through it ---
 
 
-@pytest.mark.parametrize("rule", ["tp", "itp", "gait"])
+@pytest.mark.parametrize("rule", ["tp", "itp", "gait", "grait"])
 @pytest.mark.parametrize("corrected", [True, False])
 def test_with_the_exact_inverse_rules_are_the_exact_rules(rule, corrected):
     """Without the correction too, up to the rounding of rates over the gain of the shift."""
@@ -274,7 +274,16 @@ def test_with_the_exact_inverse_rules_are_the_exact_rules(rule, corrected):
         assert np.abs(one - other).max() <= allowed * np.abs(other).max()
 
 
-@pytest.mark.parametrize("rule", ["tp", "itp", "gait"])
+def lengths_by_loops(W, B):
+    """<w_i, b_i> / <b_i, b_i> of every unit of the layer."""
+    found = []
+    for i in range(len(W)):
+        both = sum(W[i, j] * B[j, i] for j in range(W.shape[1]))
+        found.append(both / sum(B[j, i] ** 2 for j in range(W.shape[1])))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("rule", ["tp", "itp", "gait", "grait"])
 @pytest.mark.parametrize("corrected", [True, False])
 @pytest.mark.parametrize("shape", [EQUAL, FREE])
 def test_targets_with_a_learned_inverse_and_noise(rule, corrected, shape):
@@ -298,9 +307,10 @@ def test_targets_with_a_learned_inverse_and_noise(rule, corrected, shape):
                 / np.cosh(np.arcsinh(activity.drives[layer - 1][image] * 0))
                 / np.sqrt(1 + activity.drives[layer - 1][image] ** 2)
             )
-            epsilon = {"tp": 1.0, "itp": gamma, "gait": gamma * A**2}[rule]
-            sent = np.where(np.arange(len(delta)) < n, epsilon * delta, 0)
             B, c = model.weights[layer - 2], model.biases[layer - 2]
+            N2 = lengths_by_loops(network.weights[layer - 1], B)
+            gains = {"tp": 1.0, "itp": gamma, "gait": gamma * A**2, "grait": gamma * A**2 * N2}
+            sent = np.where(np.arange(len(delta)) < n, gains[rule] * delta, 0)
             there = B @ np.sinh(y[layer] + sent) + c
             here = B @ np.sinh(y[layer]) + c if corrected else y[layer - 1][: len(c)]
             delta = np.zeros(len(y[layer - 1]))
@@ -367,7 +377,7 @@ def test_random_inverses_have_their_variance_and_differ_from_layer_to_layer():
 # --- circuits through it ---
 
 
-@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize("pathway", ["itp", "gait", "grait"])
 @pytest.mark.parametrize("corrected", [True, False])
 @pytest.mark.parametrize("activation", ["leaky_relu", "asinh"])
 def test_with_the_exact_inverse_it_is_the_exact_circuit(pathway, corrected, activation):
@@ -395,13 +405,14 @@ def _feedback(network, model, pathway, corrected, layer, y_below, y):
     B, c, unit = model.weights[layer - 2], model.biases[layer - 2], network.activation(layer)
     h = W @ y_below[: W.shape[1]] + b
     u, A = unit.value(h), unit.slope(h)
-    sent = u + A**2 * (y - u) if pathway == "gait" else y
+    gain = {"itp": 1.0, "gait": A**2, "grait": A**2 * lengths_by_loops(W, B)}[pathway]
+    sent = y if pathway == "itp" else u + gain * (y - u)
     sent = np.where(np.arange(len(y)) < n, sent, u)  # units without an error send their drive
     message = unit.inverse(sent)
     return y_below[: W.shape[1]] + B @ (message - h) if corrected else B @ message + c
 
 
-@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize("pathway", ["itp", "gait", "grait"])
 @pytest.mark.parametrize("corrected", [True, False])
 @pytest.mark.parametrize("shape", [EQUAL, FREE])
 @pytest.mark.parametrize("activation", ["leaky_relu", "asinh"])
@@ -460,7 +471,7 @@ def test_weak_feedback_against_newton_in_shift_coordinates(pathway, corrected, s
         assert np.abs(one - two).max() <= 1e-8 * np.abs(two).max()
 
 
-@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize("pathway", ["itp", "gait", "grait"])
 @pytest.mark.parametrize("corrected", [True, False])
 @pytest.mark.parametrize("activation", ["leaky_relu", "asinh"])
 def test_feedback_beyond_the_range_of_floats_against_the_rule(activation, corrected, pathway):

@@ -13,7 +13,7 @@ from tests.circuit.test_dynamics import LiteralCircuit, digits, make_trial, rand
 
 @settings(max_examples=25)
 @given(
-    pathway=st.sampled_from(["itp", "gait"]),
+    pathway=st.sampled_from(["itp", "gait", "grait"]),
     unit=st.sampled_from(["linear", "leaky_relu", "asinh"]),
     gamma=st.floats(-5, -0.4).map(lambda exponent: 10**exponent),
     size=st.sampled_from([1.0, 1e-3]),
