@@ -24,7 +24,7 @@ from .rules import (
     target_propagation,
 )
 from .shifts import Shifts
-from .storage import load_network, save_network
+from .storage import load_network, open_results, save_network
 from .verification.judgement import Status
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     "leaky_relu",
     "linear",
     "load_network",
+    "open_results",
     "orthogonal",
     "output_error",
     "save_network",

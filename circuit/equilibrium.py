@@ -10,11 +10,12 @@ others are where they would be without it.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,6 +33,12 @@ from circuit.verification import kinks
 from circuit.verification.bounds import relative_error_bounds
 from circuit.verification.judgement import NEAR, Judgement, Status, judge
 from circuit.verification.samples import Batch, worst_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from circuit.report.canvas import Figure
+    from circuit.report.comparison import Report
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -119,6 +126,43 @@ class Equilibrium(Brief):
         """
         require_readout(readout)
         return self.shifts if readout == "shift" else self.mismatches
+
+    def report(self, readout: str = "shift") -> Report:
+        """Whose weight change the circuit carries: `print` it, or see its `verdict`.
+
+        Parameters and errors as `circuit.report.report`.
+        """
+        from circuit.report.comparison import report
+
+        return report(self, readout)
+
+    def to_xarray(self, readout: str = "shift") -> xr.Dataset:
+        """All that is known of it as labelled arrays (`circuit.report.as_dataset`)."""
+        from circuit.report.comparison import as_dataset
+
+        return as_dataset(self.report(readout), np.random.default_rng(0))
+
+    def plot(self, readout: str = "shift") -> Figure:
+        """A figure of sizes and agreement, which a notebook shows; `savefig` writes it."""
+        from circuit.report.picture import picture
+
+        return picture(self.report(readout))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to an .npz file without pickles, which is a weights file too.
+
+        Raises `CircuitError` as `circuit.storage.save_network`.
+        """
+        from circuit.storage.records import save_record
+
+        save_record(path, self)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Equilibrium:
+        """What `save` wrote, bit for bit, as NumPy arrays. Raises `CircuitError`."""
+        from circuit.storage.records import load_record
+
+        return load_record(path)
 
     def failure(self) -> str:
         """One line: which layer did not settle, how, and what may help."""

@@ -1296,10 +1296,10 @@ MUTANTS = (
         "tests/analysis/test_pictures.py",
     ),
     Mutant(
-        "half-drawn pictures stay open",
-        "analysis/canvas.py",
-        "                plt.close(number)",
-        "                pass",
+        "a matplotlibrc shows in pictures",
+        "circuit/report/canvas.py",
+        "        mpl.rcdefaults()",
+        "        pass",
         "tests/analysis/test_pictures.py",
     ),
     Mutant(

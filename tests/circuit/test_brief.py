@@ -94,10 +94,13 @@ def test_a_deep_network_fits_into_a_line():
 
 
 def test_brian2_objects_say_their_size():
+    import brian2
+
     from circuit.brian import make_pieces
 
     few = RECORD.trial.samples([0, 1])
     pieces = make_pieces(few, name="brief")
+    brian2.Network(*pieces.objects).run(0 * brian2.ms)  # so that none is said to be unused
     units, synapses = 2 * (64 * 3 + 10), 2 * (64 * 64 * 2 + 10 * 10 + 64 * 64 + 10 * 10)
     assert repr(pieces).startswith(
         f"Pieces(4 groups of {units} units, {synapses} synapses, step 1 ms, 2 images, gait pathway"
