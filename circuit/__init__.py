@@ -7,6 +7,7 @@ the wings, in the order in which data take their way, and in which to read them:
 errors, given                           what is refused, and how
 brief, remembered                       how records are printed, and pickled
 activations, network, losses            what a network is and computes
+targets                                 labels as targets of the outputs
 feedback, shifts, messages, rules       what the algorithms say its synapses should learn from
 plasticity                              from shifts to weight changes, locally
 dynamics, shift_dynamics, jacobian      the circuit that is to compute the same shifts

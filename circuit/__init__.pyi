@@ -7,6 +7,7 @@ from .errors import (
     CircuitError,
     NotFinite,
     NotSettled,
+    Rounded,
     ShapeMismatch,
     SingularWeights,
     TargetOutOfRange,
@@ -25,6 +26,7 @@ from .rules import (
 )
 from .shifts import Shifts
 from .storage import load_network, open_results, save_network
+from .targets import one_hot
 from .verification.judgement import Status
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "Network",
     "NotFinite",
     "NotSettled",
+    "Rounded",
     "ShapeMismatch",
     "Shifts",
     "SingularWeights",
@@ -62,6 +65,7 @@ __all__ = [
     "leaky_relu",
     "linear",
     "load_network",
+    "one_hot",
     "open_results",
     "orthogonal",
     "output_error",

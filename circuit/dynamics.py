@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from circuit.brief import Brief, Rows, batch_of, same_or_each
 from circuit.errors import CircuitError, ShapeMismatch
@@ -31,12 +32,15 @@ from circuit.given import (
     reals,
     require_choice,
     require_flag,
+    require_kind,
     shown,
 )
-from circuit.losses import AS_GIVEN, Doubt, Loss, doubt, output_error
+from circuit.losses import AS_GIVEN, Doubt, Loss, doubt, output_error, require_all_errors
 from circuit.network import Activity, Network, forward, require_activity
 from circuit.numerics.arrays import Array, namespace, take_rows, widened
+from circuit.numerics.taken import labels_taken, taken
 from circuit.shifts import ONE, Scale, Shifts, excess
+from circuit.targets import one_hot
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,12 +52,29 @@ class Circuit(Brief):
     pathway : `Gain`, what a layer sends down
     strengths : gamma_1 .. gamma_L; the last is the nudge
     time_constants : tau_1 .. tau_L in seconds
+
+    Raises
+    ------
+    CircuitError
+        On construction.
     """
 
     network: Network
     pathway: Gain
     strengths: tuple[float, ...]
     time_constants: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        require_kind("network", self.network, Network)
+        require_kind("pathway", self.pathway, Gain)
+        depth = self.network.depth
+        object.__setattr__(self, "strengths", per_layer(self.strengths, depth))
+        constants = reals("time constant", self.time_constants, depth, seconds=1)
+        if len(constants) != depth or not all(0 < tau < float("inf") for tau in constants):
+            raise CircuitError(
+                f"time constants {constants}: give one or {depth} positive numbers of seconds"
+            )
+        object.__setattr__(self, "time_constants", constants)
 
     def _words(self) -> list[str]:
         constants = [1e3 * tau for tau in self.time_constants]
@@ -122,6 +143,7 @@ def build_circuit(
     ------
     CircuitError
     """
+    require_kind("network", network, Network)
     require_choice("pathway", pathway, PATHWAYS)
     for unit in network.activations:
         if unit.clips is not None:
@@ -133,12 +155,10 @@ def build_circuit(
         hidden = reals("feedback strength", feedback_strength, depth)
         hidden = hidden[:-1] if len(hidden) == depth else hidden
         feedback_strength = (*hidden, real("nudge", nudge))
-    constants = reals("time constant", time_constant, depth, seconds=1)
-    if len(constants) != depth or not all(0 < tau < float("inf") for tau in constants):
-        raise CircuitError(
-            f"time constants {constants}: give one or {depth} positive numbers of seconds"
-        )
-    return Circuit(network, PATHWAYS[pathway], per_layer(feedback_strength, depth), constants)
+    strengths = reals("feedback strength", feedback_strength, depth)
+    return Circuit(
+        network, PATHWAYS[pathway], strengths, reals("time constant", time_constant, depth, 1)
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -151,12 +171,22 @@ class Trial(Brief):
     error : array (..., batch, N_L)
         t_L - y_L, zero at auxiliary outputs.
     doubt : how well the error is known, given that the outputs are rounded
+
+    Raises
+    ------
+    CircuitError, ShapeMismatch
+        On construction, for parts that are not of one network and batch.
     """
 
     circuit: Circuit
     activity: Activity
     error: Array
     doubt: Doubt = AS_GIVEN
+
+    def __post_init__(self) -> None:
+        require_kind("circuit", self.circuit, Circuit)
+        require_activity(self.circuit.network, self.activity)
+        require_all_errors(self.activity, self.error)
 
     def _words(self) -> list[str]:
         return [batch_of(self.error.shape), *self.circuit._words()]
@@ -224,20 +254,28 @@ class Trial(Brief):
         return tuple(gain.shifted(power) for gain in self.circuit.gains)
 
 
-def begin(circuit: Circuit, inputs: Array, targets: Array, loss: str | Loss = "quadratic") -> Trial:
+def begin(circuit: Circuit, inputs: Any, targets: Any, loss: str | Loss = "quadratic") -> Trial:
     """Clamp the input and set the target.
 
     Parameters
     ----------
-    inputs : array (..., batch, N_0)
-    targets : array (..., batch, n_outputs)
+    inputs : array (..., batch, N_0), or a list, a table and the like (`forward`)
+    targets : array (..., batch, n_outputs), or labels
+        Labels are whole numbers (batch,) from 0 to n_outputs - 1, and stand for one-hot targets;
+        see `targets.one_hot` for others.
     loss : as in `losses.output_error`; the target of the circuit is y_L - dL/dy_L (section 5)
 
     Raises
     ------
     CircuitError, ShapeMismatch, NotFinite
     """
+    require_kind("circuit", circuit, Circuit)
     activity = forward(circuit.network, inputs)
+    outputs = activity.rates[-1]
+    labels = labels_taken("labels", targets)
+    if labels is not None and outputs.ndim == 2 and len(labels) == len(outputs):
+        targets = one_hot(labels, circuit.network.n_outputs).tolist()
+    targets = taken("targets", targets, outputs)
     error = output_error(circuit.network, activity, targets, loss)
     error = widened(error, circuit.network.widths[-1])
     return Trial(circuit, activity, error, doubt(targets, loss))

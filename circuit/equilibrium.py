@@ -22,7 +22,7 @@ import numpy as np
 from circuit.brief import Brief, Rows, batch_of
 from circuit.dynamics import Trial
 from circuit.errors import CircuitError, NotSettled
-from circuit.given import is_whole, real, require_choice, require_flag, shown
+from circuit.given import is_whole, real, require_choice, require_flag, require_kind, shown
 from circuit.method import Method, Progress
 from circuit.methods import METHODS
 from circuit.methods.apart import apart
@@ -130,14 +130,14 @@ class Equilibrium(Brief):
     def report(self, readout: str = "shift") -> Report:
         """Whose weight change the circuit carries: `print` it, or see its `verdict`.
 
-        Parameters and errors as `circuit.report.report`.
+        Parameters and errors as `circuit.report.comparison.report`.
         """
         from circuit.report.comparison import report
 
         return report(self, readout)
 
     def to_xarray(self, readout: str = "shift") -> xr.Dataset:
-        """All that is known of it as labelled arrays (`circuit.report.as_dataset`)."""
+        """All that is known of it as labelled arrays (`circuit.report.comparison.as_dataset`)."""
         from circuit.report.comparison import as_dataset
 
         return as_dataset(self.report(readout), np.random.default_rng(0))
@@ -151,7 +151,7 @@ class Equilibrium(Brief):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to an .npz file without pickles, which is a weights file too.
 
-        Raises `CircuitError` as `circuit.storage.save_network`.
+        Raises `CircuitError` as `circuit.storage.networks.save_network`.
         """
         from circuit.storage.records import save_record
 
@@ -258,6 +258,7 @@ def settle(
         For an unknown method, a tolerance that is not positive and below 1, or an empty batch.
     """
     began = time.perf_counter()
+    require_kind("trial", trial, Trial)
     require_choice("method", method, METHODS)
     require_flag("must_converge", must_converge)
     chosen = METHODS[method]()

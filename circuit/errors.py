@@ -1,6 +1,6 @@
-"""Every way in which the library refuses to answer, as a typed exception.
+"""Every way in which the library refuses to answer, as a typed exception, and its warnings.
 
-Owns the exception classes. Does not own the checks: each stands where its value is first used.
+Owns these classes. Does not own the checks: each stands where its value is first used.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ class NotFinite(CircuitError):
 
 class ShapeMismatch(CircuitError):
     """An array does not have the shape or the dtype that the network needs."""
+
+
+class Rounded(UserWarning):
+    """Numbers of float64 were given where the weights are float32."""
 
 
 class NotSettled(RuntimeError):

@@ -29,11 +29,11 @@ from circuit.activations import Activation, activations, leaky_relu
 from circuit.brief import Brief, Rows, batch_of, counted, kind_of, same_or_each, widths_of
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.given import (
+    generator_of,
     is_sequence,
     is_whole,
     require_choice,
     require_flag,
-    require_generator,
     require_kind,
     shown,
 )
@@ -48,6 +48,7 @@ from circuit.numerics.arrays import (
 )
 from circuit.numerics.following_inverse import Moved
 from circuit.numerics.inverse import Factorised
+from circuit.numerics.taken import taken
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -58,6 +59,7 @@ class Network(Brief):
     ----------
     weights : tuple of L arrays (..., N_l, n_l)
     biases : tuple of L arrays (..., N_l)
+        Lists, tables and parameters of a module are taken too, and become plain arrays.
     activations : tuple of L `Activation`
         Or their names, or one for all layers.
     n_inputs : int
@@ -85,7 +87,12 @@ class Network(Brief):
                     f"{what} are {type(getattr(self, what)).__name__}; give a tuple of arrays, one "
                     "for each layer"
                 )
-            object.__setattr__(self, what, tuple(getattr(self, what)))
+            name = {"weights": "W", "biases": "bias"}[what]
+            arrays = [
+                taken(f"{name} of layer {layer}", array)
+                for layer, array in enumerate(getattr(self, what), 1)
+            ]
+            object.__setattr__(self, what, tuple(arrays))
         object.__setattr__(self, "activations", activations(self.activations, len(self.weights)))
         if not len(self.weights) == len(self.biases) == len(self.activations) > 0:
             raise ShapeMismatch(
@@ -272,6 +279,7 @@ class Activity(Brief):
 
 def require_activity(network: Network, activity: Activity) -> None:
     """Raise `ShapeMismatch` unless the activity can be one of this network."""
+    require_kind("network", network, Network)
     require_kind("activity", activity, Activity)
     namespace(*activity.rates)
     found = [tuple(rates.shape) for rates in activity.rates]
@@ -286,11 +294,14 @@ def forward(network: Network, inputs: Array) -> Activity:
     Parameters
     ----------
     inputs : array (..., batch, N_0), of the dtype of the weights
+        Or what `taken` makes one of: a list, a table; float64 for float32 is rounded.
 
     Raises
     ------
     ShapeMismatch, NotFinite
     """
+    require_kind("network", network, Network)
+    inputs = taken("inputs", inputs, network.weights[0])
     xp = namespace(inputs, network.weights[0])
     if inputs.ndim < 2 or inputs.shape[-1] != network.n_inputs:
         raise ShapeMismatch(
@@ -317,7 +328,7 @@ def forward(network: Network, inputs: Array) -> Activity:
 
 def initialise(
     widths: Sequence[int],
-    generator: np.random.Generator,
+    generator: np.random.Generator | int,
     *,
     init: str = "orthogonal",
     activation: str | Activation | Sequence[str | Activation] | None = None,
@@ -330,7 +341,7 @@ def initialise(
     Parameters
     ----------
     widths : N_0 .. N_L
-    generator : source of all randomness
+    generator : source of all randomness, or its seed
     init
         "orthogonal" (Haar measure), "gaussian" (standard deviation sqrt(2 / (n_in + n_out)), as in
         the paper's public code) or "unequal_rows" (orthogonal, of lengths between 1/2 and 2).
@@ -349,7 +360,7 @@ def initialise(
     CircuitError
     """
     _require_counts(widths)
-    require_generator("generator", generator)
+    generator = generator_of("generator", generator)
     require_flag("auxiliary", auxiliary)
     if not (isinstance(dtype, str) and dtype in ("float64", "float32")):
         name = dtype if isinstance(dtype, str) else shown(dtype)

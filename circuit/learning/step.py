@@ -47,6 +47,7 @@ from circuit.numerics.arrays import (
     require_samples,
     widened,
 )
+from circuit.numerics.taken import taken
 from circuit.plasticity import layer_update
 from circuit.rules import back_propagation
 from circuit.shifts import ONE, Shifts
@@ -157,6 +158,7 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
         Where the weights have become singular or are not finite, with the layer.
     """
     network, old = learner.network, learner.moments
+    targets = taken("targets", targets, network.weights[0])
     needed = (*learned_shifts.needed_by(lesson, network.depth), *lateral.needed_by(lesson))
     _require_companions(learner.companions, needed)
     if not network.has_moved:

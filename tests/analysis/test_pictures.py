@@ -27,7 +27,7 @@ BROKEN = [  # main, arguments, module and registry of its pictures, which one fa
     (
         run_feedback_strength.main,
         ["--studies", "strength", "--scale", "smoke", "--workers", "0", "--seeds", "1"],
-        ("studies.strength", "STRENGTH", "strength_gain"),
+        ("studies.strength", "FIGURES", "strength_gain"),
         {"strength_alignment.png", "strength_error.png", "strength.nc"},
         1,
     ),
