@@ -3,7 +3,7 @@ neither a result nor another picture.
 
 Owns the warning, one line for each that fails, whatever the reason: a matplotlibrc that asks for
 what is not installed, a full disk, a value that a drawing function did not expect. Does not own the
-pictures (`analysis.figures`).
+pictures, nor how each is drawn (`analysis.canvas`).
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ learned_inverse       feedback that learns to invert
 lateral_inhibition    inhibition that keeps weights orthogonal
 brian, plastic        the same circuit in Brian2, and with weights that learn while it runs
 numerics              arrays, inverses, singular values, random numbers
-storage               networks on disk
+storage               networks, records and results on disk
+sklearn               a classifier for scikit-learn, in a file
 """
 
 import lazy_loader

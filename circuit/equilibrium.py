@@ -33,6 +33,7 @@ from circuit.verification import kinks
 from circuit.verification.bounds import relative_error_bounds
 from circuit.verification.judgement import NEAR, Judgement, Status, judge
 from circuit.verification.samples import Batch, worst_of
+from circuit.verification.sliding import sliding_slopes
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -119,6 +120,15 @@ class Equilibrium(Brief):
         """
         return relative_error_bounds(self.trial, self.shifts)
 
+    @cached_property
+    def sliding_slopes(self) -> tuple[Array, ...]:
+        """For each layer, `(..., batch, N_l)`: the slope of every unit that rests at its kink, 0 of
+        all others. The shifts, and an update made from them, are those of that state.
+
+        Computed when first read; see `circuit.verification.sliding`.
+        """
+        return sliding_slopes(self.trial, self.shifts)
+
     def read_out(self, readout: str = "shift") -> Shifts:
         """The layers' local error signals: "shift" or "mismatch" (docs/derivation.md, section 4).
 
@@ -204,8 +214,8 @@ QUICK = 1024  # units in all, of which a bound is had in a few hundredths of a s
 REMEDIES: dict[Status, str] = {
     Status.CONVERGED: "nothing to do",
     Status.DIVERGED: "use weaker feedback, or targets that the units can reach",
-    Status.CYCLING: "where a unit sits at its kink there may be no equilibrium: try weaker "
-    "feedback or smooth units (asinh)",
+    Status.CYCLING: "strong feedback may have no equilibrium that is stable: try weaker feedback "
+    "or smooth units (asinh)",
     Status.OUT_OF_BUDGET: "allow more steps",
     Status.NOT_FINITE: "use weaker feedback or smaller weights",
     Status.NOT_RESOLVABLE: "use float64, better conditioned weights, or a larger tolerance",

@@ -15,7 +15,9 @@ from circuit.given import is_whole, require_choice, shown
 from circuit.numerics.arrays import to_numpy
 
 
-def one_hot(labels: Any, classes: int | Sequence[Any], dtype: str = "float64") -> np.ndarray:
+def one_hot(
+    labels: Any, classes: int | Sequence[Any] | np.ndarray, dtype: str = "float64"
+) -> np.ndarray:
     """Labels as rows with 1 at their class and 0 elsewhere, (samples, classes).
 
     Parameters

@@ -4,8 +4,8 @@ The main command. Owns the way from options to a table, a verdict, figures and f
 the options (`models.command.equilibrium_options`), the simulation in time
 (`models.command.equilibrium_in_time`) nor what is said of it all
 (`models.command.equilibrium_summary`). Exit status: 0 if the circuit settled and its update is the
-one that its pathway stands for, within a bound that is stated; 1 if not; 2 for bad input; 130 if
-interrupted.
+one that its pathway stands for, within a bound that is stated; 1 if not; 2 for bad input; 3 if it
+settled but the bound decides nothing; 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     if not chosen.no_figures:
         pictures.draw(PROGRAM, _drawings, dataset, folder, pdf=chosen.pdf)
     say(f"Written to {folder} in {time.perf_counter() - began:.1f} s in all.")
-    return 0 if found.agrees else 1
+    return int(found.outcome.value)
 
 
 def _drawings() -> Drawings:

@@ -84,10 +84,11 @@ def test_the_circuit_imports_pytorch_only_where_it_is_given_tensors() -> None:
 
 
 def test_importing_the_circuit_brings_in_nothing_heavy() -> None:
-    """Nor by a detour: all of it but what runs in Brian2, the report, which is an xarray, and its
-    picture.
+    """Nor by a detour: all of it but what runs in Brian2, the report, which is an xarray, its
+    picture, and the estimator of scikit-learn.
     """
     needs = {"circuit.plastic.objects", "circuit.plastic.run", "circuit.methods.brian2"}
+    needs |= {"circuit.sklearn"}
     needs |= {f"circuit.report.{name}" for name in ("canvas", "comparison", "picture")}
     names = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")

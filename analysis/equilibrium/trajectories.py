@@ -19,6 +19,8 @@ from circuit.equilibrium import Equilibrium, settle
 from circuit.methods import ode
 from circuit.numerics.arrays import epsilon
 
+FINE_STEP = 0.02  # time constants, of an integration without error control
+
 
 def simulate(record: Equilibrium, n_images: int) -> tuple[list[tuple[float, float]], xr.Dataset]:
     """The first images in Brian2: per layer (relative error, float64 floor), and trajectories."""
@@ -59,7 +61,10 @@ def integrate(record: Equilibrium) -> xr.Dataset:
     tau = max(trial.circuit.time_constants)
     times = np.linspace(0.05, 20, 200) * tau
     free = [values[:, 0] for values in ode.free_phase(trial, times)]
-    states, _ = ode.integrate(trial, trial.at_rest(), times)
+    # error control would shorten steps without end where a unit slides along its kink
+    slides = any(bool((slopes[0] > 0).any()) for slopes in record.sliding_slopes)
+    step = FINE_STEP * min(trial.circuit.time_constants) if slides else None
+    states, _ = ode.integrate(trial, trial.at_rest(), times, fixed_step=step)
     rest = [rates[0] for rates in trial.activity.rates[1:]]
     nudged = [
         np.stack([rest[layer - 1] + state.absolute(layer)[0] for state in states])

@@ -1,16 +1,19 @@
 """What `from circuit.report import ...` offers."""
 
-from .alignment import Agreement, agreement, shift_deviation_bounds, update_deviation_bound
+from .alignment import Agreement, agreement
 from .comparison import LayerReport, Report, as_dataset, report, tables
+from .deviation import Deviation, deviations, shift_bounds, update_bound
 
 __all__ = [
     "Agreement",
+    "Deviation",
     "LayerReport",
     "Report",
     "agreement",
     "as_dataset",
+    "deviations",
     "report",
-    "shift_deviation_bounds",
+    "shift_bounds",
     "tables",
-    "update_deviation_bound",
+    "update_bound",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from html import escape
 from textwrap import fill
 
@@ -20,20 +21,24 @@ from circuit.equilibrium import Equilibrium
 from circuit.errors import NotFinite, TargetOutOfRange
 from circuit.numerics.arrays import epsilon, flattened, row_norms, to_numpy
 from circuit.plasticity import Update, updates
-from circuit.report.alignment import (
-    Agreement,
-    agreement,
-    shift_deviation_bounds,
-    update_deviation_bound,
-)
+from circuit.report.alignment import Agreement, agreement
+from circuit.report.deviation import Deviation, deviations, update_bound
 from circuit.rules import RULES
 from circuit.shifts import Shifts
 
-LARGEST_AGREEMENT = 0.5  # relative error beyond which two updates are never said to agree
+DECISIVE = 0.5  # relative error beyond which two updates never agree; a bound of that decides none
 MOST_SHOWN = 24  # layers of a table; of a deeper network the ends and the worst
 SHOWN_OF_EACH = 5  # first layers, last ones, and worst by residual and by error
 WIDTH = 100  # characters of a line
 SCATTERED_SYNAPSES = 1500  # of each layer, kept for the scatter plot
+
+
+class Outcome(Enum):
+    """What a settled circuit turned out to be; the values are exit statuses."""
+
+    AGREES = 0
+    DISAGREES = 1
+    UNDECIDED = 3
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class LayerReport:
     log10_floor : of eps times the norm of the rates
     relative_residual, error_bound : of the record
     updates : agreement of the circuit's weight change with each rule's; None where a rule has none
-    bound : within which `updates[pathway].relative_error` has to lie
+    bound : within which `updates[pathway].relative_error` has to lie; 0 where the rule has none
     """
 
     layer: int
@@ -59,6 +64,11 @@ class LayerReport:
     error_bound: float
     updates: dict[str, Agreement | None]
     bound: float
+
+    @property
+    def allowed(self) -> float:
+        """The relative error beyond which the update is not the rule's."""
+        return min(self.bound, DECISIVE)
 
     @property
     def shift_norm(self) -> float:
@@ -92,12 +102,25 @@ class Report(Brief):
         return self.record.trial.circuit.pathway.name
 
     @property
+    def outcome(self) -> Outcome:
+        """What is known of the circuit's update, of all layers together."""
+        own = [layer.updates[self.pathway] for layer in self.layers]
+        pairs = zip(own, self.layers, strict=True)
+        if not self.record.converged or not all(
+            entry is not None and entry.relative_error <= layer.allowed for entry, layer in pairs
+        ):
+            return Outcome.DISAGREES
+        return Outcome.UNDECIDED if self.undecided else Outcome.AGREES
+
+    @property
     def agrees(self) -> bool:
         """Whether the circuit settled and its update is its rule's within the bound, everywhere."""
-        return self.record.converged and all(
-            (own := layer.updates[self.pathway]) is not None and own.relative_error <= layer.bound
-            for layer in self.layers
-        )
+        return self.outcome is Outcome.AGREES
+
+    @property
+    def undecided(self) -> tuple[int, ...]:
+        """The layers whose bound decides nothing."""
+        return tuple(layer.layer for layer in self.layers if not layer.bound < DECISIVE)
 
     @property
     def verdict(self) -> str:
@@ -111,20 +134,27 @@ class Report(Brief):
         errors = [entry.relative_error for entry in own if entry is not None]
         cosines = [entry.cosine for entry in own if entry is not None]
         worst = int(
-            np.argmax([e / layer.bound for e, layer in zip(errors, self.layers, strict=True)])
+            np.argmax([e / layer.allowed for e, layer in zip(errors, self.layers, strict=True)])
         )
-        place = f"layer {worst + 1}"
-        if self.agrees:
+        place, allowed = f"layer {worst + 1}", self.layers[worst].allowed
+        if self.outcome is Outcome.DISAGREES:
             return (
-                f"The equilibrium carries the {name} update: cosine at least "
-                f"{np.floor(min(cosines) * 1e6) / 1e6:.6f} in "
-                f"every layer, relative error at most {max(errors):.2g} (nearest to its bound in "
-                f"{place}: {errors[worst]:.2g} of {self.layers[worst].bound:.2g} allowed)."
+                f"The equilibrium does not carry the {name} update: in {place} the relative error "
+                f"is {errors[worst]:.2g}, over the {allowed:.2g} that feedback of this strength "
+                f"explains (cosine {cosines[worst]:.4f})."
+            )
+        if self.outcome is Outcome.UNDECIDED:
+            return (
+                f"Whether the equilibrium carries the {name} update is undecided in layers "
+                f"{', '.join(map(str, self.undecided))}: a bound of {DECISIVE:g} or more decides "
+                f"nothing (relative error at most {max(errors):.2g}, cosine at least "
+                f"{min(cosines):.4f})."
             )
         return (
-            f"The equilibrium does not carry the {name} update: in {place} the relative error is "
-            f"{errors[worst]:.2g}, over the {self.layers[worst].bound:.2g} that feedback of this "
-            f"strength explains (cosine {cosines[worst]:.4f})."
+            f"The equilibrium carries the {name} update: cosine at least "
+            f"{np.floor(min(cosines) * 1e6) / 1e6:.6f} in "
+            f"every layer, relative error at most {max(errors):.2g} (nearest to its bound in "
+            f"{place}: {errors[worst]:.2g} of {allowed:.2g} allowed)."
         )
 
 
@@ -154,9 +184,7 @@ def report(record: Equilibrium, readout: str = "shift") -> Report:
         for name, found in shifts.items()
     }
     bounds, direction = record.error_bounds, shifts[pathway]
-    deviations = np.zeros((network.depth, 1))
-    if direction is not None:
-        deviations = shift_deviation_bounds(trial, record.shifts, direction, readout)
+    apart = _deviations(record, direction, readout)
     layers = []
     for layer in range(1, network.depth + 1):
         i = layer - 1
@@ -169,15 +197,9 @@ def report(record: Equilibrium, readout: str = "shift") -> Report:
         if direction is not None and reference is not None:
             gain = trial.circuit.gains[i].log10
             prediction = gain + _log10_norm(direction.per_gain(layer))
-            # what the tolerance leaves unsettled comes on top of what feedback explains
-            allowed = update_deviation_bound(
-                trial,
-                direction.per_gain(layer),
-                reference[i],
-                layer,
-                deviations[i] + 10 * record.tolerance,
+            allowed = (
+                np.inf if apart is None else update_bound(trial, reference[i], layer, apart[i])
             )
-            allowed = min(allowed, LARGEST_AGREEMENT)
         layers.append(
             LayerReport(
                 layer=layer,
@@ -190,7 +212,36 @@ def report(record: Equilibrium, readout: str = "shift") -> Report:
                 bound=float(allowed),
             )
         )
+    remarks.extend(_sliding_words(record))
     return Report(record, readout, tuple(layers), own, changes, tuple(remarks))
+
+
+def _deviations(
+    record: Equilibrium, direction: Shifts | None, readout: str
+) -> tuple[Deviation, ...] | None:
+    """How far the read-out may be from the rule; None where that cannot be said."""
+    if direction is None:
+        return None
+    # what the tolerance leaves unsettled comes on top of what feedback explains
+    spare = 10 * record.tolerance
+    try:
+        kinks = record.sliding_slopes
+        return deviations(record.trial, record.shifts, direction, readout, spare, kinks)
+    except TargetOutOfRange:  # the rule's increments at the circuit's own drives
+        return None
+
+
+def _sliding_words(record: Equilibrium) -> list[str]:
+    """What is said of units that rest at their kink; nothing where none do."""
+    each = [to_numpy(slopes > 0) for slopes in record.sliding_slopes]
+    units = sum(int(layer.sum()) for layer in each)
+    images = int(np.any([layer.any(axis=-1) for layer in each], axis=0).sum())
+    if not (record.converged and units):
+        return []
+    return [
+        f"{units} unit(s) of {images} image(s) rest at their kink; the updates are those of that "
+        "state (docs/derivation.md, section 4)."
+    ]
 
 
 def tables(found: Report, brian2: Sequence[tuple[float, float]] | None = None) -> str:

@@ -32,8 +32,9 @@ from circuit.numerics.arrays import (
     take_rows,
     to_numpy,
 )
-from circuit.shift_dynamics import layer_terms, scale_ratio
+from circuit.shift_dynamics import LayerTerms, layer_terms, scale_ratio
 from circuit.shifts import Shifts
+from circuit.verification.sliding import balanced_messages, has_kink
 
 NEAR = 1.01  # condition number up to which |W^-1| |W R| stands for |R|
 
@@ -117,13 +118,13 @@ def relative_to(whole: np.ndarray, part: np.ndarray, silent: np.ndarray) -> np.n
     return np.asarray(np.where(nothing & ~np.isnan(part), np.where(right, 0.0, np.inf), found))
 
 
-def may_lack_equilibrium(trial: Trial) -> bool:
-    """Whether there need not be an equilibrium: the GAIT circuit of units with kinks.
+def jumps_at_kinks(trial: Trial) -> bool:
+    """Whether what is sent down jumps: the GAIT circuit of units with kinks.
 
     See docs/derivation.md, section 4.
     """
-    units, gait = trial.network.activations, trial.circuit.pathway.gradient_adjusted
-    return gait and any(unit.piecewise_linear and unit.smallest_slope < 1 for unit in units)
+    gait = trial.circuit.pathway.gradient_adjusted
+    return gait and any(map(has_kink, trial.network.activations))
 
 
 def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
@@ -151,6 +152,7 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
         rounding = product_rounding(epsilon(trial.error), network.n_projecting(layer))
         floors.append(rounding * (1 + condition))
 
+    kinked = jumps_at_kinks(trial)
     # layer by layer, so that a deep circuit's terms are never held all at once
     for layer, terms in enumerate(layer_terms(trial, shifts, push_demands=True), 1):
         n = network.n_projecting(layer)
@@ -165,6 +167,10 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
             if not (worst <= tolerance or here.condition < NEAR):
                 residual_norm = row_norms(here.solve(pushed))
                 worst = _relative(residual_norm, shift_norms[-1], silent)
+            if worst > tolerance and kinked and has_kink(network.activation(layer)):
+                at_kinks = _residual_at_kinks(trial, shifts, layer, terms, weight)
+                residual_norm = namespace(pushed).minimum(residual_norm, at_kinks)
+                worst = _relative(residual_norm, shift_norms[-1], silent)
             note(below, residual_norm, worst, here.condition)
         if layer == network.depth:
             residual_norm = row_norms(terms.demand)
@@ -178,6 +184,18 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
         tolerance,
         to_numpy(silent).reshape(-1),
     )
+
+
+def _residual_at_kinks(
+    trial: Trial, shifts: Shifts, layer: int, terms: LayerTerms, weight: float
+) -> Array:
+    """|R| of the layer below `layer`, (..., batch), with the best slope at every unit of `layer`
+    that is rather at its kink; how far it is from there counts as well.
+    """
+    here = trial.network.factors[layer - 1]
+    _, message, away = balanced_messages(trial, shifts, layer, terms)
+    residual = row_norms(here.solve(terms.demand_drive - weight * message))
+    return residual + here.inverse_norm * row_norms(away)
 
 
 def _relative(residual: Array, shift: Array, silent: Array) -> float:

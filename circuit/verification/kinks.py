@@ -15,7 +15,7 @@ from circuit.errors import TargetOutOfRange
 from circuit.numerics.arrays import namespace, to_numpy
 from circuit.shift_dynamics import layer_terms
 from circuit.shifts import Shifts
-from circuit.verification.judgement import may_lack_equilibrium
+from circuit.verification.judgement import jumps_at_kinks
 
 
 def crossed_fractions(trial: Trial, shifts: Shifts) -> np.ndarray:
@@ -43,7 +43,7 @@ def words(trial: Trial, shifts: Shifts, failed: Sequence[bool]) -> str:
 
     Only said of circuits that need not have an equilibrium.
     """
-    if not may_lack_equilibrium(trial):
+    if not jumps_at_kinks(trial):
         return ""
     try:
         each = crossed_fractions(trial, shifts)[:, list(map(bool, failed))].mean(axis=1)

@@ -17,7 +17,7 @@ from circuit.errors import NotFinite, TargetOutOfRange
 from circuit.method import Method, Progress
 from circuit.numerics.arrays import Array, finite_rows, namespace, put_rows
 from circuit.shifts import Shifts
-from circuit.verification.judgement import Judgement, Status, judge, may_lack_equilibrium
+from circuit.verification.judgement import Judgement, Status, judge, jumps_at_kinks
 
 RISE_OF_DIVERGENCE = 1e3  # a residual this much over its lowest is on its way out
 LONGEST_CYCLE = 8  # in steps
@@ -53,7 +53,7 @@ class Batch:
         self.statuses: list[Status | None] = [None] * self.n_samples
         self.residuals = np.full((trial.network.depth, self.n_samples), np.inf)
         self._splittable = trial.error.ndim == 2
-        self._may_lack = may_lack_equilibrium(trial)
+        self._jumps = jumps_at_kinks(trial)
         self._active = list(range(self.n_samples))
         self._history: list[np.ndarray] = []  # worst residual of each active sample, by step
 
@@ -130,7 +130,7 @@ class Batch:
             if now > RISE_OF_DIVERGENCE * min(past):
                 return Status.DIVERGED
             recent, before = past[-self.method.patience :], past[: -self.method.patience]
-            stands = self._may_lack and before and min(recent) >= self.method.gain * min(before)
+            stands = self._jumps and before and min(recent) >= self.method.gain * min(before)
             if stands or _repeats(past):
                 return Status.CYCLING
         if last:

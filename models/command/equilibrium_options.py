@@ -31,7 +31,8 @@ def options() -> OneLineParser:
         "output nudged, and compare the weight changes that its equilibrium carries with those of "
         "GAIT-prop, ITP, target propagation and back-propagation.",
         epilog="Exit status: 0 the circuit settled and carries the update of the rule that its "
-        "pathway stands for; 1 it did not; 2 bad input.",
+        "pathway stands for; 1 it did not; 2 bad input; 3 it settled, but the bound on its "
+        "distance from that update is too wide, in some layer, to decide.",
     )
     add, number = parser.add_argument, at_least(None, float)
     add_dataset(parser)

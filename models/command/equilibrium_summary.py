@@ -54,6 +54,7 @@ def summarise(
         "status": found.record.status.value,
         "verdict": verdict,
         "agrees": found.agrees,
+        "undecided_layers": list(found.undecided),
         "config": plain(chosen),
         "versions": versions(),
         "seed": chosen.seed,

@@ -29,6 +29,7 @@ from circuit.rules import RULES
 from circuit.shift_dynamics import balance
 from circuit.shifts import ONE, Scale, Shifts
 from circuit.verification.judgement import Status
+from circuit.verification.sliding import sliding_slopes
 from studies.strength.partly_settled import Settled, settle_directly, settle_most
 
 READOUTS = ("shift", "mismatch")
@@ -209,7 +210,8 @@ def orthogonality_distances(network: Network) -> np.ndarray:
 
 
 def stability_measures(settled: Settled, largest_units: int = 320) -> xr.Dataset:
-    """How the linearised circuit of the first image that settled behaves, in units of tau.
+    """How the linearised circuit behaves at the first image that settled with no unit at its kink
+    (there it has no derivative), in units of tau.
 
     Parameters
     ----------
@@ -239,6 +241,11 @@ def stability_measures(settled: Settled, largest_units: int = 320) -> xr.Dataset
     values["settling_time"] = ("layer", np.full(len(widths), np.nan))
     if not settled.images:
         return xr.Dataset(values | {"stability": "no image settled"})
+    slides = [to_numpy(at > 0).any(axis=-1) for at in sliding_slopes(settled.trial, settled.shifts)]
+    smooth = np.flatnonzero(~np.any(slides, axis=0))
+    if not smooth.size:
+        return xr.Dataset(values | {"stability": "every image has units at their kink"})
+    settled = settled.only(int(smooth[0]))
     if sum(widths) > largest_units:
         return xr.Dataset(values | _from_products(settled))
     return xr.Dataset(values | _from_matrix(settled))

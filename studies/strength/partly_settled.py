@@ -5,7 +5,7 @@ Owns the methods that are tried one after the other, and their budgets. Does not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -66,6 +66,18 @@ class Settled:
         if self.images:
             return "settled in part"
         return next(status.value for status in Status if status in self.statuses)
+
+    def only(self, place: int) -> Settled:
+        """One of the images that came to rest, by its place among them."""
+
+        def one(found: Shifts) -> Shifts:
+            return found.with_values(tuple(take_rows(value, [place]) for value in found.values))
+
+        part = self.trial.samples([place])
+        image = self.images[place : place + 1]
+        return replace(
+            self, trial=part, shifts=one(self.shifts), mismatches=one(self.mismatches), images=image
+        )
 
     def read_out(self, readout: str) -> Shifts:
         """The layers' local error signals, "shift" or "mismatch"."""

@@ -70,7 +70,7 @@ def test_itp_pathway_carries_itp_not_back_propagation(tmp_path):
 
 def test_a_circuit_without_equilibrium_exits_with_1(tmp_path, capsys):
     """Strong feedback through a GAIT pathway with kinks: no equilibrium, and it says so."""
-    status, summary = _run(tmp_path, "--gamma", "0.4", "--batch", "30")
+    status, summary = _run(tmp_path, "--gamma", "0.7", "--batch", "30")
     assert status == 1
     assert summary["status"] != "converged"
     assert "did not settle" in capsys.readouterr().out
@@ -91,6 +91,47 @@ def test_an_update_outside_the_bound_exits_with_1(tmp_path, monkeypatch):
     assert status == 1
     assert not summary["agrees"]
     assert "does not carry" in summary["verdict"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--pathway", "itp"],
+        ["--init", "gaussian"],
+        ["--gamma", "0.3", "--activation", "asinh", "--readout", "mismatch"],
+    ],
+    ids=" ".join,
+)
+def test_what_the_readme_asks_is_decided_in_every_layer(tmp_path, arguments):
+    """A relative error of 1.5e-3 does not pass under a bound of 1/2, which would decide nothing."""
+    status, summary = _run(tmp_path, "--batch", "60", *arguments)
+    assert status == 0
+    decided = [layer["update_bound"] < 0.5 for layer in summary["layers"]]
+    assert sum(decided) == 4
+    assert summary["undecided_layers"] == []
+
+
+def test_units_at_their_kink_are_told_of(tmp_path, capsys):
+    """At gamma = 0.2 every image settles, some sliding, also where a figure is drawn."""
+    arguments = ["--gamma", "0.2", "--batch", "20", "--depth", "2", "--no-brian2"]
+    main([*arguments, "--output", str(tmp_path)])
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["status"] == "converged"
+    assert "rest at their kink" in capsys.readouterr().out
+
+
+def test_a_bound_that_decides_nothing_exits_with_3(tmp_path):
+    """float32 through Gaussian weights: the tolerance alone could explain any error in layer 1."""
+    arguments = ["--init", "gaussian", "--precision", "float32"]
+    status, summary = _run(tmp_path, "--batch", "60", *arguments)
+    assert status == 3
+    assert summary["status"] == "converged"
+    undecided = [layer["layer"] for layer in summary["layers"] if layer["update_bound"] >= 0.5]
+    assert undecided == summary["undecided_layers"]
+    assert 1 in undecided
+    assert f"undecided in layers {', '.join(map(str, undecided))}:" in summary["verdict"]
+    assert "3 it settled" in " ".join(help_of("run_equilibrium").split())
 
 
 def test_summary_has_the_promised_form(tmp_path):

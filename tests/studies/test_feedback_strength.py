@@ -13,6 +13,7 @@ from analysis import stability
 from analysis.statistics import over_repetitions
 from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
+from circuit.jacobian import dense_jacobian
 from circuit.methods import ode
 from circuit.network import initialise
 from circuit.storage.networks import save_network
@@ -78,7 +79,7 @@ def _gait_equilibrium(trial, sample, gamma):
 
 def test_images_without_an_equilibrium_are_counted_and_left_out():
     """Strong GAIT feedback through kinks: the measures are those of the images that settled."""
-    trial = _trial(_scene(batch=20), "gait", 0.3)
+    trial = _trial(_scene(batch=20), "gait", 0.7)
     found = measured.measures(trial)
     fraction = float(found["settled_fraction"])
     assert 0 < fraction < 1
@@ -91,6 +92,24 @@ def test_images_without_an_equilibrium_are_counted_and_left_out():
     alone = measured.measures(trial.samples(settled.images))
     np.testing.assert_allclose(found["cosine"], alone["cosine"], rtol=1e-6)
     np.testing.assert_allclose(found["gain_ratio"], alone["gain_ratio"], rtol=1e-6)
+
+
+def test_stability_is_that_of_an_image_with_no_unit_at_its_kink():
+    """There the field has no derivative. The sliding images first, the others after them: what is
+    measured is the first of the others."""
+    trial = _trial(_scene(batch=20), "gait", 0.3)
+    record = settle(trial)
+    slides = np.any([(at > 0).any(axis=1) for at in record.sliding_slopes], axis=0)
+    assert 0 < slides.sum() < 20
+    order = [*np.flatnonzero(slides), *np.flatnonzero(~slides)]
+    mixed = measured.stability_measures(measured.settle_most(trial.samples(order)))
+    other = trial.samples([int(np.flatnonzero(~slides)[0])])
+    leading = np.linalg.eigvals(0.01 * dense_jacobian(other, settle(other).shifts)).real.max()
+    assert float(mixed["spectral_abscissa"]) == pytest.approx(leading, rel=1e-6)
+    bent = trial.samples(np.flatnonzero(slides).tolist())
+    found = measured.stability_measures(measured.settle_most(bent))
+    assert "kink" in str(found["stability"].values)
+    assert np.isnan(float(found["spectral_abscissa"]))
 
 
 def test_where_none_settles_there_are_no_numbers_but_a_reason():

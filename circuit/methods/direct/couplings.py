@@ -34,13 +34,11 @@ from circuit.numerics.arrays import (
     put_rows,
     rows_times,
 )
-from circuit.verification.judgement import may_lack_equilibrium
 
 PREPARATORY_DESCENTS = 60
 UNDAMPED = 4  # preparatory descents before any damping; weak feedback needs fewer in all
 # Of a step of the couplings: it is cut where it turns back on the last one, and grows otherwise.
 CUT, GROWTH, SHORTEST = 0.7, 1.05, 0.05
-GAINING = 0.9  # what a preparatory descent must bring the error down to, for another one to follow
 WELL_CONDITIONED = 100.0  # weights through which float32 still leaves the digits that are wanted
 SURE = 1e-2  # of the tolerance: an expected error below it is not worth another descent
 
@@ -103,16 +101,11 @@ def prepare(
     lowest, scales = min(carrying, default=1), descent.scales
     couplings = list(previous)
     del previous
-    hopeful: Any = np.inf if may_lack_equilibrium(trial) and well_conditioned(trial) else None
     for evaluations in range(PREPARATORY_DESCENTS - done):
         before = list(couplings) if evaluations + done >= UNDAMPED else None
         change, size = ascend(trial, descent, couplings, matrices.push)
         # the state is off by `change`; the couplings made from it are off by that times their size
         unsure = (change * size > SURE * tolerance) & (change > 8 * matrices.rounding)
-        if hopeful is not None:
-            # where it does not fall, as in a sample without equilibrium, more of it is no use
-            unsure &= change < GAINING * hopeful
-            hopeful = change
         left = np.flatnonzero(unsure).tolist()
         if not left:
             return couplings, evaluations

@@ -44,7 +44,7 @@ from circuit.methods.sweep import sweep
 from circuit.numerics.arrays import Array, namespace, put_rows, row_indices
 from circuit.shift_dynamics import balance
 from circuit.shifts import Scale, Shifts
-from circuit.verification.judgement import Judgement, may_lack_equilibrium
+from circuit.verification.judgement import Judgement, jumps_at_kinks
 
 STALLED = 0.3  # a descent that leaves more than this of the residual has gained too little
 FAR = 30.0  # times the tolerance: what one descent is not thought to bridge
@@ -95,15 +95,17 @@ def refine(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
     there is far to go.
 
     Where the last one did not gain much (strong feedback, kinks), a sweep instead: it converges in
-    cases in which descents only go round. Which it is, is asked of every sample by itself.
+    cases in which descents only go round. Not where units may rest at their kink, which a sweep
+    throws off it: there several descents again. Which it is, is asked of every sample by itself.
     """
     worst = np.nan_to_num(judgement.by_sample.max(axis=0), nan=np.inf, posinf=np.inf)
     far = worst > FAR * judgement.tolerance
-    ways = [_once, _several] if progress.memory is None else [_once, _swept]
-    if progress.memory is None:
-        second = far & (not may_lack_equilibrium(trial))
-    else:
-        second = worst > STALLED * progress.memory
+    may_slide, second = jumps_at_kinks(trial), far
+    ways = [_once, _several]
+    if progress.memory is not None:
+        stalled = worst > STALLED * progress.memory
+        second = stalled & far if may_slide else stalled
+        ways = ways if may_slide else [_once, _swept]
     if trial.error.ndim != 2:  # a stack goes one way
         second = np.full_like(second, second.any())
     parts = [(way, np.flatnonzero(second == i).tolist()) for i, way in enumerate(ways)]
@@ -157,7 +159,8 @@ def _descent(
 
     final, evaluations = descend(trial, couplings, pull, shifts.scales), 1
     if several:
-        # only this once, so that whatever does not get there in this way has all the others left
+        # without kinks only this once, so that whatever does not get there in this way has all the
+        # others left
         couplings[1] = None  # as it is at equilibrium, and no descent would make it so
         better, more = prepare(trial, final, couplings, matrices_of(trial), tolerance)
         if more:
@@ -166,8 +169,8 @@ def _descent(
     return Progress(Shifts(final.values, final.scales, gains), evaluations, memory=worst)
 
 
-# With kinks, what converges does so in less than ten steps, but for very few images.
-METHOD = Method("direct", start, refine, budget=200, patience=20, gain=0.5)
+# Where units may rest at their kink a step may be sixty descents: what converges takes few of them.
+METHOD = Method("direct", start, refine, budget=200, patience=6, gain=0.5)
 
 
 def _coupled(descent: Descent) -> list[int]:

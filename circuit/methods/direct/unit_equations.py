@@ -10,12 +10,21 @@ from collections.abc import Sequence
 
 from circuit.dynamics import Circuit, Trial
 from circuit.messages import exact_gait_message, replace_crossing
-from circuit.numerics.arrays import Array, any_true, epsilon, namespace, row_indices, widened
+from circuit.numerics.arrays import (
+    Array,
+    any_true,
+    epsilon,
+    namespace,
+    row_indices,
+    smallest_normal,
+    widened,
+)
 from circuit.shifts import Scale
+from circuit.verification.sliding import has_kink, messages_at_kink
 
 UNIT_ITERATIONS = 200  # of the scalar equation at a unit; inside a linear piece it takes one
 # The same for a GAIT unit with a kink: two in each of the four pieces that drive and sender make.
-# A unit in the gap of docs/derivation.md, section 4, has no solution, and would take all others'.
+# A unit in the gap of docs/derivation.md, section 4, has none: it rests at its kink, if anywhere.
 KINKED_ITERATIONS = 8
 NEWTON_ITERATIONS = 6
 HALVINGS = 12  # of a step that takes a unit out of the range of its inverse
@@ -93,7 +102,8 @@ def _gait_units(
     trial: Trial, layer: int, inflow: Array, coupling: Array | None, scales: Sequence[Scale]
 ) -> tuple[Array, Array, Array, list[int]]:
     """Solve k = rho v(k, m) + Q unit by unit, with m the inflow, and at the output
-    m = inflow - gamma p(k). In the GRAIT circuit v is that of N^2 m.
+    m = inflow - gamma p(k); also where the solution is to rest at the kink (`sliding`). In the
+    GRAIT circuit v is that of N^2 m.
     """
     circuit, unit, activity = trial.circuit, trial.network.activation(layer), trial.activity
     xp, alpha = namespace(inflow), ratio(scales, layer - 1, layer)
@@ -130,7 +140,22 @@ def _gait_units(
                 ahead = step / (1 - xp.where(secant < STEEPEST_SECANT, secant, 0 * k))
             last = k, image
             k = reach.next(beyond, k, ahead)
-        return m + p, message, p
+        if not has_kink(unit):
+            return m + p, message, p
+        # What is still open may rest at its kink; and where a unit may, a solution above the kink
+        # whose message crosses it is one that repels.
+        drive = h + below * k
+        doubtful = ~still | ((drive > 0) & (drive + scale * message < 0))
+        if not bool(xp.any(doubtful)):
+            return m + p, message, p
+        kink = -h / max(below, smallest_normal(h))
+        p_there = alpha * unit.difference(h, kink, below)
+        m_there = inflow - pulled * p_there if is_output else m
+        wanted = (kink - q) / rho
+        least, most = messages_at_kink(unit, circuit.pathway, rows * m_there, scale)
+        rests = doubtful & (m_there < 0) & (least <= wanted) & (wanted <= most)
+        m, p = xp.where(rests, m_there, m), xp.where(rests, p_there, p)
+        return m + p, xp.where(rests, wanted, message), p
 
     h, slope, m = activity.drive(layer), activity.slope(layer), inflow
     if is_output:

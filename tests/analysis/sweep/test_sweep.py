@@ -232,7 +232,7 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if pytest runs in the background
 from analysis.sweep.run import run
-from tests.test_sweep import products
+from tests.analysis.sweep.test_sweep import products
 if __name__ == "__main__":
     run(products(8, seconds=0.05), Path({folder!r}), workers=2)
 """

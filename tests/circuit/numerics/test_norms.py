@@ -15,7 +15,8 @@ from circuit.learned_inverse.model import exact_model
 from circuit.network import initialise
 from circuit.numerics.arrays import frobenius_norm, row_norms
 from circuit.plasticity import Update
-from circuit.report.alignment import agreement, update_deviation_bound
+from circuit.report.alignment import agreement
+from circuit.report.deviation import Deviation, update_bound
 from circuit.verification.judgement import judge
 from tests.circuit.test_dynamics import LiteralCircuit, digits, make_trial
 from tests.conftest import Backend
@@ -139,9 +140,12 @@ def test_agreement_and_bound_of_updates_of_any_size() -> None:
     assert far.cosine == pytest.approx(1)
     assert far.norm_ratio == pytest.approx(1e-200)
     trial = make_trial(np.random.default_rng(6), batch=2)
-    shift, below = trial.error, trial.activity.rates[2][:, :3]
-    sizes = np.linalg.norm(shift, axis=1) * np.linalg.norm(below, axis=1)
+    shift, below, slope = trial.error, trial.activity.rates[2][:, :3], trial.activity.slope(3)
+    share = sum(np.outer(slope[i] * shift[i], below[i]) for i in range(2)) / 2
+    sure = np.linalg.norm(share) / np.linalg.norm(np.ones((3, 3)))
+    sizes = np.linalg.norm(below, axis=1) * slope.max(axis=1)
+    unsure = np.mean(0.1 * sizes) / np.linalg.norm(np.ones((3, 3)))
     for size in (1e-200, 1.0):
-        update = Update(size * a, a[:, 0])
-        bound = update_deviation_bound(trial, size * shift, update, 3, 0.1)
-        assert bound == pytest.approx(0.1 * np.mean(sizes) / np.linalg.norm(a))
+        update = Update(size * np.ones((3, 3)), np.ones(3))
+        apart = Deviation(0.2 * size * shift, 0.3 * size * shift, np.full(2, 0.1 * size))
+        assert update_bound(trial, update, 3, apart) == pytest.approx(0.5 * sure + unsure, rel=2e-3)

@@ -1,0 +1,109 @@
+"""Units that rest at their kink: the slope there, between its two values, that balance asks for.
+
+Owns the set-valued message of a unit of the GAIT pathway at its kink, and which units of a state
+use it (docs/derivation.md, section 4). Does not own how such a state is found (`descent_units`)
+nor the judgement of it (`verification`).
+
+A unit whose mismatch m is negative is driven towards its kink from both sides where feedback
+contradicts either slope: what it sends down, f^-1(u + A^2 m) - f^-1(u), jumps there from a m to
+m / a (in the GRAIT circuit with N^2 m for m). In the sense of Filippov (1988) the field at the kink
+is every one between, and the rates come to rest where one of them balances: as if the unit's slope
+A there lay between a and 1. (A positive mismatch drives it away from the kink on both sides, and
+nothing rests there.)
+
+All arrays are (..., batch, units) of one layer; `below` and `scale` are the scales in which the
+drive shift k and the layer's own shift are measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from circuit.activations import Activation
+from circuit.dynamics import Trial
+from circuit.feedback import Gain
+from circuit.numerics.arrays import Array, namespace, smallest_normal
+from circuit.shift_dynamics import Balance, LayerTerms, layer_terms, scale_ratio
+from circuit.shifts import Shifts
+
+
+def has_kink(unit: Activation) -> bool:
+    """Whether the slope of `unit` jumps, so that what a GAIT pathway sends down does."""
+    return unit.piecewise_linear and unit.smallest_slope < unit.largest_slope
+
+
+def messages_at_kink(
+    unit: Activation, gain: Gain, mismatch: Array, scale: float
+) -> tuple[Array, Array]:
+    """The least and the largest message of a unit at its kink, for a mismatch that is negative (in
+    the GRAIT circuit times N^2).
+    """
+
+    def sent(slope: float) -> Array:
+        blank = 0 * mismatch
+        return unit.inverse_difference(blank, gain.local(blank + slope, mismatch), scale)
+
+    return sent(unit.largest_slope), sent(unit.smallest_slope)
+
+
+def balanced_messages(
+    trial: Trial, shifts: Shifts, layer: int, terms: LayerTerms
+) -> tuple[Array, Array, Array]:
+    """Which units of `layer` are rather at their kink, what all of them send down then, and how far
+    those are from the kink, in units of the scale below.
+
+    A unit counts as being at its kink where the state, as it is, contradicts that less: the least
+    change of its drive beside the least change of its message, both as the layer below feels them.
+    """
+    xp, unit, i = namespace(terms.message), trial.network.activation(layer), layer - 1
+    below, scale = shifts.scales[i - 1].value, shifts.scales[i].value
+    weight = trial.circuit.strength(layer - 1) * scale_ratio(shifts, layer, layer - 1)
+    wanted = terms.demand_drive / weight
+    deviation = trial.circuit.by_rows(layer, terms.mismatch)
+    least, largest = messages_at_kink(unit, trial.circuit.pathway, deviation, scale)
+    nearest = xp.minimum(xp.maximum(wanted, least), largest)
+    away = trial.activity.drive(layer) / max(below, smallest_normal(wanted)) + terms.drive_shift
+    there = weight * xp.abs(wanted - nearest) + xp.abs(away) < weight * xp.abs(
+        wanted - terms.message
+    )
+    there = there & (terms.mismatch < 0)
+    return there, xp.where(there, nearest, terms.message), xp.where(there, away, 0 * away)
+
+
+def sliding_slopes(trial: Trial, shifts: Shifts) -> tuple[Array, ...]:
+    """For the layers 1 .. L the slope of every unit that rests at its kink, 0 of all others.
+
+    `shifts` is a settled state.
+    """
+    xp, gait = namespace(trial.error), trial.circuit.pathway.gradient_adjusted
+    slopes = [xp.zeros_like(value) for value in shifts.values]
+    if not (gait and any(map(has_kink, trial.network.activations))):
+        return tuple(slopes)
+    for layer, terms in enumerate(layer_terms(trial, shifts, push_demands=True), 1):
+        unit = trial.network.activation(layer)
+        if layer == 1 or not has_kink(unit):
+            continue
+        there, message, _ = balanced_messages(trial, shifts, layer, terms)
+        gain, scale = trial.circuit.pathway, shifts.scales[layer - 1].value
+        deviation = trial.circuit.by_rows(layer, terms.mismatch)
+        _, flattest = messages_at_kink(unit, gain, deviation, scale)
+        # the message grows with the square of the slope
+        ratio = message / xp.where(there, flattest, 1 + 0 * flattest)
+        slope = unit.smallest_slope * xp.sqrt(xp.where(there, ratio, 0 * ratio))
+        slopes[layer - 1] = xp.where(there, slope, 0 * slope)
+    return tuple(slopes)
+
+
+def with_messages_at_kinks(
+    trial: Trial, shifts: Shifts, terms: Balance, slopes: Sequence[Array]
+) -> Balance:
+    """`terms` with what units send down that rest at their kink with `slopes` (0 elsewhere)."""
+    messages = list(terms.messages)
+    for layer in range(2, trial.network.depth + 1):
+        unit, i, slope = trial.network.activation(layer), layer - 1, slopes[layer - 1]
+        deviation = trial.circuit.by_rows(layer, terms.mismatches[i])
+        xp, sent = namespace(slope), trial.circuit.pathway.local(slope, deviation)
+        at_kink = unit.inverse_difference(0 * sent, sent, shifts.scales[i].value)
+        messages[i] = xp.where(slope > 0, at_kink, messages[i])
+    return replace(terms, messages=tuple(messages))
