@@ -1,9 +1,8 @@
 """The circuit as a Brian2 model: groups of rate neurons, and synapses between them.
 
 Owns the model and its runs, below `circuit.dynamics`, which says what is
-simulated. Does not own the judgement whether a state is an equilibrium. Brian2
-takes a second to import and is loaded with the first name that is used. In the order in which one
-needs them:
+simulated. Does not own the judgement whether a state is an equilibrium. Nobody imports this
+package eagerly, for Brian2 takes a second. In the order in which one needs them:
 
 library                   Brian2 itself, imported in this one file
 rate_equations, objects   equations of a trial, and the groups and synapses that hold them
@@ -20,5 +19,7 @@ float64 leaves of it. For exact small shifts use another method.
 """
 
 import lazy_loader
+
+import circuit.brian.library  # noqa: F401 - Brian2 itself, before a user's own import of it
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -65,7 +65,8 @@ class Judgement(Brief):
     relative_residuals : L floats, the worst sample's |R_l| / |d_l|
     rounding_floors : L floats, the relative residual that rounding alone leaves
     tolerance : what the state is held against
-    silent : (samples,), whether the output error of a sample is exactly zero
+    silent : (samples,), whether the output error of a sample, or what the output feels of it, is
+        exactly zero
     """
 
     auxiliaries: tuple[Array | None, ...]
@@ -139,7 +140,9 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
     circuit, network = trial.circuit, trial.network
     auxiliaries: list[Array | None] = []
     residual_norms, shift_norms, relative, floors = [], [], [], []
-    silent = namespace(trial.error).all(trial.error == 0, axis=-1)
+    xp = namespace(trial.error)
+    # with no error, or none that is felt, nothing is the right answer
+    silent = xp.all((trial.error == 0) | (circuit.strengths[-1] == 0), axis=-1)
 
     def measure(layer: int, residual_norm: Array) -> float:
         shift = shifts.values[layer - 1][..., : network.n_projecting(layer)]

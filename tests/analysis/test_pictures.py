@@ -13,21 +13,21 @@ BROKEN = [  # main, arguments, module and registry of its pictures, which one fa
     (
         run_equilibrium.main,
         ["--batch", "5", "--widths", "64", "20", "10", "--no-brian2"],
-        ("analysis.equilibrium", "EQUILIBRIUM", "updates"),
+        ("analysis.equilibrium.figures", "EQUILIBRIUM", "updates"),
         {"settling.png", "agreement.png", "shifts.png", "summary.json", "equilibrium.nc"},
         0,  # the status is that of the circuit
     ),
     (
         run_training.main,
         ["--train-images", "90", "--depth", "1", "--epochs", "2"],
-        ("training", "TRAINING", "learning_curves"),
+        ("training.figures", "TRAINING", "learning_curves"),
         {"layers.png", "summary.json", "history.nc"},
         0,
     ),
     (
         run_feedback_strength.main,
         ["--studies", "strength", "--scale", "smoke", "--workers", "0", "--seeds", "1"],
-        ("studies.strength", "FIGURES", "strength_gain"),
+        ("studies.strength.figures", "FIGURES", "strength_gain"),
         {"strength_alignment.png", "strength_error.png", "strength.nc"},
         1,
     ),
@@ -41,7 +41,7 @@ def test_a_picture_that_fails_is_one_line(
     main, arguments, registry, files, status, tmp_path, monkeypatch, capsys
 ):
     module, name, picture = registry
-    drawings = getattr(importlib.import_module(f"{module}.figures"), name)
+    drawings = getattr(importlib.import_module(module), name)
     needed, _ = drawings[picture]
 
     def breaks(data):
