@@ -162,9 +162,8 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
         for name in names:
             path = folder / f"{name}.nc"
             if chosen.figures_only:
-                data = study_command.result(
-                    path, "figure", name, study_command.version_of("training")
-                )
+                version = _study(name, chosen).version
+                data = study_command.result(path, "figure", name, version)
             else:
                 data = study_command.swept(studies[name], chosen, address, path, figure=name)
                 # the same runs, without the figure
