@@ -70,7 +70,8 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     from analysis import pictures, records
     from analysis.lock import locked
     from circuit.equilibrium import settle
-    from circuit.report.comparison import as_dataset, report, tables
+    from circuit.report.comparison import as_dataset, report
+    from circuit.report.tables import tables, wrapped
     from circuit.storage.owner import remove_leftovers
     from models.command.equilibrium_in_time import InTime, in_time
     from models.command.equilibrium_summary import brian2_words, description, summarise
@@ -123,8 +124,8 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
 
     say("", tables(found, simulated.comparison), "", sep="\n")
     for remark in found.remarks:
-        say(remark)
-    print(verdict)
+        say(wrapped(remark))
+    print(wrapped(verdict))
     if chosen.no_figures:
         pictures.tell(PROGRAM, gone)
     else:

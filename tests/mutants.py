@@ -1248,7 +1248,7 @@ MUTANTS = (
     ),
     Mutant(
         "the best layers of a deep network shown for the worst",
-        "circuit/report/comparison.py",
+        "circuit/report/tables.py",
         "chosen.update((order[-SHOWN_OF_EACH:] + 1).tolist())",
         "chosen.update((order[:SHOWN_OF_EACH] + 1).tolist())",
         "tests/models/test_deep.py",

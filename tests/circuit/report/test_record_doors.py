@@ -201,7 +201,7 @@ def test_drawing_leaves_matplotlib_as_it_was_and_takes_nothing_from_it(tmp_path)
 def test_results_of_a_command_are_opened(tmp_path, capsys):
     arguments = ["--batch", "5", "--depth", "1", "--no-brian2", "--quiet"]
     assert run_equilibrium.main([*arguments, "--output", str(tmp_path)]) == 0
-    verdict = capsys.readouterr().out.strip()
+    verdict = " ".join(capsys.readouterr().out.split())
     found = open_results(str(tmp_path))
     assert found.summary["verdict"] == verdict
     assert found.data["equilibrium"].attrs["verdict"] == verdict
