@@ -138,7 +138,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     from analysis.comparison import grid_findings, interval_findings, tables
     from analysis.lock import locked
     from circuit.storage.owner import remove_leftovers
-    from studies.paper_figures.study import OWN
+    from studies.paper_figures.study import OWN, VERSION
 
     names = [name for name in FIGURES if {name, ALL} & set(chosen.figures)]
     studies = {} if chosen.figures_only else {name: _study(name, chosen) for name in names}
@@ -162,8 +162,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
         for name in names:
             path = folder / f"{name}.nc"
             if chosen.figures_only:
-                version = _study(name, chosen).version
-                data = study_command.result(path, "figure", name, version)
+                data = study_command.result(path, "figure", name, VERSION)
             else:
                 data = study_command.swept(studies[name], chosen, address, path, figure=name)
                 # the same runs, without the figure

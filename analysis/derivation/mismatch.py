@@ -100,9 +100,13 @@ def mismatch_chain(found: Case, pathway: str = "gait", *, control: bool = False)
 
 
 def _message_crosses(found: Case, record: Equilibrium, adjusted: bool) -> bool:
-    """Whether A^2 m (A^2 N^2 m where `adjusted`) takes any sender's drive u across its kink."""
+    """Whether A^2 m (A^2 N^2 m where `adjusted`) takes any sender's drive u across its kink, or a
+    unit rests there, with a slope that is neither of its two.
+    """
     if found.subject.units == "linear":
         return False
+    if any(np.any(np.asarray(slopes) > 0) for slopes in record.sliding_slopes):
+        return True
     state = [found.inputs[0], *(rates[0] for rates in record.activities)]
     for layer in range(2, found.network.depth + 1):
         drive = found.network.weights[layer - 1] @ state[layer - 1]

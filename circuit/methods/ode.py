@@ -6,6 +6,7 @@ its own shift, however small the error that drives it. NumPy only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from circuit.verification.judgement import Judgement
 
 INTEGRATORS = ("RK45", "RK23", "DOP853", "LSODA", "Radau", "BDF")
 STRETCH = 5.0  # time constants between two judgements
+MOST_EVALUATIONS = 20_000  # in a stretch
 NEAR = 0.5  # relative residual below which a shift is about as large as it gets
 
 
@@ -49,12 +51,20 @@ def step(
         floor = 20 * np.finfo(trial.error.dtype).eps
         rtol = float(np.clip(0.01 * judgement.worst, floor, 1e-3))
     states, evaluations = integrate(
-        trial, progress.shifts, [duration], integrator=integrator, rtol=rtol
+        trial, progress.shifts, [duration], integrator=integrator, rtol=rtol, most=MOST_EVALUATIONS
     )
     return Progress(states[0], evaluations, model_time=duration)
 
 
 METHOD = Method("ode", start, step, numpy_only=True, budget=100, restless=True)
+
+
+class _Enough(Exception):
+    """So many evaluations as were allowed; `state` is where the last one was."""
+
+    def __init__(self, state: np.ndarray) -> None:
+        super().__init__()
+        self.state = np.array(state)
 
 
 def integrate(
@@ -65,6 +75,7 @@ def integrate(
     integrator: str = "RK45",
     rtol: float = 1e-8,
     fixed_step: float | None = None,
+    most: float = math.inf,
 ) -> tuple[list[Shifts], int]:
     """The trajectory of the nudged circuit.
 
@@ -75,6 +86,8 @@ def integrate(
     integrator : one of `INTEGRATORS`
     rtol : relative tolerance of a step; the absolute one is rtol times `expected_sizes`
     fixed_step : seconds; the integrator then takes steps of this length and no error control
+    most : evaluations after which it goes no further: along a kink that units rest at, error
+        control asks for ever shorter steps. All later states are then the one that it had come to.
 
     Returns
     -------
@@ -93,7 +106,13 @@ def integrate(
         )
     units = Units.of(expected_sizes(trial, initial), initial.values)
 
+    count = 0
+
     def field(time: float, flat: np.ndarray) -> np.ndarray:
+        nonlocal count
+        count += 1
+        if count > most:
+            raise _Enough(flat)
         velocities = shift_velocity(trial, initial.with_values(units.unpack(flat)))
         if not all_finite(velocities):  # SciPy would shorten its step for ever
             raise NotFinite(
@@ -106,7 +125,12 @@ def integrate(
     if fixed_step is not None:
         # error control that accepts every step, each as long as is allowed
         control = {"rtol": 1e6, "atol": 1e6, "first_step": fixed_step, "max_step": fixed_step}
-    columns, evaluations = _solved(field, units.pack(initial.values), times, integrator, control)
+    try:
+        columns, evaluations = _solved(
+            field, units.pack(initial.values), times, integrator, control
+        )
+    except _Enough as reached:
+        columns, evaluations = np.stack([reached.state] * len(times)), count
     return [initial.with_values(units.unpack(column)) for column in columns], evaluations
 
 

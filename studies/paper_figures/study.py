@@ -33,6 +33,8 @@ from training import settings as presets
 from training.plan import Plan
 from training.sources import OUTSIDE
 
+VERSION = 1  # of what a result means; part of the key of every cell
+
 FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid", "every")  # as they are trained
 OWN = ("fig2a", "fig2b", "fig3")  # figures that have a learning rate and lambda for every rule
 
@@ -75,7 +77,8 @@ def study(
         sizes = replace(sizes, seeds=chosen, grid_seeds=chosen, every_seeds=chosen)
     common: Cell = {"data_dir": data_dir, "device": device}
     cells = [cell for cell in CELLS[figure](sizes) if rules is None or cell["rule"] in rules]
-    return Study("training", tuple(common | cell for cell in cells), measure, outside=OUTSIDE)
+    cells = [common | cell for cell in cells]
+    return Study("training", tuple(cells), measure, version=VERSION, outside=OUTSIDE)
 
 
 def _depths(sizes: Scale) -> list[Cell]:
