@@ -224,15 +224,23 @@ def tanh() -> Activation:
 
     def inverse_difference(y: Array, d: Array, s: float) -> Array:
         _require_inside_unit_interval(y)
-        _require_inside_unit_interval(y + _clamped(s, y) * d)
+        x = _clamped(s, y) * d
+        _require_inside_unit_interval(y + x)
+        # y + (1 - y) may be rounded to less than 1, and is the end all the same
+        _require_inside_unit_interval(namespace(y).astype(room(y, x) <= 0, y.dtype))
         return inside_difference(y, d, s)
 
     def difference_or_nan(y: Array, d: Array, s: float) -> Array:
         xp = namespace(y)
-        inside = (xp.abs(y) < 1) & (xp.abs(y + _clamped(s, y) * d) < 1)
+        x = _clamped(s, y) * d
+        inside = (xp.abs(y) < 1) & (xp.abs(y + x) < 1) & (room(y, x) > 0)
         none = xp.zeros_like(y)
         found = inside_difference(xp.where(inside, y, none), xp.where(inside, d, none), s)
         return xp.where(inside, found, none + float("nan"))
+
+    def room(y: Array, x: Array) -> Array:
+        """(1 - v) (1 + u) of the difference from u to v, y and y + x, mirrored for x < 0."""
+        return namespace(y).where(x > 0, ((1 - y) - x) * (1 + y), ((1 + y) + x) * (1 - y))
 
     def inside_difference(y: Array, d: Array, s: float) -> Array:
         xp = namespace(y)
@@ -240,8 +248,7 @@ def tanh() -> Activation:
         x = s * d
         # atanh(v) - atanh(u) = log1p(2 (v - u) / ((1 - v) (1 + u))) / 2 for v > u, mirrored below;
         # atanh((v - u) / (1 - u v)) would lose its digits where v and u are at opposite ends
-        room = xp.where(x > 0, ((1 - y) - x) * (1 + y), ((1 + y) + x) * (1 - y))
-        return xp.sign(d) * xp.log1p(2 * xp.abs(x) / room) / (2 * s)
+        return xp.sign(d) * xp.log1p(2 * xp.abs(x) / room(y, x)) / (2 * s)
 
     return Activation(
         name="tanh",

@@ -20,7 +20,8 @@ def findings(data: xr.Dataset) -> list[str]:
     trained = data["init"].values == "trained"
     widest = data["width"].values[~trained].max() if (~trained).any() else None
     wide = data["width"].values == widest
-    units = "leaky_relu" if "leaky_relu" in data["activation"].values else data["activation"][0]
+    names = data["activation"].values
+    units = "leaky_relu" if "leaky_relu" in names else str(names[0])
     wide |= trained
     keep = wide & (data["pathway"].values == "gait")
     keep &= (data["activation"].values == units) | trained
@@ -30,9 +31,16 @@ def findings(data: xr.Dataset) -> list[str]:
     rows = _by(frame, ["init", "depth"], "gamma", ["cosine", "settled"])
     return [
         f"strength: cosine of layer 1's update with back-propagation | fraction of images settled "
-        f"({units}, GAIT pathway, shift; mean over seeds and 95 % interval, by gamma)",
+        f"({units}{_of_trained(data)}, GAIT pathway, shift; mean over seeds and 95 % interval, by "
+        "gamma)",
         rows,
     ]
+
+
+def _of_trained(data: xr.Dataset) -> str:
+    """The units of the trained network, where there is one."""
+    units = dict.fromkeys(data["activation"].values[data["init"].values == "trained"].tolist())
+    return f"; trained: {', '.join(units)}" if units else ""
 
 
 def _by(frame: pd.DataFrame, rows: list[str], column: str, values: Sequence[str]) -> str:
