@@ -249,7 +249,7 @@ def time_and_stability(data: xr.Dataset) -> Figure:
     headline(
         figure,
         "Settling time, growth of a perturbation, and largest stable step, by feedback strength\n"
-        f"({_words(data)}; means over seeds, the upper two geometric, 95 % intervals)",
+        f"({_words(data)};\nmeans over seeds, the upper two geometric, 95 % intervals)",
     )
     return figure
 
