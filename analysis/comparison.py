@@ -1,7 +1,7 @@
 """Learning rules compared with back-propagation, seed by seed.
 
 Owns paired differences with their intervals, what they allow one to say, and the tables of it, made
-from the result of training runs alone. Does not own the runs.
+from the result of training runs alone.
 
 Runs of one seed begin with the same weights and see the same images in the same order, whatever the
 rule: what the seed does to both cancels in their difference. No difference found is not yet

@@ -1,7 +1,6 @@
 """Products with the Jacobian of a circuit at a state, and with its transpose, without forming it.
 
-Owns the diagonals that the linearised circuit consists of, beside its weights. Does not own what is
-done with the products, nor the Jacobian as a matrix (`jacobian.dense_jacobian`).
+Owns the diagonals that the linearised circuit consists of, beside its weights.
 
 With t_l a deviation of the rates of layer l and k_l = W_l t_{l-1},
 

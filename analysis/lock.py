@@ -1,7 +1,5 @@
 """One process at a time writes into a folder.
 
-Owns the lock. Does not own what is written, nor who a process is (`circuit.storage.owner`).
-
 The lock is a file, so that it holds between machines that share the folder (NFS) and on every
 system: no locks of the kernel. It names host, process and a token, and appears whole, by a hard
 link, which only one of many can make.
@@ -37,7 +35,7 @@ _held: dict[tuple[int, Path], int] = {}  # process and folder -> thread
 
 
 @dataclass(frozen=True)
-class Claim:
+class LockEntry:
     """What stands in a lock."""
 
     owner: Owner
@@ -80,7 +78,7 @@ def locked(folder: Path) -> Iterator[Path]:
 
 def _take(folder: Path) -> list[Path]:
     """Become the end of the chain; returns the files of the chain."""
-    mine = Claim(myself(), uuid4().hex)
+    mine = LockEntry(myself(), uuid4().hex)
     text = json.dumps(asdict(mine))
     try:
         handle, name = tempfile.mkstemp(dir=folder, prefix=temporary_prefix("claim"))
@@ -101,7 +99,7 @@ def _take(folder: Path) -> list[Path]:
     return chain
 
 
-def _extended(folder: Path, written: Path, mine: Claim) -> list[Path] | None:
+def _extended(folder: Path, written: Path, mine: LockEntry) -> list[Path] | None:
     """The chain with `mine` at its end; None where it changed meanwhile, and is to be tried again.
 
     Raises `CircuitError` where a process that may live stands at its end.
@@ -123,7 +121,7 @@ def _extended(folder: Path, written: Path, mine: Claim) -> list[Path] | None:
     return [*chain, place]
 
 
-def _placed(written: Path, place: Path, mine: Claim) -> bool:
+def _placed(written: Path, place: Path, mine: LockEntry) -> bool:
     """Whether the claim is in its `place` now; not if another was there before."""
     try:
         os.link(written, place)
@@ -143,13 +141,13 @@ def _placed(written: Path, place: Path, mine: Claim) -> bool:
     return True
 
 
-def _read(place: Path) -> Claim | None:
+def _read(place: Path) -> LockEntry | None:
     """The claim in `place`; None if there is none. Raises `CircuitError` if it makes no sense."""
     try:
         content = json.loads(place.read_text(encoding="utf-8"))
         owner, token = Owner(**content["owner"]), str(content["token"])
         began = None if owner.began is None else float(owner.began)
-        return Claim(Owner(str(owner.host), int(owner.pid), began), token)
+        return LockEntry(Owner(str(owner.host), int(owner.pid), began), token)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

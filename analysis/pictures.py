@@ -3,8 +3,7 @@ neither a result nor another picture.
 
 Owns that none of an earlier run is left beside other numbers, and the warning, one line for each
 that fails, whatever the reason: a matplotlibrc that asks for what is not installed, a full disk, a
-value that a drawing function did not expect. Does not own the pictures, nor how each is drawn
-(`analysis.canvas`).
+value that a drawing function did not expect.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Results on disk: labelled arrays as NetCDF, summaries as JSON, each written whole or not at all.
 
-Owns file formats and the atomic replacement of files. Does not own what is in them.
+Owns file formats and the atomic replacement of files.
 """
 
 from __future__ import annotations

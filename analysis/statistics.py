@@ -1,7 +1,6 @@
 """Means over seeds with their confidence intervals.
 
-Owns Student's interval for a few independent repetitions, some of which may be missing. Does not
-own what is repeated.
+Owns Student's interval for a few independent repetitions, some of which may be missing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The circuits that are timed, and the ruler that all results are held to.
 
-Owns their sizes and their random inputs. Does not own any method.
+Owns their sizes and their random inputs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PATHWAYS = ("itp", "gait")
 
 
 @dataclass(frozen=True)
-class Sizes:
+class CircuitSizes:
     """How large the circuits are and how long they are timed."""
 
     width: int = 784
@@ -36,7 +36,7 @@ class Sizes:
     thorough: bool = True  # whether every setting of a contestant is tried
 
 
-QUICK = Sizes(
+QUICK = CircuitSizes(
     width=24,
     depth=3,
     batch=6,

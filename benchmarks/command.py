@@ -1,7 +1,7 @@
 """What the commands of the benchmarks share: options, the machine, results as they come.
 
-Owns --quick and --output, what is said of the machine, and how sections are printed and kept. Does
-not own what is measured. Brings no NumPy, whose thread pool looks once at the cores there are.
+Owns --quick and --output, what is said of the machine, and how sections are printed and kept.
+Brings no NumPy, whose thread pool looks once at the cores there are.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python -m benchmarks.equilibrium [--quick] [--only A B ...] [--cores N] [--output FILE.json]
 
-Owns the command. Does not own what is measured.
+Owns the command.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"--cores {chosen.cores}: give 1 to {len(available)}")
         os.sched_setaffinity(0, available[: chosen.cores])
 
-    from benchmarks.circuits import QUICK, Sizes
+    from benchmarks.circuits import QUICK, CircuitSizes
     from benchmarks.rivals import against_others
     from benchmarks.sections import against_feedback, against_size, against_targets, main_command
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "D": main_command,
         "E": against_feedback,
     }
-    run_sections(functions, chosen.only, QUICK if chosen.quick else Sizes(), chosen.output)
+    run_sections(functions, chosen.only, QUICK if chosen.quick else CircuitSizes(), chosen.output)
     return 0
 
 

@@ -25,7 +25,7 @@ State = tuple[Any, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Field:
+class FieldConstants:
     """Constants of the equations. Lists are indexed by layer, from 0 (input) to L.
 
     Attributes
@@ -66,7 +66,7 @@ class Field:
         return self.start.with_values(tuple(np.asarray(values) for values in state))
 
 
-def make_field(trial: Trial, xp: Any, asarray: Callable[[np.ndarray], Any]) -> Field:
+def make_field(trial: Trial, xp: Any, asarray: Callable[[np.ndarray], Any]) -> FieldConstants:
     """Everything that can be computed before the clock starts."""
     network, activity, start = trial.network, trial.activity, trial.at_rest()
     depth, scales = network.depth, [1.0, *(scale.value for scale in start.scales)]
@@ -77,7 +77,7 @@ def make_field(trial: Trial, xp: Any, asarray: Callable[[np.ndarray], Any]) -> F
     def ratio(upper: int, lower: int) -> float:
         return scale_ratio(start, upper, lower)
 
-    return Field(
+    return FieldConstants(
         xp=xp,
         trial=trial,
         start=start,
@@ -93,7 +93,7 @@ def make_field(trial: Trial, xp: Any, asarray: Callable[[np.ndarray], Any]) -> F
     )
 
 
-def residual(field: Field, state: State) -> State:
+def residual(field: FieldConstants, state: State) -> State:
     """R_1 .. R_L of shift coordinates (see `circuit.shift_dynamics`); dd_l/dt = -R_l."""
     xp, leak, zero = field.xp, field.leak, 0 * field.error
     pushed, messages, mismatches = [None, None], [None, None], [None, state[0]]
@@ -124,7 +124,7 @@ def residual(field: Field, state: State) -> State:
     return (*residuals, output)
 
 
-def velocity(field: Field, rates: State) -> State:
+def velocity(field: FieldConstants, rates: State) -> State:
     """dy_1/dt .. dy_L/dt of the rates themselves, as a user would write them (biases are 0)."""
     xp, leak, circuit = field.xp, field.leak, field.trial.circuit
     below = (xp.asarray(field.trial.activity.rates[0]), *rates)
@@ -146,7 +146,7 @@ def velocity(field: Field, rates: State) -> State:
     return tuple(velocities)
 
 
-def worst_ratio(field: Field, state: State, residuals: State) -> Any:
+def worst_ratio(field: FieldConstants, state: State, residuals: State) -> Any:
     """The largest |R_l| / |d_l| over layers and samples: the ruler, compiled."""
     xp, n = field.xp, field.trial.network.n_outputs
     worst = []

@@ -3,8 +3,7 @@
 Owns how each of them is set up and tuned, so that it has the best chance that we know of: equations
 in shift coordinates and compiled (`benchmarks.field`), inverse weights, forward pass and
 compilation outside of the time, its own settings tried one by one and the fastest kept of those
-that reach the accuracy. The two that run in JAX are in `benchmarks.others_jax`. Does not own the
-timing.
+that reach the accuracy. The two that run in JAX are in `benchmarks.others_jax`.
 
 A `prepare_*` function runs in a process of its own (`timing.Worker`), imports its library there,
 and returns the function to time and a `Facts`. A `Recipe` is pickled, a network is not.

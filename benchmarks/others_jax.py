@@ -1,6 +1,6 @@
 """The same circuit in JAX: diffrax and optimistix. See `benchmarks.others`.
 
-Owns how these two are set up and tuned. Does not own the equations, nor the timing.
+Owns how these two are set up and tuned.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks import field as equations
 from benchmarks.circuits import TOLERANCE, problem
-from benchmarks.field import Field, State, make_field
+from benchmarks.field import FieldConstants, State, make_field
 from benchmarks.others import Candidates, Facts, Recipe, Solve, tune
 from circuit.dynamics import Trial
 from circuit.shifts import Shifts
@@ -20,7 +20,7 @@ from circuit.shifts import Shifts
 LONGEST = 200.0  # time constants that an integrator may take
 
 
-def _jax_field(recipe: Recipe) -> tuple[Trial, Field, Callable[[Callable], Solve]]:
+def _jax_field(recipe: Recipe) -> tuple[Trial, FieldConstants, Callable[[Callable], Solve]]:
     import jax
 
     jax.config.update("jax_enable_x64", True)

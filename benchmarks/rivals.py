@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks import others, others_jax
-from benchmarks.circuits import PATHWAYS, Sizes
+from benchmarks.circuits import PATHWAYS, CircuitSizes
 from benchmarks.tables import Section, columns
 from benchmarks.timing import Worker, take_turns
 
@@ -13,7 +13,7 @@ OURS = "settle, direct"
 ONE_IMAGE = "settle, direct, 1 image"
 
 
-def contestants(sizes: Sizes, pathway: str) -> dict[str, tuple[Any, ...]]:
+def contestants(sizes: CircuitSizes, pathway: str) -> dict[str, tuple[Any, ...]]:
     """Name -> the modules it needs, the function that prepares it, and its arguments."""
     recipe = (sizes.width, sizes.depth, sizes.batch, pathway)
     one = (sizes.width, sizes.depth, 1, pathway)
@@ -46,7 +46,7 @@ def contestants(sizes: Sizes, pathway: str) -> dict[str, tuple[Any, ...]]:
     return table
 
 
-def against_others(sizes: Sizes) -> Section:
+def against_others(sizes: CircuitSizes) -> Section:
     """Section B."""
     section = Section("B. The default method against other libraries (point 17: 50; Brian2 1000)")
     for pathway in PATHWAYS:
@@ -66,7 +66,7 @@ def against_others(sizes: Sizes) -> Section:
     return section
 
 
-def _duel(sizes: Sizes, pathway: str) -> list[dict[str, Any]]:
+def _duel(sizes: CircuitSizes, pathway: str) -> list[dict[str, Any]]:
     workers: dict[str, Worker] = {}
     rows: dict[str, dict[str, Any]] = {}
     try:
@@ -108,5 +108,5 @@ def _duel(sizes: Sizes, pathway: str) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def _images(sizes: Sizes, name: str) -> int:
+def _images(sizes: CircuitSizes, name: str) -> int:
     return 1 if name == ONE_IMAGE or name.startswith("Brian2") else sizes.batch

@@ -1,7 +1,6 @@
 """What is measured: one function per section, each of which returns a table.
 
-Owns the comparisons A and C to E; B is in `benchmarks.rivals`. Does not own circuits, stopwatches,
-or the command.
+Owns the comparisons A and C to E; B is in `benchmarks.rivals`.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ import numpy as np
 from benchmarks.circuits import (
     PATHWAYS,
     TOLERANCE,
+    CircuitSizes,
     Problem,
-    Sizes,
     as_state,
     problem,
     residuals,
@@ -72,7 +71,7 @@ def settled(task: Problem, method: str = "direct", tolerance: float = TOLERANCE)
     return settle(task.begin(), method, tolerance=tolerance, must_converge=False)
 
 
-def against_targets(sizes: Sizes) -> Section:
+def against_targets(sizes: CircuitSizes) -> Section:
     """Section A."""
     section = Section("A. Settling against the bare algorithmic targets (point 16: within 2)")
     for pathway in PATHWAYS:
@@ -113,7 +112,7 @@ def against_targets(sizes: Sizes) -> Section:
     return section
 
 
-def _draw(sizes: Sizes, pathway: str, seed: int) -> dict[str, Any]:
+def _draw(sizes: CircuitSizes, pathway: str, seed: int) -> dict[str, Any]:
     """The default method beside the targets for one draw of weights and images."""
     task = problem(sizes.width, sizes.depth, sizes.batch, pathway, seed=seed)
     contestants = {"targets": partial(algorithmic_targets, task), "direct": partial(settled, task)}
@@ -131,7 +130,7 @@ def _draw(sizes: Sizes, pathway: str, seed: int) -> dict[str, Any]:
 # --- C: cost against size (point 18) ---
 
 
-def against_size(sizes: Sizes) -> Section:
+def against_size(sizes: CircuitSizes) -> Section:
     """Section C: time against depth and batch, and peak memory."""
     section = Section("C. Cost against depth and batch, and memory (point 18: linear, within 4)")
     for pathway in PATHWAYS:
@@ -236,7 +235,7 @@ def settled_and_held(width: int, depth: int, batch: int, pathway: str) -> dict[s
 # --- D: the main command (point 19) ---
 
 
-def main_command(sizes: Sizes) -> Section:
+def main_command(sizes: CircuitSizes) -> Section:
     """Section D."""
     section = Section("D. The main command (point 19: under 15 s; --help under 0.5 s)")
     with tempfile.TemporaryDirectory() as folder:
@@ -267,7 +266,7 @@ def _call(words: list[str]) -> None:
 # --- E: which method for which strength of feedback ---
 
 
-def against_feedback(sizes: Sizes) -> Section:
+def against_feedback(sizes: CircuitSizes) -> Section:
     """Section E."""
     section = Section(f"E. Methods against gamma: asinh, {sizes.deep_width} units")
     methods = ("direct", "sweep", "newton", "ode")

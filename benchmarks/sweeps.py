@@ -3,7 +3,7 @@
     python -m benchmarks.sweeps [--quick] [--only A B C] [--output FILE.json]
 
 Owns the command and its three sections: workers against a plain loop that calls the front door,
-threads per worker, and a sweep over gamma against one settling. Does not own the engine.
+threads per worker, and a sweep over gamma against one settling.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from circuit.equilibrium import Equilibrium, settle
 
 
 @dataclass(frozen=True)
-class Sizes:
+class SweepSizes:
     """How large the circuits and the sweeps are.
 
     Attributes
@@ -53,7 +53,7 @@ class Sizes:
     limit: float = 120.0  # seconds for one sweep over gamma
 
 
-QUICK = Sizes(width=16, depth=3, batch=4, networks=2, gammas=2, empty=4, sweep=4, rounds=1)
+QUICK = SweepSizes(width=16, depth=3, batch=4, networks=2, gammas=2, empty=4, sweep=4, rounds=1)
 
 
 # --- the cells ---
@@ -94,7 +94,7 @@ def empty(number: int, turn: int) -> xr.Dataset:
     return xr.Dataset({"value": float(number + turn), "status": "converged"})
 
 
-def settlings(sizes: Sizes, turn: int, threads: int | None = None) -> Study:
+def settlings(sizes: SweepSizes, turn: int, threads: int | None = None) -> Study:
     """Networks times feedback strengths from 1e-4 to 0.01, where a settling is a matter of course.
 
     Other networks at every turn, or a process would find the factors of its last one.
@@ -115,7 +115,7 @@ def settlings(sizes: Sizes, turn: int, threads: int | None = None) -> Study:
     return Study("settlings", tuple(cells), settling, ("seed",))
 
 
-def nothings(sizes: Sizes, turn: int, group_by: tuple[str, ...] = ()) -> Study:
+def nothings(sizes: SweepSizes, turn: int, group_by: tuple[str, ...] = ()) -> Study:
     """Cells that cost nothing, each on its own or all in one group."""
     cells = tuple({"number": number, "turn": turn} for number in range(sizes.empty))
     return Study("nothings", cells, empty, group_by)
@@ -152,7 +152,7 @@ def swept(study: Study, **how: Any) -> None:
         raise RuntimeError(f"study {study.name}: {dataset.attrs['cells']}; expected converged only")
 
 
-def against_plain_loop(sizes: Sizes) -> Section:
+def against_plain_loop(sizes: SweepSizes) -> Section:
     """Section A."""
     section = Section("A. The engine against a plain loop that calls the front door (below 10 %)")
     began = time.perf_counter()
@@ -201,7 +201,7 @@ def against_plain_loop(sizes: Sizes) -> Section:
     return section
 
 
-def threads_per_worker(sizes: Sizes) -> Section:
+def threads_per_worker(sizes: SweepSizes) -> Section:
     """Section B."""
     section = Section("B. Two workers: BLAS threads per worker")
     with local_cluster(2) as address:
@@ -229,7 +229,7 @@ def over_gamma(task: Problem, gammas: Sequence[float]) -> list[Equilibrium]:
     return [settle(one, tolerance=TOLERANCE, must_converge=False) for one in trials]
 
 
-def gammas_against_one(sizes: Sizes) -> Section:
+def gammas_against_one(sizes: SweepSizes) -> Section:
     """Section C."""
     section = Section(
         f"C. A sweep over {sizes.sweep} feedback strengths against one settling (within 25)"
@@ -269,7 +269,7 @@ SECTIONS = {"A": against_plain_loop, "B": threads_per_worker, "C": gammas_agains
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     chosen = parsed(options("sweeps", __doc__, "tiny circuits", "".join(SECTIONS)), arguments)
-    run_sections(SECTIONS, chosen.only, QUICK if chosen.quick else Sizes(), chosen.output)
+    run_sections(SECTIONS, chosen.only, QUICK if chosen.quick else SweepSizes(), chosen.output)
     return 0
 
 

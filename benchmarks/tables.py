@@ -1,7 +1,4 @@
-"""A section of results: its rows, and how they look as Markdown.
-
-Owns the form of the tables. Does not own what is measured.
-"""
+"""A section of results: its rows, and how they look as Markdown."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.timing import Timing, Turn, take_turns, timed
+from benchmarks.timing import RoundTimes, Turn, take_turns, timed
 
 
 @dataclass
@@ -21,13 +18,13 @@ class Section:
     remarks: list[str] = field(default_factory=list)
 
 
-def columns(timing: Timing) -> dict[str, Any]:
+def columns(timing: RoundTimes) -> dict[str, Any]:
     """Median and quartiles in milliseconds."""
     low, high = timing.quartiles
     return {"ms": 1e3 * timing.median, "quartiles": [1e3 * low, 1e3 * high]}
 
 
-def ratios(timing: Timing, base: Timing) -> dict[str, Any]:
+def ratios(timing: RoundTimes, base: RoundTimes) -> dict[str, Any]:
     """The ratio to `base` in the same round: median and quartiles."""
     ratio = timing.ratio_to(base)
     return {"ratio": ratio.median, "ratio quartiles": list(ratio.quartiles)}
@@ -35,7 +32,7 @@ def ratios(timing: Timing, base: Timing) -> dict[str, Any]:
 
 def compete(
     contestants: Mapping[Any, Callable[[], object]], rounds: int, limit: float
-) -> tuple[dict[Any, Timing], dict[Any, Any]]:
+) -> tuple[dict[Any, RoundTimes], dict[Any, Any]]:
     """Timings, and what each contestant returned last."""
     results: dict[Any, Any] = {}
 

@@ -1,7 +1,5 @@
 """Stopwatches: contestants that take turns, processes of their own, peak memory.
 
-Owns how things are measured. Does not own what is measured.
-
 A machine is never equally fast for long. So contestants are not timed one after the other: in each
 round every one of them runs once, and two are compared by the median, over rounds, of the ratio of
 their times in the same round.
@@ -21,7 +19,7 @@ Turn = Callable[[], float]  # runs a contestant once and returns the seconds tha
 
 
 @dataclass(frozen=True)
-class Timing:
+class RoundTimes:
     """Seconds of a contestant, one for each round in which it took part."""
 
     seconds: tuple[float, ...]
@@ -36,9 +34,9 @@ class Timing:
         """Lower and upper quartile over rounds: the spread."""
         return _quartiles(self.seconds)
 
-    def ratio_to(self, base: Timing) -> Timing:
+    def ratio_to(self, base: RoundTimes) -> RoundTimes:
         """Round by round, the time of this contestant over that of `base`."""
-        return Timing(tuple(a / b for a, b in zip(self.seconds, base.seconds, strict=False)))
+        return RoundTimes(tuple(a / b for a, b in zip(self.seconds, base.seconds, strict=False)))
 
 
 def _quartiles(values: tuple[float, ...]) -> tuple[float, float]:
@@ -61,7 +59,7 @@ def timed(function: Callable[[], object]) -> Turn:
 
 def take_turns(
     contestants: Mapping[str, Turn], rounds: int, *, limit: float = float("inf")
-) -> dict[str, Timing]:
+) -> dict[str, RoundTimes]:
     """Let every contestant run once per round, after one run each that does not count.
 
     Parameters
@@ -81,7 +79,7 @@ def take_turns(
             if spent[name] <= limit:
                 seconds[name].append(turn())
                 spent[name] += seconds[name][-1]
-    return {name: Timing(tuple(values)) for name, values in seconds.items()}
+    return {name: RoundTimes(tuple(values)) for name, values in seconds.items()}
 
 
 PAUSE = 0.4  # seconds before the turn of a process

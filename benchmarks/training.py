@@ -21,10 +21,13 @@ import numpy as np
 from benchmarks.command import begun, keep, options, parsed, show
 from benchmarks.others import missing
 from benchmarks.tables import Section, ratios
-from benchmarks.timing import Timing, Worker, take_turns
+from benchmarks.timing import RoundTimes, Worker, take_turns
+from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learning.lesson import Lesson
+from circuit.learning.regulariser import Regulariser
 from circuit.learning.step import begin_learning, learn
 from circuit.network import initialise
+from circuit.settings.learning import Adam
 from training.images import DATA_DIR_VARIABLE, ImageError, load, one_hot
 
 PYTORCH, OWN = "PyTorch, BP", "bp"
@@ -32,7 +35,7 @@ STACKED = 4
 
 
 @dataclass(frozen=True)
-class Sizes:
+class TrainingSizes:
     """How large the network is and how long it is timed.
 
     Attributes
@@ -51,7 +54,7 @@ class Sizes:
     data_dir: Path | None = None
 
 
-QUICK = Sizes(width=16, depth=3, batch=12, steps=20, before=2, rounds=2)
+QUICK = TrainingSizes(width=16, depth=3, batch=12, steps=20, before=2, rounds=2)
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Contestant:
 
 
 def _with_regulariser(every: int) -> Contestant:
-    return Contestant(Lesson("gait", orthogonality=0.1, orthogonality_every=every))
+    return Contestant(Lesson("gait", pull=Regulariser(0.1, every)))
 
 
 CONTESTANTS: dict[str, Contestant | None] = {
@@ -78,9 +81,9 @@ CONTESTANTS: dict[str, Contestant | None] = {
     OWN: Contestant(Lesson(OWN)),
     "gait": Contestant(Lesson("gait")),
     "itp": Contestant(Lesson("itp")),
-    "tp": Contestant(Lesson("tp", learning_rate=1e-5)),
+    "tp": Contestant(Lesson("tp", adam=Adam(1e-5))),
     "circuit": Contestant(Lesson("circuit")),
-    "gait, learned inverse": Contestant(Lesson("gait", inverse="learned")),
+    "gait, learned inverse": Contestant(Lesson("gait", inverse=LearnedInverse())),
     "gait, lambda 0.1": _with_regulariser(1),
     "gait, lambda 0.1 every 4": _with_regulariser(4),
     "gait, lambda 0.1 every 10": _with_regulariser(10),
@@ -92,7 +95,7 @@ CONTESTANTS: dict[str, Contestant | None] = {
 # --- what is learnt ---
 
 
-def images(sizes: Sizes) -> tuple[np.ndarray, np.ndarray]:
+def images(sizes: TrainingSizes) -> tuple[np.ndarray, np.ndarray]:
     """Inputs (n, width) and one-hot targets (n, classes): MNIST where it is given, or ten random
     patterns, mostly dark as digits are, under noise.
     """
@@ -108,7 +111,7 @@ def images(sizes: Sizes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def batches(
-    sizes: Sizes, networks: int, n_outputs: int
+    sizes: TrainingSizes, networks: int, n_outputs: int
 ) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
     """Draws one batch after the other, other images for every network of a stack."""
     inputs, targets = images(sizes)
@@ -121,7 +124,7 @@ def batches(
     return draw
 
 
-def weights_and_biases(sizes: Sizes, networks: int) -> Any:
+def weights_and_biases(sizes: TrainingSizes, networks: int) -> Any:
     """An orthogonal network, or several stacked."""
     shape, n_outputs = [sizes.width] * (sizes.depth + 1), min(10, sizes.width)
     made = [
@@ -140,7 +143,7 @@ def weights_and_biases(sizes: Sizes, networks: int) -> Any:
 # --- contestants; each function runs in a process of its own ---
 
 
-def prepare_own(sizes: Sizes, contestant: Contestant) -> tuple[Callable[[], object], int]:
+def prepare_own(sizes: TrainingSizes, contestant: Contestant) -> tuple[Callable[[], object], int]:
     """A turn of our own steps; and the megabytes that the process has needed so far."""
     network = weights_and_biases(sizes, contestant.networks)
     draw = batches(sizes, contestant.networks, network.n_outputs)
@@ -162,7 +165,7 @@ def prepare_own(sizes: Sizes, contestant: Contestant) -> tuple[Callable[[], obje
     return _turn(step, sizes), _megabytes()
 
 
-def prepare_pytorch(sizes: Sizes) -> tuple[Callable[[], object], int]:
+def prepare_pytorch(sizes: TrainingSizes) -> tuple[Callable[[], object], int]:
     """The same in PyTorch alone: autograd and torch.optim.Adam."""
     import torch
 
@@ -184,7 +187,7 @@ def prepare_pytorch(sizes: Sizes) -> tuple[Callable[[], object], int]:
     return _turn(step, sizes), _megabytes()
 
 
-def _turn(step: Callable[[], None], sizes: Sizes) -> Callable[[], None]:
+def _turn(step: Callable[[], None], sizes: TrainingSizes) -> Callable[[], None]:
     """Some steps in a row, after those that do not count."""
 
     def steps(number: int) -> None:
@@ -204,7 +207,7 @@ def _megabytes() -> int:
 # --- the table ---
 
 
-def compare(sizes: Sizes) -> Section:
+def compare(sizes: TrainingSizes) -> Section:
     """All contestants in turns."""
     section, workers = Section("A step of learning"), {}
     try:
@@ -228,10 +231,10 @@ def compare(sizes: Sizes) -> Section:
     for name, timing in timings.items():
         contestant = CONTESTANTS[name]
         made = sizes.steps * (1 if contestant is None else contestant.networks)
-        each = Timing(tuple(seconds / made for seconds in timing.seconds))
+        each = RoundTimes(tuple(seconds / made for seconds in timing.seconds))
         row: dict[str, Any] = {"a step of": name, "ms": 1e3 * each.median}
         row["quartiles"] = [1e3 * value for value in each.quartiles]
-        base = Timing(tuple(seconds / sizes.steps for seconds in timings[OWN].seconds))
+        base = RoundTimes(tuple(seconds / sizes.steps for seconds in timings[OWN].seconds))
         row |= {f"{key} to bp": value for key, value in ratios(each, base).items()}
         section.rows.append(row | {"memory, MB": workers[name].facts})
     source = "made-up images" if sizes.data_dir is None else "MNIST"
@@ -253,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"folder with mnist.npz; made-up images without it, whatever {DATA_DIR_VARIABLE} says",
     )
     chosen = parsed(parser, arguments)
-    sizes = QUICK if chosen.quick else Sizes(data_dir=chosen.data_dir)
+    sizes = QUICK if chosen.quick else TrainingSizes(data_dir=chosen.data_dir)
     if chosen.data_dir is not None and not chosen.quick:
         try:
             images(sizes)

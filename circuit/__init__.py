@@ -5,7 +5,7 @@ offers what most need, each file being loaded when one of its names is first use
 the wings, in the order in which data take their way, and in which to read them:
 
 errors, given                           what is refused, and how
-brief, remembered                       how records are printed, and pickled
+brief, remembered, reached              how records are printed, pickled, and find their doors
 activations, network, losses            what a network is and computes
 targets                                 labels as targets of the outputs
 feedback, shifts, messages, rules       what the algorithms say its synapses should learn from
@@ -19,6 +19,7 @@ methods               ways to look for the equilibrium, one file each
 verification          whether a state is at rest, and how far off it can be
 report                what a settled circuit is reported by
 learning              one step of learning
+settings              what such a step can be set to, each setting declared once, without NumPy
 learned_inverse       feedback that learns to invert
 lateral_inhibition    inhibition that keeps weights orthogonal
 brian, plastic        the same circuit in Brian2, and with weights that learn while it runs

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +24,10 @@ from circuit.dynamics import Trial
 from circuit.errors import CircuitError, NotSettled
 from circuit.given import is_whole, real, require_choice, require_flag, require_kind, shown
 from circuit.method import Method, Progress
-from circuit.methods import METHODS
 from circuit.methods.apart import apart
+from circuit.methods.table import METHODS
 from circuit.numerics.arrays import Array, epsilon, is_numpy, require_samples
+from circuit.reached import reached
 from circuit.shift_dynamics import layer_terms
 from circuit.shifts import Shifts, joined, require_readout
 from circuit.verification import kinks
@@ -34,12 +35,6 @@ from circuit.verification.bounds import relative_error_bounds
 from circuit.verification.judgement import NEAR, Judgement, Status, judge
 from circuit.verification.samples import Batch, worst_of
 from circuit.verification.sliding import sliding_slopes
-
-if TYPE_CHECKING:
-    import xarray as xr
-
-    from circuit.report.canvas import Figure
-    from circuit.report.comparison import Report
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -137,42 +132,34 @@ class Equilibrium(Brief):
         require_readout(readout)
         return self.shifts if readout == "shift" else self.mismatches
 
-    def report(self, readout: str = "shift") -> Report:
+    def report(self, readout: str = "shift") -> Any:
         """Whose weight change the circuit carries: `print` it, or see its `verdict`.
 
         Parameters and errors as `circuit.report.comparison.report`.
         """
-        from circuit.report.comparison import report
+        return reached("circuit.report.comparison.report")(self, readout)
 
-        return report(self, readout)
-
-    def to_xarray(self, readout: str = "shift") -> xr.Dataset:
+    def to_xarray(self, readout: str = "shift") -> Any:
         """All that is known of it as labelled arrays (`circuit.report.comparison.as_dataset`)."""
-        from circuit.report.comparison import as_dataset
+        found = self.report(readout)
+        return reached("circuit.report.comparison.as_dataset")(found, np.random.default_rng(0))
 
-        return as_dataset(self.report(readout), np.random.default_rng(0))
-
-    def plot(self, readout: str = "shift") -> Figure:
+    def plot(self, readout: str = "shift") -> Any:
         """A figure of sizes and agreement, which a notebook shows; `savefig` writes it."""
-        from circuit.report.picture import picture
-
-        return picture(self.report(readout))
+        return reached("circuit.report.picture.picture")(self.report(readout))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to an .npz file without pickles, which is a weights file too.
 
         Raises `CircuitError` as `circuit.storage.networks.save_network`.
         """
-        from circuit.storage.records import save_record
-
-        save_record(path, self)
+        reached("circuit.storage.records.save_record")(path, self)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Equilibrium:
         """What `save` wrote, bit for bit, as NumPy arrays. Raises `CircuitError`."""
-        from circuit.storage.records import load_record
-
-        return load_record(path)
+        record: Equilibrium = reached("circuit.storage.records.load_record")(path)
+        return record
 
     def failure(self) -> str:
         """One line: which layer did not settle, how, and what may help."""
@@ -252,7 +239,7 @@ def settle(
     Parameters
     ----------
     trial : from `dynamics.begin`
-    method : a name in `circuit.methods.METHODS`; docs/numerics.md says which when
+    method : a name in `circuit.methods.table.METHODS`; docs/numerics.md says which when
     tolerance
         Relative residual to reach in every layer of every sample; `default_tolerance` if None.
     max_steps : budget of steps; the method's own if None

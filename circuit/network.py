@@ -46,7 +46,7 @@ from circuit.numerics.arrays import (
     rows_times,
     widened,
 )
-from circuit.numerics.following_inverse import Moved
+from circuit.numerics.following_inverse import MovingWeights
 from circuit.numerics.inverse import Factorised
 from circuit.numerics.taken import taken
 
@@ -194,7 +194,7 @@ class Network(Brief):
         network = object.__new__(Network)
         vars(network).update(vars(self), weights=tuple(weights), biases=tuple(biases))
         vars(network)["factors"] = tuple(
-            old.moved(new) if isinstance(old, Moved) else Moved(new, layer)
+            old.moved(new) if isinstance(old, MovingWeights) else MovingWeights(new, layer)
             for layer, (old, new) in enumerate(zip(self.factors, weights, strict=True), 1)
         )
         return network
@@ -202,7 +202,7 @@ class Network(Brief):
     @property
     def has_moved(self) -> bool:
         """Whether it was made by `moved`."""
-        return isinstance(self.factors[0], Moved)
+        return isinstance(self.factors[0], MovingWeights)
 
     def activation(self, layer: int) -> Activation:
         """F of `layer`."""

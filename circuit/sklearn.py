@@ -10,6 +10,7 @@ reads all features. Where they come down otherwise, each layer reads all units b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -24,11 +25,20 @@ from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import Equilibrium, settle
 from circuit.errors import CircuitError
 from circuit.given import is_whole, require_choice, require_count, shown
-from circuit.learned_inverse.companions import EXACT
+from circuit.learned_inverse.companions import LearnedInverse, PseudoInverse
 from circuit.learning.lesson import Lesson
+from circuit.learning.regulariser import Regulariser
 from circuit.learning.step import Learner, begin_learning, learn
 from circuit.network import INITIALISERS, Network, forward
+from circuit.settings.learned_inverse import EXACT, LEARNED, PSEUDO
+from circuit.settings.learning import Adam
 from circuit.targets import one_hot
+
+INVERSES: dict[str, Callable[[], Any] | None] = {
+    EXACT: None,
+    PSEUDO: PseudoInverse,
+    LEARNED: LearnedInverse,
+}
 
 
 class CircuitClassifier(ClassifierMixin, BaseEstimator):
@@ -186,15 +196,17 @@ class CircuitClassifier(ClassifierMixin, BaseEstimator):
         self.loss_curve_ = losses
 
     def _lesson(self) -> Lesson:
+        require_choice("inverse", self.inverse, INVERSES)
+        made = INVERSES[self.inverse]
         return Lesson(
             rule=self.rule,
             feedback_strength=self.feedback_strength,
             pathway=self.pathway,
             readout=self.readout,
             loss=self.loss,
-            inverse=self.inverse,
-            orthogonality=self.orthogonality,
-            learning_rate=self.learning_rate,
+            adam=Adam(learning_rate=self.learning_rate),
+            pull=None if self.orthogonality == 0 else Regulariser(strength=self.orthogonality),
+            inverse=None if made is None else made(),
         )
 
     def _new_network(self, n_classes: int) -> Network:

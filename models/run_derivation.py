@@ -98,7 +98,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     from analysis import pictures, records
     from analysis.derivation import claims as table
     from analysis.derivation import scattered_updates
-    from analysis.derivation.claim import Plan
+    from analysis.derivation.claim import ClaimPlan
     from analysis.lock import locked
     from analysis.sweep.threads import one_thread
     from circuit.storage.owner import remove_leftovers
@@ -107,7 +107,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     claims = table.chosen(chosen.only)
     folder = leaving.enter_context(locked(chosen.output))
     remove_leftovers(folder)
-    plan = Plan(chosen.scale, tuple(chosen.seeds))
+    plan = ClaimPlan(chosen.scale, tuple(chosen.seeds))
     rows = []
     # where there is no terminal, a line now and then
     progress = tqdm(claims, unit="claim", leave=False, disable=chosen.quiet)

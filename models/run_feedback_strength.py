@@ -1,7 +1,6 @@
 """What feedback strength does: sweeps of four studies, their figures, and a table of findings.
 
-Owns the words of the command and its studies. Does not own the way from options to result files and
-figures (`models.command.studies`) nor the studies (`studies`).
+Owns the words of the command and its studies.
 """
 
 from __future__ import annotations

@@ -25,7 +25,6 @@ if __package__ in {None, ""}:  # run as a file, from any folder, installed or no
 from models.command import studies as study_command
 from models.command.parsing import OneLineParser, at_least, fail, parse
 from models.command.shared import (
-    DATASETS,
     add_data_dir,
     add_processes,
     add_results,
@@ -33,6 +32,7 @@ from models.command.shared import (
     refuse_what_idles,
 )
 from models.command.words import speaking
+from training.declarations import DATASETS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -205,7 +205,8 @@ def _study(name: str, chosen: argparse.Namespace) -> Study:
 
 def _check(chosen: argparse.Namespace, studies: dict[str, Study]) -> None:
     """Refuse a bad device, bad data and bad parameters once, and not in every run."""
-    from circuit.learning.lesson import Lesson
+    from circuit.learning.regulariser import Regulariser
+    from circuit.settings.learning import Adam
     from models.run_training import require_device
     from training import images
 
@@ -213,7 +214,8 @@ def _check(chosen: argparse.Namespace, studies: dict[str, Study]) -> None:
     cells = [cell for one in studies.values() for cell in one.cells]
     for pair in {(cell["learning_rate"], cell["orthogonality"]) for cell in cells}:
         rate, strength = (float(str(value)) for value in pair)
-        Lesson(learning_rate=rate, orthogonality=strength)
+        Adam(rate)
+        Regulariser(strength)
     for dataset in dict.fromkeys(cell["dataset"] for cell in cells):
         data = images.load(str(dataset), data_dir=chosen.data_dir, dtype="float32")
         if data.remark and not chosen.quiet:

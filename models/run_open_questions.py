@@ -1,7 +1,6 @@
 """The paper's open questions (its section 9), each answered by a study.
 
-Owns the words of the command and its questions. Does not own the way from options to result files
-and figures (`models.command.studies`) nor the studies (`studies`).
+Owns the words of the command and its questions.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,9 +74,9 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     from circuit.errors import CircuitError
     from circuit.storage.owner import remove_leftovers
     from training import checkpoints
-    from training.epochs import TrainingFailed, begin, train
-    from training.plan import batches_of_an_epoch, prepare
-    from training.report import Progress, write_results
+    from training.epochs import TrainingFailed, begin_training, train
+    from training.plan import batches_of_an_epoch, plan_of, prepare
+    from training.report import TrainingProgress, write_results
 
     settings = resolved(chosen)
     refuse_what_idles(PROGRAM, chosen, [settings["dataset"]])
@@ -89,12 +88,12 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
             f"{checkpoint} holds a run already; give --resume to go on with it, or another --output"
         )
     train_images, test_images, digest = load_images(settings)
-    plan = plan_of(settings, train_images)
+    plan = plan_of(settings, train_images.inputs.shape[1])
     material = prepare(plan, train_images, test_images)
     require_learning(plan, settings["epochs"] * batches_of_an_epoch(plan, material))
     configured = checkpoints.configuration(plan, settings["dataset"], digest)
     epochs = settings["epochs"]
-    progress = Progress(plan, material, settings, quiet=chosen.quiet)
+    progress = TrainingProgress(plan, material, settings, quiet=chosen.quiet)
     going_on, changes = checkpoint.exists(), list[str]()
     if going_on:
         state, changes = checkpoints.load(checkpoint, plan, configured, material)
@@ -104,10 +103,10 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
                 f"--epochs {epochs}; give more epochs, or another --output"
             )
     else:
-        state = begin(plan, material)
+        state = begin_training(plan, material)
     failure = None
     remove_leftovers(folder)
-    progress.begin(state)
+    progress.announce(state)
     for remark in dict.fromkeys((train_images.remark, test_images.remark)):
         if remark:
             progress.say(remark)
@@ -157,57 +156,16 @@ def load_images(settings: dict[str, Any]) -> tuple[Images, Images, str]:
     return splits[0], splits[1], digest.hexdigest()[:16]
 
 
-def plan_of(settings: dict[str, Any], train_images: Images) -> Plan:
-    """The plan that the settings describe.
-
-    Raises `CircuitError`.
-    """
-    from circuit.learning.lesson import Lesson
-    from training.plan import Plan
-
-    pixels = train_images.inputs.shape[1]
-    spelt = {  # that a lesson calls otherwise, or has as yes or no
-        "feedback_strength": settings["gamma"],
-        "bias_correction": settings["bias_correction"] == "yes",
-        "correction": settings["correction"] == "yes",
-    }
-    names = [field.name for field in fields(Lesson)]
-    lesson = Lesson(**({name: settings[name] for name in names if name not in spelt} | spelt))
-    return Plan(
-        lesson=lesson,
-        widths=tuple(settings["widths"] or [pixels] * (settings["depth"] + 2)),
-        shuffled=settings["order"] == "shuffled",
-        auxiliary=settings["auxiliary"] == "yes",
-        seeds=tuple(settings["seeds"]),
-        **{
-            name: settings[name]
-            for name in (
-                "activation",
-                "output_activation",
-                "init",
-                "batch",
-                "batches_per_epoch",
-                "train_images",
-                "validation",
-                "precision",
-                "device",
-                "measure_every",
-                "checkpoint_every",
-            )
-        },
-    )
-
-
 def require_learning(plan: Plan, steps: int) -> None:
     """Raise `CircuitError` if the network would learn in none of so many `steps`."""
     from circuit.errors import CircuitError
-    from circuit.learned_inverse.companions import practice_of
-    from circuit.learned_inverse.model import ALTERNATING
+    from circuit.learned_inverse.companions import LearnedInverse
+    from circuit.settings.learned_inverse import ALTERNATING
 
-    practice = practice_of(plan.lesson)
-    if practice.network_steps(steps) == 0:
-        blocks = practice.order == ALTERNATING and practice.before < steps
-        option = f"block {practice.block}" if blocks else f"before {practice.before}"
+    inverse = plan.lesson.inverse
+    if isinstance(inverse, LearnedInverse) and inverse.network_steps(steps) == 0:
+        blocks = inverse.order == ALTERNATING and inverse.before < steps
+        option = f"block {inverse.block}" if blocks else f"before {inverse.before}"
         raise CircuitError(
             f"--inverse-{option} leaves none of the {steps} batches of this run to the network; "
             "give fewer, or more --epochs"

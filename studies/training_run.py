@@ -1,7 +1,6 @@
 """What became of one training run: its history, the epoch that was chosen, how it ended.
 
-Owns what a study keeps of a run, and the pooled images that runs of one process share. Does not own
-training (`training.epochs`), its plan (`training.plan`), nor which runs there are.
+Owns what a study keeps of a run, and the pooled images that runs of one process share.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import xarray as xr
 
 from circuit.errors import CircuitError
 from training import images
-from training.epochs import State, TrainingFailed, begin, train
+from training.epochs import State, TrainingFailed, begin_training, train
 from training.images import Images
 from training.measures import BY_EPOCH, BY_LAYER, labelled
 from training.plan import Material, Plan, prepare
@@ -66,7 +65,7 @@ def trained(plan: Plan, material: Material, epochs: int) -> tuple[State | None, 
     """The last state that a run came to, None where it could not begin; and its status."""
     state = None
     try:
-        state = begin(plan, material)
+        state = begin_training(plan, material)
         for reached in train(plan, material, state, epochs):
             state = reached
     except TrainingFailed as error:

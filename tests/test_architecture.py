@@ -60,7 +60,8 @@ def test_heavy_packages_are_imported_by_one_file(package: str) -> None:
 
 
 def test_brian2_does_not_leave_its_package_by_the_back_door() -> None:
-    """What the one file imports, runs of circuits take from there, and nobody else."""
+    """What the one file imports, runs of circuits take from there, the method of that name takes
+    from these, and nobody else does."""
     users = {
         path.parent
         for path in ALL
@@ -74,7 +75,100 @@ def test_brian2_does_not_leave_its_package_by_the_back_door() -> None:
             )
         )
     }
-    assert users == {ROOT / "circuit" / "brian", ROOT / "circuit" / "plastic"}
+    assert users == {ROOT / "circuit" / wing for wing in ("brian", "plastic", "methods")}
+
+
+# --- from file to file ---
+
+
+def modules(root: Path) -> dict[str, Path]:
+    """All files of the floors by the name under which they are imported; a face by its folder's."""
+    return {
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path
+        for floor in FLOORS
+        for path in sorted((root / floor).rglob("*.py"))
+    }
+
+
+def imported(name: str, known: dict[str, Path]) -> set[str]:
+    """What a file imports of those that are known: at its top, in functions, for type checking."""
+    package = name if known[name].stem == "__init__" else name.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(ast.parse(known[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
+            place = ".".join([*above, *filter(None, [node.module])])
+            files = {f"{place}.{alias.name}" for alias in node.names}
+            found |= {file if file in known else place for file in files}
+    return found & set(known) - {name}
+
+
+def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """Those that can be reached from themselves, each with all that are in the same circle."""
+    reached = {name: set(others) for name, others in arrows.items()}
+    for middle, beyond in reached.items():  # Warshall
+        for others in reached.values():
+            if middle in others:
+                others |= beyond
+    rings = {
+        tuple(sorted(other for other in reached[name] if name in reached[other]))
+        for name in reached
+        if name in reached[name]
+    }
+    return sorted(map(list, rings))
+
+
+def to_faces(known: dict[str, Path]) -> list[str]:
+    """What in the library imports a face: that of a wing, or the library's own."""
+    faces = {name for name, path in known.items() if path.stem == "__init__"}
+    return [
+        f"{name} imports {face}"
+        for name in known
+        if name.split(".")[0] == "circuit"
+        for face in sorted(imported(name, known) & faces)
+    ]
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    """Nowhere, also inside a floor."""
+    known = modules(ROOT)
+    arrows = {name: imported(name, known) for name in known}
+    assert sum(map(len, arrows.values())) > 500
+    assert circles(arrows) == []
+
+
+def test_inside_the_library_files_import_files() -> None:
+    """A face is for those outside: one that is used inside makes circles, and loads its wing."""
+    assert to_faces(modules(ROOT)) == []
+
+
+def test_circles_and_faces_would_be_seen(tmp_path: Path) -> None:
+    """A house of five files: a circle of three through a function and a block for type checking, a
+    relative import, a face; and a file that is only imported."""
+    for name, text in {
+        "circuit/__init__.py": "",
+        "circuit/wing/__init__.py": "",
+        "circuit/wing/one.py": "from circuit.wing import two\nfrom circuit.leaf import x\n",
+        "circuit/wing/two.py": "def f():\n    from ..three import g\n",
+        "circuit/three.py": (
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import circuit.wing.one\n"
+        ),
+        "circuit/leaf.py": "import numpy\n",
+        "circuit/outer.py": "from circuit.wing import Class\nfrom circuit import function\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    known = modules(tmp_path)
+    arrows = {name: imported(name, known) for name in known}
+    assert circles(arrows) == [["circuit.three", "circuit.wing.one", "circuit.wing.two"]]
+    assert to_faces(known) == [
+        "circuit.outer imports circuit",
+        "circuit.outer imports circuit.wing",
+    ]
+    arrows["circuit.three"].clear()
+    assert circles(arrows) == []
 
 
 def test_the_circuit_imports_pytorch_only_where_it_is_given_tensors() -> None:
@@ -89,7 +183,7 @@ def test_importing_the_circuit_brings_in_nothing_heavy() -> None:
     """
     needs = {"circuit.plastic.objects", "circuit.plastic.run", "circuit.methods.brian2"}
     needs |= {"circuit.sklearn"}
-    needs |= {f"circuit.report.{name}" for name in ("canvas", "comparison", "picture")}
+    needs |= {f"circuit.report.{name}" for name in ("canvas", "comparison", "picture", "tables")}
     names = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in FILES["circuit"]
@@ -126,10 +220,32 @@ def test_no_picture_goes_through_pyplot() -> None:
         assert "mpl.use" not in text, relative(path)
 
 
+def test_files_of_the_package_import_files_and_not_its_face() -> None:
+    """What is loaded lazily for others would hide here who needs whom."""
+    parts = {path.stem for path in (ROOT / "circuit").iterdir()} - {"__init__"}
+    for path in FILES["circuit"]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "circuit":
+                assert {alias.name for alias in node.names} <= parts, relative(path)
+
+
 def test_no_drawer_for_odds_and_ends() -> None:
     """A file is named for what it owns."""
     for path in ALL:
         assert path.stem not in {"utils", "util", "helpers", "helper", "misc", "common"}, path
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """What a name means does not depend on where one reads; nor are there two ways to `begin`."""
+    files = [*ALL, *(ROOT / "benchmarks").rglob("*.py")]
+    places: dict[str, list[str]] = {}
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            begins = isinstance(node, ast.FunctionDef) and node.name == "begin"
+            if isinstance(node, ast.ClassDef) or (begins and path.parent != ROOT / "benchmarks"):
+                places.setdefault(node.name, []).append(relative(path))
+    assert places["begin"] == ["circuit/dynamics.py"]
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
 @pytest.mark.parametrize("path", FILES["circuit"], ids=relative)

@@ -28,7 +28,12 @@ PARSERS = {
     "run_open_questions.py": run_open_questions.options,
     "run_training.py": training_options.options,
 }
-STANDS_FOR = {"RULE": "gait", "NAME": "top_down", "smoke|laptop|full": "laptop"}
+STANDS_FOR = {
+    "RULE": "gait",
+    "NAME": "top_down",
+    "reach": "top_down",
+    "smoke|laptop|full": "laptop",
+}
 
 
 def anchors(page: Path) -> set[str]:

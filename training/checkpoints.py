@@ -36,7 +36,8 @@ from training.plan import Material, Plan, placed
 from training.wholeness import require_whole
 
 FORMAT = "gait-circuit training"
-VERSION = 2
+VERSION = 3
+NESTED = 3  # the version since which a configuration has the parts of a lesson in parts
 REMEDY = "remove it to begin anew, or give another --output"
 COMPANION = "companion_"
 BIT_FOR_BIT = ("python", "numpy", "scipy", "torch", "blas", "device")  # what also decides rounding
@@ -47,7 +48,7 @@ Configuration = Mapping[str, Any]  # plain values
 def configuration(plan: Plan, dataset: str, digest: str) -> Configuration:
     """What a checkpoint must agree in: the plan, and the images by name and digest."""
     values = asdict(plan)
-    lesson = values.pop("lesson")
+    lesson = values.pop("lesson")  # with its parts as they are nested, none of them twice alike
     described: Configuration = json.loads(
         json.dumps(lesson | values | {"dataset": dataset, "images": digest})
     )
@@ -145,18 +146,25 @@ def _difference(members: Mapping[str, np.ndarray], configured: Configuration) ->
     version, package = _count(members, "version"), str(members["package"])
     here = surroundings(None)["package"]
     if (version, package) != (VERSION, here):
+        flat = ", whose settings of a lesson are not nested" if version < NESTED else ""
         raise ValueError(
-            f"it is of version {version}, written by gait-circuit {package}; this is gait-circuit "
-            f"{here} with version {VERSION}"
+            f"it is of version {version}{flat}, written by gait-circuit {package}; this is "
+            f"gait-circuit {here} with version {VERSION}"
         )
-    saved: Configuration = json.loads(str(members["configuration"]))
-    for name in sorted({*saved, *configured}):
-        if saved.get(name) != configured.get(name):
-            return (
-                f"{name.replace('_', ' ')} is {_short(saved.get(name))} there and "
-                f"{_short(configured.get(name))} here"
-            )
-    return None
+    return _first_apart("", json.loads(str(members["configuration"])), configured)
+
+
+def _first_apart(what: str, saved: object, here: object) -> str | None:
+    """In which value two configurations, or parts of them that are called `what`, differ."""
+    if saved == here:
+        return None
+    if not (isinstance(saved, Mapping) and isinstance(here, Mapping)):
+        return f"{what} is {_short(saved)} there and {_short(here)} here"
+    apart = (
+        _first_apart(f"{what} {name.replace('_', ' ')}".strip(), saved.get(name), here.get(name))
+        for name in sorted({*saved, *here})
+    )
+    return next(filter(None, apart))
 
 
 def _state(members: Mapping[str, np.ndarray], plan: Plan) -> State:

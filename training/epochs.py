@@ -79,7 +79,7 @@ class State:
     at_rest: bool
 
 
-def begin(plan: Plan, material: Material) -> State:
+def begin_training(plan: Plan, material: Material) -> State:
     """The state before any learning, with the first entry of its history.
 
     Raises

@@ -1,8 +1,7 @@
 """What is measured of networks after an epoch: loss, accuracy, and the measures of every layer.
 
 Owns on which images, in how large pieces, and one network of a stack at a time where measures want
-that. Does not own the measures of a layer (`training.measures`) nor the choice of an epoch
-(`training.epochs`).
+that.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Pictures of a training run.
 
-Owns what `run_training` shows, drawn from `history.nc`. Does not own the look (`canvas`).
+Owns what `run_training` shows, drawn from `history.nc`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Labelled images for the networks to learn: read, checked, scaled to [0, 1].
 
 Owns where each data set comes from, the check of every array that is read, and random batches.
-Does not own the targets of a loss beyond one-hot coding, nor any other preprocessing.
 
 Shapes: inputs are `(n_images, n_pixels)`, one flattened row per image; labels are `(n_images,)`.
 """

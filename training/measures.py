@@ -16,11 +16,11 @@ import numpy as np
 import xarray as xr
 
 from circuit.feedback import PATHWAYS, TARGET_PROPAGATION, per_layer
-from circuit.learned_inverse.companions import LEARNED, Companions, model_of
+from circuit.learned_inverse.companions import Companions, LearnedInverse, model_of
 from circuit.learned_inverse.model import inverse_error
 from circuit.learning import regulariser
 from circuit.learning.lesson import Lesson
-from circuit.learning.step import teach
+from circuit.learning.taught import teach
 from circuit.losses import output_error
 from circuit.network import Activity, Network, forward
 from circuit.numerics.arrays import Array, namespace, row_indices, take_rows, to_numpy
@@ -137,7 +137,7 @@ def inverse_errors(network: Network, lesson: Lesson, companions: Companions | No
     NaN in layer 1, which has none, and where the inverse is exact.
     """
     found = np.full(network.depth, np.nan)
-    if lesson.inverse == LEARNED and companions is not None:
+    if isinstance(lesson.inverse, LearnedInverse) and companions is not None:
         for layer in range(2, network.depth + 1):
             found[layer - 1] = float(inverse_error(network, model_of(companions), layer))
     return found

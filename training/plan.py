@@ -15,9 +15,17 @@ import numpy as np
 
 from circuit.activations import activation
 from circuit.errors import CircuitError
+from circuit.lateral_inhibition.companions import Decorrelation, Inhibition
+from circuit.learned_inverse.companions import LearnedInverse, PseudoInverse
 from circuit.learning.lesson import Lesson
+from circuit.learning.regulariser import Regulariser
 from circuit.network import Network, initialise
 from circuit.numerics.arrays import Array, namespace
+from circuit.settings.declaration import Values, meant
+from circuit.settings.learned_inverse import EXACT, LEARNED
+from circuit.settings.learning import Adam
+from circuit.settings.pull import MECHANISMS, REGULARISER
+from training.declarations import ComputingSettings, ImageSettings, NetworkSettings
 from training.images import Images, one_hot
 
 TRAIN_PART = 10000  # images at most on which the training accuracy of an epoch is found
@@ -26,28 +34,14 @@ PURPOSES = ("weights", "split", "order")
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(NetworkSettings, ImageSettings, ComputingSettings):
     """Everything that decides how a training run comes out, apart from the images themselves.
 
     Attributes
     ----------
     lesson : one step of learning
     widths : N_0 .. N_L
-    activation, init : as in `network.initialise`
-    output_activation : of the output layer; "same" for that of the others
-    auxiliary : whether units beyond the width of the layer above are auxiliary and all weights
-        square, or every layer reads all units below
-    seeds : one for each network of the stack
-    batch : images of a step, for each network
-    batches_per_epoch : at most so many; None for all images
-    shuffled : whether each epoch takes the images in an order of its own, or as they are stored
-    train_images : so many of the training images, drawn by the seed; None for all
-    validation : fraction of them that is not learnt from, but chooses the epoch; with 0 the test
-        images choose
-    precision : "float32" or "float64"
-    device : of PyTorch; None for NumPy
-    measure_every : epochs between two measurements of the layers; 0 for none
-    checkpoint_every : batches between two states at rest within an epoch; 0 for none
+    others : see `NetworkSettings`, `ImageSettings`, `ComputingSettings`
 
     Raises
     ------
@@ -56,34 +50,16 @@ class Plan:
 
     lesson: Lesson
     widths: tuple[int, ...]
-    activation: str = "leaky_relu"
-    output_activation: str = "same"
-    init: str = "orthogonal"
-    auxiliary: bool = True
-    seeds: tuple[int, ...] = (1,)
-    batch: int = 60
-    batches_per_epoch: int | None = None
-    shuffled: bool = True
-    train_images: int | None = None
-    validation: float = 0.1
-    precision: str = "float32"
-    device: str | None = None
-    measure_every: int = 1
-    checkpoint_every: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
             raise CircuitError(f"seeds {self.seeds} are none or not all different; give each once")
-        if not 0 <= self.validation < 1:
-            raise CircuitError(
-                f"validation {self.validation:g} is outside [0, 1); use for example 0.1, or 0 to "
-                "choose by the test images"
-            )
         if self.lesson.rule == "circuit" and "clipped_tanh" in self.activations:
             raise CircuitError(
                 "a circuit inverts its units exactly, clipped_tanh does not; use tanh"
             )
-        inverted = self.lesson.inverse == "exact" and self.lesson.rule != "bp"
+        inverted = self.lesson.inverse is None and self.lesson.rule != "bp"
         first = 0 if self.lesson.rule == "circuit" else 1  # of the widths that have to be equal
         if inverted and not self.auxiliary and len({*self.widths[first:]}) > 1:
             raise CircuitError(
@@ -103,6 +79,36 @@ class Plan:
     def stacked(self) -> bool:
         """Whether arrays have a leading axis of networks."""
         return len(self.seeds) > 1
+
+
+def plan_of(settings: Values, pixels: int) -> Plan:
+    """The plan that settings, by option name, describe for images of so many pixels.
+
+    Raises `CircuitError`.
+    """
+    widths = settings["widths"] or [pixels] * (settings["depth"] + 2)
+    return Plan(lesson_of(settings), tuple(widths), **meant(Plan, settings))
+
+
+def lesson_of(settings: Values) -> Lesson:
+    """The lesson that settings, by option name, describe. Raises `CircuitError`."""
+    inverse: LearnedInverse | PseudoInverse | None = None
+    if settings["inverse"] == LEARNED:
+        inverse = LearnedInverse(**meant(LearnedInverse, settings))
+    elif settings["inverse"] != EXACT:
+        inverse = PseudoInverse()
+    adam = Adam(**meant(Adam, settings))
+    return Lesson(**meant(Lesson, settings), adam=adam, pull=_pull_of(settings), inverse=inverse)
+
+
+def _pull_of(settings: Values) -> Regulariser | Inhibition | Decorrelation | None:
+    by = settings["orthogonality_by"]
+    if by == REGULARISER:
+        pulls = settings["orthogonality"] != 0
+        return Regulariser(**meant(Regulariser, settings)) if pulls else None
+    if by in MECHANISMS:
+        return Inhibition(**meant(Inhibition, settings))
+    return Decorrelation(**meant(Decorrelation, settings))
 
 
 @dataclass(frozen=True, eq=False)

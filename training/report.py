@@ -10,7 +10,6 @@ the *end*, or at the *peak*, which is seen on the test images themselves and the
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +18,10 @@ import numpy as np
 import xarray as xr
 
 from analysis import pictures, records
+from analysis.progress import ProgressBar
 from analysis.statistics import over_repetitions
-from analysis.sweep.progress import duration
-from circuit.lateral_inhibition.acting import PLACES
-from circuit.lateral_inhibition.companions import REGULARISER
-from circuit.learned_inverse.companions import LEARNED
+from circuit.lateral_inhibition.companions import Decorrelation, Inhibition
+from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learning.lesson import Lesson
 from circuit.numerics.arrays import to_numpy
 from circuit.storage.networks import save_network
@@ -48,27 +46,16 @@ NAMES = {
 }
 
 
-class Progress:
-    """How far training is, on stderr: a bar on a terminal, else a line now and then."""
+class TrainingProgress(ProgressBar):
+    """How many batches a run has learnt from."""
 
     def __init__(self, plan: Plan, material: Material, settings: dict[str, Any], *, quiet: bool):
+        super().__init__("", quiet)
         self.plan = plan
-        self.quiet = quiet
         self.epochs = int(settings["epochs"])
         self.batches = batches_of_an_epoch(plan, material)
-        self.bar: Any = None
-        self.began = self.looked = self.spoke = time.monotonic()
         self.first = 0  # batches that were done when this process began
         self.description = _description(plan, material, settings)
-
-    def say(self, words: str) -> None:
-        """A line of its own, unless quiet."""
-        if self.quiet:
-            return
-        if self.bar is not None:
-            self.bar.write(words, file=sys.stderr)
-        else:
-            print(words, file=sys.stderr, flush=True)
 
     def resumed(self, state: State, changes: list[str]) -> None:
         """Say where the run goes on, and what may make it round differently."""
@@ -76,20 +63,11 @@ class Progress:
         if changes:
             self.say("not to the last bit as if it had not been interrupted: " + "; ".join(changes))
 
-    def begin(self, state: State) -> None:
+    def announce(self, state: State) -> None:
         """Say what is to be done, which nothing can refuse any more, and start the clock."""
         self.say(self.description)
-        self.began = self.looked = self.spoke = time.monotonic()
         self.first = self._done(state)
-        if not self.quiet and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self.bar = tqdm(
-                total=self.epochs * self.batches,
-                initial=self.first,
-                unit="batch",
-                dynamic_ncols=True,
-            )
+        self.show_bar(total=self.epochs * self.batches, initial=self.first, unit="batch")
 
     def update(self, state: State) -> None:
         """Show `state`, if it is time."""
@@ -106,16 +84,11 @@ class Progress:
                 self.bar.set_postfix(loss=f"{loss:.4f}", accuracy=f"{right:.3f}")
             return
         last = state.epoch == self.epochs
-        if state.batch == 0 and (last or clock - self.spoke > INTERVAL):
-            self.spoke = clock
-            left = (clock - self.began) * (self.epochs * self.batches - done) / (done - self.first)
-            self.say(f"{_marks(state)}{'' if last else f', {duration(left)} left'}")
-
-    def close(self) -> None:
-        """Leave the bar."""
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
+        if state.batch == 0 and (last or clock - self.looked > INTERVAL):
+            self.looked = clock
+            whole = self.epochs * self.batches - self.first
+            left = "" if last else f", {self.left((done - self.first) / whole)}"
+            self.say(_marks(state) + left)
 
     def _done(self, state: State) -> int:
         return state.epoch * self.batches + state.batch
@@ -233,30 +206,30 @@ def _description(plan: Plan, material: Material, settings: dict[str, Any]) -> st
     chosen_by = f"{material.validation.shape[1]} to choose by, " if plan.validation else ""
     *_, last = kinds = plan.activations
     units = kinds[0] if last == kinds[0] else f"{kinds[0]} with {last} outputs"
-    inverse = ""
-    if lesson.inverse == LEARNED:
+    back, inverse = lesson.inverse, ""
+    if isinstance(back, LearnedInverse):
         inverse = (
-            f"inverse learned at rate {lesson.inverse_rate:g} from noise {lesson.inverse_noise:g} "
-            f"({lesson.inverse_aim}), {'with' if lesson.correction else 'without'} correction; "
+            f"inverse learned at rate {back.rate:g} from noise {back.noise:g} ({back.aim}), "
+            f"{'with' if back.corrected else 'without'} correction; "
         )
     if lesson.rate_noise > 0:
         inverse += f"shifts read with noise {lesson.rate_noise:g}; "
     return (
         f"{NAMES[lesson.rule]} on {settings['dataset']}: {material.learning.shape[1]} images to "
         f"learn from, {chosen_by}{len(material.test_inputs)} to test on; layers {widths}, "
-        f"{units}, {plan.init} weights; {inverse}learning rate {lesson.learning_rate:g}, lambda "
-        f"{lesson.orthogonality:g} ({_pull(lesson)}), batch {plan.batch}, "
+        f"{units}, {plan.init} weights; {inverse}learning rate {lesson.adam.learning_rate:g}, "
+        f"lambda {settings['orthogonality']:g} ({_pull(settings, lesson)}), batch {plan.batch}, "
         f"{settings['epochs']} epochs, seed {seeds}, {plan.precision}, preset {settings['preset']}"
     )
 
 
-def _pull(lesson: Lesson) -> str:
+def _pull(settings: dict[str, Any], lesson: Lesson) -> str:
     """What pulls the weights towards orthogonality, in words."""
-    by = lesson.orthogonality_by
-    if by == REGULARISER:
-        return lesson.orthogonality_of
-    words = f"by {by.replace('_', ' ')} at rate {lesson.lateral_rate:g}"
-    return words if by in PLACES else f"{words}, {lesson.lateral_during}"
+    pull = lesson.pull
+    if not isinstance(pull, Inhibition | Decorrelation):
+        return str(settings["orthogonality_of"])
+    words = f"by {settings['orthogonality_by'].replace('_', ' ')} at rate {pull.rate:g}"
+    return f"{words}, {pull.during}" if isinstance(pull, Inhibition) else words
 
 
 def _marks(state: State) -> str:

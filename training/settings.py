@@ -19,54 +19,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from circuit.settings.learned_inverse import EXACT
+from training.declarations import SETTINGS
+
 Value = str | int | float | bool | None
 
 PROGRAM = "run_training"  # the command whose settings these are
-RULES = ("gait", "grait", "itp", "tp", "bp", "circuit")
 
 # what every preset starts from; the name of a value is that of its option
 DEFAULTS: dict[str, Value] = {
-    "dataset": "digits",
-    "depth": 3,
-    "activation": "leaky_relu",
-    "output_activation": "same",
-    "init": "orthogonal",
-    "loss": "quadratic",
-    "pathway": "gait",
-    "readout": "shift",
-    "gamma": 1e-3,
-    "increments": "every",
-    "inverse": "exact",
-    "inverse_rate": 1.0,
-    "inverse_noise": 1.0,
-    "inverse_aim": "noisy",
-    "inverse_steps": 1,
-    "inverse_before": 0,
-    "inverse_order": "first",
-    "inverse_block": 10,
-    "correction": "yes",
-    "rate_noise": 0.0,
-    "auxiliary": "yes",
-    "learning_rate": 4e-3,
-    "orthogonality": 0.3,
-    "orthogonality_of": "rows",
-    "orthogonality_every": 1,
-    "orthogonality_by": "regulariser",
-    "lateral_rate": 0.3,
-    "lateral_during": "spontaneous",
-    "spontaneous_samples": 64,
-    "beta1": 0.9,
-    "beta2": 0.999,
-    "epsilon": 1e-8,
-    "bias_correction": "yes",
-    "batch": 20,
-    "batches_per_epoch": None,
-    "epochs": 100,
-    "order": "shuffled",
-    "train_images": None,
-    "validation": 0.1,
-    "precision": "float32",
-}
+    name: one.spelt(one.default) for name, one in SETTINGS.items() if not one.fixed
+} | {"learning_rate": 4e-3, "orthogonality": 0.3, "batch": 20}
 
 # learning rate and lambda that the authors chose, all with orthogonal weights to begin with
 CHOSEN: dict[str, dict[str, Value]] = {
@@ -123,8 +86,6 @@ LATERAL: dict[str, dict[str, Value]] = {
     "decorrelated_inputs": {"orthogonality": 0.0, "lateral_rate": 1e-2},
 }
 
-PRESETS = ("quick", "paper", "reference")
-
 
 def preset(name: str, rule: str) -> dict[str, Value]:
     """All values of the preset `name` for `rule`."""
@@ -148,6 +109,6 @@ def resolve(name: str, rule: str, given: Mapping[str, Value]) -> dict[str, Value
         values |= {"orthogonality_of": "rows"} | own | dict(given)
     if name == "reference" and values["orthogonality"] == 0 and "init" not in given:
         values["init"] = "orthogonal"
-    if values["inverse"] != "exact" and "auxiliary" not in given:
+    if values["inverse"] != EXACT and "auxiliary" not in given:
         values["auxiliary"] = "no"
     return values

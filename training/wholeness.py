@@ -1,7 +1,4 @@
-"""Whether a state that comes from a file is one that a run of its plan can have reached.
-
-Owns the checks. Does not own the state (`training.epochs`) nor the file (`training.checkpoints`).
-"""
+"""Whether a state that comes from a file is one that a run of its plan can have reached."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a claim is, what one network says about it, and when it holds.
-
-Owns the records and the judgement. Does not own any mathematics.
-"""
+"""What a claim is, what one network says about it, and when it holds."""
 
 from __future__ import annotations
 
@@ -79,7 +76,7 @@ class Check:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class ClaimPlan:
     """How much to try: "smoke" or "full", and the seeds of the networks."""
 
     scale: str
@@ -111,7 +108,7 @@ class Claim:
     anchor: str
     prediction: str
     bound: str
-    checks: Callable[[Plan], Iterable[Check]]
+    checks: Callable[[ClaimPlan], Iterable[Check]]
     control: bool = False
 
     @property

@@ -1,6 +1,6 @@
 """All claims, run and judged; the rows as text, as labelled arrays, as plain values.
 
-Owns the list of claims, their names and where each is derived. Does not own files.
+Owns the list of claims, their names and where each is derived.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.derivation import equilibria, linear, mismatch, orders, row_adjusted, rules, spectrum
-from analysis.derivation.claim import Check, Claim, Plan, Row
+from analysis.derivation.claim import Check, Claim, ClaimPlan, Row
 from analysis.derivation.orders import OrderCheck
 from circuit.errors import CircuitError
 
@@ -29,18 +29,18 @@ INTERVAL = "95 % interval (Student t) + (next order at the largest gamma)^2"
 AS_AGREEMENT = "control: has to exceed the bound of the claim that it would obey"
 
 
-def _rule(name: str, equation: str, prediction: str, checks: Callable[[Plan], Any]) -> Claim:
+def _rule(name: str, equation: str, prediction: str, checks: Callable[[ClaimPlan], Any]) -> Claim:
     return Claim(name, equation, RULES_SECTION, prediction, ROUNDING, checks)
 
 
 def _order(
-    name: str, equation: str, prediction: str, checks: Callable[[Plan], Any], anchor: str
+    name: str, equation: str, prediction: str, checks: Callable[[ClaimPlan], Any], anchor: str
 ) -> Claim:
     return Claim(name, equation, anchor, prediction, INTERVAL, checks)
 
 
 def _control(
-    name: str, equation: str, prediction: str, checks: Callable[[Plan], Any], anchor: str
+    name: str, equation: str, prediction: str, checks: Callable[[ClaimPlan], Any], anchor: str
 ) -> Claim:
     return Claim(name, equation, anchor, prediction, AS_AGREEMENT, checks, control=True)
 
@@ -282,7 +282,7 @@ def chosen(names: Sequence[str] | None) -> tuple[Claim, ...]:
     return tuple(claim for name, claim in CLAIMS.items() if not names or name in names)
 
 
-def judge(claim: Claim, plan: Plan) -> Row:
+def judge(claim: Claim, plan: ClaimPlan) -> Row:
     """Try a claim on all its networks."""
     return Row(claim, tuple(claim.checks(plan)))
 

@@ -16,7 +16,7 @@ from mpmath.ctx_mp import MPContext
 
 from analysis.derivation import rounding
 from analysis.derivation.both_sides import LINEAR, PIECEWISE, compared
-from analysis.derivation.claim import Check, Plan, worst
+from analysis.derivation.claim import Check, ClaimPlan, worst
 from analysis.derivation.literal import digits_for
 from analysis.derivation.random_networks import Case, case, cases, shrunk, unequal
 from analysis.derivation.rounding import EPS
@@ -113,7 +113,7 @@ def per_unit(shifts: Shifts, layer: int, size: float) -> np.ndarray:
     return np.asarray(shifts.values[layer - 1][0]) * ratio
 
 
-def closed_form(plan: Plan) -> Iterator[Check]:
+def closed_form(plan: ClaimPlan) -> Iterator[Check]:
     """delta_l = c_l D_{l+1}^-1 ... D_L^-1 e with the printed c_l."""
     for found in cases(plan, PIECEWISE, STRENGTHS, wide=True):
         depth, gamma = found.network.depth, found.gammas[0]
@@ -121,7 +121,7 @@ def closed_form(plan: Plan) -> Iterator[Check]:
         yield _against_gains(found, gains)
 
 
-def closed_form_unequal(plan: Plan) -> Iterator[Check]:
+def closed_form_unequal(plan: ClaimPlan) -> Iterator[Check]:
     """The same with another gamma in each layer and c_l from a dense solve; auxiliary units too."""
     for found in cases(plan, PIECEWISE, (0.1,), wide=True):
         depth, seed = found.network.depth, found.subject.seed
@@ -190,7 +190,7 @@ def _closed_form_bounds(
     return [one + two for one, two in zip(carried, solves, strict=True)]
 
 
-def linear_circuits(plan: Plan) -> Iterator[Check]:
+def linear_circuits(plan: ClaimPlan) -> Iterator[Check]:
     """A = 1: one vector field, hence one equilibrium; mismatch (c_l - c_{l-1}) F_l^-1 e."""
     for found in cases(plan, LINEAR, (1e-3, 0.1, 0.5), wide=True, deepest=5):
         for gammas in (found.gammas, unequal(found.network.depth, found.subject.seed)):
@@ -257,7 +257,7 @@ def _one_velocity(found: Case) -> Check:
     return worst(checks)
 
 
-def circuits_differ(plan: Plan) -> Iterator[Check]:
+def circuits_differ(plan: ClaimPlan) -> Iterator[Check]:
     """Control: on leaky-ReLU the GAIT circuit does not rest where the ITP circuit does."""
     for found in cases(plan, (("leaky_relu", "orthogonal"),), (0.01,), shallowest=2, deepest=12):
         gains = ruin(found.gammas)[1:-1]

@@ -1,6 +1,6 @@
 """Pictures of the derivation held against the library.
 
-Owns what `models/run_derivation.py` shows, drawn from `derivation.nc`. Does not own the look.
+Owns what `models/run_derivation.py` shows, drawn from `derivation.nc`.
 """
 
 from __future__ import annotations

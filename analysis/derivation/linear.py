@@ -19,7 +19,7 @@ from analysis.derivation.both_sides import (
     related_by_matrices,
     written,
 )
-from analysis.derivation.claim import Check, Plan, worst
+from analysis.derivation.claim import Check, ClaimPlan, worst
 from analysis.derivation.random_networks import Case, cases
 from analysis.derivation.rounding import EPS
 from circuit.losses import output_error
@@ -29,13 +29,13 @@ from circuit.rules import RULES
 from circuit.shifts import Shifts
 
 
-def eq_8(plan: Plan) -> Iterator[Check]:
+def eq_8(plan: ClaimPlan) -> Iterator[Check]:
     """Linear networks: dW_BP = F^T F dW_TP."""
     for found in cases(plan, LINEAR, NO_GAMMA):
         yield from related_by_matrices(found, "tp", "F")
 
 
-def eq_8_fixed_points(plan: Plan) -> Iterator[Check]:
+def eq_8_fixed_points(plan: ClaimPlan) -> Iterator[Check]:
     """Both updates vanish where the errors are orthogonal to the activity, and only there."""
     for found in cases(plan, LINEAR, NO_GAMMA):
         network, n = found.network, found.subject.width
@@ -109,7 +109,7 @@ def _batch_bounds(
     return found
 
 
-def eq_8_stability(plan: Plan) -> Iterator[Check]:
+def eq_8_stability(plan: ClaimPlan) -> Iterator[Check]:
     """A displaced W_l is driven back by -dW C (TP) and -F^T F dW C (BP), and F^T F is positive."""
     for found in cases(plan, LINEAR, NO_GAMMA):
         network, depth = found.network, found.network.depth
@@ -172,7 +172,7 @@ def _driven_back(found: Case, layer: int) -> Iterator[Check]:
         yield Check(found.subject, size, measured, gap, total / size, detail)
 
 
-def linear_rules(plan: Plan) -> Iterator[Check]:
+def linear_rules(plan: ClaimPlan) -> Iterator[Check]:
     """A = 1: over its product of gammas GAIT-prop is ITP, and both are TP."""
     for found in cases(plan, LINEAR, (1e-3, 0.5), shallowest=2):
         literal = written(found)

@@ -12,7 +12,7 @@ import numpy as np
 
 from analysis.derivation import rounding
 from analysis.derivation.both_sides import ORTHOGONAL, compared
-from analysis.derivation.claim import Check, Plan
+from analysis.derivation.claim import Check, ClaimPlan
 from analysis.derivation.equilibria import per_unit, settled, undecided
 from analysis.derivation.random_networks import Case, cases
 from analysis.derivation.rounding import EPS
@@ -21,7 +21,7 @@ from circuit.equilibrium import Equilibrium
 SMALLEST_ERROR = 12  # powers of 1/8 tried before a circuit is left undecided
 
 
-def mismatch(plan: Plan) -> Iterator[Check]:
+def mismatch(plan: ClaimPlan) -> Iterator[Check]:
     """Orthogonal W, no message across a kink: m_l = r_l W^T A m_{l+1} with the state's slopes."""
     for found in cases(plan, ORTHOGONAL, (1e-6, 0.01), wide=True):
         yield mismatch_chain(found)
@@ -32,7 +32,7 @@ def mismatch(plan: Plan) -> Iterator[Check]:
         yield mismatch_chain(found)
 
 
-def mismatch_is_not_bp(plan: Plan) -> Iterator[Check]:
+def mismatch_is_not_bp(plan: ClaimPlan) -> Iterator[Check]:
     """Control: Gaussian W."""
     for found in cases(plan, (("leaky_relu", "gaussian"),), (0.01,), shallowest=2, deepest=12):
         yield mismatch_chain(found, control=True)

@@ -19,7 +19,7 @@ import numpy as np
 import scipy.stats
 
 from analysis.derivation.both_sides import without_crossing
-from analysis.derivation.claim import Check, Plan
+from analysis.derivation.claim import Check, ClaimPlan
 from analysis.derivation.equilibria import per_unit, settled, undecided
 from analysis.derivation.random_networks import Case, case
 from analysis.derivation.rules import fourth_power
@@ -97,7 +97,7 @@ Measure = Callable[[Case], list[tuple[float, float]] | None]
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
+class FitSetting:
     """Networks and strengths of a fit."""
 
     depth: int
@@ -109,7 +109,7 @@ class Setting:
 
 
 def order_checks(
-    plan: Plan, order: float, settings: Sequence[Setting], measure: Measure
+    plan: ClaimPlan, order: float, settings: Sequence[FitSetting], measure: Measure
 ) -> Iterator[Check]:
     """One fit for each setting, over all seeds; `measure` gives (x, error) of each curve."""
     for setting in settings:
@@ -144,9 +144,9 @@ def order_checks(
         )
 
 
-def _asinh(plan: Plan, *inits: str, gammas: np.ndarray = WEAK) -> list[Setting]:
+def _asinh(plan: ClaimPlan, *inits: str, gammas: np.ndarray = WEAK) -> list[FitSetting]:
     depths = (3, 6) if plan.full else (3,)
-    return [Setting(depth, "asinh", init, gammas) for depth in depths for init in inits]
+    return [FitSetting(depth, "asinh", init, gammas) for depth in depths for init in inits]
 
 
 def _rule(found: Case, rule: str, layer: int) -> np.ndarray:
@@ -158,7 +158,7 @@ def _relative(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.linalg.norm(one - other) / np.linalg.norm(other))
 
 
-def eq_10(plan: Plan) -> Iterator[Check]:
+def eq_10(plan: ClaimPlan) -> Iterator[Check]:
     """|y_L - t_L* - A_L W_L (y_{L-1} - t_{L-1}*)| is of order |y_L - t_L*|^2."""
 
     def measure(found: Case) -> list[tuple[float, float]]:
@@ -172,7 +172,7 @@ def eq_10(plan: Plan) -> Iterator[Check]:
     yield from order_checks(plan, 2, _asinh(plan, "orthogonal", "gaussian"), measure)
 
 
-def eq_11(plan: Plan) -> Iterator[Check]:
+def eq_11(plan: ClaimPlan) -> Iterator[Check]:
     """(prod gamma^-1 A W)(y_l - t_l*) is y_L - t_L to first order in gamma."""
 
     def measure(found: Case) -> list[tuple[float, float]]:
@@ -208,14 +208,14 @@ def _transposed(found: Case, layer: int) -> np.ndarray:
     return value
 
 
-def eq_14(plan: Plan) -> Iterator[Check]:
+def eq_14(plan: ClaimPlan) -> Iterator[Check]:
     """Smooth units: M dW_ITP tends to dW_BP, to first order in gamma."""
     yield from order_checks(
         plan, 1, _asinh(plan, "orthogonal", "gaussian"), lambda found: _through(found, "itp", 1)
     )
 
 
-def eq_19(plan: Plan) -> Iterator[Check]:
+def eq_19(plan: ClaimPlan) -> Iterator[Check]:
     """Smooth units: N dW_GAIT tends to dW_BP, to first order in gamma."""
     yield from order_checks(
         plan, 1, _asinh(plan, "orthogonal", "gaussian"), lambda found: _through(found, "gait", -1)
@@ -229,14 +229,14 @@ def _from_bp(found: Case, rule: str) -> list[tuple[float, float]]:
     ]
 
 
-def eq_21(plan: Plan) -> Iterator[Check]:
+def eq_21(plan: ClaimPlan) -> Iterator[Check]:
     """Smooth units, orthogonal W: GAIT-prop tends to BP, to first order in gamma."""
     yield from order_checks(
         plan, 1, _asinh(plan, "orthogonal"), lambda found: _from_bp(found, "gait")
     )
 
 
-def output_increment(plan: Plan) -> Iterator[Check]:
+def output_increment(plan: ClaimPlan) -> Iterator[Check]:
     """Section 9: with gamma_L alone GAIT-prop tends to BP, to first order in gamma_L."""
 
     def measure(found: Case) -> list[tuple[float, float]]:
@@ -246,7 +246,7 @@ def output_increment(plan: Plan) -> Iterator[Check]:
     yield from order_checks(plan, 1, _asinh(plan, "orthogonal"), measure)
 
 
-def losses(plan: Plan) -> Iterator[Check]:
+def losses(plan: ClaimPlan) -> Iterator[Check]:
     """Cross-entropy and a user's loss: GAIT-prop tends to BP, to first order in gamma."""
     for loss in ("cross_entropy", fourth_power):
 
@@ -276,17 +276,17 @@ def _read_out(found: Case, readout: str, layers: range) -> list[tuple[float, flo
     return curves
 
 
-def _in_a_linear_piece(plan: Plan, gammas: np.ndarray) -> list[Setting]:
+def _in_a_linear_piece(plan: ClaimPlan, gammas: np.ndarray) -> list[FitSetting]:
     # errors of 1e-3: a unit that crosses its kink would add another error than the one fitted
     depths = (3, 8) if plan.full else (3,)
     return [
-        Setting(depth, units, "orthogonal", gammas, error=1e-3)
+        FitSetting(depth, units, "orthogonal", gammas, error=1e-3)
         for depth in depths
         for units in ("linear", "leaky_relu")
     ]
 
 
-def shift_read_out(plan: Plan) -> Iterator[Check]:
+def shift_read_out(plan: ClaimPlan) -> Iterator[Check]:
     """Layers above the first: the shift over its gain is BP to first order in gamma."""
 
     def measure(found: Case) -> list[tuple[float, float]] | None:
@@ -296,7 +296,7 @@ def shift_read_out(plan: Plan) -> Iterator[Check]:
     yield from order_checks(plan, 1, settings, measure)
 
 
-def second_order(plan: Plan) -> Iterator[Check]:
+def second_order(plan: ClaimPlan) -> Iterator[Check]:
     """Linear piece: every mismatch, and the shift of layer 1, is BP to second order in gamma."""
 
     def mismatches(found: Case) -> list[tuple[float, float]] | None:
@@ -309,7 +309,7 @@ def second_order(plan: Plan) -> Iterator[Check]:
         yield from order_checks(plan, 2, _in_a_linear_piece(plan, STRONGER), measure)
 
 
-def mismatch_of_smooth_units(plan: Plan) -> Iterator[Check]:
+def mismatch_of_smooth_units(plan: ClaimPlan) -> Iterator[Check]:
     """Smooth units: the mismatch is BP to first order in gamma."""
 
     def measure(found: Case) -> list[tuple[float, float]] | None:

@@ -1,7 +1,7 @@
 """The random networks on which claims are tried.
 
 Owns which depths, widths, feedback strengths, units and initialisations, and how small an output
-error has to be for no unit to cross its kink. Does not own what is claimed of them.
+error has to be for no unit to cross its kink.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.derivation.claim import Plan, Subject
+from analysis.derivation.claim import ClaimPlan, Subject
 from circuit.network import Activity, Network, forward, initialise
 
 GAMMAS = (1e-6, 1e-3, 0.1, 0.5)
@@ -95,7 +95,7 @@ def unequal(depth: int, seed: int) -> tuple[float, ...]:
 
 
 def cases(
-    plan: Plan,
+    plan: ClaimPlan,
     kinds: Sequence[tuple[str, str]],
     gammas: Sequence[float] = GAMMAS,
     *,

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.linalg
 
 from analysis.derivation.both_sides import UNEQUAL, without_crossing
-from analysis.derivation.claim import Check, Plan
+from analysis.derivation.claim import Check, ClaimPlan
 from analysis.derivation.equilibria import trial_of
 from analysis.derivation.mismatch import mismatch_chain
 from analysis.derivation.random_networks import GAMMAS, Case, case, cases
@@ -25,37 +25,37 @@ GAUSSIAN = (("linear", "gaussian"), ("leaky_relu", "gaussian"))
 SPECTRA = ((3, 6, 0), (5, 8, 3))  # depth, width, and units at the output without a target
 
 
-def literal(plan: Plan) -> Iterator[Check]:
+def literal(plan: ClaimPlan) -> Iterator[Check]:
     """GRAIT-prop against Alg. 1 with epsilon = gamma A^2 N^2 and absolute targets, any weights."""
     for found in cases(plan, (*UNEQUAL, *GAUSSIAN), (1e-6, 0.1), shallowest=2, deepest=10):
         yield against_literal(without_crossing(found, ("grait",)), "grait")
 
 
-def back_propagation(plan: Plan) -> Iterator[Check]:
+def back_propagation(plan: ClaimPlan) -> Iterator[Check]:
     """Orthogonal rows of any lengths, linear piece: GRAIT-prop is BP at every gamma."""
     for found in cases(plan, UNEQUAL, shallowest=2):
         yield against_back_propagation(without_crossing(found, ("grait",)), "grait")
 
 
-def other_rows_are_not_bp(plan: Plan) -> Iterator[Check]:
+def other_rows_are_not_bp(plan: ClaimPlan) -> Iterator[Check]:
     """Control: Gaussian rows."""
     for found in cases(plan, GAUSSIAN, GAMMAS[1:2], shallowest=2):
         yield against_back_propagation(found, "grait", control=True)
 
 
-def as_printed_is_not_bp(plan: Plan) -> Iterator[Check]:
+def as_printed_is_not_bp(plan: ClaimPlan) -> Iterator[Check]:
     """Control: Eq. 16 as printed, orthogonal rows of unequal lengths."""
     for found in cases(plan, UNEQUAL, GAMMAS[1:2], shallowest=2):
         yield against_back_propagation(found, "gait", control=True)
 
 
-def mismatch(plan: Plan) -> Iterator[Check]:
+def mismatch(plan: ClaimPlan) -> Iterator[Check]:
     """m_l = r_l W^T A m_{l+1} at the equilibrium state, with nothing left of the lengths."""
     for found in cases(plan, UNEQUAL, (1e-6, 0.01), deepest=6):
         yield mismatch_chain(found, "grait")
 
 
-def mismatch_is_not_bp(plan: Plan) -> Iterator[Check]:
+def mismatch_is_not_bp(plan: ClaimPlan) -> Iterator[Check]:
     """Controls: Gaussian rows; and the GAIT circuit with unequal lengths."""
     for found in cases(plan, (("leaky_relu", "gaussian"),), (0.01,), shallowest=2, deepest=6):
         yield mismatch_chain(found, "grait", control=True)
@@ -83,13 +83,13 @@ def bidiagonal(found: Case) -> np.ndarray:
     return M
 
 
-def spectrum(plan: Plan) -> Iterator[Check]:
+def spectrum(plan: ClaimPlan) -> Iterator[Check]:
     """The eigenvalues are minus the squared singular values of M: real and negative."""
     for found in _of_spectra(plan, UNEQUAL):
         yield _eigenvalues(found, "grait")
 
 
-def other_spectra(plan: Plan) -> Iterator[Check]:
+def other_spectra(plan: ClaimPlan) -> Iterator[Check]:
     """Controls: Gaussian rows; and the GAIT circuit with unequal lengths."""
     for found in _of_spectra(plan, GAUSSIAN):
         yield _eigenvalues(found, "grait")
@@ -97,7 +97,7 @@ def other_spectra(plan: Plan) -> Iterator[Check]:
         yield _eigenvalues(found, "gait")
 
 
-def _of_spectra(plan: Plan, kinds: tuple[tuple[str, str], ...]) -> Iterator[Case]:
+def _of_spectra(plan: ClaimPlan, kinds: tuple[tuple[str, str], ...]) -> Iterator[Case]:
     for depth, width, without in SPECTRA:
         for units, init in kinds:
             for seed in plan.seeds:

@@ -22,7 +22,7 @@ from analysis.derivation.both_sides import (
     without_crossing,
     written,
 )
-from analysis.derivation.claim import Check, Plan, worst
+from analysis.derivation.claim import Check, ClaimPlan, worst
 from analysis.derivation.literal import Literal
 from analysis.derivation.random_networks import GAMMAS, Case, case, cases
 from analysis.derivation.rounding import EPS
@@ -30,13 +30,13 @@ from circuit.feedback import output_only
 from circuit.losses import output_error
 
 
-def eq_15(plan: Plan) -> Iterator[Check]:
+def eq_15(plan: ClaimPlan) -> Iterator[Check]:
     """In a linear piece dW_BP = M dW_ITP without a limit."""
     for found in cases(plan, PIECEWISE, shallowest=2):
         yield from related_by_matrices(without_crossing(found, ("itp",)), "itp", "M")
 
 
-def eq_20(plan: Plan) -> Iterator[Check]:
+def eq_20(plan: ClaimPlan) -> Iterator[Check]:
     """In a linear piece dW_BP = N dW_GAIT without a limit."""
     for found in cases(plan, PIECEWISE, shallowest=2):
         yield from related_by_matrices(without_crossing(found, ("gait",)), "gait", "N")
@@ -91,13 +91,13 @@ def _with_departures(
     return [b + 2 * x * g for b, x, g in zip(bounds, extra, gained, strict=True)]
 
 
-def eq_21(plan: Plan) -> Iterator[Check]:
+def eq_21(plan: ClaimPlan) -> Iterator[Check]:
     """Orthogonal W, linear piece: GAIT-prop over its product of gammas is BP at every gamma."""
     for found in cases(plan, ORTHOGONAL):
         yield against_back_propagation(without_crossing(found, ("gait",)), "gait")
 
 
-def output_increment(plan: Plan) -> Iterator[Check]:
+def output_increment(plan: ClaimPlan) -> Iterator[Check]:
     """Section 9: gamma_L at the output only; ITP and GAIT against literal targets, and BP."""
     for found in cases(plan, PIECEWISE, (1e-6, 0.1), shallowest=2, deepest=10):
         gammas = output_only(found.gammas[-1], found.network.depth)
@@ -124,7 +124,7 @@ def against_literal(found: Case, rule: str) -> Check:
     return compared(found, library_updates(found, rule), wanted, bounds, rule.upper())
 
 
-def auxiliary_units(plan: Plan) -> Iterator[Check]:
+def auxiliary_units(plan: ClaimPlan) -> Iterator[Check]:
     """Eq. 22: what is not read gets no shift and learns nothing; the others follow Eq. 17."""
     shapes: list[tuple[tuple[int, ...], int]] = [((12, 9, 9, 6, 6), 4)]
     if plan.full:
@@ -150,7 +150,7 @@ def auxiliary_units(plan: Plan) -> Iterator[Check]:
                         yield Check(found.subject, 0.0, unread, unread, 0.0, detail)
 
 
-def losses(plan: Plan) -> Iterator[Check]:
+def losses(plan: ClaimPlan) -> Iterator[Check]:
     """-<dW, V> is the slope of the loss along V, by central differences of the literal loss."""
     shapes = ((3, 8), (10, 8)) if plan.full else ((3, 8),)
     kinds = (("linear", "orthogonal"), ("leaky_relu", "orthogonal"), ("asinh", "gaussian"))
@@ -226,19 +226,19 @@ def _along_the_loss(found: Case, name: str) -> Iterator[Check]:
         yield worst(checks)
 
 
-def itp_is_not_bp(plan: Plan) -> Iterator[Check]:
+def itp_is_not_bp(plan: ClaimPlan) -> Iterator[Check]:
     """Control: no A^2, leaky-ReLU, W orthogonal."""
     for found in cases(plan, (("leaky_relu", "orthogonal"),), GAMMAS[1:2], shallowest=2):
         yield against_back_propagation(found, "itp", control=True)
 
 
-def tp_is_not_bp(plan: Plan) -> Iterator[Check]:
+def tp_is_not_bp(plan: ClaimPlan) -> Iterator[Check]:
     """Control: full targets, leaky-ReLU, W orthogonal."""
     for found in cases(plan, (("leaky_relu", "orthogonal"),), NO_GAMMA, shallowest=2):
         yield against_back_propagation(found, "tp", control=True)
 
 
-def gait_is_not_bp(plan: Plan) -> Iterator[Check]:
+def gait_is_not_bp(plan: ClaimPlan) -> Iterator[Check]:
     """Control: Gaussian W."""
     kinds = (("leaky_relu", "gaussian"), ("linear", "gaussian"))
     for found in cases(plan, kinds, GAMMAS[1:2], shallowest=2):

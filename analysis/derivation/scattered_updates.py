@@ -1,7 +1,4 @@
-"""Weight changes of untrained square networks, rule by rule, for Fig. 1 right and its counterpart.
-
-Owns which synapses are drawn. Does not own the drawing.
-"""
+"""Weight changes of untrained square networks, rule by rule: Fig. 1 right and its counterpart."""
 
 from __future__ import annotations
 

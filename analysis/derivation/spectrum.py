@@ -13,14 +13,14 @@ import scipy.linalg
 import scipy.optimize
 
 from analysis.derivation.both_sides import PIECEWISE
-from analysis.derivation.claim import Check, Plan
+from analysis.derivation.claim import Check, ClaimPlan
 from analysis.derivation.equilibria import STRENGTHS, trial_of
 from analysis.derivation.random_networks import Case, case, cases
 from analysis.derivation.rounding import EPS
 from circuit.jacobian import dense_jacobian
 
 
-def spectrum(plan: Plan) -> Iterator[Check]:
+def spectrum(plan: ClaimPlan) -> Iterator[Check]:
     """-1 + 2 sqrt(gamma (1 - gamma)) cos(k pi/(L+1)), each n-fold, whatever the weights."""
     for found in cases(plan, PIECEWISE, STRENGTHS, deepest=30):
         depth, n = found.network.depth, found.subject.width
@@ -31,7 +31,7 @@ def spectrum(plan: Plan) -> Iterator[Check]:
         yield _eigenvalues(found, [(chain(found.gammas[0], depth), n)])
 
 
-def spectrum_with_auxiliary_units(plan: Plan) -> Iterator[Check]:
+def spectrum_with_auxiliary_units(plan: ClaimPlan) -> Iterator[Check]:
     """The union over chains, each as long as the layer in which it ends."""
     shapes: list[tuple[tuple[int, ...], int]] = [((6,) * 4, 2), ((7, 6, 5, 3), 2)]
     if plan.full:

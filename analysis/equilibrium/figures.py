@@ -1,6 +1,6 @@
 """Pictures of one settled circuit.
 
-Owns what the main command shows, drawn from `equilibrium.nc`. Does not own the look (`canvas`).
+Owns what the main command shows, drawn from `equilibrium.nc`.
 """
 
 from __future__ import annotations

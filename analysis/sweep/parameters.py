@@ -1,7 +1,7 @@
 """What the parameters of a study's cells may be, so that a file can hold them.
 
 Owns how they are stored, as coordinates of NetCDF 3, and the refusal of what would not come back
-from there as it was given. Does not own studies and cells (`analysis.sweep.study`).
+from there as it was given.
 """
 
 from __future__ import annotations

@@ -1,18 +1,14 @@
-"""What a person sees of a sweep: a bar on a terminal, else a line now and then; and the outcome.
-
-Owns the words on stderr. Does not own the sweep.
-"""
+"""What a person sees of a sweep: how many cells are on disk; and the outcome."""
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import xarray as xr
 
+from analysis.progress import ProgressBar
 from analysis.sweep.study import MISSING, Cell, Study, summary
 
 LOOK = 0.2  # seconds between two looks at what is done, on a terminal
@@ -20,7 +16,7 @@ INTERVAL = 10.0  # seconds between two lines, where there is none
 SHOWN = 3  # cells that are named one by one
 
 
-class Progress:
+class SweepProgress(ProgressBar):
     """How many cells of a study are on disk.
 
     Parameters
@@ -30,37 +26,16 @@ class Progress:
     """
 
     def __init__(self, study: Study, waiting: list[Cell], folder: Path, quiet: bool):
+        super().__init__(study.name, quiet)
         self.total = len(study.cells)
         self.kept = self.total - len(waiting)
-        self.name = study.name
         self.folder = study.path(study.cells[0], folder).parent
         self.files = {study.path(cell, folder).name for cell in waiting}
-        self.quiet = quiet
-        self.began = self.looked = time.monotonic()
-        self.bar: Any = None
-        if quiet or not waiting:
+        if not waiting:
             return
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self.bar = tqdm(
-                total=self.total,
-                initial=self.kept,
-                desc=self.name,
-                unit="cell",
-                dynamic_ncols=True,
-            )
-        else:
+        self.show_bar(total=self.total, initial=self.kept, desc=study.name, unit="cell")
+        if self.bar is None:
             self.say(f"{self.total} cells" + (f", {self.kept} on disk" if self.kept else ""))
-
-    def say(self, words: str) -> None:
-        """A line of its own, unless quiet."""
-        if self.quiet:
-            return
-        if self.bar is not None:
-            self.bar.write(f"{self.name}: {words}", file=sys.stderr)
-        else:
-            print(f"{self.name}: {words}", file=sys.stderr, flush=True)
 
     def update(self, *, now: bool = False) -> None:
         """Look what is on disk and show it, if it is time or `now`."""
@@ -73,19 +48,14 @@ class Progress:
         if self.bar is not None:
             self.bar.update(self.kept + new - self.bar.n)
             return
-        rest = (
-            ""
-            if new == 0
-            else f", {duration((clock - self.began) * (len(self.files) / new - 1))} left"
-        )
+        rest = f", {self.left(new / len(self.files))}" if new else ""
         self.say(f"{self.kept + new} of {self.total} cells{rest}")
 
     def close(self) -> None:
         """Bring the bar up to date and leave it."""
         if self.bar is not None:
             self.update(now=True)
-            self.bar.close()
-            self.bar = None
+        super().close()
 
     def report(self, study: Study, folder: Path, dataset: xr.Dataset) -> None:
         """Say what became of the cells, and name the first that failed or are missing."""
@@ -97,12 +67,3 @@ class Progress:
                 self.say(f"  {cell}: {status}; {remedy} {study.path(cell, folder)}")
             if len(bad) > SHOWN:
                 self.say(f"  and {len(bad) - SHOWN} more {word}")
-
-
-def duration(seconds: float) -> str:
-    """About how long, in words."""
-    if seconds < 100:
-        return f"about {seconds:.0f} s"
-    if seconds < 100 * 60:
-        return f"about {seconds / 60:.0f} min"
-    return f"about {seconds / 3600:.0f} h"

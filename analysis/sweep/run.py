@@ -27,7 +27,7 @@ import xarray as xr
 from analysis import records
 from analysis.lock import locked
 from analysis.sweep.cluster import configured, connected, local_cluster
-from analysis.sweep.progress import INTERVAL, Progress
+from analysis.sweep.progress import INTERVAL, SweepProgress
 from analysis.sweep.starting import require_a_script_to_itself
 from analysis.sweep.study import Cell, Study, collect, storable, store, stored
 from analysis.sweep.threads import one_thread
@@ -88,7 +88,7 @@ def _run(
     cells_folder = records.output_folder(folder / study.name / "cells")
     open_cells = [cell for cell in study.cells if stored(study, cell, folder) is None]
     groups = study.groups(open_cells)
-    progress = Progress(study, open_cells, folder, quiet)
+    progress = SweepProgress(study, open_cells, folder, quiet)
     if groups and workers == 0 and scheduler is None:
         begin_anew(study, open_cells, folder)
         for group in groups:
@@ -190,7 +190,7 @@ def follow(
     study: Study,
     groups: Sequence[tuple[Cell, ...]],
     folder: Path,
-    progress: Progress,
+    progress: SweepProgress,
 ) -> None:
     """Hand out the groups, and hand out again what died with its worker."""
     from distributed import CancelledError, KilledWorker, as_completed

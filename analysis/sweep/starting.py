@@ -1,7 +1,6 @@
 """Whether processes can be begun here: each of them imports the script that began it.
 
-Owns the words for a script without a guard, and for a process that may begin none. Does not own the
-processes (`analysis.sweep.run`).
+Owns the words for a script without a guard, and for a process that may begin none.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from circuit.errors import CircuitError
 from circuit.given import is_sequence, require_count, shown
 
 Cell = dict[str, str | int | float | None]
+Seeds = Sequence[int] | None  # that were asked for; None for those of the study
 MISSING = "missing"  # status of a cell that is not on disk
 
 
@@ -194,6 +195,23 @@ def grid(common: Mapping[str, Any], **axes: Iterable[Any]) -> list[Cell]:
             cell |= value if isinstance(value, Mapping) else {name: value}
         cells.append(cell)
     return cells
+
+
+def unmeasured(
+    coords: Mapping[str, Sequence[str | int | float]], **variables: tuple[str, ...]
+) -> xr.Dataset:
+    """A result of the measured kind without values: NaN everywhere, status "converged".
+
+    Parameters
+    ----------
+    coords : labels of every dimension
+    variables : name -> its dimensions
+    """
+    empty = {
+        name: (dims, np.full([len(coords[dim]) for dim in dims], np.nan))
+        for name, dims in variables.items()
+    }
+    return xr.Dataset({**empty, "status": "converged"}, coords=dict(coords))
 
 
 def together(*parts: Iterable[Cell]) -> tuple[Cell, ...]:

@@ -1,7 +1,7 @@
 """One thread for linear algebra, so that a result does not depend on how many cores there are.
 
 Owns the limit. Sums are taken in another order when threads share them, and several processes whose
-libraries have a thread for every core stand in each other's way. Does not own who asks for it.
+libraries have a thread for every core stand in each other's way.
 """
 
 from __future__ import annotations

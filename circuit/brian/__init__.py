@@ -8,7 +8,6 @@ library                   Brian2 itself, imported in this one file
 rate_equations, objects   equations of a trial, and the groups and synapses that hold them
 phases                    the usual run: free phase, nudged phase, record
 limits                    how long to run, and what float64 leaves of a shift
-spontaneous               a layer whose synapses learn in spontaneous activity
 
 A layer is one `NeuronGroup`, and a batch of images is so many copies of the circuit side by side in
 the same groups: neuron `image * N_l + unit`. No synapse joins two images. NumPy arrays in float64

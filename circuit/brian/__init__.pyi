@@ -24,12 +24,10 @@ from .phases import (
     whole_steps,
 )
 from .rate_equations import equations
-from .spontaneous import SHOW, run_spontaneous
 
 __all__ = [
     "MOST_SYNAPSES",
     "RESPOND",
-    "SHOW",
     "STARTS",
     "SUM_DRIVES",
     "SUM_FEEDBACK",
@@ -47,7 +45,6 @@ __all__ = [
     "make_pieces",
     "read_rates",
     "run_phases",
-    "run_spontaneous",
     "set_nudge",
     "set_rates",
     "settling_time",

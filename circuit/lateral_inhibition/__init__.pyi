@@ -1,12 +1,15 @@
 """What `from circuit.lateral_inhibition import ...` offers."""
 
 from .acting import PLACES, effective
-from .teaching import MECHANISMS, Inhibition, teach
+from .companions import Decorrelation, Inhibition
+from .teaching import MECHANISMS, Mechanism, teach
 
 __all__ = [
     "MECHANISMS",
     "PLACES",
+    "Decorrelation",
     "Inhibition",
+    "Mechanism",
     "effective",
     "teach",
 ]

@@ -31,13 +31,13 @@ from circuit.lateral_inhibition.teaching import (
     without_diagonal,
 )
 from circuit.numerics.arrays import Array, namespace
+from circuit.settings.pull import PLACES
 
-DRIVES, INPUTS = "decorrelated_drives", "decorrelated_inputs"
-PLACES = (DRIVES, INPUTS)
+DRIVES, INPUTS = PLACES
 SYNAPSES, LATERAL = "synapses", "lateral"
 
 
-def begin(place: str, weights: Sequence[Array]) -> dict[str, tuple[Array, ...]]:
+def first_synapses(place: str, weights: Sequence[Array]) -> dict[str, tuple[Array, ...]]:
     """Synapses that are the weights as they stand, and no inhibition yet."""
     units = [one.shape[-2 if place == DRIVES else -1] for one in weights]
     lateral = tuple(begin_lateral(n, one)[0] for n, one in zip(units, weights, strict=True))

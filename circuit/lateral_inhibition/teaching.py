@@ -48,15 +48,13 @@ from circuit.numerics.keyed_random import signs
 LEAK = 0.5  # k of the populations; any below 1 that variances do not fall below the square of
 KEYS = "spontaneous_keys"
 STREAM = 101  # of random numbers, so that other uses of the same key do not draw them too
-SPONTANEOUS, TASK = "spontaneous", "task"
-PHASES = (SPONTANEOUS, TASK)
 
 Companions = Mapping[str, tuple[Array, ...]]
 Synapses = tuple[Array, ...]  # those of one layer: (M,) or (P, Q)
 
 
 @dataclass(frozen=True)
-class Inhibition:
+class Mechanism:
     """A kind of lateral circuit.
 
     Attributes
@@ -130,10 +128,10 @@ def begin_populations(units: int, like: Array) -> Synapses:
     return pairs, pairs
 
 
-MECHANISMS: dict[str, Inhibition] = {
-    "inhibition": Inhibition(("lateral",), begin_lateral, settle_lateral, learn_lateral),
-    "whitening": Inhibition(("lateral",), begin_lateral, settle_lateral, learn_whitening),
-    "populations": Inhibition(
+MECHANISMS: dict[str, Mechanism] = {
+    "inhibition": Mechanism(("lateral",), begin_lateral, settle_lateral, learn_lateral),
+    "whitening": Mechanism(("lateral",), begin_lateral, settle_lateral, learn_whitening),
+    "populations": Mechanism(
         ("to_inhibitory", "from_inhibitory"),
         begin_populations,
         settle_populations,
@@ -145,7 +143,9 @@ MECHANISMS: dict[str, Inhibition] = {
 # --- beside a learning network ---
 
 
-def begin(name: str, weights: Sequence[Array], keys: Array) -> dict[str, tuple[Array, ...]]:
+def first_circuits(
+    name: str, weights: Sequence[Array], keys: Array
+) -> dict[str, tuple[Array, ...]]:
     """Lateral circuits of all layers before any learning, and the keys of spontaneous activity.
 
     Parameters

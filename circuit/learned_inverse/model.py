@@ -51,98 +51,21 @@ from functools import partial
 import array_api_compat
 
 from circuit.brief import Brief
-from circuit.errors import CircuitError, ShapeMismatch
+from circuit.errors import ShapeMismatch
 from circuit.given import (
-    is_whole,
     require_choice,
     require_flag,
     require_kind,
-    set_reals,
-    shown,
 )
 from circuit.network import Activity, Network, require_activity
 from circuit.numerics.arrays import Array, namespace, plus_outer_sum, rows_times, widened
 from circuit.numerics.keyed_random import normals, signs
 from circuit.rules import GAINS, Strength, propagate_targets
+from circuit.settings.learned_inverse import LearnedInverseSettings
 from circuit.shifts import Shifts
 
-AIMS = ("noisy", "clean")
-FIRST, SIMULTANEOUS, ALTERNATING = ORDERS = ("first", "simultaneous", "alternating")
 WEIGHTS, BIASES, KEYS = "feedback_weights", "feedback_biases", "noise_keys"  # of companions
 BEGINNING, PRACTICE, READING = range(3)  # what a random number is for
-
-
-@dataclass(frozen=True)
-class Practice:
-    """How the inverse model learns.
-
-    Attributes
-    ----------
-    rate : of its steps, below 2
-    noise : standard deviation of xi, in units of the root mean square of the rates of a batch
-    aim : "noisy" or "clean"
-    steps : that it makes in every step of the network
-    before : steps of the network at the beginning in which it learns alone
-    order
-        When it learns: "first", before the network in every step, whose targets go through what it
-        has just learnt; "simultaneous" with it, so that targets go through what it was;
-        "alternating", `block` steps alone and then as many of the network alone, and so on.
-    block : of the order "alternating"
-
-    Raises
-    ------
-    CircuitError
-    """
-
-    rate: float = 1.0
-    noise: float = 1.0
-    aim: str = "noisy"
-    steps: int = 1
-    before: int = 0
-    order: str = FIRST
-    block: int = 10
-
-    def __post_init__(self) -> None:
-        set_reals(self, ("rate", "noise"))
-        if not 0 < self.rate < 2:
-            raise CircuitError(
-                f"inverse rate {self.rate:g} is outside (0, 2), where it is stable; use for "
-                "example 0.5"
-            )
-        if not 0 <= self.noise < float("inf"):
-            raise CircuitError(
-                f"inverse noise {self.noise:g} is negative or not finite; use for example 1"
-            )
-        require_choice("inverse aim", self.aim, AIMS)
-        require_choice("inverse order", self.order, ORDERS)
-        for name, value, least in (
-            ("steps", self.steps, 0 if self.order == FIRST else 1),
-            ("before", self.before, 0),
-            ("block", self.block, 1),
-        ):
-            if not (is_whole(value) and value >= least):
-                raise CircuitError(
-                    f"inverse {name} {shown(value)} (order {self.order}): give a whole number, "
-                    f"{least} or more"
-                )
-
-    def steps_in(self, step: int) -> int:
-        """Steps that the inverse makes in the network's `step`, counted from 0."""
-        if step < self.before:
-            return max(1, self.steps)
-        return 0 if self.order == ALTERNATING and self.network_learns(step) else self.steps
-
-    def network_learns(self, step: int) -> bool:
-        """Whether the network learns in `step`, or leaves it to the inverse."""
-        return self.network_steps(step + 1) > self.network_steps(step)
-
-    def network_steps(self, steps: int) -> int:
-        """In how many of the first `steps` the network learns."""
-        together = max(0, steps - self.before)
-        if self.order != ALTERNATING:
-            return together
-        rounds, rest = divmod(together, 2 * self.block)
-        return rounds * self.block + max(0, rest - self.block)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -238,7 +161,7 @@ def practised(
     model: InverseModel,
     network: Network,
     activity: Activity,
-    practice: Practice,
+    practice: LearnedInverseSettings,
     keys: Array,
     step: int,
     steps: int | None = None,

@@ -14,51 +14,10 @@ where the correction of their bias towards the zeros that they started from is l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from circuit.errors import CircuitError
-from circuit.given import require_flag, set_reals
 from circuit.numerics.arrays import Array, is_numpy, namespace
-
-
-@dataclass(frozen=True)
-class Adam:
-    """Settings.
-
-    Attributes
-    ----------
-    learning_rate : about the size of the step of every entry
-    beta1, beta2 : memory of the means of the direction and of its square, in [0, 1)
-    epsilon : keeps entries still that have hardly ever had a direction
-    bias_correction : whether the means are corrected for having started from zero
-
-    Raises
-    ------
-    CircuitError
-        For a setting out of its range.
-    """
-
-    learning_rate: float = 1e-4
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-    bias_correction: bool = True
-
-    def __post_init__(self) -> None:
-        set_reals(self, ("learning_rate", "beta1", "beta2", "epsilon"))
-        require_flag("bias correction", self.bias_correction)
-        if not 0 < self.learning_rate < float("inf"):
-            raise CircuitError(
-                f"learning rate {self.learning_rate} is not positive; use for example 1e-4"
-            )
-        for name, value in (("beta1", self.beta1), ("beta2", self.beta2)):
-            if not 0 <= value < 1:
-                raise CircuitError(f"{name} = {value} is outside [0, 1); use for example 0.9")
-        if not 0 < self.epsilon < float("inf"):
-            raise CircuitError(f"epsilon {self.epsilon} is not positive; use for example 1e-8")
-
+from circuit.settings.learning import Adam
 
 BLOCK = 32768  # entries; eight arrays of them fit into a cache of 1 MB
 REFERENCE = Adam(beta2=0.99, bias_correction=False)  # of the paper's public code

@@ -13,6 +13,7 @@ both vanish together only where the lengths are equal (docs/derivation.md, secti
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import array_api_compat
 import numpy as np
@@ -20,9 +21,28 @@ from scipy.linalg.blas import dsymm, dsyrk, ssymm, ssyrk
 
 from circuit.errors import CircuitError
 from circuit.given import require_choice
+from circuit.lateral_inhibition.pull import Companions, Pull, Turn
+from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, is_numpy, namespace
+from circuit.settings.pull import SIDES, RegulariserSettings
 
-SIDES = ("rows", "columns")
+
+@dataclass(frozen=True)
+class Regulariser(RegulariserSettings, Pull):
+    """The pull of Eq. 23. See `RegulariserSettings`."""
+
+    def turned(
+        self, network: Network, activity: Activity, companions: Companions, step: int, made: int
+    ) -> tuple[Turn, Companions]:
+        """As `Pull.turned`."""
+        strength = self.in_step(made)
+        if strength == 0:
+            return super().turned(network, activity, companions, step, made)
+        return (
+            lambda layer, direction: descent(
+                network.weights[layer], strength, self.of, onto=direction
+            )
+        ), companions
 
 
 def descent(

@@ -1,8 +1,8 @@
 """One step of learning: a batch of images in, a network with other weights out.
 
-Owns the order of things in a step: forward pass, shifts of the rule or of the settled circuit, the
-local weight change, the pull towards orthogonality, Adam. Does not own any of these, nor epochs,
-data or files.
+Owns the order of things in a step: forward pass, practice of the inverse, what the synapses learn
+from (`taught`), the local weight change, the pull towards orthogonality, Adam. Does not own any of
+these, nor epochs, data or files.
 
 A leading axis of weights, inputs and targets is a stack of networks that learn side by side, each
 from its own images.
@@ -10,34 +10,21 @@ from its own images.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
 from circuit.brief import Brief, counted
-from circuit.dynamics import Trial, build_circuit
-from circuit.equilibrium import settle
 from circuit.errors import CircuitError
-from circuit.lateral_inhibition import acting as decorrelation
-from circuit.lateral_inhibition import companions as lateral
-from circuit.learned_inverse import companions as learned_shifts
-from circuit.learned_inverse.companions import (
-    EXACT,
-    LEARNED,
-    after_practice,
-    circuit_shifts,
-    companions_of,
-    practice_of,
-    rule_shifts,
-)
-from circuit.learned_inverse.model import KEYS, SIMULTANEOUS, reading_noise
-from circuit.learning import adam, regulariser
+from circuit.lateral_inhibition.pull import Companions, Pull
+from circuit.learned_inverse.model import KEYS
+from circuit.learning import adam
 from circuit.learning.lesson import CIRCUIT, Lesson
-from circuit.losses import VALUES, output_error, require_targets
+from circuit.learning.taught import require_companions, teach
+from circuit.losses import VALUES, require_targets
 from circuit.network import Activity, Network, forward
 from circuit.numerics.arrays import (
     Array,
@@ -45,13 +32,10 @@ from circuit.numerics.arrays import (
     namespace,
     require_finite,
     require_samples,
-    widened,
 )
 from circuit.numerics.taken import taken
 from circuit.plasticity import layer_update
-from circuit.rules import back_propagation
-from circuit.shifts import ONE, Shifts
-from circuit.verification.judgement import Status
+from circuit.shifts import Shifts
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,7 +73,7 @@ class Learner(Brief):
     network: Network
     moments: Moments
     steps: int
-    companions: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
+    companions: Companions = field(default_factory=dict)
 
     def _words(self) -> list[str]:
         beside = [f"with {', '.join(self.companions)}"] if self.companions else []
@@ -128,11 +112,25 @@ def begin_learning(
         return tuple(namespace(array).zeros_like(array) for array in arrays)
 
     w, b = network.weights, network.biases
-    beside: Mapping[str, tuple[Array, ...]] = {}
-    if lesson is not None:
-        inhibiting = lateral.companions_of(network, lesson, keys)
-        beside = {**companions_of(network, lesson, keys), **inhibiting}
+    beside = {} if lesson is None else _companions(network, lesson, keys)
     return Learner(network, Moments(zeros(w), zeros(b), zeros(w), zeros(b)), 0, beside)
+
+
+def _companions(network: Network, lesson: Lesson, keys: Array | None) -> Companions:
+    """What learns beside a network, and the keys of all that is random in its steps."""
+    inhibiting = _pull(lesson).begin(network, keys)
+    if not lesson.needed(network.depth):
+        return inhibiting
+    if keys is None:
+        raise CircuitError(
+            "a learned inverse and rate noise are random; give a key for every network"
+        )
+    back = {} if lesson.inverse is None else lesson.inverse.begin(network, keys)
+    return {KEYS: (keys,), **back, **inhibiting}
+
+
+def _pull(lesson: Lesson) -> Pull:
+    return Pull() if lesson.pull is None else lesson.pull
 
 
 def fresh(learner: Learner) -> Learner:
@@ -157,76 +155,45 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
     CircuitError, ShapeMismatch, NotFinite, SingularWeights, TargetOutOfRange
         Where the weights have become singular or are not finite, with the layer.
     """
-    network, old = learner.network, learner.moments
+    network, companions = learner.network, learner.companions
+    needed = (*lesson.needed(network.depth), *_pull(lesson).needed)
+    require_companions(companions, needed)
     targets = taken("targets", targets, network.weights[0])
-    needed = (*learned_shifts.needed_by(lesson, network.depth), *lateral.needed_by(lesson))
-    _require_companions(learner.companions, needed)
     if not network.has_moved:
         network = network.moved(network.weights, network.biases)
     activity = forward(network, inputs)
     loss, correct = _marks(network, lesson, activity, targets)
-    through, practice = learner.companions, practice_of(lesson)
-    if lesson.inverse == LEARNED:
-        beside = after_practice(network, lesson, activity, learner.companions, learner.steps)
-        learner = replace(learner, companions=beside)
-        if practice.order != SIMULTANEOUS:
-            through = beside
-    steps = practice.network_steps(learner.steps)
-    if not practice.network_learns(learner.steps):
+    through = companions
+    if lesson.inverse is not None:
+        through, companions = lesson.inverse.practise(network, activity, through, learner.steps)
+    if not lesson.network_learns(learner.steps):
         nothing = loss * float("nan") if lesson.rule == CIRCUIT else None  # has settled
-        waited = replace(learner, steps=learner.steps + 1)
+        waited = replace(learner, steps=learner.steps + 1, companions=companions)
         return waited, Step(loss, correct, nothing)
     activity, shifts, mask = teach(network, lesson, activity, targets, through, learner.steps)
-    settled = None
-    if mask is not None:
-        settled = namespace(targets).mean(namespace(targets).astype(mask, targets.dtype), axis=-1)
-        shifts = _of_settled(shifts, mask, settled)
-    move = partial(adam.step, lesson.adam(), steps)
-    pulled = lesson.orthogonality > 0 and steps % lesson.orthogonality_every == 0
-    strength = lesson.orthogonality * lesson.orthogonality_every
-    acting, companions = lesson.orthogonality_by in decorrelation.PLACES, learner.companions
-    taught: list[Array] | None = None
-    if pulled and lesson.orthogonality_by != lateral.REGULARISER:
-        taught, companions = lateral.taught(
-            network, lesson, activity, companions, learner.steps, strength
-        )
-    synapses = lateral.synapses_of(network, companions)
+    shifts, settled = _of_settled(shifts, mask, targets)
+    learner = replace(learner, network=network, companions=companions)
+    return _moved(learner, lesson, activity, shifts), Step(loss, correct, settled)
+
+
+def _moved(learner: Learner, lesson: Lesson, activity: Activity, shifts: Shifts) -> Learner:
+    """The learner after what the rule teaches, the pull, and Adam."""
+    network, old, pull = learner.network, learner.moments, _pull(lesson)
+    steps = lesson.network_steps(learner.steps)
+    turned, companions = pull.turned(network, activity, learner.companions, learner.steps, steps)
+    synapses, move = pull.synapses(network, companions), partial(adam.step, lesson.adam, steps)
     moved: list[tuple[Any, ...]] = []
     for i in reversed(range(network.depth)):  # those last that are needed first, still in the cache
         change = layer_update(network, activity, shifts, i + 1)
-        w, b, direction = synapses[i], network.biases[i], change.weights
-        if acting:
-            direction = lateral.through(lesson, companions, direction, i)
-        elif taught is not None:
-            direction = direction + taught[i]
-        elif pulled:
-            direction = regulariser.descent(w, strength, lesson.orthogonality_of, onto=direction)
+        w, b, direction = synapses[i], network.biases[i], turned(i, change.weights)
         w, mw, vw = move(w, direction, old.first_weights[i], old.second_weights[i])
         b, mb, vb = move(b, change.biases, old.first_biases[i], old.second_biases[i])
         moved.append((w, b, mw, mb, vw, vb))
     weights, biases, *moments = (tuple(column) for column in zip(*moved[::-1], strict=True))
     if not all_finite((*weights, *biases, *moments[2], *moments[3])):
         _refuse(weights, biases, moments)
-    if acting:
-        weights, companions = lateral.acted(lesson, activity, companions, weights)
-    learned = replace(
-        learner,
-        network=network.moved(weights, biases),
-        moments=Moments(*moments),
-        steps=learner.steps + 1,
-        companions=companions,
-    )
-    return learned, Step(loss, correct, settled)
-
-
-def _require_companions(companions: Mapping[str, tuple[Array, ...]], names: Sequence[str]) -> None:
-    """Raise `CircuitError` for the first of the names that is missing."""
-    missing = [name for name in names if name not in companions]
-    if missing:
-        raise CircuitError(
-            f"this learner has no {missing[0].replace('_', ' ')}, which the lesson needs; begin "
-            "with begin_learning(network, lesson)"
-        )
+    weights, companions = pull.acted(activity, companions, weights)
+    return Learner(network.moved(weights, biases), Moments(*moments), learner.steps + 1, companions)
 
 
 def _refuse(
@@ -239,99 +206,21 @@ def _refuse(
             require_finite(array, f"{name} of layer {layer}", remedy)
 
 
-def teach(
-    network: Network,
-    lesson: Lesson,
-    activity: Activity,
-    targets: Array,
-    companions: Mapping[str, tuple[Array, ...]] | None = None,
-    step: int = 0,
-) -> tuple[Activity, Shifts, Array | None]:
-    """What the synapses learn from.
-
-    Parameters
-    ----------
-    activity : the forward pass
-    companions : of the learner
-    step : of the learner, which decides what the noise is
-
-    Returns
-    -------
-    The rates and slopes that shifts count from (the forward pass, or the free phase of a circuit
-    that has another); the shifts; and which samples settled, `(..., batch)`, None unless the rule
-    is the circuit.
+def _of_settled(shifts: Shifts, mask: Array | None, targets: Array) -> tuple[Shifts, Array | None]:
+    """The shifts with those of samples that did not settle set to zero, so that the mean over the
+    batch becomes the mean over the others, and the fraction that these are.
     """
-    error = output_error(network, activity, targets, lesson.loss)
-    if lesson.rule == "bp":
-        return activity, back_propagation(network, activity, error), None
-    beside = {} if companions is None else companions
-    _require_companions(beside, learned_shifts.needed_by(lesson, network.depth))
-    noise = noise_of(network, lesson, beside, step, error)
-    if lesson.rule != CIRCUIT:
-        shifts = rule_shifts(network, lesson, beside, activity, error, noise)
-        return activity, shifts, None
-    if lesson.inverse != EXACT:
-        activity, shifts, mask = circuit_shifts(network, lesson, beside, activity, error)
-    else:
-        circuit = build_circuit(network, lesson.pathway, lesson.strengths(network.depth))
-        trial = Trial(circuit, activity, widened(error, network.widths[-1]))
-        record = settle(trial, must_converge=False)
-        shifts, xp = record.read_out(lesson.readout), namespace(targets)
-        settled = [status is Status.CONVERGED for status in record.sample_status]
-        device = array_api_compat.device(targets)
-        mask = xp.reshape(xp.asarray(settled, device=device), targets.shape[:-1])
-    return activity, read_with(noise, _of_projecting(network, shifts)), mask
-
-
-def noise_of(
-    network: Network,
-    lesson: Lesson,
-    companions: Mapping[str, tuple[Array, ...]],
-    step: int,
-    like: Array,
-) -> tuple[Array, ...]:
-    """The noise with which the shifts of this step are read; none where the lesson has none."""
-    if lesson.rate_noise == 0:
-        return ()
-    return reading_noise(network, lesson.rate_noise, companions[KEYS][0], step, like)
-
-
-def read_with(noise: Sequence[Array], shifts: Shifts) -> Shifts:
-    """Shifts that are read with noise, but were not made with it."""
-    if not noise:
-        return shifts
-    return shifts.with_values(
-        tuple(
-            value + widened(wrong * ONE.over(scale).value, value.shape[-1])
-            for value, wrong, scale in zip(shifts.values, noise, shifts.scales, strict=True)
-        )
-    )
-
-
-def _of_projecting(network: Network, shifts: Shifts) -> Shifts:
-    """The read-out with that of auxiliary units set to zero: they follow what drives them, and
-    there is no target in them to learn from.
-    """
-    return shifts.with_values(
-        tuple(
-            widened(value[..., : network.n_projecting(layer)], value.shape[-1])
-            for layer, value in enumerate(shifts.values, 1)
-        )
-    )
-
-
-def _of_settled(shifts: Shifts, mask: Array, fraction: Array) -> Shifts:
-    """The shifts with those of other samples set to zero, so that the mean over the batch becomes
-    the mean over the samples that settled.
-    """
-    xp = namespace(mask, fraction)
+    if mask is None:
+        return shifts, None
+    xp = namespace(targets)
+    fraction = xp.mean(xp.astype(mask, targets.dtype), axis=-1)
     if bool(xp.all(mask)):
-        return shifts
+        return shifts, fraction
     weight = xp.where(fraction > 0, 1 / xp.where(fraction > 0, fraction, 1 + fraction), fraction)
     weight, mask = weight[..., None, None], mask[..., None]
     return shifts.with_values(
         tuple(xp.where(mask, value * weight, xp.zeros_like(value)) for value in shifts.values)
-    )
+    ), fraction
 
 
 def _marks(

@@ -1,30 +1,5 @@
-"""Methods that look for the equilibrium, one per file.
+"""Methods that look for the equilibrium, one per file, and the table of all."""
 
-A method is a `Method`: a function that gives a first state and one that improves a state. The loop,
-the budget, the ruler and the checks live once, in `circuit.equilibrium`. A new method is one file
-and one line here.
-"""
+import lazy_loader
 
-from __future__ import annotations
-
-from collections.abc import Callable
-
-from circuit.method import Method
-from circuit.methods import ode, sweep
-from circuit.methods.direct import method as direct
-from circuit.methods.newton import method as newton
-
-
-def _brian2() -> Method:
-    from circuit.methods import brian2  # Brian2 takes a second to import
-
-    return brian2.METHOD
-
-
-METHODS: dict[str, Callable[[], Method]] = {
-    "direct": lambda: direct.METHOD,
-    "sweep": lambda: sweep.METHOD,
-    "newton": lambda: newton.METHOD,
-    "ode": lambda: ode.METHOD,
-    "brian2": _brian2,
-}
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

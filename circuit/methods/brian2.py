@@ -14,7 +14,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from circuit import brian
+from circuit.brian.limits import float_floors, longest_step, settling_time
+from circuit.brian.objects import read_rates, set_nudge, set_rates
+from circuit.brian.phases import advance, build, whole_steps
 from circuit.dynamics import Trial
 from circuit.errors import CircuitError
 from circuit.method import Method, Progress
@@ -41,10 +43,10 @@ def start(
     time_step
         Seconds of an Euler step; the smallest time constant by default, which Euler's method takes
         without overshoot since the circuit's eigenvalues lie around -1/tau. Less where long rows
-        of weights make the GRAIT circuit faster (`brian.longest_step`).
+        of weights make the GRAIT circuit faster (`circuit.brian.limits.longest_step`).
     stretch
-        Seconds of the nudged phase between two judgements; by default `brian.settling_time`, or
-        2000 steps if that is less.
+        Seconds of the nudged phase between two judgements; by default
+        `circuit.brian.limits.settling_time`, or 2000 steps if that is less.
     codegen : "numpy" or "cython"
 
     Raises
@@ -71,7 +73,7 @@ def step(
     codegen: str = "numpy",
 ) -> Progress:
     """Run another stretch of the nudged phase, after a short free phase."""
-    floors = brian.float_floors(trial, progress.shifts)
+    floors = float_floors(trial, progress.shifts)
     # where the floor is near 1 the layer's shift has no digits, and its residual says nothing
     if np.all(np.minimum(judgement.by_sample, 1.0) <= FLOOR_SLACK * floors):
         return Progress(progress.shifts, 0, 0.0, 4 * floors)
@@ -96,26 +98,26 @@ def _stretch(
     """
     circuit = trial.circuit
     shortest = min(circuit.time_constants)
-    time_step = brian.longest_step(circuit) if time_step is None else time_step
-    built = brian.build(trial, step=time_step, record=0, codegen=codegen)
+    time_step = longest_step(circuit) if time_step is None else time_step
+    built = build(trial, step=time_step, record=0, codegen=codegen)
     if stretch is None:
-        stretch = min(brian.settling_time(circuit), LONGEST_STRETCH * float(time_step))
-    brian.set_rates(built.pieces, trial.activity.rates[1:])
-    brian.set_nudge(built.pieces, False)
-    free_steps = brian.whole_steps(built.pieces, (circuit.network.depth + 5) * shortest)
-    brian.advance(built, free_steps, must_be_finite=False)
-    free = brian.read_rates(built.pieces)
+        stretch = min(settling_time(circuit), LONGEST_STRETCH * float(time_step))
+    set_rates(built.pieces, trial.activity.rates[1:])
+    set_nudge(built.pieces, False)
+    free_steps = whole_steps(built.pieces, (circuit.network.depth + 5) * shortest)
+    advance(built, free_steps, must_be_finite=False)
+    free = read_rates(built.pieces)
     moved = [rate + shifts.absolute(layer) for layer, rate in enumerate(free, 1)]
-    brian.set_rates(built.pieces, moved)
-    brian.set_nudge(built.pieces, True)
-    nudged_steps = brian.whole_steps(built.pieces, stretch, "stretch")
-    brian.advance(built, nudged_steps, must_be_finite=False)
-    nudged = brian.read_rates(built.pieces)
+    set_rates(built.pieces, moved)
+    set_nudge(built.pieces, True)
+    nudged_steps = whole_steps(built.pieces, stretch, "stretch")
+    advance(built, nudged_steps, must_be_finite=False)
+    nudged = read_rates(built.pieces)
     difference = [after - before for after, before in zip(nudged, free, strict=True)]
     shifts = shifts.with_values(_in_scales(difference, shifts))
     steps, model_time = free_steps + nudged_steps, float(built.network.t_)
     # what rounding of the rates leaves in the shifts, with a few roundings on the way
-    return Progress(shifts, steps, model_time, 4 * brian.float_floors(trial, shifts))
+    return Progress(shifts, steps, model_time, 4 * float_floors(trial, shifts))
 
 
 def _in_scales(absolute: Sequence[np.ndarray], shifts: Shifts) -> tuple[np.ndarray, ...]:

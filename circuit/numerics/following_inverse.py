@@ -56,7 +56,7 @@ WORTH = 1.0  # of an inverse, in rounds for n rows; measured, docs/numerics.md
 
 
 def usual_residual(eps: float, n: int) -> float:
-    """Residual that a fresh LU solve leaves, relative as in `Moved._residual`.
+    """Residual that a fresh LU solve leaves, relative as in `MovingWeights._residual`.
 
     1.8, 5.8, 32 and 110 eps were seen for orthogonal weights with n = 16, 64, 256 and 784, as many
     for those in training, and half of it for Gaussian ones.
@@ -64,7 +64,7 @@ def usual_residual(eps: float, n: int) -> float:
     return eps * (1 + n / 8)
 
 
-class Moved(Factorised):
+class MovingWeights(Factorised):
     """A weight matrix `(..., n, n)` that was another one a step ago.
 
     Parameters
@@ -79,7 +79,7 @@ class Moved(Factorised):
         self,
         weights: Array,
         layer: int,
-        start: Start | None = None,
+        start: KeptInverse | None = None,
         known: SingularValues | None = None,
         columns: Array | None = None,
     ) -> None:
@@ -88,16 +88,16 @@ class Moved(Factorised):
         self._known = known
         self._columns = columns
 
-    def moved(self, weights: Array) -> Moved:
+    def moved(self, weights: Array) -> MovingWeights:
         """The factors of other weights near these. What these ones keep is handed on to them."""
         start = self._start
-        if start is not None and not start.begin_step():
+        if start is not None and not start.survives_step():
             start = None
-        return Moved(weights, self.layer, start, self._known, self._columns)
+        return MovingWeights(weights, self.layer, start, self._known, self._columns)
 
     def solve(self, rates: Array) -> Array:
         """`W^-1` applied to every row of `rates`, as exactly as by a fresh factorisation."""
-        return self._solved(rates, Start.apply)
+        return self._solved(rates, KeptInverse.apply)
 
     pull = solve
 
@@ -108,7 +108,7 @@ class Moved(Factorised):
         units = self._units(like)
         columns = self._followed(units)
         if columns is None:
-            columns = self._solved(units, Start.columns)
+            columns = self._solved(units, KeptInverse.columns)
         self._columns = columns
         return columns
 
@@ -132,15 +132,15 @@ class Moved(Factorised):
         )
         return columns if start.spans else None
 
-    def _solved(self, rates: Array, begin: Begin) -> Array:
+    def _solved(self, rates: Array, first: FirstGuess) -> Array:
         solution = None
         if self._start is not None:
-            solution = self._refined(self._start, rates, begin)
+            solution = self._refined(self._start, rates, first)
         if solution is None:
             self._require_square()
-            self._start = Start(self.weights)
+            self._start = KeptInverse(self.weights)
             self.require_invertible()
-            solution = self._refined(self._start, rates, begin)
+            solution = self._refined(self._start, rates, first)
         return super().solve(rates) if solution is None else solution
 
     def quick_pull(self, rates: Array) -> Array:
@@ -152,10 +152,10 @@ class Moved(Factorised):
         """`W` applied to every row, in the precision of `rates`."""
         return rows_times(rates, namespace(rates).astype(self.weights, rates.dtype))
 
-    def _refined(self, start: Start, rates: Array, begin: Begin) -> Array | None:
+    def _refined(self, start: KeptInverse, rates: Array, first: FirstGuess) -> Array | None:
         """The corrected solution, or None where it does not come about in a few rounds."""
         enough = self._enough
-        solution, before = begin(start, rates), 1.0
+        solution, before = first(start, rates), 1.0
         for rounds in range(MOST_ROUNDS + 1):
             if rounds:
                 correction = start.apply(minus_rows_times(rates, solution, self.weights))
@@ -234,7 +234,7 @@ class Moved(Factorised):
             )
 
 
-class Start:
+class KeptInverse:
     """An inverse to start from, and what has been spent on it since the weights were inverted."""
 
     def __init__(self, weights: Array) -> None:
@@ -281,7 +281,7 @@ class Start:
         self._spent += rows
         self._spent_now += rows
 
-    def begin_step(self) -> bool:
+    def survives_step(self) -> bool:
         """The weights have moved once more: whether B is still worth being kept.
 
         It is if the last step cost no more than the mean of all steps, the inversion in it. The
@@ -294,7 +294,7 @@ class Start:
         return True
 
 
-Begin = Callable[[Start, Array], Array]  # B applied to some rates
+FirstGuess = Callable[[KeptInverse, Array], Array]  # B applied to some rates
 
 
 def _inverted(weights: Array) -> Array:

@@ -1,9 +1,8 @@
 """A phase of spontaneous activity after every image, in which a plastic circuit's layers inhibit.
 
 Owns the settings of such a phase, what fires in it, and its equations as text for Brian2. Does not
-own the circuit that sleeps (`circuit.plastic.circuit`), its other equations
-(`circuit.plastic.equations`) nor the same for a layer by itself
-(`circuit.lateral_inhibition.spontaneous`).
+own the circuit that sleeps (`circuit.plastic.circuit`) nor its other equations
+(`circuit.plastic.equations`).
 
 After its image a circuit sleeps: for a few patterns, one after another, axons of the layers 0 ..
 L-1 carry spontaneous activity x, which is +1 or -1 independently, in place of rates. All that the

@@ -18,6 +18,7 @@ from circuit.equilibrium import Equilibrium
 from circuit.errors import NotFinite, TargetOutOfRange
 from circuit.numerics.arrays import epsilon, flattened, row_norms, to_numpy
 from circuit.plasticity import Update, updates
+from circuit.reached import reached
 from circuit.report.alignment import Agreement, agreement
 from circuit.report.deviation import Deviation, deviations, update_bound
 from circuit.rules import RULES
@@ -85,9 +86,8 @@ class Report(Brief):
         return [f"{self.pathway} pathway", f"{self.readout} read out", self.verdict]
 
     def __str__(self) -> str:
-        from circuit.report.tables import text
-
-        return text(self)
+        words: str = reached("circuit.report.tables.text")(self)
+        return words
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"

@@ -1,7 +1,7 @@
 """The options of `run_equilibrium`, and the circuit with its images that they describe.
 
 Owns the words of every option. Only the standard library until a trial is made, so that `--help`
-answers at once. Does not own the settling of the circuit nor what is said of it.
+answers at once.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from circuit.settings.learning import LOSSES, PATHWAYS, READOUTS
 from models.command.parsing import OneLineParser, at_least
-from models.command.shared import MOST_LAYERS, add_data_dir, add_dataset, add_results
+from models.command.shared import add_data_dir, add_dataset, add_results
+from training.declarations import MOST_LAYERS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +69,7 @@ def options() -> OneLineParser:
     )
     add(
         "--pathway",
-        choices=("itp", "gait", "grait"),
+        choices=PATHWAYS,
         default="gait",
         help="what a layer sends down: itp its rates through the inverse, gait its deviation "
         "scaled by its squared slope, grait also by the squared lengths of its rows of weights "
@@ -90,7 +92,7 @@ def options() -> OneLineParser:
     )
     add(
         "--loss",
-        choices=("quadratic", "cross_entropy"),
+        choices=LOSSES,
         default="quadratic",
         help="loss whose gradient makes the target (default: quadratic)",
     )
@@ -102,7 +104,7 @@ def options() -> OneLineParser:
     )
     add(
         "--readout",
-        choices=("shift", "mismatch"),
+        choices=READOUTS,
         default="shift",
         help="what a synapse learns from: the shift of its layer from the free phase, or the "
         "mismatch of its layer with its own drive (default: shift)",

@@ -1,8 +1,4 @@
-"""What is said and kept of a settled circuit: lines on the terminal, and summary.json.
-
-Owns these words and names. Does not own the comparison with the rules (`circuit.report.comparison`)
-nor the figures.
-"""
+"""What is said and kept of a settled circuit: lines on the terminal, and summary.json."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Command lines: options with their words, TOML files that hold the same, and errors in one line.
 
 Owns how every command of this project is told what to do. Standard library only, so that `--help`
-answers at once. Does not own what the options mean.
+answers at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,11 +30,14 @@ class OneLineParser(argparse.ArgumentParser):
     """A parser whose complaints are one line, with exit status 2.
 
     What begins with `-` and is a number in any spelling is a value and no option: -1e-5, -inf.
+    `tables` tells of each table that a TOML file may hold what its keys are as options; it raises
+    `ValueError`, whose message follows the table's name.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._negative_number_matcher = NEGATIVE  # argparse's own lacks exponents
+        self.tables: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {}
 
     def error(self, message: str) -> NoReturn:
         """Print `message` on one line and leave with status 2."""
@@ -160,7 +163,7 @@ def _arguments_from(parser: OneLineParser, path: Path, config_option: str) -> li
     }
     arguments: list[str] = []
     seen: dict[str, str] = {}
-    for key, value in _settings(parser.prog, path).items():
+    for key, value in _flat(parser, path):
         name = key.replace("-", "_")
         if name not in actions:
             fail(
@@ -176,6 +179,18 @@ def _arguments_from(parser: OneLineParser, path: Path, config_option: str) -> li
         except ValueError as error:
             fail(parser.prog, f"config {path}: {key} {error}")
     return arguments
+
+
+def _flat(parser: OneLineParser, path: Path) -> Iterator[tuple[str, Any]]:
+    """What stands in a TOML file, key by key, tables as the options that they stand for."""
+    for key, value in _settings(parser.prog, path).items():
+        if isinstance(value, dict) and key in parser.tables:
+            try:
+                yield from parser.tables[key](value).items()
+            except ValueError as error:
+                fail(parser.prog, f"config {path}: [{key}] {error}")
+        else:
+            yield key, value
 
 
 def _settings(program: str, path: Path) -> dict[str, Any]:

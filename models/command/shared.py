@@ -12,15 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from models.command.parsing import Distinct, OneLineParser, at_least, path, refuse_idle
+from training.declarations import DATASETS
 
-DATASETS = (
-    "digits",
-    "mnist",
-    "fashion_mnist",
-    "kmnist",
-)  # those of `training.images`, which is slow
+Options = OneLineParser | argparse._ArgumentGroup
 SHIPPED = "digits"  # needs no --data-dir
-MOST_LAYERS = 1000  # hidden ones; memory and patience end before
 MOST_WORKERS = max(8, 4 * (os.cpu_count() or 1))  # each computes on one core
 
 
@@ -34,7 +29,7 @@ def add_dataset(parser: OneLineParser) -> None:
     )
 
 
-def add_data_dir(parser: OneLineParser) -> None:
+def add_data_dir(parser: Options) -> None:
     """--data-dir, which holds what is not shipped."""
     parser.add_argument(
         "--data-dir",
@@ -78,7 +73,7 @@ def add_processes(parser: OneLineParser) -> None:
 
 
 def add_results(
-    parser: OneLineParser,
+    parser: Options,
     folder: Path,
     content: str,
     *,

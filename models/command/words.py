@@ -2,7 +2,7 @@
 device be full, a stream be closed.
 
 Owns the streams while a command runs, and what becomes of words that nobody took. Standard library
-only, so that `--help` answers at once. Does not own the words.
+only, so that `--help` answers at once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Pictures of learning with other activation functions.
 
-Owns what the study `activations` shows, drawn from `activations.nc`. Does not own the look
-(`canvas`).
+Owns what the study `activations` shows, drawn from `activations.nc`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,5 @@
 """Activation functions: does TP gain from tanh, and is GAIT-prop indifferent (paper section 9)?
 
-Owns the cells of the study and what is measured in one. Does not own training
-(`studies.training_run`), the comparison of rules (`analysis.comparison`) nor the pictures
-(`studies.activations.figures`).
-
 One cell is one training run of one seed, for one of two purposes. "tuning": every rule with every
 kind of hidden units at the same learning rates and lambdas, on the first data set, with a seed of
 its own, judged by validation images; the circuit is not tuned but has the values of GAIT-prop,
@@ -19,14 +15,15 @@ hidden targets of TP leave that range too; the hidden units of tp, itp and gait 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study, grid
+from analysis.sweep.study import Cell, Seeds, Study, grid
 from circuit.learning.lesson import Lesson
+from circuit.learning.regulariser import Regulariser
+from circuit.settings.learning import Adam
 from studies.training_run import IMAGE_SETS, fixed_width, outcome, pixels_of
 from training.plan import Plan
 from training.sources import OUTSIDE
@@ -43,7 +40,7 @@ BATCH = 60
 
 
 @dataclass(frozen=True)
-class Scale:
+class ActivationsScale:
     """What is trained at a scale.
 
     Attributes
@@ -66,11 +63,11 @@ class Scale:
 
 
 SCALES = {
-    "smoke": Scale(None, 1, 2, 2, 1, 400, (1, 2), (2e-3,), (0.1,)),
-    "laptop": Scale(
+    "smoke": ActivationsScale(None, 1, 2, 2, 1, 400, (1, 2), (2e-3,), (0.1,)),
+    "laptop": ActivationsScale(
         IMAGE_SETS, 2, 3, 3, 2, 5000, (1, 2, 3), (3e-4, 1e-3, 3e-3), (0.0, 0.1, 1.0, 10.0)
     ),
-    "full": Scale(
+    "full": ActivationsScale(
         IMAGE_SETS, 1, 4, 30, 5, None, (1, 2, 3, 4, 5), (1e-4, 3e-4, 1e-3, 3e-3),
         (0.0, 0.01, 0.1, 1.0, 10.0, 100.0),
     ),
@@ -93,11 +90,7 @@ CHOSEN = {
 
 
 def study(
-    scale: str,
-    *,
-    dataset: str = "digits",
-    data_dir: str | None = None,
-    seeds: Sequence[int] | None = None,
+    scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full".
 
@@ -174,8 +167,8 @@ def measure(
         lesson=Lesson(
             rule=rule,
             feedback_strength=GAMMA,
-            learning_rate=learning_rate,
-            orthogonality=orthogonality,
+            adam=Adam(learning_rate),
+            pull=Regulariser(orthogonality),
         ),
         widths=tuple(map(int, widths.split("-"))),
         activation=units_of(activation, rule),

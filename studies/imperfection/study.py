@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Study, grid
+from analysis.sweep.study import Seeds, Study, grid, unmeasured
 from circuit.dynamics import Trial, begin, build_circuit
 from circuit.network import Network
 from circuit.plasticity import updates
@@ -73,11 +73,7 @@ JUDGED = {"smoke": 2, "laptop": 4, "full": 10}  # images whose spectrum is compu
 
 
 def study(
-    scale: str,
-    *,
-    dataset: str = "digits",
-    data_dir: str | None = None,
-    seeds: Sequence[int] | None = None,
+    scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     common = {
@@ -181,19 +177,13 @@ def _empty(layers: int, sizes: Sequence[float]) -> xr.Dataset:
         "rule": list(RULE_NAMES),
         "layer": list(range(1, layers + 1)),
     }
-    shapes = dict.fromkeys(
-        ("distance", "settled", "stable", "abscissa", "abscissa_median", "worst_residual"),
-        ("size",),
-    ) | {
-        "cosine": ("size", "rule", "layer"),
-        "norm_ratio": ("size", "rule", "layer"),
-        "free_shift": ("size", "layer"),
-    }
-    variables = {
-        name: (dims, np.full([len(coords[dim]) for dim in dims], np.nan))
-        for name, dims in shapes.items()
-    }
-    return xr.Dataset({**variables, "status": "converged"}, coords=coords)
+    by_size = ("distance", "settled", "stable", "abscissa", "abscissa_median", "worst_residual")
+    return unmeasured(
+        coords,
+        **dict.fromkeys(by_size, ("size",)),
+        **dict.fromkeys(("cosine", "norm_ratio"), ("size", "rule", "layer")),
+        free_shift=("size", "layer"),
+    )
 
 
 def _existence(

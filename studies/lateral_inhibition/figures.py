@@ -1,7 +1,6 @@
 """Pictures of orthogonality by lateral inhibition: which mechanism keeps GAIT-prop good, and why.
 
-Owns what the study `lateral_inhibition` shows, drawn from `lateral_inhibition.nc`. Does not own the
-look (`canvas`).
+Owns what the study `lateral_inhibition` shows, drawn from `lateral_inhibition.nc`.
 """
 
 from __future__ import annotations

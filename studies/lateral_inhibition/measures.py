@@ -2,8 +2,7 @@
 
 Owns the expected pull at the fixed point of lateral plasticity, in closed form, the pull of lateral
 circuits that learn from finite samples, and the cosine of both with Eq. 23; and of training runs by
-several methods the choice of each one's setting. Does not own the lateral circuits
-(`circuit.lateral_inhibition.teaching`) nor training.
+several methods the choice of each one's setting.
 
 With S = <x x^T> of presynaptic rates and C = W S W^T of drives,
 

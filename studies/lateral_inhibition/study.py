@@ -1,9 +1,5 @@
 """Orthogonality by lateral inhibition (paper section 9): which mechanism keeps GAIT-prop good?
 
-Owns the cells of the study and what is measured in one. Does not own the inhibition
-(`circuit.lateral_inhibition.teaching`, `circuit.lateral_inhibition.acting`), training
-(`studies.training_run`) nor the pictures (`studies.lateral_inhibition.figures`).
-
 There are two parts. "training": one training run by one method at one of its settings. Every method
 has as many settings, of which validation images choose: a learning rate where nothing pulls, else
 lambda, or the lateral rate of inhibition that acts, at the learning rate at which GAIT-prop without
@@ -13,19 +9,16 @@ pull of lateral inhibition has the direction of Eq. 23.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study, grid, together
+from analysis.sweep.study import Cell, Seeds, Study, grid, together
 from circuit.errors import CircuitError
-from circuit.lateral_inhibition.companions import REGULARISER
-from circuit.lateral_inhibition.teaching import PHASES, SPONTANEOUS, TASK
-from circuit.learning.lesson import Lesson
 from circuit.network import forward
+from circuit.settings.pull import PHASES, REGULARISER, SPONTANEOUS, TASK
 from studies.lateral_inhibition.measures import (
     PULLS,
     expected_cosines,
@@ -34,7 +27,8 @@ from studies.lateral_inhibition.measures import (
 )
 from studies.setting import setting
 from studies.training_run import fixed_width, outcome, pixels_of
-from training.plan import Plan
+from training.plan import Plan, lesson_of
+from training.settings import DEFAULTS
 from training.sources import OUTSIDE
 
 VERSION = 1  # of what a result means; part of the key of every cell
@@ -43,13 +37,14 @@ RATE = 4e-3  # at which GAIT-prop without a pull breaks down, and back-propagati
 
 
 @dataclass(frozen=True)
-class Method:
+class TrainingMethod:
     """A way to train, and which of its numbers is a setting.
 
     Attributes
     ----------
-    rule, by, during, lateral_rate : as in `Lesson`
-    varied : name of the number in `Lesson` that the settings are values of
+    rule : as in `Lesson`
+    by, during, lateral_rate : what pulls, when, and at which rate, as options of `run_training`
+    varied : name of the option that the settings are values of
     """
 
     rule: str = "gait"
@@ -59,16 +54,16 @@ class Method:
     varied: str = "orthogonality"
 
 
-METHODS: dict[str, Method] = {
-    "bp": Method(rule="bp", varied="learning_rate"),
-    "none": Method(varied="learning_rate"),
-    "regulariser": Method(),
-    "whitening": Method(by="whitening"),
-    "populations": Method(by="populations"),
-    "inhibition": Method(by="inhibition", lateral_rate=0.02),
-    "task": Method(by="populations", during=TASK, lateral_rate=0.02),
-    "drives": Method(by="decorrelated_drives", varied="lateral_rate"),
-    "inputs": Method(by="decorrelated_inputs", varied="lateral_rate"),
+METHODS: dict[str, TrainingMethod] = {
+    "bp": TrainingMethod(rule="bp", varied="learning_rate"),
+    "none": TrainingMethod(varied="learning_rate"),
+    "regulariser": TrainingMethod(),
+    "whitening": TrainingMethod(by="whitening"),
+    "populations": TrainingMethod(by="populations"),
+    "inhibition": TrainingMethod(by="inhibition", lateral_rate=0.02),
+    "task": TrainingMethod(by="populations", during=TASK, lateral_rate=0.02),
+    "drives": TrainingMethod(by="decorrelated_drives", varied="lateral_rate"),
+    "inputs": TrainingMethod(by="decorrelated_inputs", varied="lateral_rate"),
 }
 VALUES: dict[str, tuple[float, ...]] = {
     "learning_rate": (5e-4, 1e-3, 2e-3, 4e-3),
@@ -92,11 +87,7 @@ STEPS, AVERAGED = 40, 10
 
 
 def study(
-    scale: str,
-    *,
-    dataset: str = "digits",
-    data_dir: str | None = None,
-    seeds: Sequence[int] | None = None,
+    scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     chosen = SEEDS[scale] if seeds is None else tuple(seeds)
@@ -163,14 +154,15 @@ def measure(
     assert orthogonality is not None
     assert lateral_rate is not None
     assert epochs is not None
-    lesson = Lesson(
-        rule=str(rule),
-        learning_rate=learning_rate,
-        orthogonality=orthogonality,
-        orthogonality_by=str(by),
-        lateral_during=str(during),
-        lateral_rate=lateral_rate,
-    )
+    chosen = {
+        "rule": rule,
+        "learning_rate": learning_rate,
+        "orthogonality": orthogonality,
+        "orthogonality_by": by,
+        "lateral_during": during,
+        "lateral_rate": lateral_rate,
+    }
+    lesson = lesson_of(DEFAULTS | chosen)
     pixels, pooling = pixels_of(dataset, 2)
     plan = Plan(
         lesson=lesson,

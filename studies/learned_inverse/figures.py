@@ -1,7 +1,6 @@
 """Pictures of learned inverses: alignment and accuracy against feedback strength.
 
-Owns what the study `learned_inverse` shows, drawn from `learned_inverse.nc`. Does not own the look
-(`canvas`).
+Owns what the study `learned_inverse` shows, drawn from `learned_inverse.nc`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Whose weight change a learned inverse carries, while it learns.
 
 Owns the inverse model at stages of its practice, and the alignment with back-propagation of the
-weight change through it, against feedback strength and the noise with which rates are read. Does
-not own the model (`circuit.learned_inverse.model`), nor training through it.
+weight change through it, against feedback strength and the noise with which rates are read.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from circuit.errors import CircuitError
+from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learned_inverse.model import (
     BIASES,
     KEYS,
     WEIGHTS,
     InverseModel,
-    Practice,
     exact_model,
     inverse_error,
     practised,
@@ -52,7 +51,7 @@ def stages(
     inputs: np.ndarray,
     probe: np.ndarray,
     steps: Sequence[float],
-    practice: Practice,
+    practice: LearnedInverse,
     key: int,
     batch: int,
 ) -> list[Stage]:

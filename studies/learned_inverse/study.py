@@ -1,9 +1,5 @@
 """Learned inverse models: alignment and accuracy against feedback strength, inverse and noise.
 
-Owns the cells of the study and what is measured in one. Does not own the inverse models
-(`circuit.learned_inverse.model`), training (`training.epochs`), the measures
-(`studies.learned_inverse.measures`) nor the pictures (`studies.learned_inverse.figures`).
-
 Cells are of three parts. "alignment": an untrained network whose inverse learns, and at stages of
 its practice the cosine of the update with back-propagation's, for all feedback strengths and sizes
 of noise: no training comes between the inverse and the update. "training": a training run, with the
@@ -13,16 +9,18 @@ network, all with as many steps of either.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study, grid
-from circuit.learned_inverse.model import ALTERNATING, FIRST, SIMULTANEOUS, Practice
-from circuit.learning.lesson import CIRCUIT, Lesson
+from analysis.sweep.study import Cell, Seeds, Study, grid
+from circuit.learned_inverse.companions import LearnedInverse
+from circuit.learning.lesson import Lesson
+from circuit.learning.regulariser import Regulariser
+from circuit.settings.learned_inverse import ALTERNATING, FIRST, LEARNED, SIMULTANEOUS
+from circuit.settings.learning import CIRCUIT, Adam
 from studies.learned_inverse.measures import cosines, stages
 from studies.setting import setting
 from studies.training_run import COMPLETED, pooled_images, trained
@@ -37,7 +35,7 @@ WAYS = ("tp", "itp", "gait", "itp shift", "gait shift", "gait mismatch")
 
 
 @dataclass(frozen=True)
-class Scale:
+class LearnedInverseScale:
     """How much is measured.
 
     Attributes
@@ -65,7 +63,7 @@ class Scale:
 
 
 SCALES = {
-    "smoke": Scale(
+    "smoke": LearnedInverseScale(
         seeds=(1, 2),
         ways=("gait", "gait shift"),
         practice=(0, 100, np.inf),
@@ -78,7 +76,7 @@ SCALES = {
         width=32,
         depth=2,
     ),
-    "laptop": Scale(
+    "laptop": LearnedInverseScale(
         seeds=(1, 2, 3, 4, 5),
         ways=WAYS,
         practice=(0, 25, 50, 100, 200, 400, 800, np.inf),
@@ -89,7 +87,7 @@ SCALES = {
         epochs=12,
         blocks=(1, 11, 66, 264),
     ),
-    "full": Scale(
+    "full": LearnedInverseScale(
         seeds=tuple(range(1, 11)),
         ways=WAYS,
         practice=(0, 25, 50, 100, 200, 400, 800, 1600, np.inf),
@@ -105,11 +103,7 @@ LEARNING_RATE, ORTHOGONALITY = 2e-3, 0.3
 
 
 def study(
-    scale: str,
-    *,
-    dataset: str = "digits",
-    data_dir: str | None = None,
-    seeds: Sequence[int] | None = None,
+    scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     sizes = SCALES[scale]
@@ -146,12 +140,12 @@ USUAL: Cell = {
 }
 
 
-def _alignments(sizes: Scale) -> list[Cell]:
+def _alignments(sizes: LearnedInverseScale) -> list[Cell]:
     """With the difference correction and without, every way."""
     return grid(USUAL | {"part": ALIGNMENT}, way=sizes.ways, correction=("yes", "no"))
 
 
-def _runs(sizes: Scale) -> list[Cell]:
+def _runs(sizes: LearnedInverseScale) -> list[Cell]:
     """Back-propagation; GAIT-prop with all strengths and noises; the others with some of them."""
     run, usual = USUAL | {"part": TRAINING}, {"gamma": _usual(sizes)}
     cells = [run | {"way": "bp", "inverse": "exact"}]
@@ -168,12 +162,12 @@ def _runs(sizes: Scale) -> list[Cell]:
     return cells + grid(run | usual | {"shape": "narrowing"}, way=("gait", "gait shift"))
 
 
-def _usual(sizes: Scale) -> float:
+def _usual(sizes: LearnedInverseScale) -> float:
     """The feedback strength of runs of which there are not many."""
     return sizes.gammas[min(1, len(sizes.gammas) - 1)]
 
 
-def _orders(sizes: Scale) -> list[Cell]:
+def _orders(sizes: LearnedInverseScale) -> list[Cell]:
     """GAIT-prop through inverses that learn in every order."""
     orders = [FIRST, SIMULTANEOUS, *(f"{ALTERNATING} {block}" for block in sizes.blocks)]
     return grid(USUAL | {"part": ORDER, "way": "gait", "gamma": _usual(sizes)}, order=orders)
@@ -229,17 +223,19 @@ def measure(
         )
     widths = _widths(dataset, data_dir, width, depth, shape)
     alternating = order.startswith(ALTERNATING)
+    learned = LearnedInverse(
+        steps=steps,
+        order=order.split(maxsplit=1)[0],
+        block=int(order.split()[1]) if alternating else LearnedInverse.block,
+        corrected=correction == "yes",
+    )
     lesson = _lesson(
         way,
         1e-3 if gamma is None else gamma,
-        inverse=inverse,
-        correction=correction == "yes",
-        inverse_steps=steps,
-        inverse_order=order.split(maxsplit=1)[0],
-        inverse_block=int(order.split()[1]) if alternating else Practice.block,
+        inverse=learned if inverse == LEARNED else None,
         rate_noise=noise,
-        learning_rate=LEARNING_RATE,
-        orthogonality=ORTHOGONALITY,
+        adam=Adam(LEARNING_RATE),
+        pull=Regulariser(ORTHOGONALITY),
     )
     if alternating:
         epochs *= 2  # of every two steps the network makes one
@@ -280,7 +276,7 @@ def _widths(
 
 
 def _alignment(
-    sizes: Scale,
+    sizes: LearnedInverseScale,
     dataset: str,
     data_dir: str | None,
     width: int,
@@ -297,15 +293,14 @@ def _alignment(
     strengths = [gamma for gamma in sizes.strengths if gamma < 1 or " " not in way]
     strengths = strengths[-1:] if way == "tp" else strengths
     known = stages(
-        scene.network, data.inputs, scene.inputs, sizes.practice, Practice(), seed, batch
+        scene.network, data.inputs, scene.inputs, sizes.practice, LearnedInverse(), seed, batch
     )
     cosine = np.full((len(known), len(strengths), len(sizes.sigmas), depth + 1), np.nan)
     for i, stage in enumerate(known):
         for j, gamma in enumerate(strengths):
             for k, sigma in enumerate(sizes.sigmas):
-                lesson = _lesson(
-                    way, gamma, inverse="learned", correction=correction == "yes", rate_noise=sigma
-                )
+                inverse = LearnedInverse(corrected=correction == "yes")
+                lesson = _lesson(way, gamma, inverse=inverse, rate_noise=sigma)
                 cosine[i, j, k] = cosines(
                     scene.network, stage.model, lesson, scene.inputs, scene.targets, seed
                 )

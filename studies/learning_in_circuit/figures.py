@@ -1,7 +1,6 @@
 """Pictures of learning inside the circuit: that it learns, how fast it may, and what breaks it.
 
-Owns what the study `learning_in_circuit` shows, drawn from `learning_in_circuit.nc`. Does not own
-the look (`canvas`).
+Owns what the study `learning_in_circuit` shows, drawn from `learning_in_circuit.nc`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What plastic circuits have learnt, and the trainer beside them that makes one update an image.
 
-Owns measures of a `circuit.plastic.circuit.Plastic` and of its weights. Does not own the circuit's
-dynamics (`circuit.plastic.circuit`, `circuit.brian`).
+Owns measures of a `circuit.plastic.circuit.Plastic` and of its weights.
 
 The trainer is what a plastic circuit becomes where plasticity is slow: it lets rates settle with
 weights that stand still, takes the local update of `circuit.plasticity` there, and goes on to the

@@ -1,7 +1,6 @@
 """What circuits that learn are given: a stream of images, first weights, and their protocols.
 
-Owns the settings that the studies of plastic circuits share. Does not own the circuit
-(`circuit.plastic.circuit`) nor what is measured (`learning_in_circuit`, `sleeping`).
+Owns the settings that the studies of plastic circuits share.
 """
 
 from __future__ import annotations

@@ -1,9 +1,5 @@
 """Learning inside the circuit: weights as variables of the dynamics, and what breaks it.
 
-Owns the cells of the study and what is measured in one. Does not own the circuit
-(`circuit.plastic.circuit`, simulated by `circuit.brian`), the trainer beside it
-(`studies.learning_in_circuit.measures`) nor the pictures (`studies.learning_in_circuit.figures`).
-
 A cell is one protocol and one probe at all values of the probe, each in a few networks that differ
 in their first weights. Networks and values stand side by side in one Brian2 run over one stream of
 images, since a step costs the same for many as for one; where a value changes the equations or the
@@ -18,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Study, grid
+from analysis.sweep.study import Seeds, Study, grid
 from circuit.plastic.circuit import Plastic, PlasticRecord
 from studies.learning_in_circuit.measures import (
     accuracies,
@@ -90,11 +86,7 @@ SMOKE_PROBES = ("rate", "noise")
 
 
 def study(
-    scale: str,
-    *,
-    dataset: str = "digits",
-    data_dir: str | None = None,
-    seeds: Sequence[int] | None = None,
+    scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     size, smoke = SCALES[scale], scale == "smoke"

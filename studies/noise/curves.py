@@ -1,8 +1,7 @@
 """Curves over feedback strength and averaging time, from the cells of the study of noise.
 
 Owns how the long form of `noise.nc`, in which every variable lies along `cell` and a cell is one
-feedback strength of one circuit, becomes curves, best strengths and fitted exponents. Does not own
-the study (`studies.noise.study`), the theory (`studies.noise.theory`) nor the pictures.
+feedback strength of one circuit, becomes curves, best strengths and fitted exponents.
 
 Noise is given in that file at sigma = 1, and is meant here at `SIGMA`.
 """
@@ -24,7 +23,7 @@ FEWEST = 5  # strengths in a fit of three parameters
 
 
 @dataclass(frozen=True)
-class Case:
+class Curve:
     """Which curve is meant: a layer's read-out in one kind of circuit with orthogonal weights.
 
     Attributes
@@ -41,7 +40,7 @@ class Case:
     error: str = "bias"
 
 
-def optima(data: xr.Dataset, case: Case, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def optima(data: xr.Dataset, case: Curve, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Best gamma, and the error that it leaves, (seed, time).
 
     NaN where no minimum lies inside the range of strengths.
@@ -65,7 +64,7 @@ def optima(data: xr.Dataset, case: Case, times: np.ndarray) -> tuple[np.ndarray,
     return np.array(best).T, np.array(errors).T
 
 
-def exponents(data: xr.Dataset, case: Case) -> np.ndarray:
+def exponents(data: xr.Dataset, case: Curve) -> np.ndarray:
     """Exponent of the best gamma in sigma^2/T for weak feedback, fitted for every seed, (seed,).
 
     Empty where too few strengths were measured.
@@ -83,7 +82,7 @@ def exponents(data: xr.Dataset, case: Case) -> np.ndarray:
     )
 
 
-def curves(data: xr.Dataset, case: Case, duration: float) -> xr.Dataset:
+def curves(data: xr.Dataset, case: Curve, duration: float) -> xr.Dataset:
     """`bias` and, at sigma = 1, `noise` (seed, gamma), against the pathway's own rule."""
     chosen = select(data, depth=case.depth, pathway=case.pathway, activation=case.activation).sel(
         readout=case.readout, layer=case.layer

@@ -1,7 +1,6 @@
 """Pictures of the study of noise against bias.
 
-Owns what `noise.nc` shows. Does not own the look (`canvas`), nor how cells become curves
-(`studies.noise.curves`).
+Owns what `noise.nc` shows.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import xarray as xr
 
 from analysis.canvas import COLOURS, Axes, Drawings, Figure, headline, panels, shades, styled
 from analysis.statistics import LEVEL, over_repetitions
-from studies.noise.curves import SIGMA, Case, broken, curves, exponents, optima, select
+from studies.noise.curves import SIGMA, Curve, broken, curves, exponents, optima, select
 from studies.noise.theory import best_strength, log_curve, predicted_exponent
 
 DURATION = 1000.0  # averaging time of the picture of bias and noise, in time constants
@@ -87,8 +86,8 @@ def noise_against_bias(data: xr.Dataset) -> Figure:
     for column, depth in enumerate(depths):
         for row, layer in enumerate((1, int(depth) + 1)):
             axes: Axes = grid[row][column]
-            table = curves(data, Case(int(depth), layer), DURATION)
-            turned = curves(data, Case(int(depth), layer, error="misdirection"), DURATION)
+            table = curves(data, Curve(int(depth), layer), DURATION)
+            turned = curves(data, Curve(int(depth), layer, error="misdirection"), DURATION)
             bias, noise = table["bias"].values[0], SIGMA * table["noise"].values[0]
             there = np.isfinite(bias)
             strengths = table["gamma"].values[there]
@@ -146,7 +145,7 @@ def best_feedback(data: xr.Dataset) -> Figure:
     for index, depth in enumerate(depths):
         colour = DEPTH_COLOURS[index % len(DEPTH_COLOURS)]
         for layer in (1, depth + 1):
-            case = Case(depth, layer)
+            case = Curve(depth, layer)
             predicted = predicted_exponent(1, depth + 2 - layer)
             fitted = exponents(data, case)
             mean, half = over_repetitions(fitted)

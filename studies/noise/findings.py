@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from analysis.statistics import over_repetitions
-from studies.noise.curves import SIGMA, Case, optima
+from studies.noise.curves import SIGMA, Curve, optima
 
 
 def findings(data: xr.Dataset) -> list[str]:
@@ -18,7 +18,7 @@ def findings(data: xr.Dataset) -> list[str]:
     times = data["duration"].values[1:]
     for depth in np.unique(data["depth"].values):
         for layer in (1, int(depth) + 1):
-            best, errors = optima(data, Case(int(depth), layer), times)
+            best, errors = optima(data, Curve(int(depth), layer), times)
             middle, half = over_repetitions(np.log(best))
             error, _ = over_repetitions(errors)
             row: dict[str, Any] = {"depth": int(depth), "layer": layer}

@@ -1,8 +1,5 @@
 """Noise against bias: how weak feedback may be where rates fluctuate.
 
-Owns the cells of the study and what is measured in one. Does not own the theory
-(`studies.noise.fluctuations`, `studies.noise.theory`) nor the pictures (`studies.noise.figures`).
-
 Theory is cheap, and is measured in every cell. In cells with `copies` > 0 so many copies of the
 first image also run in Brian2, with rate noise of strength `noise`.
 """
@@ -15,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study, grid
+from analysis.sweep.study import Cell, Seeds, Study, grid, unmeasured
 from circuit.dynamics import Trial, begin, build_circuit
 from circuit.equilibrium import Equilibrium, settle
 from circuit.errors import CircuitError, NotFinite
@@ -90,11 +87,7 @@ STRONGER = {
 
 
 def study(
-    scale: str,
-    *,
-    dataset: str = "digits",
-    data_dir: str | None = None,
-    seeds: Sequence[int] | None = None,
+    scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     axes, seeds = AXES[scale], SEEDS[scale] if seeds is None else tuple(seeds)
@@ -118,22 +111,13 @@ def study(
     return Study("noise", tuple(cells), measure, version=VERSION, group_by=shared, outside=OUTSIDE)
 
 
-def measure(
-    *,
-    dataset: str,
-    data_dir: str | None,
-    batch: int,
-    width: int,
-    depth: int,
-    init: str,
-    activation: str,
-    pathway: str,
-    gamma: float,
-    seed: int,
-    noise: float,
-    copies: int,
-) -> xr.Dataset:
+def measure(*, pathway: str, gamma: float, noise: float, copies: int, **network: Any) -> xr.Dataset:
     """One cell: bias and noise of the update that each read-out leads to.
+
+    Parameters
+    ----------
+    copies : of the first image that run in Brian2, with rate noise of strength `noise`
+    network : as of `studies.setting.setting`
 
     Returns
     -------
@@ -147,22 +131,13 @@ def measure(
         "unstable: ..." where it does not hold fluctuations, and "Brian2: ..." where rates ceased to
         be finite under the noise.
     """
-    scene = setting(
-        dataset=dataset,
-        batch=batch,
-        depth=depth,
-        width=width,
-        init=init,
-        activation=activation,
-        seed=seed,
-        data_dir=data_dir,
-    )
+    scene = setting(**network)
     circuit = build_circuit(scene.network, pathway, gamma, time_constant=TIME_CONSTANT)
     trial = begin(circuit, scene.inputs, scene.targets)
     record = settle(trial, must_converge=False)
     if not (record.converged or scene.network.activation(1).piecewise_linear):
         record = settle(trial, "newton", must_converge=False)
-    result = _empty(depth + 1)
+    result = _empty(scene.network.depth)
     if not record.converged:
         result["status"] = f"no equilibrium: {record.status.value}"
         return result
@@ -180,7 +155,8 @@ def measure(
         alone = reading.with_values(tuple(value[:1] for value in reading.values))
         result["image_snr"][index] = signal_to_noise(first, alone, variances[index])
     if copies > 0:
-        key = [seed, depth, *f"{pathway} {activation} {gamma} {noise}".encode()]
+        words = f"{pathway} {network['activation']} {gamma} {noise}"
+        key = [network["seed"], network["depth"], *words.encode()]
         try:
             _simulation(result, record, theory, noise, copies, np.random.default_rng(key))
         except NotFinite as error:
@@ -196,25 +172,14 @@ def _empty(layers: int) -> xr.Dataset:
         "duration": list(DURATIONS),
         "layer": list(range(1, layers + 1)),
     }
-    shapes = {
-        "bias": ("readout", "rule", "layer"),
-        "misdirection": ("readout", "rule", "layer"),
-        "snr": ("readout", "duration", "layer"),
-        "update_noise": ("readout", "duration", "layer"),
-        "image_snr": ("readout", "layer"),
-        "simulated_ratio": ("readout", "layer"),
-        "standard_error": ("readout", "layer"),
-        "z": ("readout", "layer"),
-        "mean_z": ("readout", "layer"),
-    }
+    each, brian2 = ("readout", "layer"), ("simulated_ratio", "standard_error", "z", "mean_z")
     variables = {
-        name: (dims, np.full([len(coords[dim]) for dim in dims], np.nan))
-        for name, dims in shapes.items()
+        **dict.fromkeys(("bias", "misdirection"), ("readout", "rule", "layer")),
+        **dict.fromkeys(("snr", "update_noise"), ("readout", "duration", "layer")),
+        **dict.fromkeys(("image_snr", *brian2), each),
+        "kink_noise": (),
     }
-    return xr.Dataset(
-        {**variables, "kink_noise": np.nan, "window": WINDOW, "status": "converged"},
-        coords=coords,
-    )
+    return unmeasured(coords, **variables).assign(window=WINDOW)
 
 
 def _theory(result: xr.Dataset, trial: Trial, record: Equilibrium) -> None:

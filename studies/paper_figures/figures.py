@@ -1,8 +1,7 @@
 """Pictures of networks that learn: Figures 2 and 3 of the paper, and the grid search.
 
 Owns what `run_figures` shows, drawn from `fig2a.nc`, `fig2b.nc`, `fig2c.nc`, `fig3.nc` and
-`grid.nc`. Does not own the look (`canvas`), the comparison (`analysis.comparison`) nor the picture
-of the regulariser (`regulariser`).
+`grid.nc`.
 
 Accuracies stand on a logarithmic axis of the error, best on top, so that half the errors are the
 same step everywhere. Bands and bars are 95 % intervals of Student's t over seeds.

@@ -1,7 +1,6 @@
 """The picture of the regulariser applied now and then: what becomes of accuracy.
 
-Owns the picture that `run_figures` draws from `every.nc`. Does not own the look (`canvas`) nor the
-comparison (`analysis.comparison`).
+Owns the picture that `run_figures` draws from `every.nc`.
 """
 
 from __future__ import annotations

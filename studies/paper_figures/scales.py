@@ -1,9 +1,8 @@
 """How large the training runs behind the figures are, and their learning rates and lambdas.
 
-Owns `SCALES`, and the widths of Fig. 3B. Those values of scale laptop that
-are chosen were found by figure "grid" at that scale, on validation images (docs/results.md); those
-of scale paper are the authors' own (`training.settings.CHOSEN`). Does not own which runs a figure
-needs (`studies.paper_figures.study`).
+Owns `SCALES`, and the widths of Fig. 3B. Those values of scale laptop that are chosen were found by
+figure "grid" at that scale, on validation images (docs/results.md); those of scale paper are the
+authors' own (`training.settings.CHOSEN`).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ Chosen = dict[str, tuple[float, float]]  # rule -> learning rate, lambda
 
 
 @dataclass(frozen=True)
-class Scale:
+class FiguresScale:
     """What a scale leaves of the paper's figures.
 
     Attributes
@@ -61,8 +60,8 @@ AUTHORS: Chosen = {
     rule: (float(str(values["learning_rate"])), float(str(values["orthogonality"])))
     for rule, values in presets.CHOSEN.items()
 }
-SCALES: dict[str, Scale] = {
-    "smoke": Scale(
+SCALES: dict[str, FiguresScale] = {
+    "smoke": FiguresScale(
         datasets=("digits",),
         pooling=1,
         depths=(1, 2),
@@ -82,7 +81,7 @@ SCALES: dict[str, Scale] = {
         every_epochs_of_digits=2,
         every_seeds=(1, 2),
     ),
-    "laptop": Scale(
+    "laptop": FiguresScale(
         datasets=IMAGE_SETS,
         pooling=2,
         depths=(1, 2, 3, 4),
@@ -108,7 +107,7 @@ SCALES: dict[str, Scale] = {
         every_epochs_of_digits=60,
         every_seeds=tuple(range(1, 9)),
     ),
-    "paper": Scale(
+    "paper": FiguresScale(
         datasets=IMAGE_SETS,
         pooling=1,
         depths=(1, 2, 3, 4),

@@ -1,9 +1,7 @@
 """Networks that learn: the training runs behind Figures 2 and 3, the grid search, and what it costs
 to pull weights towards orthogonality in every k-th step only.
 
-Owns which runs a figure needs at a scale, and the plan of one. Does not own what is kept of a run
-(`studies.training_run`), training (`training.epochs`), the comparison of rules
-(`analysis.comparison`) nor the pictures (`studies.paper_figures.figures`).
+Owns which runs a figure needs at a scale, and the plan of one.
 
 One cell is one training run of one seed. All figures draw on one study, "training", so a run that
 two figures show is made once.
@@ -21,11 +19,13 @@ import xarray as xr
 
 from analysis.sweep.study import Cell, Study, grid
 from circuit.learning.lesson import Lesson
+from circuit.learning.regulariser import Regulariser
+from circuit.settings.learning import Adam
 from studies.paper_figures.scales import (
     NARROWING,
     RULES,
     SCALES,
-    Scale,
+    FiguresScale,
     narrowing,
 )
 from studies.training_run import fixed_width, outcome, pixels_of
@@ -81,23 +81,23 @@ def study(
     return Study("training", tuple(cells), measure, version=VERSION, outside=OUTSIDE)
 
 
-def _depths(sizes: Scale) -> list[Cell]:
+def _depths(sizes: FiguresScale) -> list[Cell]:
     """Fig. 2A: depths, on one data set."""
     return _runs(sizes, [_same_width(sizes, sizes.datasets[0], depth) for depth in sizes.depths])
 
 
-def _image_sets(sizes: Scale, activation: str = "leaky_relu") -> list[Cell]:
+def _image_sets(sizes: FiguresScale, activation: str = "leaky_relu") -> list[Cell]:
     """Fig. 2B: all data sets at one depth."""
     images = [_same_width(sizes, name, sizes.depth) for name in sizes.datasets]
     return _runs(sizes, images, activation)
 
 
-def _linear(sizes: Scale) -> list[Cell]:
+def _linear(sizes: FiguresScale) -> list[Cell]:
     """Fig. 2C: linear networks without regulariser."""
     return _image_sets(sizes, "linear")
 
 
-def _shapes(sizes: Scale) -> list[Cell]:
+def _shapes(sizes: FiguresScale) -> list[Cell]:
     """Fig. 3: narrowing layers on all data sets, and beside them full width on the first."""
     images = [
         _images(sizes, name, narrowing(pixels_of(name, sizes.pooling)[0]))
@@ -106,7 +106,7 @@ def _shapes(sizes: Scale) -> list[Cell]:
     return _runs(sizes, [*images, _same_width(sizes, sizes.datasets[0], len(NARROWING) - 2)])
 
 
-def _grid(sizes: Scale) -> list[Cell]:
+def _grid(sizes: FiguresScale) -> list[Cell]:
     """Learning rates and lambdas on one data set; linear networks have no lambda."""
     common = _common(sizes) | _same_width(sizes, sizes.datasets[0], sizes.depth)
     leaky = grid(
@@ -123,7 +123,7 @@ def _grid(sizes: Scale) -> list[Cell]:
     )
 
 
-def _every(sizes: Scale) -> list[Cell]:
+def _every(sizes: FiguresScale) -> list[Cell]:
     """Every rule with the pull towards orthogonality in each k-th step: digits as in preset quick,
     and the first data set as elsewhere, where lambda is that of `same` or the rule's own if larger.
     """
@@ -171,7 +171,7 @@ CELLS: dict[str, Any] = {
 }
 
 
-def _images(sizes: Scale, dataset: str, widths: str) -> Cell:
+def _images(sizes: FiguresScale, dataset: str, widths: str) -> Cell:
     """Images, and a network for them."""
     return {
         "dataset": dataset,
@@ -180,13 +180,13 @@ def _images(sizes: Scale, dataset: str, widths: str) -> Cell:
     }
 
 
-def _same_width(sizes: Scale, dataset: str, depth: int) -> Cell:
+def _same_width(sizes: FiguresScale, dataset: str, depth: int) -> Cell:
     """Images, and a network all of whose layers are as wide."""
     pixels, _ = pixels_of(dataset, sizes.pooling)
     return _images(sizes, dataset, fixed_width(pixels, depth))
 
 
-def _common(sizes: Scale) -> Cell:
+def _common(sizes: FiguresScale) -> Cell:
     """What all runs at a scale have."""
     return {
         "gamma": 1e-3,
@@ -197,7 +197,9 @@ def _common(sizes: Scale) -> Cell:
     }
 
 
-def _runs(sizes: Scale, images: Sequence[Cell], activation: str = "leaky_relu") -> list[Cell]:
+def _runs(
+    sizes: FiguresScale, images: Sequence[Cell], activation: str = "leaky_relu"
+) -> list[Cell]:
     """Every rule and seed for each of the images with their networks; seed by seed."""
     chosen = sizes.linear if activation == "linear" else sizes.leaky_relu
     rules = [
@@ -245,9 +247,8 @@ def measure(
         rule=rule,
         feedback_strength=gamma,
         loss=loss,
-        learning_rate=learning_rate,
-        orthogonality=orthogonality,
-        orthogonality_every=orthogonality_every,
+        adam=Adam(learning_rate),
+        pull=Regulariser(orthogonality, orthogonality_every),
     )
     plan = Plan(
         lesson=lesson,

@@ -1,6 +1,6 @@
 """Pictures of the circuit from very weak to strong feedback.
 
-Owns what the study `strength` shows, drawn from `strength.nc`. Does not own the look (`canvas`).
+Owns what the study `strength` shows, drawn from `strength.nc`.
 
 Every variable lies along `cell`; a cell is one feedback strength of one circuit. Lines are means
 over seeds, bands their 95 % intervals (Student's t) where three seeds or more are there. Networks

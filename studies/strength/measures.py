@@ -1,7 +1,6 @@
 """What a circuit at one feedback strength does: its updates, gains, kinks, and how it settles.
 
-Owns the measures of the study `strength` as functions of a trial. Does not own networks, images or
-the grid of feedback strengths.
+Owns the measures of the study `strength` as functions of a trial.
 
 Where not every image finds an equilibrium, updates and gains are those of the images that did, and
 the fraction stands beside them.
@@ -30,7 +29,7 @@ from circuit.shift_dynamics import balance
 from circuit.shifts import ONE, Scale, Shifts
 from circuit.verification.judgement import Status
 from circuit.verification.sliding import sliding_slopes
-from studies.strength.partly_settled import Settled, settle_directly, settle_most
+from studies.strength.partly_settled import SettledImages, settle_directly, settle_most
 
 READOUTS = ("shift", "mismatch")
 LARGEST_SPECTRAL_ERROR = 0.05  # of 1/tau, the leak of a unit: beyond it an eigenvalue is not given
@@ -54,7 +53,7 @@ def rule_shifts(trial: Trial) -> dict[str, Shifts | None]:
     return found
 
 
-def update_agreements(settled: Settled, rules: dict[str, Shifts | None]) -> xr.Dataset:
+def update_agreements(settled: SettledImages, rules: dict[str, Shifts | None]) -> xr.Dataset:
     """Weight changes read from the circuit against each rule's.
 
     Returns
@@ -103,7 +102,7 @@ def predicted_gains(trial: Trial) -> tuple[Scale, ...]:
     return tuple(gains[::-1])
 
 
-def gain_ratios(settled: Settled, rule: Shifts | None) -> np.ndarray:
+def gain_ratios(settled: SettledImages, rule: Shifts | None) -> np.ndarray:
     """The measured gain of each layer's shift over the predicted one, (L,).
 
     The measured gain is the least-squares factor between the circuit's shifts and those of the rule
@@ -125,7 +124,7 @@ def gain_ratios(settled: Settled, rule: Shifts | None) -> np.ndarray:
     return ratios
 
 
-def crossed_fractions(settled: Settled) -> np.ndarray:
+def crossed_fractions(settled: SettledImages) -> np.ndarray:
     """Of each layer's units, over images, that have crossed their kink at equilibrium, (L,).
 
     A unit has crossed if its drive has another sign than in the forward pass, or if what it reports
@@ -183,7 +182,7 @@ def first_crossing(
         if not record.converged:
             return True
         statuses = record.sample_status
-        everyone = Settled(trial, record.shifts, record.mismatches, statuses, ())
+        everyone = SettledImages(trial, record.shifts, record.mismatches, statuses, ())
         return bool(np.nansum(crossed_fractions(everyone)) > 0)
 
     units = trial_at(weakest).network.activations
@@ -209,7 +208,7 @@ def orthogonality_distances(network: Network) -> np.ndarray:
     return np.array(distances)
 
 
-def stability_measures(settled: Settled, largest_units: int = 320) -> xr.Dataset:
+def stability_measures(settled: SettledImages, largest_units: int = 320) -> xr.Dataset:
     """How the linearised circuit behaves at the first image that settled with no unit at its kink
     (there it has no derivative), in units of tau.
 
@@ -251,7 +250,7 @@ def stability_measures(settled: Settled, largest_units: int = 320) -> xr.Dataset
     return xr.Dataset(values | _from_matrix(settled))
 
 
-def _from_matrix(settled: Settled) -> dict[str, Any]:
+def _from_matrix(settled: SettledImages) -> dict[str, Any]:
     """All measures, for a circuit that is small enough."""
     trial, widths = settled.trial, settled.trial.network.widths[1:]
     tau = trial.circuit.time_constants[0]
@@ -280,7 +279,7 @@ def _from_matrix(settled: Settled) -> dict[str, Any]:
     return values
 
 
-def _from_products(settled: Settled) -> dict[str, Any]:
+def _from_products(settled: SettledImages) -> dict[str, Any]:
     """The abscissas, for a circuit of any size."""
     circuit = linearised(settled.trial, settled.shifts)
     tau = settled.trial.circuit.time_constants[0]
@@ -296,7 +295,7 @@ def _from_products(settled: Settled) -> dict[str, Any]:
 
 
 def measures(trial: Trial, *, largest_units: int = 320) -> xr.Dataset:
-    """All measures of one trial with one gamma everywhere; `status` as of `Settled`."""
+    """All measures of one trial with one gamma everywhere; `status` as of `SettledImages`."""
     network, settled = trial.network, settle_most(trial)
     layers = np.arange(1, network.depth + 1)
     outcomes = [status.value for status in Status]

@@ -1,6 +1,6 @@
 """Which images of a trial come to rest, within a budget that a study can afford.
 
-Owns the methods that are tried one after the other, and their budgets. Does not own the methods.
+Owns the methods that are tried one after the other, and their budgets.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SECOND = {
 
 
 @dataclass(frozen=True, eq=False)
-class Settled:
+class SettledImages:
     """The images of a trial that came to rest.
 
     Attributes
@@ -67,7 +67,7 @@ class Settled:
             return "settled in part"
         return next(status.value for status in Status if status in self.statuses)
 
-    def only(self, place: int) -> Settled:
+    def only(self, place: int) -> SettledImages:
         """One of the images that came to rest, by its place among them."""
 
         def one(found: Shifts) -> Shifts:
@@ -85,7 +85,7 @@ class Settled:
 
 
 @np.errstate(all="ignore")  # images that ran out of range are left out, not printed
-def settle_most(trial: Trial) -> Settled:
+def settle_most(trial: Trial) -> SettledImages:
     """Bring as many images to rest as `direct` can, and after it the method in `SECOND`.
 
     An image that neither can settle keeps the status that `direct` gave it: within their budgets
@@ -107,12 +107,12 @@ def settle_most(trial: Trial) -> Settled:
     images = tuple(i for i, status in enumerate(statuses) if status is Status.CONVERGED)
 
     if len(images) in {0, len(statuses)}:
-        return Settled(trial, shifts, mismatches, tuple(statuses), images)
+        return SettledImages(trial, shifts, mismatches, tuple(statuses), images)
 
     def chosen(found: Shifts) -> Shifts:
         return found.with_values(tuple(take_rows(value, images) for value in found.values))
 
-    return Settled(
+    return SettledImages(
         trial.samples(images), chosen(shifts), chosen(mismatches), tuple(statuses), images
     )
 

@@ -1,8 +1,6 @@
 """The circuit's equilibrium as its feedback grows from nothing.
 
-Owns the circuit as a vector field with one parameter, gamma. Does not own continuation
-(`analysis.continuation`), the equations (`circuit.dynamics`) nor the ruler
-(`circuit.verification.judgement`).
+Owns the circuit as a vector field with one parameter, gamma.
 """
 
 from __future__ import annotations

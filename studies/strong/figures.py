@@ -1,6 +1,6 @@
 """Pictures of strong feedback: where equilibria lose stability, and branches on their way there.
 
-Owns what the study `strong` shows, drawn from `strong.nc`. Does not own the look (`canvas`).
+Owns what the study `strong` shows, drawn from `strong.nc`.
 """
 
 from __future__ import annotations

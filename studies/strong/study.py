@@ -1,8 +1,5 @@
 """Strong feedback: where the equilibrium loses stability or ceases to exist as gamma grows.
 
-Owns the cells of the study and what is measured in one. Does not own continuation
-(`analysis.continuation`) nor the pictures (`studies.strong.figures`).
-
 One cell is one image in one network, with the same gamma in all layers, the nudge included. Its
 branch starts at the forward pass, gamma = 0, and is followed to its first loss of stability, or to
 `LARGEST`. Units are smooth, for a kink has no branch to follow. Times are in units of tau.
@@ -13,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from analysis.continuation import Branch, leading_eigenvalue
 from analysis.stability import spectrum
-from analysis.sweep.study import Study, grid
+from analysis.sweep.study import Seeds, Study, grid
 from circuit.activations import linear
 from circuit.dynamics import Circuit, begin, build_circuit
 from studies.setting import setting
@@ -63,11 +61,7 @@ EXAMPLE_DEPTH = {"smoke": 2, "laptop": 4, "full": 4}
 
 
 def study(
-    scale: str,
-    *,
-    dataset: str = "digits",
-    data_dir: str | None = None,
-    seeds: Sequence[int] | None = None,
+    scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     seeds = SEEDS[scale] if seeds is None else tuple(seeds)
@@ -88,18 +82,7 @@ def study(
 
 
 def measure(
-    *,
-    dataset: str,
-    data_dir: str | None,
-    batch: int,
-    width: int,
-    depth: int,
-    init: str,
-    activation: str,
-    pathway: str,
-    seed: int,
-    image: int,
-    points_beyond: int,
+    *, activation: str, pathway: str, image: int, points_beyond: int, **network: Any
 ) -> xr.Dataset:
     """One cell: the branch of one image.
 
@@ -107,6 +90,7 @@ def measure(
     ----------
     image : which of the batch
     points_beyond : 0, or how far to follow an example past its loss of stability, to be drawn
+    network : as of `studies.setting.setting`
 
     Returns
     -------
@@ -116,16 +100,7 @@ def measure(
         all units) and `branch_abscissa` along `point`, and `linear_abscissa` of the same circuit
         with linear units at `linear_gamma` along `strength`. The status is how stability was lost.
     """
-    scene = setting(
-        dataset=dataset,
-        batch=batch,
-        depth=depth,
-        width=width,
-        init=init,
-        activation=activation,
-        seed=seed,
-        data_dir=data_dir,
-    )
+    scene = setting(activation=activation, **network)
     targets = scene.targets * (TANH_TARGET if activation == "tanh" else 1.0)
     chosen = slice(image, image + 1)
     circuit = build_circuit(scene.network, pathway)

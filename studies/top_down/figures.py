@@ -1,6 +1,6 @@
 """Pictures of strong top-down input: what it does to stability, to the rates and to learning.
 
-Owns what the study `top_down` shows, drawn from `top_down.nc`. Does not own the look (`canvas`).
+Owns what the study `top_down` shows, drawn from `top_down.nc`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is measured of circuits with strong top-down input.
 
 Owns stability, uniqueness, how far the rates have come to full targets, and whose update they
-carry. Does not own the circuits (`studies.top_down.circuit`).
+carry.
 """
 
 from __future__ import annotations

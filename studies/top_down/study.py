@@ -1,9 +1,5 @@
 """One increment at the output only: is it a circuit, and does it learn (paper section 9)?
 
-Owns the cells of the study and what is measured in one. Does not own the circuit
-(`studies.top_down.circuit`), the training (`studies.training_run`) nor the pictures
-(`studies.top_down.figures`).
-
 There are two parts. "circuit": one network with a batch of images, in one pathway and reading, at
 all strengths of top-down input and all nudges. All layers above the input have as many units as
 there are classes, so that every output has a target; wider layers have units that nothing ties at
@@ -18,8 +14,10 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Study, grid, together
+from analysis.sweep.study import Cell, Seeds, Study, grid, together, unmeasured
 from circuit.learning.lesson import Lesson
+from circuit.learning.regulariser import Regulariser
+from circuit.settings.learning import Adam
 from studies.setting import setting
 from studies.top_down.circuit import find_rest, strong_circuit
 from studies.top_down.measures import MEASURES, READOUTS, RULE_NAMES, cosines, measures
@@ -71,11 +69,7 @@ DEEP = {"itp": (3e-4, 1.0), "tp": (3e-4, 100.0)}
 
 
 def study(
-    scale: str,
-    *,
-    dataset: str = "digits",
-    data_dir: str | None = None,
-    seeds: Sequence[int] | None = None,
+    scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     chosen = SEEDS[scale] if seeds is None else tuple(seeds)
@@ -204,15 +198,12 @@ def _empty(strengths: Sequence[float]) -> xr.Dataset:
         "readout": list(READOUTS),
         "rule_of": list(RULE_NAMES),
     }
-    names = ("settled", *MEASURES)
-    shapes = dict.fromkeys(names, ("strength", "nudge")) | dict.fromkeys(
-        ("cosine", "cosine_worst"), ("strength", "nudge", "readout", "rule_of")
+    by_strength, cosine = ("strength", "nudge"), ("strength", "nudge", "readout", "rule_of")
+    return unmeasured(
+        coords,
+        **dict.fromkeys(("settled", *MEASURES), by_strength),
+        **dict.fromkeys(("cosine", "cosine_worst"), cosine),
     )
-    variables = {
-        name: (dims, np.full([len(coords[dim]) for dim in dims], np.nan))
-        for name, dims in shapes.items()
-    }
-    return xr.Dataset({**variables, "status": "converged"}, coords=coords)
 
 
 def _lesson(rule: str, increments: str, gamma: float, pathway: str) -> Lesson:
@@ -230,8 +221,8 @@ def _lesson(rule: str, increments: str, gamma: float, pathway: str) -> Lesson:
         increments=increments,
         pathway=pathway,
         readout="mismatch" if increments == "output" else "shift",
-        learning_rate=rate,
-        orthogonality=strength,
+        adam=Adam(rate),
+        pull=Regulariser(strength),
     )
 
 

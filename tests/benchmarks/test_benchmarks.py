@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks import equilibrium, others, rivals, sections
 from benchmarks.circuits import QUICK, as_state, problem, residuals
 from benchmarks.field import make_field, residual, velocity, worst_ratio
-from benchmarks.timing import Timing, Worker, peak_memory, take_turns
+from benchmarks.timing import RoundTimes, Worker, peak_memory, take_turns
 from circuit import dynamics, shift_dynamics
 from circuit.equilibrium import settle
 from circuit.rules import RULES
@@ -59,7 +59,7 @@ def test_median_spread_and_ratio_by_round():
     seconds = {"slow": iter([99.0, 2.0, 8.0, 6.0]), "fast": iter([99.0, 1.0, 2.0, 6.0])}
     turns = {name: (lambda values=values: next(values)) for name, values in seconds.items()}
     timings = take_turns(turns, 3)
-    assert timings["slow"] == Timing((2.0, 8.0, 6.0))
+    assert timings["slow"] == RoundTimes((2.0, 8.0, 6.0))
     assert timings["slow"].median == 6.0
     assert timings["slow"].quartiles == (4.0, 7.0)
     # ratios 2, 4, 1: not the ratio 6 / 2 of the medians

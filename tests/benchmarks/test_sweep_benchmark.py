@@ -15,7 +15,9 @@ from benchmarks.circuits import problem
 from circuit import network
 from circuit.equilibrium import settle
 
-TINY = sweeps.Sizes(width=8, depth=2, batch=3, networks=2, gammas=2, empty=2, sweep=3, rounds=1)
+TINY = sweeps.SweepSizes(
+    width=8, depth=2, batch=3, networks=2, gammas=2, empty=2, sweep=3, rounds=1
+)
 
 
 def test_command_prints_and_saves_all_sections(tmp_path, monkeypatch, capsys):

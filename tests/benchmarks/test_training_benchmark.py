@@ -33,10 +33,9 @@ def test_command_prints_and_saves_a_row_for_every_contestant(tmp_path, capsys, m
 def test_contestants_are_those_that_the_table_is_about():
     lessons = {name: one.lesson for name, one in CONTESTANTS.items() if one is not None}
     assert {lesson.rule for lesson in lessons.values()} == {"bp", "gait", "itp", "tp", "circuit"}
-    assert {lesson.orthogonality_every for lesson in lessons.values()} == {1, 4, 10}
-    assert all(
-        training.Sizes().steps % lesson.orthogonality_every == 0 for lesson in lessons.values()
-    )
+    every = {lesson.pull.every for lesson in lessons.values() if lesson.pull is not None}
+    assert every == {1, 4, 10}
+    assert all(training.TrainingSizes().steps % one == 0 for one in every)
     assert CONTESTANTS[f"gait, {STACKED} networks"].networks == STACKED
 
 

@@ -12,11 +12,12 @@ from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import default_tolerance, settle
 from circuit.errors import CircuitError, NotSettled
 from circuit.feedback import closed_form_gain
+from circuit.methods import METHODS as ALL
 from circuit.network import Network, initialise
 from circuit.verification.judgement import Status
 from tests.circuit.test_dynamics import LiteralCircuit, digits, make_trial
 
-METHODS = ("direct", "sweep", "newton", "ode")
+METHODS = tuple(name for name in ALL if name != "brian2")  # which has tests of its own
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -218,7 +219,7 @@ def test_where_there_is_no_equilibrium_none_is_reported(method, drive, gamma):
         values = gap(side * np.geomspace(1e-9, 10, 2000))
         assert np.all(values < 0) if side > 0 else np.all(values > 0)
     # integration with error control takes ever shorter steps along a kink
-    options = {"ode": {"max_steps": 3, "rtol": 1e-4}, "sweep": {"max_steps": 60}}.get(method, {})
+    options = {"ode": {"max_steps": 3, "rtol": 1e-3}, "sweep": {"max_steps": 60}}.get(method, {})
     record = settle(trial, method, must_converge=False, **options)
     assert record.converged or method != "direct"
     if record.converged:

@@ -29,11 +29,11 @@ from circuit.equilibrium import settle
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch
 from circuit.feedback import closed_form_gain, output_only, per_layer
 from circuit.jacobian import dense_jacobian, jacobian_product
-from circuit.lateral_inhibition.spontaneous import Spontaneous
+from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learned_inverse.equilibrium import settle_learned
-from circuit.learned_inverse.model import Practice, propagate_learned, random_model
+from circuit.learned_inverse.model import propagate_learned, random_model
 from circuit.learning.adam import Adam
-from circuit.learning.lesson import Lesson
+from circuit.learning.lesson import Decorrelation, Inhibition, Lesson, Regulariser
 from circuit.learning.regulariser import descent
 from circuit.losses import output_error
 from circuit.network import Network, forward, initialise
@@ -42,6 +42,7 @@ from circuit.plastic.sleep import Sleep
 from circuit.plasticity import local_update, updates
 from circuit.rules import RULES
 from circuit.verification.bounds import relative_error_bounds
+from tests.circuit.lateral_inhibition.spontaneous_equations import Spontaneous
 
 NO_NUMBERS = [None, True, np.True_, "0.1", b"1", 1j, [], [0.1], {}, object(), np.ones((2, 2))]
 NUMBERS = [0.25, np.float32(0.25), np.float16(0.25), np.longdouble(0.25), np.array(0.25)]
@@ -90,7 +91,8 @@ def test_every_kind_of_number_is_the_float_that_it_equals(
         assert {type(one) for one in (*taken.strengths, *taken.time_constants)} == {float}
     assert Adam(number, number, number, number) == Adam(0.25, 0.25, 0.25, 0.25)
     assert Lesson(feedback_strength=number) == Lesson(feedback_strength=0.25)
-    assert Practice(number, number) == Practice(0.25, 0.25)
+    assert LearnedInverse(number, number) == LearnedInverse(0.25, 0.25)
+    assert Regulariser(number) == Regulariser(0.25)
     assert leaky_relu(number).smallest_slope == 0.25
     assert output_only(number, 3) == (1.0, 1.0, 0.25)
 
@@ -119,13 +121,15 @@ def test_what_is_no_number_is_refused(value: Any, trial: Trial) -> None:
         lambda: Timing(value, 1, 1),
         lambda: Timing(0.001, 1, 1, lag=value),
         lambda: Spontaneous(step=value),
-        lambda: Practice(rate=value),
+        lambda: LearnedInverse(rate=value),
         lambda: Adam(beta1=value),
     ):
         refused(act, "number|time|sequence|float")
-    for field in fields(Lesson):
-        if isinstance(field.default, float):
-            refused(lambda name=field.name: Lesson(**{name: value}), "is not a number")
+    for record in (Lesson, Adam, Regulariser, Inhibition, Decorrelation, LearnedInverse):
+        for field in fields(record):
+            if isinstance(field.default, float):
+                name = field.name
+                refused(lambda r=record, n=name: r(**{n: value}), "is not a number")
 
 
 def test_too_large_for_a_float() -> None:
@@ -202,10 +206,9 @@ def test_what_is_no_count_is_refused(value: Any, trial: Trial) -> None:
         lambda: replace(network, n_outputs=value),
         lambda: replace(network, n_inputs=value),
         lambda: initialise((*widths[:-1], value), np.random.default_rng(1)),
-        lambda: Lesson(orthogonality_every=value),
-        lambda: Lesson(spontaneous_samples=value),
-        lambda: Lesson(inverse_block=value),
-        lambda: Practice(block=value),
+        lambda: Regulariser(every=value),
+        lambda: Inhibition(samples=value),
+        lambda: LearnedInverse(block=value),
         lambda: per_layer(0.1, value),
         lambda: Timing(0.001, 1, value),
         lambda: Sleep(value, 8, 6, np.ones(1), np.ones(1)),
@@ -223,8 +226,7 @@ def test_what_is_no_count_is_refused(value: Any, trial: Trial) -> None:
 @pytest.mark.parametrize("value", ["no", "yes", 0, 1, None, 1.0, [], np.int64(1)])
 def test_what_is_no_truth_value_is_refused(value: Any, trial: Trial) -> None:
     for act in (
-        lambda: Lesson(bias_correction=value),
-        lambda: Lesson(inverse="learned", correction=value),
+        lambda: LearnedInverse(corrected=value),
         lambda: Adam(bias_correction=value),
         lambda: settle(trial, must_converge=value),
         lambda: velocity(trial, trial.activity.rates[1:], nudged=value),
@@ -242,8 +244,10 @@ def test_what_is_no_known_word_is_refused(value: Any, trial: Trial) -> None:
         lambda: record.read_out(value),
         lambda: initialise((5, 4), generator, init=value),
         lambda: Lesson(rule=value),
-        lambda: Lesson(orthogonality_by=value),
-        lambda: Practice(aim=value),
+        lambda: Inhibition(mechanism=value),
+        lambda: Decorrelation(place=value),
+        lambda: Regulariser(of=value),
+        lambda: LearnedInverse(aim=value),
         lambda: descent(np.eye(3), 0.1, value),
     ):
         refused(act, "is unknown; choose from")

@@ -14,11 +14,10 @@ from circuit.activations import leaky_relu
 from circuit.dynamics import begin, build_circuit
 from circuit.errors import CircuitError
 from circuit.feedback import GRADIENT_ADJUSTED
-from circuit.learned_inverse.companions import PSEUDO
+from circuit.learned_inverse.companions import LearnedInverse, PseudoInverse
 from circuit.learned_inverse.equilibrium import settle_learned
 from circuit.learned_inverse.model import (
     InverseModel,
-    Practice,
     inverse_error,
     practised,
     propagate_learned,
@@ -26,12 +25,15 @@ from circuit.learned_inverse.model import (
     random_model,
 )
 from circuit.learning.lesson import Lesson
-from circuit.learning.step import begin_learning, learn, teach
+from circuit.learning.step import begin_learning, learn
+from circuit.learning.taught import teach
 from circuit.network import Network, forward, initialise
 from circuit.plasticity import updates
 from circuit.rules import RULES, propagate_targets
+from circuit.settings.learned_inverse import PSEUDO
 from models.run_training import main
 from tests.circuit.test_row_adjusted import gradients
+from tests.commands import refusal
 
 NARROWING = (9, 7, 6, 4)
 WIDENING = (5, 6, 8, 4)
@@ -190,7 +192,7 @@ def test_a_learned_inverse_of_unequal_rows_needs_the_lengths(rng):
     model = random_model(network, np.array(1))
     for step in range(300):
         practised_on = forward(network, rng.standard_normal((60, 12)))
-        model = practised(model, network, practised_on, Practice(), np.array(1), step)
+        model = practised(model, network, practised_on, LearnedInverse(), np.array(1), step)
     assert max(float(inverse_error(network, model, layer)) for layer in (2, 3, 4)) < 0.05
     activity, error = task(network, rng, batch=30)
     wanted = gradients(network, activity.rates[0], error)[0]
@@ -264,7 +266,7 @@ def test_any_weights_ask_for_their_gram_matrix(widths, rng):
 def test_learning_goes_through_the_pseudo_inverse(rule, rng):
     """Weights that narrow and widen, step by step; the first step's teaching is the rule's."""
     network = network_of((6, 4, 5, 3), rng)
-    lesson = Lesson(rule, pathway="grait", inverse=PSEUDO, feedback_strength=1e-4)
+    lesson = Lesson(rule, pathway="grait", inverse=PseudoInverse(), feedback_strength=1e-4)
     inputs, targets = rng.standard_normal((8, 6)), rng.random((8, 3))
     activity = forward(network, inputs)
     _, shifts, mask = teach(network, lesson, activity, targets)
@@ -301,9 +303,10 @@ def test_the_command_offers_it_under_both_names_and_in_a_file(rule, tmp_path):
 
 
 def test_bad_pseudo_inverse_lessons_are_refused():
-    for values, words in (
-        ({"rule": "bp"}, "goes through no inverse"),
-        ({"correction": False}, "nothing to correct"),
-    ):
-        with pytest.raises(CircuitError, match=words):
-            Lesson(**values, inverse=PSEUDO)
+    with pytest.raises(CircuitError, match="goes through no inverse"):
+        Lesson("bp", inverse=PseudoInverse())
+
+
+def test_a_pseudo_inverse_has_nothing_to_correct(tmp_path, capsys):
+    words = ["--inverse", PSEUDO, "--correction", "no", "--output", str(tmp_path)]
+    assert "--correction would do nothing with --inverse pseudo" in refusal(capsys, main, *words)

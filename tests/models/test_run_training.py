@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import xarray as xr
 
 from circuit.network import forward
+from circuit.settings.learning import Adam
 from circuit.storage.networks import load_network
 from models import run_training
 from models.command.training_options import options
@@ -354,7 +356,7 @@ def test_exploding_weights_end_with_status_1_and_what_was_good(tmp_path, capsys,
     def explosive(learner, lesson, inputs, targets):
         calls.append(0)
         if len(calls) > 2 * 3:  # 180 images in batches of 60
-            lesson = type(lesson)(rule="tp", learning_rate=1e30)
+            lesson = replace(lesson, adam=Adam(1e30))
         return learn(learner, lesson, inputs, targets)
 
     monkeypatch.setattr(epochs, "learn", explosive)

@@ -11,29 +11,37 @@ import xarray as xr
 
 from circuit.errors import CircuitError
 from circuit.lateral_inhibition.acting import PLACES
-from circuit.lateral_inhibition.spontaneous import Spontaneous
+from circuit.lateral_inhibition.companions import Decorrelation, Inhibition
 from circuit.lateral_inhibition.teaching import MECHANISMS, spontaneous
+from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learning.lesson import Lesson
 from circuit.learning.step import begin_learning, learn
 from circuit.network import forward, initialise
+from circuit.settings.learning import Adam
 from models import run_open_questions
 from models.command.studies import findings
 from models.run_training import main as run_training
 from studies.lateral_inhibition import study as lateral_study
 from studies.lateral_inhibition.measures import best_setting
+from tests.circuit.lateral_inhibition.spontaneous_equations import Spontaneous
+from tests.circuit.lateral_inhibition.spontaneous_in_brian2 import run_spontaneous
+from tests.commands import refusal
 from tests.training.test_training import arrays_of, some_images
 from training import checkpoints
-from training.epochs import begin, train
+from training.epochs import begin_training, train
 from training.measures import BY_EPOCH, BY_LAYER
 from training.plan import Plan, prepare, share
 
 LATERAL = (*MECHANISMS, *PLACES)
 
 
-def lesson_for(by, **options):
+def lesson_for(by, adam=None, **options):
     """A small lesson by a mechanism."""
-    own = {"orthogonality": 0.0 if by in PLACES else 0.01, "lateral_rate": 0.05}
-    return Lesson("gait", orthogonality_by=by, **({"learning_rate": 0.01} | own | options))
+    if by in PLACES:
+        pull = Decorrelation(place=by, rate=0.05)
+    else:
+        pull = Inhibition(**({"mechanism": by, "strength": 0.01, "rate": 0.05} | options))
+    return Lesson("gait", adam=adam or Adam(0.01), pull=pull)
 
 
 def plan_for(by, **options):
@@ -43,7 +51,7 @@ def plan_for(by, **options):
 
 
 def last(plan, material, epochs=2):
-    for state in train(plan, material, begin(plan, material), epochs):  # noqa: B007
+    for state in train(plan, material, begin_training(plan, material), epochs):  # noqa: B007
         pass
     return state
 
@@ -68,10 +76,10 @@ def test_the_pull_is_added_to_what_the_task_teaches(rng, by, during):
     |d| / 1e6. Lessons that differ in lambda differ by -8 lambda <(u - r) x^T>."""
     network = initialise((5, 5, 4), rng, n_outputs=3)
     inputs, targets = rng.standard_normal((7, 5)), np.eye(3)[np.arange(7) % 3]
-    large = {"learning_rate": 1e6, "epsilon": 1e6, "lateral_during": during}
+    large = Adam(1e6, epsilon=1e6)
 
     def after(strength):
-        lesson = lesson_for(by, orthogonality=strength, **large)
+        lesson = lesson_for(by, large, strength=strength, during=during)
         learner = begin_learning(network, lesson, np.array(4))
         beside = dict(learner.companions)
         for name in MECHANISMS[by].names:
@@ -106,7 +114,7 @@ def test_weights_that_are_too_long_are_pulled_in(rng, by, during):
     Different units' inhibition alone does not change lengths of orthogonal rows."""
     network = initialise((6, 6, 6), rng, activation="linear")
     network = replace(network, weights=tuple(1.3 * w for w in network.weights))
-    lesson = lesson_for(by, learning_rate=1e-3, lateral_during=during, lateral_rate=0.05)
+    lesson = lesson_for(by, Adam(1e-3), during=during, rate=0.05)
     learner = begin_learning(network, lesson)
     for _ in range(150):
         inputs = rng.standard_normal((64, 6))
@@ -176,7 +184,7 @@ def test_a_resumed_run_goes_on_bit_for_bit(tmp_path, rng, by):
     material = prepare(plan, some_images(rng), some_images(rng, 20))
     configured = checkpoints.configuration(plan, "made up", "0123")
     path, states = tmp_path / "checkpoint.npz", {}
-    for state in train(plan, material, begin(plan, material), 2):
+    for state in train(plan, material, begin_training(plan, material), 2):
         states[state.epoch, state.batch] = state
         if (state.epoch, state.batch) == (0, 4):
             checkpoints.save(path, state, plan, configured)
@@ -190,24 +198,44 @@ def test_a_resumed_run_goes_on_bit_for_bit(tmp_path, rng, by):
 
 
 def test_what_cannot_be_is_refused_in_one_line():
-    for options, words in (
-        ({"orthogonality_by": "magic"}, "orthogonality by 'magic' is unknown"),
-        ({"lateral_during": "sleep"}, "lateral during 'sleep' is unknown"),
-        ({"lateral_rate": 0.0}, r"lateral rate 0 is outside \(0, 1\]"),
-        ({"lateral_rate": float("nan")}, "lateral rate nan"),
-        ({"spontaneous_samples": 0}, "0 spontaneous samples"),
-        (
-            {"orthogonality_by": "decorrelated_inputs", "orthogonality": 0.1},
-            "has no lambda, and 0.1 was given",
-        ),
-        (
-            {"orthogonality_by": "whitening", "orthogonality_of": "columns"},
-            "whitening pulls rows apart, not columns",
-        ),
+    for make, words in (
+        (lambda: Inhibition(mechanism="magic"), "orthogonality by 'magic' is unknown"),
+        (lambda: Decorrelation(place="magic"), "orthogonality by 'magic' is unknown"),
+        (lambda: Inhibition(during="sleep"), "lateral during 'sleep' is unknown"),
+        (lambda: Inhibition(rate=0.0), r"lateral rate 0 is outside \(0, 1\]"),
+        (lambda: Decorrelation(rate=0.0), r"lateral rate 0 is outside \(0, 1\]"),
+        (lambda: Inhibition(rate=float("nan")), "lateral rate nan"),
+        (lambda: Inhibition(samples=0), "spontaneous samples 0 "),
+        (lambda: Lesson(pull="whitening"), "pull = 'whitening' is no Regulariser"),
     ):
         with pytest.raises(CircuitError, match=words) as caught:
-            Lesson(**options)
+            make()
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ["--orthogonality-by", "decorrelated_inputs", "--orthogonality", "0.3"],
+            "--orthogonality would do nothing with --orthogonality-by decorrelated_inputs",
+        ),
+        (
+            ["--orthogonality-by", "whitening", "--orthogonality-of", "columns"],
+            "--orthogonality-of would do nothing with --orthogonality-by whitening",
+        ),
+        (
+            [
+                *("--preset", "reference", "--dataset", "digits"),
+                *("--orthogonality-by", "whitening", "--orthogonality-of", "columns"),
+            ],
+            "--orthogonality-of would do nothing with --orthogonality-by whitening",
+        ),
+    ],
+)
+def test_what_no_lesson_can_say_the_command_refuses(options, words, tmp_path, capsys):
+    """Also where the value is that of the preset: 0.3 is lambda of quick, columns of reference."""
+    assert words in refusal(capsys, run_training, *options, "--output", str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -215,8 +243,8 @@ def test_what_cannot_be_is_refused_in_one_line():
     [
         (lesson_for("whitening"), "lateral"),
         (lesson_for("populations"), "to inhibitory"),
-        (Lesson(orthogonality_by="decorrelated_inputs"), "synapses"),
-        (Lesson(inverse="learned"), "noise keys"),
+        (lesson_for("decorrelated_inputs"), "synapses"),
+        (Lesson(inverse=LearnedInverse()), "noise keys"),
         (Lesson(rate_noise=0.1), "noise keys"),
     ],
 )
@@ -230,7 +258,7 @@ def test_a_learner_without_companions_says_how_to_begin(lesson, missing, rng):
 
 
 @pytest.mark.parametrize(
-    "lesson", [lesson_for("whitening"), Lesson(inverse="learned"), Lesson(rate_noise=0.1)]
+    "lesson", [lesson_for("whitening"), Lesson(inverse=LearnedInverse()), Lesson(rate_noise=0.1)]
 )
 def test_keys_that_do_not_fit_are_refused(lesson, rng):
     network = initialise((4, 4, 4), rng, n_outputs=3)
@@ -274,7 +302,7 @@ def test_the_command_trains_with_inhibition_and_the_circuit(tmp_path, capsys):
 
 def literal_phase(phase, weights, lateral, patterns):
     """Euler's method for the equations of
-    `circuit.lateral_inhibition.spontaneous`, unit by unit.
+    `tests.circuit.lateral_inhibition.spontaneous_equations`, unit by unit.
     """
     w, m = weights.copy(), lateral.copy()
     n_post, n_pre = w.shape
@@ -300,8 +328,6 @@ def literal_phase(phase, weights, lateral, patterns):
 
 def test_brian2_takes_euler_s_steps_of_the_printed_equations(rng):
     """To rounding: 150 steps of a stable system."""
-    from circuit.brian import run_spontaneous
-
     weights, lateral = rng.standard_normal((3, 4)), 0.1 * np.eye(3)
     phase = Spontaneous(period=30, wait=20, feedforward_time=0.5, strength=0.1)
     patterns = rng.choice([-1.0, 1.0], (5, 4))
@@ -317,8 +343,6 @@ def test_in_brian2_lateral_synapses_and_weights_come_to_their_fixed_points(rng):
     """Patterns with second moments exactly 1, again and again. Standing W: M = (W W^T)^1/2 - 1.
     Plastic W: the orthogonal matrix nearest to it (SciPy's polar decomposition), M = 0. Slow
     plasticity leaves a ripple of the size of one pattern's change."""
-    from circuit.brian import run_spontaneous
-
     weights = np.diag([1.5, 1.0, 0.8]) @ np.linalg.qr(rng.standard_normal((3, 3)))[0]
     weights = weights + 0.2 * rng.standard_normal((3, 3))
     patterns = np.tile(np.sqrt(3) * np.eye(3), (160, 1))
@@ -341,8 +365,6 @@ def test_in_brian2_lateral_synapses_and_weights_come_to_their_fixed_points(rng):
 
 
 def test_spontaneous_phases_refuse_what_does_not_fit():
-    from circuit.brian import run_spontaneous
-
     for options, words in (
         ({"lateral_time": 0.0}, "must be positive"),
         ({"step": 0.1}, "longer than the time constant"),

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from studies.noise.curves import SIGMA, Case, broken, curves, exponents, optima, select
+from studies.noise.curves import SIGMA, Curve, broken, curves, exponents, optima, select
 
 GAMMAS = np.geomspace(1e-3, 0.3, 16)
 SEEDS = (3, 8)
 DURATIONS = (1.0, 100.0)
-CASE = Case(depth=2, layer=2)
+CASE = Curve(depth=2, layer=2)
 
 
 def bias_of(seed, gamma, layer):
@@ -71,7 +71,7 @@ def test_curves_stand_at_their_seed_and_strength(rng):
     data = made_up(rng)
     for layer in (1, 2):
         for duration in DURATIONS:
-            found = curves(data, Case(2, layer), duration)
+            found = curves(data, Curve(2, layer), duration)
             assert found["seed"].values.tolist() == list(SEEDS)
             np.testing.assert_array_equal(found["gamma"].values, GAMMAS)
             for i, seed in enumerate(SEEDS):

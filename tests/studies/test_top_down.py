@@ -20,6 +20,7 @@ from circuit.network import forward, initialise
 from circuit.plasticity import local_update, updates
 from circuit.report.alignment import agreement
 from circuit.rules import RULES
+from circuit.settings.learning import Adam
 from models.command.studies import findings
 from studies.top_down import figures
 from studies.top_down import study as top_down
@@ -502,7 +503,7 @@ def test_lesson_with_one_increment_is_the_rule_with_those_strengths(rule):
     network = _circuit().network
     rng = np.random.default_rng(6)
     inputs, targets = rng.random((5, 5)), np.eye(4)[rng.integers(0, 4, 5)]
-    lesson = Lesson(rule=rule, feedback_strength=0.3, increments="output", learning_rate=1e-4)
+    lesson = Lesson(rule=rule, feedback_strength=0.3, increments="output", adam=Adam(1e-4))
     learned, _ = learn(begin_learning(network, lesson), lesson, inputs, targets)
     activity = forward(network, inputs)
     error = output_error(network, activity, targets)

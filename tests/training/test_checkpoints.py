@@ -11,13 +11,17 @@ import numpy as np
 import pytest
 
 from circuit.errors import CircuitError
+from circuit.lateral_inhibition.companions import Inhibition
+from circuit.learned_inverse.companions import LearnedInverse, PseudoInverse
 from circuit.learning.lesson import Lesson
+from circuit.learning.regulariser import Regulariser
+from circuit.settings.learning import Adam
 from tests.training.test_training import assert_same_bits, some_images
 from training import checkpoints
-from training.epochs import begin, train
+from training.epochs import begin_training, train
 from training.plan import Plan, prepare
 
-LESSON = Lesson("gait", learning_rate=0.01, orthogonality=0.1)
+LESSON = Lesson("gait", adam=Adam(0.01), pull=Regulariser(0.1))
 
 
 @pytest.fixture
@@ -26,7 +30,9 @@ def scene(tmp_path, rng):
     plan = Plan(LESSON, (6, 6, 4), seeds=(2, 3), batch=6, precision="float64", checkpoint_every=2)
     material = prepare(plan, some_images(rng), some_images(rng, 20))
     configured = checkpoints.configuration(plan, "made up", "0123")
-    *_, state = (s for s in train(plan, material, begin(plan, material), 2) if s.batch == 4)
+    *_, state = (
+        s for s in train(plan, material, begin_training(plan, material), 2) if s.batch == 4
+    )
     path = tmp_path / "checkpoint.npz"
     checkpoints.save(path, state, plan, configured)
     return plan, material, configured, state, path
@@ -58,7 +64,7 @@ def test_what_is_read_is_what_was_written(tmp_path, rng, precision, seeds):
     material = prepare(plan, *splits)
     configured = checkpoints.configuration(plan, "made up", "0123")
     path = tmp_path / "checkpoint.npz"
-    for state in train(plan, material, begin(plan, material), 2):
+    for state in train(plan, material, begin_training(plan, material), 2):
         if not state.at_rest:
             continue
         checkpoints.save(path, state, plan, configured)
@@ -141,8 +147,16 @@ def test_a_flipped_bit_anywhere_is_noticed(scene, rng):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"lesson": replace(LESSON, learning_rate=0.02)}, "learning rate is 0.01 there and 0.02"),
+        ({"lesson": replace(LESSON, adam=Adam(0.02))}, "learning rate is 0.01 there and 0.02"),
         ({"lesson": replace(LESSON, rule="bp")}, "rule is gait there and bp here"),
+        (
+            {"lesson": replace(LESSON, inverse=PseudoInverse()), "auxiliary": True},
+            "inverse is left out there and {} here",
+        ),
+        (
+            {"lesson": replace(LESSON, pull=Inhibition(strength=0.1))},
+            "pull during is left out there and spontaneous here",
+        ),
         ({"seeds": (2, 4)}, r"seeds is [2, 3] there and [2, 4] here"),
         ({"batch": 7}, "batch is 6 there and 7 here"),
         ({"train_images": 40}, "train images is left out there and 40 here"),
@@ -211,6 +225,42 @@ def test_other_versions_and_kinds_are_refused(scene, changed, words):
     assert words in refusal(path, plan, configured, material)
 
 
+FLAT = """{"rule": "gait", "feedback_strength": 0.001, "pathway": "gait", "readout": "shift",
+"loss": "quadratic", "learning_rate": 0.01, "orthogonality": 0.1, "orthogonality_of": "rows",
+"orthogonality_every": 1, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-08, "bias_correction": true,
+"increments": "every", "inverse": "exact", "inverse_rate": 1.0, "correction": true}"""
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        (2, "it is of version 2, whose settings of a lesson are not nested"),
+        (3, "is of another configuration: activation is left out there"),
+    ],
+)
+def test_a_checkpoint_with_flat_settings_is_refused(scene, version, words):
+    """As version 2 wrote them; also under the number of this version."""
+    plan, material, configured, _, path = scene
+    rewritten(path, version=np.array(version), configuration=np.array(FLAT))
+    assert words in refusal(path, plan, configured, material)
+
+
+def test_settings_of_a_lesson_are_kept_part_by_part(scene):
+    """Each under the name of its part, so that no two are mistaken for one another."""
+    plan, _, configured, *_ = scene
+    assert configured["adam"] == {
+        "learning_rate": 0.01,
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "epsilon": 1e-8,
+        "bias_correction": True,
+    }
+    assert configured["pull"] == {"strength": 0.1, "every": 1, "of": "rows"}
+    assert configured["inverse"] is None
+    apart = replace(plan, lesson=replace(LESSON, inverse=PseudoInverse()))
+    assert checkpoints.configuration(apart, "made up", "0123")["inverse"] == {}
+
+
 @pytest.mark.parametrize("change", [50, -1, 2**31 - 1])
 @pytest.mark.parametrize("place", [(0, 0), (1, 44)])
 def test_orders_of_images_that_there_are_not_are_refused(scene, change, place):
@@ -224,12 +274,12 @@ def test_orders_of_images_that_there_are_not_are_refused(scene, change, place):
 
 def test_what_learns_beside_the_network_must_be_there(tmp_path, rng):
     """A learned inverse is part of a state: without it the run cannot go on."""
-    lesson = Lesson("gait", learning_rate=0.01, inverse="learned")
+    lesson = Lesson("gait", adam=Adam(0.01), inverse=LearnedInverse())
     plan = Plan(lesson, (6, 5, 4), auxiliary=False, batch=6, precision="float64")
     material = prepare(plan, some_images(rng), some_images(rng, 20))
     configured = checkpoints.configuration(plan, "made up", "0123")
     path = tmp_path / "checkpoint.npz"
-    checkpoints.save(path, begin(plan, material), plan, configured)
+    checkpoints.save(path, begin_training(plan, material), plan, configured)
     checkpoints.load(path, plan, configured, material)
     with np.load(path) as file:
         beside = [name for name in file.files if name.startswith("companion_")]

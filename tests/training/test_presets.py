@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from circuit.settings.learning import RULES
 from models.command.training_options import options
 from models.command.training_settings import resolved
-from training.settings import DEFAULTS, PRESETS, RULES, preset, resolve
+from training.declarations import PRESETS
+from training.settings import DEFAULTS, preset, resolve
 
 # notes on the public code: learning rate and lambda that were chosen
 FACTS = {"bp": (1e-4, 0), "gait": (1e-4, 0.1), "tp": (1e-5, 1000)}

@@ -11,20 +11,21 @@ import scipy.linalg
 import xarray as xr
 
 from circuit.errors import CircuitError
-from circuit.learned_inverse.companions import model_of
+from circuit.learned_inverse.companions import LearnedInverse, model_of
 from circuit.learning.lesson import Lesson
+from circuit.learning.regulariser import Regulariser
 from circuit.learning.step import begin_learning
 from circuit.network import initialise
+from circuit.settings.learning import Adam
 from models.command.training_options import options
 from models.command.training_settings import resolved
-from models.run_training import plan_of
 from training import images, measures
-from training.epochs import TrainingFailed, begin, train
+from training.epochs import TrainingFailed, begin_training, train
 from training.evaluation import evaluate
 from training.images import Images, one_hot
-from training.plan import Plan, batches_of_an_epoch, generator, prepare, single
+from training.plan import Plan, batches_of_an_epoch, generator, plan_of, prepare, single
 
-LESSON = Lesson("bp", learning_rate=1e-2)
+LESSON = Lesson("bp", adam=Adam(1e-2))
 
 
 def some_images(rng: np.random.Generator, count: int = 50, pixels: int = 6, dtype="float64"):
@@ -50,7 +51,7 @@ def plan_for(splits, **options) -> Plan:
 def run(plan, splits, epochs):
     """The last state of a run."""
     material = prepare(plan, *splits)
-    state = begin(plan, material)
+    state = begin_training(plan, material)
     for state in train(plan, material, state, epochs):  # noqa: B007, B020
         pass
     return state
@@ -88,7 +89,7 @@ def literal_training(plan, train_images, orders):
     ]
     means = [[np.zeros_like(p) for p in pair] for pair in parameters]
     squares = [[np.zeros_like(p) for p in pair] for pair in parameters]
-    lesson, step = plan.lesson, 0
+    adam, step = plan.lesson.adam, 0
     losses = []
     for order in orders:
         losses.append([])
@@ -116,11 +117,11 @@ def literal_training(plan, train_images, orders):
             for layer, pair in enumerate(gradients):
                 for kind, gradient in enumerate(pair):
                     m, v = means[layer][kind], squares[layer][kind]
-                    m[...] = lesson.beta1 * m + (1 - lesson.beta1) * gradient
-                    v[...] = lesson.beta2 * v + (1 - lesson.beta2) * gradient**2
-                    corrected = np.sqrt(v / (1 - lesson.beta2**step)) + lesson.epsilon
+                    m[...] = adam.beta1 * m + (1 - adam.beta1) * gradient
+                    v[...] = adam.beta2 * v + (1 - adam.beta2) * gradient**2
+                    corrected = np.sqrt(v / (1 - adam.beta2**step)) + adam.epsilon
                     parameters[layer][kind] -= (
-                        lesson.learning_rate * m / (1 - lesson.beta1**step) / corrected
+                        adam.learning_rate * m / (1 - adam.beta1**step) / corrected
                     )
     return parameters, [np.mean(epoch) for epoch in losses]
 
@@ -128,7 +129,7 @@ def literal_training(plan, train_images, orders):
 def test_two_epochs_of_back_propagation_loop_by_loop(splits):
     plan = plan_for(splits)
     material = prepare(plan, *splits)
-    state, orders = begin(plan, material), []
+    state, orders = begin_training(plan, material), []
     for state in train(plan, material, state, 2):  # noqa: B020
         if state.batch == 1:
             orders.append(state.orders[0])
@@ -171,7 +172,7 @@ def test_split_and_order_use_every_image_once(splits):
     assert set(material.part[0]) <= set(material.learning[0])
     orders = [
         state.orders.copy()
-        for state in train(plan, material, begin(plan, material), 2)
+        for state in train(plan, material, begin_training(plan, material), 2)
         if state.batch == 2
     ]
     for order in orders:
@@ -182,12 +183,12 @@ def test_split_and_order_use_every_image_once(splits):
 def test_stored_order_and_batches_of_an_epoch(splits):
     plan = plan_for(splits, shuffled=False, validation=0.0, batches_per_epoch=4)
     material = prepare(plan, *splits)
-    states = list(train(plan, material, begin(plan, material), 2))
+    states = list(train(plan, material, begin_training(plan, material), 2))
     assert len(states) == 2 * batches_of_an_epoch(plan, material) == 8
     for state in states:
         np.testing.assert_array_equal(state.orders[0], np.arange(50))
     # the images that no batch reached are not in the epoch's mean
-    seen = run(replace(plan, lesson=replace(LESSON, learning_rate=1e-300)), splits, 1)
+    seen = run(replace(plan, lesson=replace(LESSON, adam=Adam(1e-300))), splits, 1)
     rows = slice(0, 4 * plan.batch)
     network = seen.learner.network
     loss, _ = evaluate(plan, network, splits[0].inputs[rows], one_hot(splits[0].labels[rows], 3))
@@ -197,7 +198,7 @@ def test_stored_order_and_batches_of_an_epoch(splits):
 
 def test_choice_by_validation_never_sees_the_test_images(splits, rng):
     """Other test images, another test accuracy, the same choice; chosen by test, another."""
-    plan = plan_for(splits, validation=0.3, lesson=replace(LESSON, learning_rate=0.03))
+    plan = plan_for(splits, validation=0.3, lesson=replace(LESSON, adam=Adam(0.03)))
     other = (splits[0], some_images(rng, 20))
     mislabelled = replace(other[1], labels=(other[1].labels + 1) % 3)
     one, two = run(plan, splits, 6), run(plan, (splits[0], mislabelled), 6)
@@ -214,9 +215,9 @@ def test_choice_by_validation_never_sees_the_test_images(splits, rng):
 
 
 def test_chosen_networks_are_those_of_their_epochs(splits):
-    plan = plan_for(splits, seeds=(1, 2, 3), lesson=replace(LESSON, learning_rate=0.05))
+    plan = plan_for(splits, seeds=(1, 2, 3), lesson=replace(LESSON, adam=Adam(0.05)))
     material = prepare(plan, *splits)
-    state = begin(plan, material)
+    state = begin_training(plan, material)
     kept = {0: state.learner.network}
     for state in train(plan, material, state, 5):  # noqa: B020
         if state.batch == 0:
@@ -232,10 +233,10 @@ def test_chosen_networks_are_those_of_their_epochs(splits):
 
 LESSONS = {
     "bp": LESSON,
-    "gait": replace(LESSON, rule="gait", orthogonality=0.1),
-    "tp": Lesson("tp", learning_rate=1e-4, orthogonality=10.0),
-    "itp": replace(LESSON, rule="itp", orthogonality=0.1, orthogonality_every=2),
-    "circuit": replace(LESSON, rule="circuit", orthogonality=0.1, readout="mismatch"),
+    "gait": replace(LESSON, rule="gait", pull=Regulariser(0.1)),
+    "tp": Lesson("tp", adam=Adam(1e-4), pull=Regulariser(10.0)),
+    "itp": replace(LESSON, rule="itp", pull=Regulariser(0.1, every=2)),
+    "circuit": replace(LESSON, rule="circuit", pull=Regulariser(0.1), readout="mismatch"),
 }
 
 
@@ -270,7 +271,7 @@ def test_training_in_pieces_is_training_at_once(splits, rule, seeds):
     """Any state at rest, taken out and gone on from, ends in the same bits."""
     plan = plan_for(splits, lesson=LESSONS[rule], seeds=seeds, checkpoint_every=3, batch=6)
     material = prepare(plan, *splits)
-    states = list(train(plan, material, begin(plan, material), 2))
+    states = list(train(plan, material, begin_training(plan, material), 2))
     resting = [state for state in states if state.at_rest]
     assert [(state.epoch, state.batch) for state in resting] == [
         (0, 3), (0, 6), (1, 0), (1, 3), (1, 6), (2, 0)
@@ -295,7 +296,7 @@ def broken(state, seed_index=None):
 def test_singular_weights_are_named_with_epoch_batch_layer_and_seed(splits):
     plan = plan_for(splits, lesson=LESSONS["tp"], seeds=(11, 12, 13))
     material = prepare(plan, *splits)
-    state = broken(begin(plan, material), 1)
+    state = broken(begin_training(plan, material), 1)
     with pytest.raises(
         TrainingFailed, match=r"epoch 1, batch 1, seed 12: W of layer 2 .*condition"
     ):
@@ -303,13 +304,13 @@ def test_singular_weights_are_named_with_epoch_batch_layer_and_seed(splits):
     one = replace(plan, seeds=(11,))
     material = prepare(one, *splits)
     with pytest.raises(TrainingFailed, match=r"^epoch 1, batch 1: W of layer 2 "):
-        next(train(one, material, broken(begin(one, material)), 1))
+        next(train(one, material, broken(begin_training(one, material)), 1))
 
 
 @pytest.mark.parametrize("rule", ["bp", "gait", "tp"])
 def test_weights_that_explode_are_found_out(splits, rule):
     """A learning rate beyond all reason: the run ends with words, and no warning on the way."""
-    lesson = Lesson(rule, learning_rate=1e200)
+    lesson = Lesson(rule, adam=Adam(1e200))
     plan = plan_for(splits, lesson=lesson, seeds=(1, 2))
     with pytest.raises(TrainingFailed, match=r"epoch \d+, .*seed 1: "):
         run(plan, splits, 3)
@@ -363,7 +364,7 @@ def test_measures_of_layers_stand_in_the_order_of_the_layers(rng):
     """
     network = initialise([6, 5, 4, 3], rng, activation="linear", init="gaussian")
     inputs, targets = rng.random((7, 6)), rng.random((7, 3))
-    lesson = Lesson("tp", inverse="learned", inverse_before=0)
+    lesson = Lesson("tp", inverse=LearnedInverse())
     learner = begin_learning(network, lesson, np.array(3))
     found = measures.measure_layers(network, lesson, inputs, targets, learner.companions)
     feedback = model_of(learner.companions).weights
@@ -488,6 +489,6 @@ def test_every_rule_learns_digits(rule, all_digits):
     epochs, wanted = COURSES[rule]
     words = ["--rule", rule, "--seeds", "1", "2", "3", "--measure-every", "0"]
     settings = resolved(options().parse_args(words))
-    state = run(plan_of(settings, all_digits[0]), all_digits, epochs)
+    state = run(plan_of(settings, 64), all_digits, epochs)
     reached = state.history["test_accuracy"][state.chosen_epochs, range(3)]
     assert (reached > wanted).all(), reached

@@ -12,8 +12,8 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, gmres
 
 from circuit.dynamics import Trial
-from circuit.errors import TargetOutOfRange
 from circuit.jacobian import jacobian_product
+from circuit.numerics.arrays import finite_rows
 from circuit.shift_dynamics import scale_ratio, shift_velocity
 from circuit.shifts import Shifts
 
@@ -28,20 +28,10 @@ def residuals(trial: Trial, shifts: Shifts) -> Layers:
 
     NaN for a sample whose rates have left the range of their units.
     """
-    try:
-        velocities = shift_velocity(trial, shifts)
-    except TargetOutOfRange:
-        if trial.error.shape[0] == 1:
-            return tuple(np.full_like(value, np.nan) for value in shifts.values)
-        samples = [
-            residuals(
-                trial.samples([i]), shifts.with_values(tuple(v[i : i + 1] for v in shifts.values))
-            )
-            for i in range(trial.error.shape[0])
-        ]
-        return tuple(np.concatenate(layer) for layer in zip(*samples, strict=True))
+    velocities = shift_velocity(trial, shifts)
+    lost = ~finite_rows(velocities)[:, None]
     taus = trial.circuit.time_constants
-    return tuple(-tau * v for tau, v in zip(taus, velocities, strict=True))
+    return tuple(np.where(lost, np.nan, -tau * v) for tau, v in zip(taus, velocities, strict=True))
 
 
 def direction(trial: Trial, shifts: Shifts, residual: Layers) -> tuple[Layers, int]:

@@ -1,6 +1,6 @@
 """The picture of circuits that sleep: what keeps their weights orthogonal, and what for.
 
-Owns what study `learning_in_circuit` shows of sleep. Does not own the look (`canvas`).
+Owns what study `learning_in_circuit` shows of sleep.
 """
 
 from __future__ import annotations

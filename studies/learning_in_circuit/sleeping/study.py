@@ -1,8 +1,7 @@
 """Lateral inhibition inside the plastic circuit: does it keep weights orthogonal, and what for?
 
 Owns the probes of study `learning_in_circuit` in which circuits sleep after every image, and what
-is measured in one. Does not own the sleep (`circuit.plastic.sleep`) nor the cells
-(`studies.learning_in_circuit.study`).
+is measured in one.
 
 Feedback is learnt in one of two ways, both from random weights: to be the transpose, by the product
 that changes W as well (Kolen and Pollack 1994), or to be the inverse, from spontaneous activity.

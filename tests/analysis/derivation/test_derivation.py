@@ -20,7 +20,7 @@ from analysis.derivation import (
     rules,
     spectrum,
 )
-from analysis.derivation.claim import Check, Claim, Plan, Row, Subject
+from analysis.derivation.claim import Check, Claim, ClaimPlan, Row, Subject
 from analysis.derivation.literal import Literal
 from analysis.derivation.random_networks import case
 from circuit.errors import CircuitError
@@ -43,7 +43,7 @@ def small(monkeypatch):
 @pytest.mark.parametrize("name", claims.CLAIMS)
 def test_every_claim_holds_on_other_networks(small, name):
     """A seed that the command does not use by default; most of the checks decide something."""
-    row = claims.judge(claims.CLAIMS[name], Plan("smoke", (11,)))
+    row = claims.judge(claims.CLAIMS[name], ClaimPlan("smoke", (11,)))
     assert row.holds, (row.worst.subject, row.worst)
     assert len(row.decided) > 0.8 * len(row.checks)
     assert row.claim.control == (name in CONTROLS)
@@ -98,7 +98,7 @@ def _without_square(gain, slope, deviation):
 def test_a_wrong_prediction_or_library_is_found_out(small, monkeypatch, name, target, wrong):
     """One side changed: the claim fails; a control whose rule is BP after all fails too."""
     monkeypatch.setattr(*target, wrong)
-    assert not claims.judge(claims.CLAIMS[name], Plan("smoke", (1,))).holds
+    assert not claims.judge(claims.CLAIMS[name], ClaimPlan("smoke", (1,))).holds
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])
@@ -116,7 +116,7 @@ def test_an_update_that_is_wrong_in_one_layer_is_found_out(monkeypatch, name, la
     for module in (rules, both_sides):
         if hasattr(module, "library_updates"):
             monkeypatch.setattr(module, "library_updates", wrong)
-    assert not claims.judge(claims.CLAIMS[name], Plan("smoke", (1,))).holds
+    assert not claims.judge(claims.CLAIMS[name], ClaimPlan("smoke", (1,))).holds
 
 
 # --- judgement ---
@@ -183,7 +183,7 @@ def test_every_claim_is_derived_where_its_link_says_and_named_there():
 def test_circuits_of_unequal_feedback_are_called_by_their_weakest(small):
     """Beside every circuit of equal strengths stands one of those that its depth and seed draw."""
     called = {}
-    for check in equilibria.linear_circuits(Plan("smoke", (11,))):
+    for check in equilibria.linear_circuits(ClaimPlan("smoke", (11,))):
         called.setdefault(replace(check.subject, gamma=0.0), set()).add(check.subject.gamma)
     assert {one.depth for one in called} == {2, 3}
     for one, gammas in called.items():

@@ -31,7 +31,7 @@ from analysis import records
 from analysis.sweep import cluster
 from analysis.sweep import run as sweep
 from analysis.sweep.cluster import connected
-from analysis.sweep.progress import Progress
+from analysis.sweep.progress import SweepProgress
 from analysis.sweep.run import Study, collect, local_cluster, run, run_group
 from analysis.sweep.study import stored
 from circuit.errors import CircuitError
@@ -455,7 +455,7 @@ def test_lines_where_there_is_no_terminal(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("analysis.sweep.progress.time.monotonic", lambda: clock[0])
     for cell in study.cells[2:]:
         study.path(cell, tmp_path).unlink()
-    progress = Progress(study, list(study.cells[2:]), tmp_path, False)
+    progress = SweepProgress(study, list(study.cells[2:]), tmp_path, False)
     clock[0] += 5
     progress.update()
     run(study, tmp_path, workers=0, quiet=True)

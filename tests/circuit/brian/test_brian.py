@@ -23,11 +23,12 @@ from circuit.dynamics import Trial, begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch
 from circuit.jacobian import dense_jacobian
-from circuit.lateral_inhibition.spontaneous import Spontaneous
 from circuit.methods import METHODS
 from circuit.network import Network, forward, initialise
 from circuit.shifts import Scale, Shifts
 from circuit.verification.judgement import Status, judge
+from tests.circuit.lateral_inhibition.spontaneous_equations import Spontaneous
+from tests.circuit.lateral_inhibition.spontaneous_in_brian2 import run_spontaneous
 
 # Brian2 2.9 calls pyparsing by names that pyparsing 3.3 deprecates
 DEPRECATED = r"'\w+' (argument is )?deprecated"
@@ -718,7 +719,7 @@ def test_a_run_that_is_stopped_early_says_so(
     with pytest.raises(KeyboardInterrupt, match="stopped"):
         brian.run_phases(model)
     with pytest.raises(KeyboardInterrupt, match="stopped"):
-        brian.run_spontaneous(Spontaneous(), np.eye(2), np.zeros((2, 2)), np.ones((2, 2)))
+        run_spontaneous(Spontaneous(), np.eye(2), np.zeros((2, 2)), np.ones((2, 2)))
 
 
 def test_too_many_synapses_are_refused_before_they_are_made(

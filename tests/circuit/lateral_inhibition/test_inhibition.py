@@ -284,8 +284,8 @@ def test_a_stack_is_taught_as_its_networks_alone_in_every_library(rng, backend, 
 
 def test_whitening_refuses_more_units_than_they_read():
     with pytest.raises(CircuitError, match="layer 1 has 5 units that read 3; .* populations"):
-        teaching.begin("whitening", [np.zeros((5, 3))], np.array(1))
-    found = teaching.begin("populations", [np.zeros((5, 3))], np.array(1))
+        teaching.first_circuits("whitening", [np.zeros((5, 3))], np.array(1))
+    found = teaching.first_circuits("populations", [np.zeros((5, 3))], np.array(1))
     assert found["to_inhibitory"][0].shape == (5, 5)
 
 

@@ -12,12 +12,10 @@ from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.learned_inverse import companions
-from circuit.learned_inverse.companions import model_of
+from circuit.learned_inverse.companions import LearnedInverse, model_of
 from circuit.learned_inverse.equilibrium import _ratio, settle_learned
 from circuit.learned_inverse.model import (
-    ORDERS,
     InverseModel,
-    Practice,
     exact_model,
     improved,
     inverse_error,
@@ -29,12 +27,15 @@ from circuit.learned_inverse.model import (
 )
 from circuit.learning import step as learning
 from circuit.learning.lesson import Lesson
-from circuit.learning.step import begin_learning, learn, teach
+from circuit.learning.regulariser import Regulariser
+from circuit.learning.step import begin_learning, learn
+from circuit.learning.taught import teach
 from circuit.network import Network, forward, initialise, orthogonal
 from circuit.numerics.keyed_random import normals, signs
 from circuit.plasticity import updates
 from circuit.report.alignment import agreement
 from circuit.rules import RULES
+from circuit.settings.learned_inverse import ORDERS
 from models.command.studies import findings
 from models.run_training import main
 from studies.imperfection.circuit import Imperfect
@@ -66,7 +67,7 @@ def _halfway(network, inputs, steps=40):
     """A model that has learnt something, but not all."""
     model, activity = random_model(network, KEY), forward(network, inputs)
     for step in range(steps):
-        model = practised(model, network, activity, Practice(), KEY, step)
+        model = practised(model, network, activity, LearnedInverse(), KEY, step)
     return model
 
 
@@ -210,7 +211,7 @@ def test_practice_is_the_step_of_every_layer():
     network, inputs, _ = _task(FREE)
     activity, model = forward(network, inputs), random_model(network, KEY)
     for aim in ("noisy", "clean"):
-        practice = Practice(rate=0.7, noise=0.4, aim=aim, steps=2)
+        practice = LearnedInverse(rate=0.7, noise=0.4, aim=aim, steps=2)
         found = practised(model, network, activity, practice, KEY, 11)
         for layer in (2, 3):
             W, b = network.weights[layer - 1], network.biases[layer - 1]
@@ -342,7 +343,7 @@ def test_noise_is_another_in_every_layer_step_and_network():
     assert all(np.array_equal(one, other) for one, other in zip(found[1], again, strict=True))
 
 
-@pytest.mark.parametrize("inverse", ["exact", "learned"])
+@pytest.mark.parametrize("inverse", [None, LearnedInverse()], ids=["exact", "learned"])
 @pytest.mark.parametrize("rule", ["gait", "circuit"])
 def test_lessons_read_with_another_noise_in_every_step(rule, inverse):
     """Two steps in which nothing else changes; in every layer."""
@@ -538,14 +539,14 @@ def test_what_is_not_finite_has_not_settled():
     np.testing.assert_array_equal(_ratio(part, whole), expected)
 
 
-@pytest.mark.parametrize("lesson", [Lesson(inverse="learned"), Lesson(rate_noise=0.1)])
+@pytest.mark.parametrize("lesson", [Lesson(inverse=LearnedInverse()), Lesson(rate_noise=0.1)])
 def test_shifts_without_the_companions_that_they_need_are_refused(lesson):
     network, inputs, targets = _task()
     with pytest.raises(CircuitError, match="this learner has no noise keys"):
         teach(network, lesson, forward(network, inputs), targets)
 
 
-@pytest.mark.parametrize("inverse", ["exact", "learned"])
+@pytest.mark.parametrize("inverse", [None, LearnedInverse()], ids=["exact", "learned"])
 def test_a_circuits_shifts_are_read_with_noise_in_units_of_the_rates(inverse):
     """However weak the feedback is; and the circuit itself has no noise."""
     network, inputs, targets = _task()
@@ -588,10 +589,10 @@ def test_alignment_comes_with_the_inverse_and_not_without():
     network, inputs, targets = _task(
         ((40, 40, 40, 40), True), init="orthogonal", batch=30, n_outputs=10
     )
-    found = stages(network, inputs, inputs, (0, 800, np.inf), Practice(noise=3.0), 5, 30)
+    found = stages(network, inputs, inputs, (0, 800, np.inf), LearnedInverse(noise=3.0), 5, 30)
     assert [stage.steps for stage in found] == [0, 800, np.inf]
-    lesson = Lesson(inverse="learned", feedback_strength=1e-3)
-    plain = replace(lesson, correction=False)
+    lesson = Lesson(inverse=LearnedInverse(), feedback_strength=1e-3)
+    plain = replace(lesson, inverse=LearnedInverse(corrected=False))
 
     def worst(stage, lesson):
         return cosines(network, stage.model, lesson, inputs, targets, 5)[:-1].min()
@@ -615,12 +616,8 @@ def test_alignment_comes_with_the_inverse_and_not_without():
 def test_a_stack_learns_as_its_networks_alone(rule, correction, order):
     lesson = Lesson(
         rule,
-        inverse="learned",
-        correction=correction,
         rate_noise=1e-4,
-        inverse_before=2,
-        inverse_order=order,
-        inverse_block=1,
+        inverse=LearnedInverse(before=2, order=order, block=1, corrected=correction),
     )
     tasks = [_task(FREE, seed=seed) for seed in (1, 2)]
     first = tasks[0][0]
@@ -649,7 +646,7 @@ def test_a_stack_learns_as_its_networks_alone(rule, correction, order):
 def test_one_layer_has_nothing_to_invert(rule, correction):
     """Without a layer below the output every rule is the delta rule, whatever the inverse."""
     network, inputs, targets = _task(((6, 4), False))
-    lesson = Lesson(rule, inverse="learned", correction=correction)
+    lesson = Lesson(rule, inverse=LearnedInverse(corrected=correction))
     found, _ = learn(begin_learning(network, lesson, KEY), lesson, inputs, targets)
     delta, _ = learn(begin_learning(network), Lesson("bp"), inputs, targets)
     np.testing.assert_allclose(found.network.weights[0], delta.network.weights[0], rtol=1e-12)
@@ -657,7 +654,7 @@ def test_one_layer_has_nothing_to_invert(rule, correction):
 
 def test_the_inverse_learns_alone_beforehand_and_then_beside():
     network, inputs, targets = _task(FREE)
-    lesson = Lesson(inverse="learned", inverse_before=3, inverse_steps=0, orthogonality=0.1)
+    lesson = Lesson(inverse=LearnedInverse(before=3, steps=0), pull=Regulariser(0.1))
     learner = begin_learning(network, lesson, KEY)
     models = [model_of(learner.companions)]
     for step in range(5):
@@ -671,7 +668,7 @@ def test_the_inverse_learns_alone_beforehand_and_then_beside():
     moved = [not np.array_equal(a.weights[0], b.weights[0]) for a, b in pairwise(models)]
     assert moved == [True] * 3 + [False] * 2
     # the first step of Adam is its first, whatever came before
-    fresh = replace(lesson, inverse_before=0)
+    fresh = replace(lesson, inverse=LearnedInverse(steps=0))
     start = begin_learning(network, fresh, KEY)
     start = replace(start, companions={**start.companions, "feedback_weights": models[3].weights})
     start = replace(start, companions={**start.companions, "feedback_biases": models[3].biases})
@@ -688,15 +685,14 @@ def test_the_inverse_learns_alone_beforehand_and_then_beside():
 def test_simultaneous_targets_go_through_the_inverse_as_it_was(rule, practice):
     """Two lessons by hand: one on whose shifts no inverse learns, one that only learns it."""
     network, inputs, targets = _task(FREE)
-    own = {"inverse": "learned", "rate_noise": 1e-3, "orthogonality": 0.1}
-    lesson = Lesson(rule, inverse_order="simultaneous", inverse_steps=practice, **own)
-    still = Lesson(rule, inverse_steps=0, **own)
+    still = Lesson(rule, rate_noise=1e-3, pull=Regulariser(0.1), inverse=LearnedInverse(steps=0))
+    lesson = replace(still, inverse=LearnedInverse(order="simultaneous", steps=practice))
     learner = begin_learning(network, lesson, KEY)
     for step in range(4):
         by_hand, seen = learn(learner, still, inputs, targets)
         before = model_of(learner.companions)
         activity = forward(learner.network, inputs)
-        model = practised(before, learner.network, activity, Practice(), KEY, step, practice)
+        model = practised(before, learner.network, activity, LearnedInverse(), KEY, step, practice)
         learner, saw = learn(learner, lesson, inputs, targets)
         for a, b in zip(learner.network.weights, by_hand.network.weights, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -712,7 +708,7 @@ def test_first_targets_go_through_the_inverse_as_it_is():
     first, simultaneous = (
         learn(begin_learning(network, one, KEY), one, inputs, targets)[0]
         for order in ("first", "simultaneous")
-        for one in [Lesson(inverse="learned", inverse_order=order)]
+        for one in [Lesson(inverse=LearnedInverse(order=order))]
     )
     for a, b in zip(
         *(model_of(one.companions).weights for one in (first, simultaneous)), strict=True
@@ -727,33 +723,33 @@ def test_first_targets_go_through_the_inverse_as_it_is():
 def test_alternating_blocks_are_of_the_inverse_and_then_of_the_network(block, before):
     """Who learns in which step is written out; each learns what it would learn by itself."""
     network, inputs, targets = _task(FREE)
-    own = {"inverse": "learned", "orthogonality": 0.1, "orthogonality_every": 2}
-    lesson = Lesson(inverse_order="alternating", inverse_block=block, inverse_before=before, **own)
+    practice = LearnedInverse(order="alternating", block=block, before=before)
+    lesson = Lesson(pull=Regulariser(0.1, every=2), inverse=practice)
+    alone_in_it = replace(lesson, inverse=LearnedInverse(steps=0))
     turns = {1: "inin" + "inin" + "inin", 3: "iiinnn" + "iiinnn"}[block]
     learner, moved = begin_learning(network, lesson, KEY), 0
     for step, turn in enumerate("i" * before + turns):
         old, model = learner, model_of(learner.companions)
         if turn == "i":
             activity = forward(old.network, inputs)
-            model = practised(model, old.network, activity, Practice(), KEY, step)
+            model = practised(model, old.network, activity, LearnedInverse(), KEY, step)
             weights = old.network.weights
         else:  # by a lesson without practice, in the step that is the network's own
             alone = replace(old, steps=moved)
-            alone, _ = learn(alone, Lesson(inverse_steps=0, **own), inputs, targets)
+            alone, _ = learn(alone, alone_in_it, inputs, targets)
             weights, moved = alone.network.weights, moved + 1
         learner, _ = learn(old, lesson, inputs, targets)
         for a, b in zip(learner.network.weights, weights, strict=True):
             np.testing.assert_array_equal(a, b)
         for a, b in zip(model_of(learner.companions).weights, model.weights, strict=True):
             np.testing.assert_array_equal(a, b)
-        practice = Practice(order="alternating", block=block, before=before)
         assert practice.network_learns(step) == (turn == "n")
         assert practice.network_steps(step + 1) == moved
 
 
 def test_tensors_learn_as_arrays(backend):
     network, inputs, targets = _task(FREE)
-    lesson = Lesson(inverse="learned", rate_noise=1e-3)
+    lesson = Lesson(inverse=LearnedInverse(), rate_noise=1e-3)
     expected = begin_learning(network, lesson, KEY)
     convert = backend.asarray
     there = Network(
@@ -773,23 +769,22 @@ def test_tensors_learn_as_arrays(backend):
 
 
 REFUSALS = {
-    "back-propagation": (lambda: Lesson("bp", inverse="learned"), "goes through no inverse"),
+    "back-propagation": (lambda: Lesson("bp", inverse=LearnedInverse()), "goes through no inverse"),
     "noise for it": (lambda: Lesson("bp", rate_noise=0.1), "goes through no inverse"),
-    "nothing to correct": (lambda: Lesson(correction=False), "nothing to correct"),
-    "unknown inverse": (lambda: Lesson(inverse="guessed"), "'guessed' is unknown"),
-    "rate": (lambda: Lesson(inverse_rate=2.0), r"inverse rate 2 is outside \(0, 2\)"),
-    "noise": (lambda: Lesson(inverse_noise=-1.0), "inverse noise -1 is negative"),
-    "aim": (lambda: Lesson(inverse_aim="high"), "'high' is unknown; choose from noisy, clean"),
-    "steps": (lambda: Lesson(inverse_steps=-1), "inverse steps -1"),
-    "order": (lambda: Lesson(inverse_order="last"), "inverse order 'last' is unknown; choose"),
-    "block": (lambda: Lesson(inverse_block=0), "inverse block 0 .* 1 or more"),
+    "unknown inverse": (lambda: Lesson(inverse="guessed"), "'guessed' is no LearnedInverse"),
+    "rate": (lambda: LearnedInverse(rate=2.0), r"inverse rate 2 is outside \(0, 2\)"),
+    "noise": (lambda: LearnedInverse(noise=-1.0), "inverse noise -1 is negative"),
+    "aim": (lambda: LearnedInverse(aim="high"), "'high' is unknown; choose from noisy, clean"),
+    "steps": (lambda: LearnedInverse(steps=-1), "inverse steps -1"),
+    "order": (lambda: LearnedInverse(order="last"), "inverse order 'last' is unknown; choose"),
+    "block": (lambda: LearnedInverse(block=0), "inverse block 0 .* 1 or more"),
     "order of what never learns": (
-        lambda: Lesson(inverse_order="simultaneous", inverse_steps=0),
+        lambda: LearnedInverse(order="simultaneous", steps=0),
         "inverse steps 0 .order simultaneous.: give a whole number, 1 or more",
     ),
     "rate noise": (lambda: Lesson(rate_noise=float("nan")), "rate noise nan"),
     "no key": (
-        lambda: begin_learning(_task()[0], Lesson(inverse="learned")),
+        lambda: begin_learning(_task()[0], Lesson(inverse=LearnedInverse())),
         "give a key for every network",
     ),
     "no exact inverse": (

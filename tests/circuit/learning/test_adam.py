@@ -156,5 +156,5 @@ def test_blocks_are_not_to_be_seen(rng: np.random.Generator) -> None:
 )
 def test_settings_out_of_range_are_refused(bad: dict[str, float]) -> None:
     (value,) = bad.values()
-    with pytest.raises(CircuitError, match=str(value)):
+    with pytest.raises(CircuitError, match=f" {value:g} is "):
         Adam(**bad)

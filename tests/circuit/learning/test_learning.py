@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from circuit.errors import CircuitError
-from circuit.learning.lesson import CIRCUIT, Lesson
+from circuit.learning.lesson import Inhibition, LearnedInverse, Lesson, Regulariser
 from circuit.learning.step import begin_learning, fresh, learn
 from circuit.losses import LOSSES
 from circuit.network import initialise
 from circuit.rules import RULES
+from circuit.settings.learning import CIRCUIT, Adam
 from circuit.shifts import READOUTS
 
 EVERY_RULE = [(rule, "shift") for rule in (*RULES, CIRCUIT)] + [(CIRCUIT, "mismatch")]
@@ -51,7 +52,7 @@ def test_solves_with_moved_weights_are_as_exact_as_fresh_ones(dtype, size):
 def test_first_step_goes_by_the_learning_rate_against_the_gradient(rule):
     """Adam's first step with bias correction is lr times the sign of the update (Kingma and Ba)."""
     network, inputs, targets, _ = _task()
-    lesson = Lesson(rule=rule, learning_rate=1e-3, epsilon=1e-30)
+    lesson = Lesson(rule=rule, adam=Adam(1e-3, epsilon=1e-30))
     after, _ = learn(begin_learning(network), lesson, inputs, targets)
     for layer in range(network.depth):
         change = after.network.weights[layer] - network.weights[layer]
@@ -62,9 +63,7 @@ def test_first_step_goes_by_the_learning_rate_against_the_gradient(rule):
 def test_back_propagation_step_lowers_the_loss_as_its_gradient_says():
     """The sign of each change of W is minus that of the loss's central difference."""
     network, inputs, targets, rng = _task(width=8, depth=2)
-    after, _ = learn(
-        begin_learning(network), Lesson(rule="bp", learning_rate=1e-6), inputs, targets
-    )
+    after, _ = learn(begin_learning(network), Lesson(rule="bp", adam=Adam(1e-6)), inputs, targets)
 
     def loss(weights):
         rates = inputs
@@ -94,7 +93,7 @@ def test_auxiliary_rows_do_not_learn_from_the_task(rule, readout):
     network = initialise([12, 12, 7, 7], rng, n_outputs=4)
     inputs, targets = rng.random((10, 12)), np.eye(4)[rng.integers(0, 4, 10)]
     for strength in (0.0, 0.1):
-        lesson, learner = Lesson(rule, readout=readout, orthogonality=strength), None
+        lesson, learner = Lesson(rule, readout=readout, pull=Regulariser(strength)), None
         learner = begin_learning(replace(network, weights=tuple(0.9 * w for w in network.weights)))
         start = learner.network
         for _ in range(5):
@@ -109,7 +108,7 @@ def test_auxiliary_rows_do_not_learn_from_the_task(rule, readout):
             assert np.array_equal(after[1][projecting:], before[1][projecting:])
 
 
-@pytest.mark.parametrize("lesson", [Lesson(), Lesson(inverse="learned", inverse_before=1)])
+@pytest.mark.parametrize("lesson", [Lesson(), Lesson(inverse=LearnedInverse(before=1))])
 @pytest.mark.parametrize("loss", list(LOSSES))
 def test_targets_that_do_not_fit_are_refused_before_they_are_looked_at(lesson, loss):
     """Also in a step in which the network does not learn yet."""
@@ -126,14 +125,22 @@ def test_targets_that_do_not_fit_are_refused_before_they_are_looked_at(lesson, l
 
 
 @pytest.mark.parametrize(
-    "name", ["orthogonality_every", "spontaneous_samples", "inverse_steps", "inverse_before"]
+    ("record", "name"),
+    [
+        (Regulariser, "every"),
+        (Inhibition, "every"),
+        (Inhibition, "samples"),
+        (LearnedInverse, "steps"),
+        (LearnedInverse, "before"),
+        (LearnedInverse, "block"),
+    ],
 )
 @pytest.mark.parametrize("value", [-1, 1.5, 2.0, np.nan, np.inf])
-def test_counts_are_whole_numbers(name, value):
+def test_counts_are_whole_numbers(record, name, value):
     """2.0 too is refused where it is given, and not where something is first counted with it."""
     with pytest.raises(CircuitError, match=rf"{value}.* give a whole number"):
-        Lesson(**{name: value})
-    assert getattr(Lesson(**{name: np.int64(2)}), name) == 2
+        record(**{name: value})
+    assert getattr(record(**{name: np.int64(2)}), name) == 2
 
 
 @pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 3)])
@@ -187,7 +194,7 @@ def test_the_circuit_learns_as_the_rule_of_its_pathway_to_first_order_in_gamma(p
         assert np.all(fine < 0.105 * coarse + 1e-12)  # or as its square, in some layers
         assert np.all(coarse < 2e-3)
         assert np.all(strange[:-1] > 100 * fine[:-1])  # the output's is the same by both rules
-        learner, _ = learn(learner, Lesson(pathway, learning_rate=1e-2), inputs, targets)
+        learner, _ = learn(learner, Lesson(pathway, adam=Adam(1e-2)), inputs, targets)
 
 
 @pytest.mark.parametrize("of", ["rows", "columns"])
@@ -197,8 +204,8 @@ def test_the_pull_comes_every_so_many_steps_and_as_many_times_as_strong(of):
     """
     network, inputs, targets, rng = _task(width=6, depth=2)
     network = replace(network, weights=tuple(rng.standard_normal((6, 6)) for _ in range(2)))
-    lesson, every, strength = Lesson("bp", orthogonality_of=of), 3, 0.2
-    pulling = replace(lesson, orthogonality=strength, orthogonality_every=every)
+    lesson, every, strength = Lesson("bp"), 3, 0.2
+    pulling = replace(lesson, pull=Regulariser(strength, every, of))
     for step in range(7):
         learner = replace(begin_learning(network), steps=step)
         with_pull, without = (
@@ -213,7 +220,9 @@ def test_the_pull_comes_every_so_many_steps_and_as_many_times_as_strong(of):
                     if i != j:
                         gradient[i] += 4 * strength * (V[i] @ V[j]) * V[j]
             gradient = gradient if of == "rows" else gradient.T
-            wanted = -(1 - lesson.beta1) * every * gradient if step % every == 0 else 0 * gradient
+            wanted = (
+                -(1 - lesson.adam.beta1) * every * gradient if step % every == 0 else 0 * gradient
+            )
             np.testing.assert_allclose(one - other, wanted, rtol=1e-9, atol=1e-12)
 
 

@@ -1,5 +1,5 @@
-"""circuit.moved and circuit.numerics.singular_values: inverses of weights that move, as exact as
-fresh ones.
+"""circuit.numerics.following_inverse and singular_values: inverses of weights that move, as
+exact as fresh ones.
 
 The yardsticks are a fresh LU solve by LAPACK, solves in mpmath, and singular values by LAPACK.
 """
@@ -17,7 +17,7 @@ from circuit.errors import NotFinite, SingularWeights
 from circuit.network import gaussian, initialise, orthogonal
 from circuit.numerics import following_inverse
 from circuit.numerics.arrays import product_rounding
-from circuit.numerics.following_inverse import Moved, usual_residual
+from circuit.numerics.following_inverse import MovingWeights, usual_residual
 from circuit.numerics.inverse import Factorised
 from circuit.numerics.singular_values import bounded
 from tests.conftest import Backend
@@ -64,7 +64,7 @@ def test_as_exact_as_a_fresh_solve(
     """Step after step, whatever the steps; batches of few and of many samples."""
     factors = None
     for weights in course(DRAW[init](n, rng).astype(dtype), 40, size, rng):
-        factors = Moved(weights, 2) if factors is None else factors.moved(weights)
+        factors = MovingWeights(weights, 2) if factors is None else factors.moved(weights)
         for batch in (5, 60):
             rates = rng.standard_normal((batch, n)).astype(dtype)
             solution = factors.solve(rates)
@@ -92,7 +92,7 @@ def test_what_is_usual_is_what_a_fresh_solve_leaves(init: str, dtype: str) -> No
 
 def test_against_mpmath_after_many_steps(rng: np.random.Generator) -> None:
     """The error is at most the condition number times what the residual may be."""
-    factors = Moved(gaussian(8, rng), 1)
+    factors = MovingWeights(gaussian(8, rng), 1)
     rates = rng.standard_normal((3, 8))
     for weights in course(factors.weights, 30, 2e-3, rng)[1:]:
         factors = factors.moved(weights)
@@ -109,7 +109,7 @@ def test_a_stack_as_its_members(rng: np.random.Generator) -> None:
     stack = np.stack([orthogonal(20, rng), gaussian(20, rng), 3 * orthogonal(20, rng)])
     factors = None
     for weights in course(stack, 25, 1e-3, rng):
-        factors = Moved(weights, 1) if factors is None else factors.moved(weights)
+        factors = MovingWeights(weights, 1) if factors is None else factors.moved(weights)
         rates = rng.standard_normal((3, 30, 20))
         solution = factors.solve(rates)
         for i in range(3):
@@ -122,7 +122,7 @@ def test_a_stack_as_its_members(rng: np.random.Generator) -> None:
 
 def test_weights_that_have_nothing_to_do_with_the_last_ones(rng: np.random.Generator) -> None:
     """No trust without a check: another matrix altogether is solved all the same."""
-    factors = Moved(orthogonal(30, rng), 1)
+    factors = MovingWeights(orthogonal(30, rng), 1)
     rates = rng.standard_normal((40, 30))
     factors.solve(rates)
     for weights in (gaussian(30, rng), -orthogonal(30, rng), 1e6 * orthogonal(30, rng)):
@@ -143,7 +143,7 @@ def test_one_inverse_serves_many_steps(rng: np.random.Generator, monkeypatch) ->
         inverted.clear()
         factors = None
         for weights in course(orthogonal(64, rng).astype("float32"), 30, size, rng):
-            factors = Moved(weights, 1) if factors is None else factors.moved(weights)
+            factors = MovingWeights(weights, 1) if factors is None else factors.moved(weights)
             factors.solve(rates)
         served[size] = len(inverted)
     assert served[1e-5] <= 3
@@ -158,9 +158,9 @@ def test_columns_of_an_inverse_of_which_few_rows_learn(
     learn too they are as exact, but not had so.
     """
     used = []
-    original = following_inverse.Start.apply
+    original = following_inverse.KeptInverse.apply
     monkeypatch.setattr(
-        following_inverse.Start, "apply", lambda *args: used.append(1) or original(*args)
+        following_inverse.KeptInverse, "apply", lambda *args: used.append(1) or original(*args)
     )
     passed = course(gaussian(40, rng).astype(dtype), 40, 1e-3, rng)
     units, like = np.eye(4, 40, dtype=dtype), np.zeros((60, 4), dtype)
@@ -171,7 +171,7 @@ def test_columns_of_an_inverse_of_which_few_rows_learn(
         for weights in passed:
             if few:
                 weights = np.concatenate([weights[:4], passed[0][4:]])
-            factors = Moved(weights, 1) if factors is None else factors.moved(weights)
+            factors = MovingWeights(weights, 1) if factors is None else factors.moved(weights)
             columns = factors.columns(like)
             least = residual(weights, units, fresh(weights, units))
             assert residual(weights, units, columns) <= 1.5 * max(least, limit)
@@ -180,7 +180,7 @@ def test_columns_of_an_inverse_of_which_few_rows_learn(
 
 def test_columns_of_other_weights_altogether(rng: np.random.Generator) -> None:
     """Earlier columns that the new ones do not lie near, or whose images vanish, do no harm."""
-    factors, like = Moved(orthogonal(30, rng), 1), np.zeros((60, 4))
+    factors, like = MovingWeights(orthogonal(30, rng), 1), np.zeros((60, 4))
     factors.columns(like)
     swapped = np.roll(factors.weights, 15, axis=0)  # the images of the earlier columns are zero
     for weights in (gaussian(30, rng), swapped, orthogonal(30, rng)):
@@ -195,7 +195,7 @@ def test_columns_of_weights_that_become_singular(dtype: str, rng: np.random.Gene
     the limit, and no step earlier.
     """
     rows, like = orthogonal(40, rng), np.zeros((60, 4), dtype)
-    factors = Moved(rows.astype(dtype), 1)
+    factors = MovingWeights(rows.astype(dtype), 1)
     factors.columns(like)
     limit, condition = factors.worst_condition, 1.0
     for halvings in range(1, 60):
@@ -216,7 +216,7 @@ def test_columns_of_weights_that_become_singular(dtype: str, rng: np.random.Gene
 def test_what_a_batch_taught_is_enough_for_that_batch(rng: np.random.Generator) -> None:
     """The block form of Broyden's update: afterwards B v is what it was corrected to."""
     weights = orthogonal(40, rng)
-    start = following_inverse.Start(weights)
+    start = following_inverse.KeptInverse(weights)
     rates = rng.standard_normal((6, 40))
     rates[3] = 0
     short = rates @ (0.01 * gaussian(40, rng))
@@ -233,7 +233,7 @@ def test_what_a_batch_taught_is_enough_for_that_batch(rng: np.random.Generator) 
 def test_the_residual_on_random_sums(batch: int, rng: np.random.Generator) -> None:
     """The true one within a third, over many solutions that are wrong in different ways."""
     weights = gaussian(50, rng)
-    factors, ratios = Moved(weights, 1), []
+    factors, ratios = MovingWeights(weights, 1), []
     for spread in np.linspace(0, 2, 40):
         rates = rng.standard_normal((batch, 50))
         wrong = fresh(weights, rates)
@@ -251,7 +251,7 @@ def test_every_library(backend: Backend, rng: np.random.Generator) -> None:
     factors = None
     for weights in course(gaussian(12, rng), 10, 1e-3, rng):
         ours = backend.asarray(weights)
-        factors = Moved(ours, 1) if factors is None else factors.moved(ours)
+        factors = MovingWeights(ours, 1) if factors is None else factors.moved(ours)
         rates = rng.standard_normal((20, 12))
         solution = factors.solve(backend.asarray(rates))
         assert isinstance(solution, backend.array_type)
@@ -272,7 +272,7 @@ def test_weights_that_become_singular_are_named(dtype: str, rng: np.random.Gener
     rates = rng.standard_normal((20, 6)).astype(dtype)
     sound = orthogonal(6, rng)
     for smallest in (0.0, 1e-3 * np.finfo(dtype).eps):
-        factors = Moved(sound.astype(dtype), 4)
+        factors = MovingWeights(sound.astype(dtype), 4)
         factors.solve(rates)
         broken = sound.copy()
         broken[5] = broken[4] + smallest * broken[5]
@@ -288,13 +288,13 @@ def test_ill_conditioned_weights_are_solved_while_two_digits_are_left(
     rates = rng.standard_normal((20, 30))
     for condition in (1e4, 1e9, 2e13):
         weights = u * np.geomspace(1, 1 / condition, 30) @ v
-        start = Moved(orthogonal(30, rng), 1)
+        start = MovingWeights(orthogonal(30, rng), 1)
         start.solve(rates)
         solution = start.moved(weights).solve(rates)
         limit = usual_residual(np.finfo(float).eps, 30)
         assert residual(weights, rates, solution) <= 3 * limit
     weights = u * np.geomspace(1, 1e-15, 30) @ v
-    for factors in (Moved(weights, 1), Factorised(weights, 1)):
+    for factors in (MovingWeights(weights, 1), Factorised(weights, 1)):
         with pytest.raises(SingularWeights):
             factors.solve(rates)
 
@@ -307,7 +307,7 @@ def test_bounds_of_singular_values_hold_while_weights_move(
     """And stay of use: within a factor, not only on the right side."""
     factors = None
     for weights in course(orthogonal(20, rng).astype(dtype), 60, size, rng):
-        factors = Moved(weights, 1) if factors is None else factors.moved(weights)
+        factors = MovingWeights(weights, 1) if factors is None else factors.moved(weights)
         values = np.linalg.svd(weights.astype(float), compute_uv=False)
         rounding = 1 + product_rounding(np.finfo(dtype).eps, 20)
         least, most = factors.extreme_singular_values

@@ -1,8 +1,8 @@
 """A layer in a phase of spontaneous activity, all of whose synapses are dynamic variables.
 
-Owns the equations as text for Brian2 and the settings of such a phase. Does not own its simulation
-(`circuit.brian.spontaneous`) nor the plasticity in steps (`circuit.lateral_inhibition.teaching`,
-mechanism whitening), of which this is the continuous form:
+Owns the equations as text for Brian2 and the settings of such a phase. An oracle for the
+plasticity in steps (`circuit.lateral_inhibition.teaching`, mechanism whitening), of which this is
+the continuous form:
 
     tau dr/dt   = W x - M r - r
     T_M dM/dt   = r r^T - 1                   lateral, anti-Hebbian

@@ -1,7 +1,7 @@
 """A layer in a phase of spontaneous activity, all of whose synapses are plastic.
 
 Owns its groups and synapses, and their run through a list of patterns. Does not own the equations
-as text, nor the settings and the record of a phase (`circuit.lateral_inhibition.spontaneous`).
+as text, nor the settings and the record of a phase (`spontaneous_equations`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from circuit.brian.library import (
 from circuit.brian.objects import RESPOND, SUM_DRIVES
 from circuit.errors import CircuitError, NotFinite
 from circuit.given import real_array
-from circuit.lateral_inhibition import spontaneous
-from circuit.lateral_inhibition.spontaneous import Spontaneous, SpontaneousRecord
+from tests.circuit.lateral_inhibition import spontaneous_equations as spontaneous
+from tests.circuit.lateral_inhibition.spontaneous_equations import Spontaneous, SpontaneousRecord
 
 SHOW = -4  # place of the patterns in Brian2's slot "groups", before all sums
 
@@ -35,7 +35,7 @@ def run_spontaneous(
     """Present patterns one after another to a layer whose synapses are all plastic.
 
     Rates start at 0. In every step all sums are taken first, then synapses and rates change, each
-    from what was there before: an Euler step of the equations in `spontaneous`.
+    from what was there before: an Euler step of the equations in `spontaneous_equations`.
 
     Parameters
     ----------

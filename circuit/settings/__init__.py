@@ -1,0 +1,1 @@
+"""What a step of learning can be set to: each setting declared once, and nothing heavy loaded."""

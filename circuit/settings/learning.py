@@ -1,0 +1,104 @@
+"""What a step of learning can be set to, apart from what learns beside the network: rule and Adam.
+
+Owns these settings and their ranges. Standard library only. Does not own what becomes of them in a
+step (`circuit.learning`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from circuit.settings.declaration import Choice, Flag, Interval, Number, Record
+
+CIRCUIT = "circuit"
+RULES = ("gait", "grait", "itp", "tp", "bp", CIRCUIT)
+PATHWAYS = ("itp", "gait", "grait")
+READOUTS = ("shift", "mismatch")
+LOSSES = ("quadratic", "cross_entropy")
+INCREMENTAL = ("itp", "gait", "grait", CIRCUIT)  # rules that have a feedback strength
+INFINITE = float("inf")
+POSITIVE = Interval(0, INFINITE, "()", "1e-8")
+FRACTION = Interval(0, 1, "[)", "0.9")
+
+
+@dataclass(frozen=True)
+class LessonSettings(Record):
+    """What synapses learn from.
+
+    Attributes
+    ----------
+    rule : bp, tp, itp, gait, grait, or circuit, which settles for every batch
+    feedback_strength : gamma (itp, gait, grait, circuit)
+    pathway, readout : of the circuit; itp, gait or grait, shift or mismatch
+    loss : a name in `losses.LOSSES`
+    increments : "every" layer has the feedback strength, or the "output" alone and none below
+        (paper section 9), see `Lesson.strengths`
+    rate_noise : standard deviation with which each shift is read, in units of the rates
+    """
+
+    rule: str = Choice("gait", "learning rule (default: gait)", known=RULES, fixed=True).field()
+    feedback_strength: float = Number(
+        1e-3,
+        "feedback strength, between 0 and 1 (itp, gait, grait, circuit)",
+        option="gamma",
+        called="feedback strength gamma",
+        metavar="G",
+        needs={"rule": INCREMENTAL},
+    ).field()
+    pathway: str = Choice(
+        "gait",
+        "of the circuit: what a layer sends down",
+        known=PATHWAYS,
+        needs={"rule": (CIRCUIT,)},
+    ).field()
+    readout: str = Choice(
+        "shift",
+        "of the circuit: what a synapse learns from, the shift of its layer from the free phase or "
+        "its mismatch with its own drive",
+        called="read-out",
+        known=READOUTS,
+        needs={"rule": (CIRCUIT,)},
+    ).field()
+    loss: str = Choice("quadratic", "", known=LOSSES).field()
+    increments: str = Choice(
+        "every",
+        "where the feedback strength is: at every layer, or at the output alone and none below, as "
+        "paper section 9 says is possible; the circuit then has 1/2 below (itp, gait, grait, "
+        "circuit)",
+        known=("every", "output"),
+        called="increments at",
+        needs={"rule": INCREMENTAL},
+        idle=({"depth": 0},),
+    ).field()
+    rate_noise: float = Number(
+        0.0,
+        "standard deviation with which every shift is read, in units of the rates",
+        within=Interval(0, INFINITE, "[)", "0.001"),
+        metavar="S",
+    ).field()
+
+
+@dataclass(frozen=True)
+class Adam(Record):
+    """What Adam is set to.
+
+    Attributes
+    ----------
+    learning_rate : about the size of the step of every entry
+    beta1, beta2 : memory of the means of the direction and of its square, in [0, 1)
+    epsilon : keeps entries still that have hardly ever had a direction
+    bias_correction : whether the means are corrected for having started from zero
+
+    Raises
+    ------
+    CircuitError
+        For a setting out of its range.
+    """
+
+    learning_rate: float = Number(
+        1e-4, "of Adam", within=Interval(0, INFINITE, "()", "1e-4"), metavar="R"
+    ).field()
+    beta1: float = Number(0.9, "of Adam: memory of the direction", within=FRACTION).field()
+    beta2: float = Number(0.999, "of Adam: memory of its square", within=FRACTION).field()
+    epsilon: float = Number(1e-8, "of Adam", within=POSITIVE).field()
+    bias_correction: bool = Flag(True, "of Adam: correct its means for starting from zero").field()
