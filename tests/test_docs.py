@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from models import run_derivation, run_feedback_strength, run_figures, run_open_questions
+from models import (
+    run_compare,
+    run_derivation,
+    run_feedback_strength,
+    run_figures,
+    run_open_questions,
+)
 from models.command import equilibrium_options, training_options
 from models.command.parsing import parse
 
@@ -21,6 +27,7 @@ NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 EVERY = pytest.mark.parametrize("page", PAGES, ids=NAMES)
 PARSERS = {
+    "run_compare.py": run_compare.options,
     "run_derivation.py": run_derivation.options,
     "run_equilibrium.py": equilibrium_options.options,
     "run_feedback_strength.py": run_feedback_strength.options,

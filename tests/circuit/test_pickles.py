@@ -29,7 +29,7 @@ from circuit import (
     tanh,
     updates,
 )
-from circuit.learning import Lesson, begin_learning, learn
+from circuit.learning import Adam, Lesson, begin_learning, learn
 from circuit.report import report
 
 WAYS = {
@@ -115,7 +115,7 @@ def test_a_unit_of_ones_own_goes_by_the_names_of_its_functions():
 
 @pytest.mark.parametrize("way", WAYS)
 def test_learners_go_on_where_they_were(way):
-    trial, lesson = trial_of(), Lesson(rule="gait", learning_rate=1e-2)
+    trial, lesson = trial_of(), Lesson(rule="gait", adam=Adam(learning_rate=1e-2))
     inputs, targets = trial.activity.rates[0], trial.target[..., :4]
     learner = begin_learning(trial.network, lesson)
     for _ in range(3):
