@@ -20,7 +20,7 @@ from training.sources import kept
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
+class StudySetting:
     """A network beside a batch of images.
 
     Attributes
@@ -46,7 +46,7 @@ def setting(
     seed: int = 1,
     data_dir: str | None = None,
     weights: str | None = None,
-) -> Setting:
+) -> StudySetting:
     """The setting of a cell.
 
     Parameters
@@ -68,7 +68,7 @@ def setting(
     data = images.batch(data, batch, images_rng)
     if init == "trained":
         network = trained_network(weights, data)
-        return Setting(network, data.inputs, images.one_hot(data.labels, data.n_classes))
+        return StudySetting(network, data.inputs, images.one_hot(data.labels, data.n_classes))
     network = initialise(
         [data.inputs.shape[1], *[width] * (depth + 1)],
         weights_rng,
@@ -76,7 +76,7 @@ def setting(
         activation=activation,
         n_outputs=data.n_classes,
     )
-    return Setting(network, data.inputs, images.one_hot(data.labels, data.n_classes))
+    return StudySetting(network, data.inputs, images.one_hot(data.labels, data.n_classes))
 
 
 def trained_network(path: str | None, data: images.Images) -> Network:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
@@ -18,6 +17,7 @@ from threadpoolctl import threadpool_info
 
 from analysis.sweep.study import Study
 from models import run_open_questions
+from studies.catalogue import STUDIES
 from studies.training_run import pooled_images
 
 
@@ -125,4 +125,5 @@ def questions() -> list[str]:
 
 def study_called(name: str) -> Callable[..., Study]:
     """The function that lists the cells of a study of `studies`."""
-    return importlib.import_module(f"models.studies.{name}").study
+    found: Callable[..., Study] = STUDIES[name].door("study").study
+    return found

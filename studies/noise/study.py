@@ -128,6 +128,7 @@ def measure(*, pathway: str, gamma: float, noise: float, copies: int, **network:
         batch; `image_snr` (readout, layer) of the first image for an average over `window` time
         constants in Euler steps, and, where Brian2 ran, its `simulated_ratio` of variances with
         `standard_error`, `z` and `mean_z`. The status is "no equilibrium: ..." where there is none,
+        "at a kink: ..." where units rest at theirs,
         "unstable: ..." where it does not hold fluctuations, and "Brian2: ..." where rates ceased to
         be finite under the noise.
     """
@@ -140,6 +141,9 @@ def measure(*, pathway: str, gamma: float, noise: float, copies: int, **network:
     result = _empty(scene.network.depth)
     if not record.converged:
         result["status"] = f"no equilibrium: {record.status.value}"
+        return result
+    if any(np.any(np.asarray(slopes) > 0) for slopes in record.sliding_slopes):
+        result["status"] = "at a kink: units rest where their slope jumps, and nothing is linear"
         return result
     try:
         _theory(result, trial, record)

@@ -182,7 +182,13 @@ def test_a_rule_without_targets_is_said_to_refuse():
     """Target propagation wants the output at its target, here 1: tanh never gets there."""
     network, inputs, _ = _scene(activation="tanh")
     found = measured.measures(begin(build_circuit(network, "gait", 0.01), inputs, np.eye(12)[:6]))
-    assert found["refused"].to_series().to_dict() == {"gait": 0, "itp": 0, "tp": 1, "bp": 0}
+    assert found["refused"].to_series().to_dict() == {
+        "gait": 0,
+        "grait": 0,
+        "itp": 0,
+        "tp": 1,
+        "bp": 0,
+    }
     assert np.all(np.isnan(found["cosine"].sel(rule="tp")))
     assert np.all(np.isfinite(found["cosine"].sel(rule=["gait", "bp"])))
 

@@ -640,17 +640,20 @@ def test_smoke_study_and_its_figures(tmp_path):
     assert [path.stem for path in paths] == list(FIGURES)
 
 
-def test_a_cell_without_an_equilibrium_says_so():
+@pytest.mark.parametrize(
+    ("gamma", "depth", "words"), [(0.3, 3, "at a kink: "), (0.9, 3, "no equilibrium: ")]
+)
+def test_a_cell_without_a_linear_equilibrium_says_so(gamma, depth, words):
     """Strong feedback and a kink (docs/derivation.md, section 4): a status, and no numbers."""
     cell = noise_study.study("laptop").cells[0] | {
         "activation": "leaky_relu",
         "pathway": "gait",
-        "gamma": 0.3,
-        "depth": 3,
+        "gamma": gamma,
+        "depth": depth,
         "copies": 0,
     }
     result = noise_study.measure(**cell)
-    assert str(result["status"].values).startswith("no equilibrium: ")
+    assert str(result["status"].values).startswith(words)
     assert np.isnan(result["bias"]).all()
 
 
