@@ -67,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 pictures.tell(PROGRAM, gone)
                 return 0
             drawings = {"compare": ((), lambda _: side_by_side.figure(runs))}
-            draw = pictures.draw
-            drawn = draw(
+
+            drawn = pictures.draw(
                 PROGRAM,
                 lambda: drawings,
                 runs[0].data[side_by_side.kind_of(runs)],

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analysis.selection import frame_of, with_interval
-from analysis.statistics import over_repetitions
+from analysis.selection import frame_of
+from analysis.statistics import over_repetitions, told
 
 SHOWN = (0.001, 0.01, 0.1, 0.3)  # feedback strengths in a table; the nearest of the grid
 
@@ -50,8 +50,8 @@ def _by(frame: pd.DataFrame, rows: list[str], column: str, values: Sequence[str]
     table: dict[str, dict[Any, str]] = {}
     for strength_ in shown:
         for key, group in frame[frame[column] == strength_].groupby(rows):
-            mean, half = over_repetitions(group[list(values)].to_numpy())
-            words = [with_interval(mean[0], half[0]), *(f"{value:.2f}" for value in mean[1:])]
+            mean, _ = over_repetitions(group[list(values)].to_numpy())
+            words = [told(group[values[0]].to_numpy()), *(f"{value:.2f}" for value in mean[1:])]
             table.setdefault(f"{strength_:g}", {})[key] = " | ".join(words)
     found = pd.DataFrame(table)
     found.index.names = rows
