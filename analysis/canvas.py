@@ -1,8 +1,8 @@
 """The pictures of a study: which there are, from what data, and how they are drawn one by one.
 
 Owns the table of drawings and their drawing. The look is `circuit.report.canvas`'s, and is offered
-here to all that draw. Does not own what is shown: each study has a file of its own, whose functions
-take the labelled dataset that its command saves.
+here to all that draw. Does not own what is shown: each study has a file `figures.py`, whose
+functions take the labelled dataset that its command saves.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ activations, network, losses            what a network is and computes
 targets                                 labels as targets of the outputs
 feedback, shifts, messages, rules       what the algorithms say its synapses should learn from
 plasticity                              from shifts to weight changes, locally
+inverse_model                           feedback that is not the exact inverse
 dynamics, shift_dynamics, jacobian      the circuit that is to compute the same shifts
 method, equilibrium                     where it comes to rest, and what became of the attempt
 

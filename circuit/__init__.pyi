@@ -13,6 +13,7 @@ from .errors import (
     TargetOutOfRange,
 )
 from .feedback import PATHWAYS
+from .inverse_model import InverseModel, exact_model
 from .losses import LOSSES, output_error
 from .methods import METHODS
 from .network import INITIALISERS, Activity, Network, forward, gaussian, initialise, orthogonal
@@ -41,6 +42,7 @@ __all__ = [
     "Circuit",
     "CircuitError",
     "Equilibrium",
+    "InverseModel",
     "Network",
     "NotFinite",
     "NotSettled",
@@ -57,6 +59,7 @@ __all__ = [
     "begin",
     "build_circuit",
     "clipped_tanh",
+    "exact_model",
     "forward",
     "gait_propagation",
     "gaussian",

@@ -11,6 +11,11 @@ rates come to rest, nor the judgement whether they have.
     GAIT pathway   F = g^-1( u + A^2 (y_{l+1} - u) ),   u = g_{l+1}(y_l),  A the slope at u
     GRAIT pathway  F = g^-1( u + A^2 N^2 (y_{l+1} - u) ),   N the lengths of the rows of W_{l+1}
 
+Where something else takes the place of the exact inverse, g^-1(y) = B f^-1(y) + c, and there are
+two circuits (docs/imperfect_pathway.md). The corrected one sends deviations from the drive that the
+sender has now, F = y_l + g^-1(sent) - g^-1(u), so that the forward pass stays its free phase; the
+plain one sends g^-1(sent) itself, and rests elsewhere where there is no nudge.
+
 The input y_0 is clamped. Auxiliary units receive no feedback: for them the factor (1 - gamma) and
 the feedback are left out.
 """
@@ -19,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from circuit.brief import Brief, Rows, batch_of, same_or_each
@@ -35,12 +40,20 @@ from circuit.given import (
     require_kind,
     shown,
 )
+from circuit.inverse_model import (
+    InverseModel,
+    model_of_matrices,
+    pseudo_inverse_model,
+    require_model,
+)
 from circuit.losses import AS_GIVEN, Doubt, Loss, doubt, output_error, require_all_errors
 from circuit.network import Activity, Network, forward, require_activity
 from circuit.numerics.arrays import Array, namespace, take_rows, widened
 from circuit.numerics.taken import labels_taken, taken
 from circuit.shifts import ONE, Scale, Shifts, excess
 from circuit.targets import one_hot
+
+FEEDBACKS = EXACT, PSEUDO_INVERSE = "exact", "pseudo-inverse"  # that have a name
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,6 +65,8 @@ class Circuit(Brief):
     pathway : `Gain`, what a layer sends down
     strengths : gamma_1 .. gamma_L; the last is the nudge
     time_constants : tau_1 .. tau_L in seconds
+    feedback : what stands in for the inverse of the weights; None for the exact inverse
+    corrected : whether only deviations from the sender's present drive go through `feedback`
 
     Raises
     ------
@@ -63,6 +78,36 @@ class Circuit(Brief):
     pathway: Gain
     strengths: tuple[float, ...]
     time_constants: tuple[float, ...]
+    feedback: InverseModel | None = None
+    corrected: bool = True
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is uncorrected, so that its free phase is not the forward pass."""
+        return self.feedback is not None and not self.corrected
+
+    @property
+    def sends_deviations(self) -> bool:
+        """Whether what goes down is added to the rate that is there, by way of `feedback`."""
+        return self.feedback is not None and self.corrected
+
+    @property
+    def from_present_drive(self) -> bool:
+        """Whether a message counts from the drive that its sender has now, not from that at rest.
+
+        What a layer leaves for feedback to supply is then a multiple of its mismatch.
+        """
+        if self.feedback is None:
+            return self.pathway.gradient_adjusted
+        return self.corrected
+
+    def pull(self, layer: int, drives: Array) -> Array:
+        """What drives `(..., batch, N_l)` of `layer` make of the units that it reads,
+        `(..., batch, n_l)`. Raises `SingularWeights` where it needs an inverse that is not there.
+        """
+        if self.feedback is None:
+            return self.network.factors[layer - 1].solve(drives)
+        return self.feedback.pull(layer, drives)
 
     def __post_init__(self) -> None:
         require_kind("network", self.network, Network)
@@ -82,6 +127,7 @@ class Circuit(Brief):
             f"{self.pathway.name} pathway",
             f"gamma {same_or_each(self.strengths)}",
             f"tau {same_or_each(constants)} ms",
+            *([] if self.feedback is None else [f"{'plain ' * self.is_plain}feedback matrices"]),
             *self.network._words(),
         ]
 
@@ -99,7 +145,18 @@ class Circuit(Brief):
 
     def by_rows(self, layer: int, deviation: Array) -> Array:
         """The deviation of `layer` times N^2 where the pathway adjusts it to the rows of W."""
-        return self.pathway.by_rows(deviation, layer, self.network.squared_lengths)
+        if self.feedback is None:
+            return self.pathway.by_rows(deviation, layer, self.network.squared_lengths)
+        lengths = partial(self.feedback.squared_lengths, self.network)
+        return self.pathway.by_rows(deviation, layer, lengths)
+
+    @cached_property
+    def round_trips(self) -> tuple[float, ...]:
+        """Of layers 1 .. L-1, by how much rounding can grow on the way up and back down again."""
+        layers = range(2, self.network.depth + 1)
+        if self.feedback is None:
+            return tuple(self.network.factors[layer - 1].condition for layer in layers)
+        return tuple(self.feedback.round_trip(self.network, layer) for layer in layers)
 
     @cached_property
     def ratios(self) -> tuple[float, ...]:
@@ -125,6 +182,8 @@ def build_circuit(
     *,
     nudge: float | None = None,
     time_constant: float | Sequence[float] = 0.010,
+    feedback: str | InverseModel | Sequence[Array] = EXACT,
+    corrected: bool = True,
 ) -> Circuit:
     """A circuit around `network`.
 
@@ -138,13 +197,19 @@ def build_circuit(
         feedback strength.
     time_constant
         tau for all layers or one per layer, in seconds, or Brian2 quantities such as 10*ms.
+    feedback
+        What goes down: "exact", the inverse of the weights; "pseudo-inverse", which weights of any
+        shape have; an `InverseModel`; or matrices B_2 .. B_L of the shapes of W^T.
+    corrected
+        Whether only deviations go through a feedback that is not the exact inverse.
 
     Raises
     ------
-    CircuitError
+    CircuitError, ShapeMismatch, NotFinite
     """
     require_kind("network", network, Network)
     require_choice("pathway", pathway, PATHWAYS)
+    require_flag("corrected", corrected)
     for unit in network.activations:
         if unit.clips is not None:
             raise CircuitError(
@@ -156,9 +221,23 @@ def build_circuit(
         hidden = hidden[:-1] if len(hidden) == depth else hidden
         feedback_strength = (*hidden, real("nudge", nudge))
     strengths = reals("feedback strength", feedback_strength, depth)
-    return Circuit(
-        network, PATHWAYS[pathway], strengths, reals("time constant", time_constant, depth, 1)
-    )
+    constants = reals("time constant", time_constant, depth, seconds=1)
+    # what is wrong with these comes before what is wrong with the matrices
+    circuit = Circuit(network, PATHWAYS[pathway], strengths, constants)
+    return replace(circuit, feedback=_feedback(network, feedback), corrected=corrected)
+
+
+def _feedback(
+    network: Network, feedback: str | InverseModel | Sequence[Array]
+) -> InverseModel | None:
+    """The model that a circuit's feedback goes through; None for the exact inverse."""
+    if isinstance(feedback, InverseModel):
+        require_model(network, feedback)
+        return feedback
+    if not isinstance(feedback, str):
+        return model_of_matrices(network, feedback)
+    require_choice("feedback", feedback, FEEDBACKS)
+    return None if feedback == EXACT else pseudo_inverse_model(network)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -167,10 +246,13 @@ class Trial(Brief):
 
     Attributes
     ----------
-    activity : the forward pass, with rates (..., batch, N_l)
+    activity : what shifts count from, with rates (..., batch, N_l): the forward pass, or of a plain
+        circuit that is being nudged its free phase
     error : array (..., batch, N_L)
         t_L - y_L, zero at auxiliary outputs.
     doubt : how well the error is known, given that the outputs are rounded
+    still : L arrays (..., batch, N_l), the mismatches y_l - g_l(y_{l-1}) of the free phase of a
+        plain circuit; None where `activity` is the forward pass
 
     Raises
     ------
@@ -182,6 +264,7 @@ class Trial(Brief):
     activity: Activity
     error: Array
     doubt: Doubt = AS_GIVEN
+    still: tuple[Array, ...] | None = None
 
     def __post_init__(self) -> None:
         require_kind("circuit", self.circuit, Circuit)
@@ -203,6 +286,61 @@ class Trial(Brief):
     def target(self) -> Array:
         """t_L `(..., batch, N_L)`: fixed during the trial, made from the forward pass."""
         return self.activity.rates[-1] + self.error
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is the free phase of a plain circuit, which comes before its nudged one."""
+        return self.circuit.is_plain and self.still is None
+
+    @cached_property
+    def source(self) -> tuple[Array, ...]:
+        """g^(y_{l+1}) - y_l of the hidden layers, `(..., batch, n)`: what feedback adds to a
+        forward pass in the free phase of a plain circuit, where there is no nudge.
+        """
+        model, activity = self.circuit.feedback, self.activity
+        if model is None:
+            return ()
+        return tuple(
+            model.reconstruct(layer, activity.drive(layer))
+            - activity.rates[layer - 1][..., : self.network.n_projecting(layer - 1)]
+            for layer in range(2, self.network.depth + 1)
+        )
+
+    def still_by_rows(self, layer: int) -> Array:
+        """The mismatches at rest of a plain circuit, times N^2 in the GRAIT pathway."""
+        if self.still is None:
+            return namespace(self.error).zeros_like(self.activity.rates[layer])
+        return self.circuit.by_rows(layer, self.still[layer - 1])
+
+    def senders_at_rest(self, layer: int) -> Array:
+        """The drives that the units of `layer` report down before anything has shifted."""
+        drive = self.activity.drive(layer)
+        if not self.circuit.is_plain or self.still is None:
+            return drive
+        unit, still = self.network.activation(layer), self.still_by_rows(layer)
+        local = self.circuit.pathway.local(self.activity.slope(layer), still)
+        return drive + unit.sends(unit.value(drive), local, 1.0)
+
+    def resting(self, still: Sequence[Array]) -> Trial:
+        """The nudged phase of a plain circuit whose free phase has these mismatches."""
+        network, error = self.network, self.error
+        activity = forward(network, self.activity.rates[0], still)
+        error = (self.target - activity.rates[-1])[..., : network.n_outputs]
+        return replace(
+            self,
+            activity=activity,
+            error=widened(error, network.widths[-1]),
+            still=tuple(still),
+            doubt=Doubt(steepness=1.0),  # it is the target that is given
+        )
+
+    def from_forward_pass(self) -> Trial:
+        """The same target with nothing settled yet."""
+        if self.still is None:
+            return self
+        activity, n = forward(self.network, self.activity.rates[0]), self.network.n_outputs
+        error = widened((self.target - activity.rates[-1])[..., :n], self.error.shape[-1])
+        return replace(self, activity=activity, error=error, still=None)
 
     def require_sample(self, index: object) -> None:
         """Raise `CircuitError` unless the batch (of one network) has a sample of this number."""
@@ -228,7 +366,8 @@ class Trial(Brief):
         activity = Activity(
             chosen(self.activity.rates), chosen(self.activity.drives), chosen(self.activity.slopes)
         )
-        return replace(self, activity=activity, error=take_rows(self.error, indices))
+        still = None if self.still is None else chosen(self.still)
+        return replace(self, activity=activity, error=take_rows(self.error, indices), still=still)
 
     def with_feedback(self, feedback_strength: float | Sequence[float]) -> Trial:
         """The same images and targets at another gamma, or others in layers 1 .. L.
@@ -237,10 +376,11 @@ class Trial(Brief):
         Raises `CircuitError` as `build_circuit`.
         """
         strengths = per_layer(feedback_strength, self.network.depth)
-        return replace(self, circuit=replace(self.circuit, strengths=strengths))
+        circuit = replace(self.circuit, strengths=strengths)
+        return replace(self.from_forward_pass(), circuit=circuit)
 
     def at_rest(self) -> Shifts:
-        """The forward pass itself, as shifts of zero in the trial's natural scales."""
+        """What shifts count from itself, as shifts of zero in the trial's natural scales."""
         xp = namespace(self.error)
         zeros = tuple(xp.zeros_like(rates) for rates in self.activity.rates[1:])
         return Shifts(zeros, self.scales, self.circuit.gains)
@@ -250,6 +390,8 @@ class Trial(Brief):
         """Natural sizes of the shifts of layers 1 .. L: the circuit's gains, and with them the size
         of the errors where that is far from 1, so that a shift is of ordinary size in its scale.
         """
+        if self.is_free:  # where they are no shifts that a nudge makes
+            return (ONE,) * self.network.depth
         power = excess(self.error)
         return tuple(gain.shifted(power) for gain in self.circuit.gains)
 
@@ -282,7 +424,10 @@ def begin(circuit: Circuit, inputs: Any, targets: Any, loss: str | Loss = "quadr
 
 
 def in_float64(trial: Trial) -> Trial:
-    """The same circuit, input and targets in float64, with the forward pass computed anew."""
+    """The same circuit, input and targets in float64, with the forward pass computed anew.
+
+    The free phase of a plain circuit, where it was settled, keeps its mismatches.
+    """
     xp, network = namespace(trial.error), trial.network
 
     def exact(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -293,11 +438,15 @@ def in_float64(trial: Trial) -> Trial:
     precise = replace(network, weights=exact(network.weights), biases=exact(network.biases))
     (inputs,) = exact(trial.activity.rates[:1])
     target = xp.astype(trial.activity.rates[-1], xp.float64) + xp.astype(trial.error, xp.float64)
-    activity = forward(precise, inputs)
+    still = None if trial.still is None else exact(trial.still)
+    activity = forward(precise, inputs, still)
     aimed = slice(None, network.n_outputs)
     error = widened((target - activity.rates[-1])[..., aimed], network.widths[-1])
+    model = trial.circuit.feedback
+    model = None if model is None else model.astype(xp.float64)
+    circuit = replace(trial.circuit, network=precise, feedback=model)
     # from here on it is the target that is given
-    return Trial(replace(trial.circuit, network=precise), activity, error, Doubt(steepness=1.0))
+    return Trial(circuit, activity, error, Doubt(steepness=1.0), still)
 
 
 def velocity(trial: Trial, rates: Sequence[Array], *, nudged: bool = True) -> tuple[Array, ...]:
@@ -329,11 +478,22 @@ def velocity(trial: Trial, rates: Sequence[Array], *, nudged: bool = True) -> tu
                 own = unit.value(local)
                 deviation = circuit.by_rows(layer + 1, sent - own)
                 sent = own + circuit.pathway.local(unit.slope(local), deviation)
-            bias = xp.expand_dims(network.biases[layer], axis=-2)
-            feedback = network.pull(layer + 1, unit.inverse(sent) - bias)[..., :n]
+            feedback = _returned(circuit, layer + 1, unit.inverse(sent), below[layer])[..., :n]
         driven = feedforward - below[layer]
         pulled = driven[..., :n] + gamma * (feedback - feedforward[..., :n])
         velocities.append(
             xp.concat([pulled, driven[..., n:]], axis=-1) / circuit.time_constants[layer - 1]
         )
     return tuple(velocities)
+
+
+def _returned(circuit: Circuit, layer: int, drives: Array, below: Array) -> Array:
+    """F of the layer below, at the rates `below`, where `layer` sends what stands for `drives`."""
+    network, model = circuit.network, circuit.feedback
+    if model is None:
+        bias = namespace(drives).expand_dims(network.biases[layer - 1], axis=-2)
+        return network.pull(layer, drives - bias)
+    if not circuit.corrected:
+        return model.reconstruct(layer, drives)
+    n = network.n_projecting(layer - 1)
+    return below[..., :n] + model.pull(layer, drives - network.drive(layer, below))

@@ -20,16 +20,24 @@ from typing import Any
 import numpy as np
 
 from circuit.brief import Brief, Rows, batch_of
-from circuit.dynamics import Trial
+from circuit.dynamics import Circuit, Trial
 from circuit.errors import CircuitError, NotSettled
 from circuit.given import is_whole, real, require_choice, require_flag, require_kind, shown
 from circuit.method import Method, Progress
 from circuit.methods.apart import apart
+from circuit.methods.down_and_up import mismatches_from_above
 from circuit.methods.table import METHODS
-from circuit.numerics.arrays import Array, epsilon, is_numpy, require_samples
+from circuit.numerics.arrays import (
+    Array,
+    any_true,
+    epsilon,
+    is_numpy,
+    namespace,
+    require_samples,
+)
 from circuit.reached import reached
 from circuit.shift_dynamics import layer_terms
-from circuit.shifts import Shifts, joined, require_readout
+from circuit.shifts import ONE, Shifts, joined, require_readout
 from circuit.verification import kinks
 from circuit.verification.bounds import relative_error_bounds
 from circuit.verification.judgement import NEAR, Judgement, Status, judge
@@ -43,8 +51,8 @@ class Equilibrium(Brief):
 
     Attributes
     ----------
-    trial : what was settled
-    shifts : delta_l = y_l - y_l^f of the layers 1 .. L
+    trial : what was settled; of a plain circuit its nudged phase, which begins at the free one
+    shifts : delta_l = y_l - y_l^f of the layers 1 .. L, with y^f the trial's `activity`
     status : of the whole; CONVERGED if every sample is
     sample_status : one per sample, in the order of the batch (of a stack, one for each entry of
         its flattened (..., batch))
@@ -55,6 +63,8 @@ class Equilibrium(Brief):
     model_time : seconds of the circuit's own time, or None for a method without a clock
     seconds : wall-clock time
     method : its name
+    free : the record of the free phase of a plain circuit, from the forward pass on, with the same
+        statuses: what has none cannot be nudged. None for others, whose free phase is that pass.
     """
 
     trial: Trial
@@ -68,6 +78,7 @@ class Equilibrium(Brief):
     model_time: float | None
     seconds: float
     method: str
+    free: Equilibrium | None = None
 
     def _words(self) -> list[str]:
         words = [
@@ -96,9 +107,13 @@ class Equilibrium(Brief):
 
     @cached_property
     def mismatches(self) -> Shifts:
-        """m_l = y_l - g_l(y_{l-1}), in the scales of the shifts; computed when first read."""
+        """m_l = y_l - g_l(y_{l-1}), in the scales of the shifts; computed when first read.
+
+        Of a plain circuit with what it is in the free phase, and then in units of the rates.
+        """
         terms = layer_terms(self.trial, self.shifts)
-        return self.shifts.with_values(tuple(layer.mismatch for layer in terms))
+        found = self.shifts.with_values(tuple(layer.mismatch for layer in terms))
+        return found if self.trial.still is None else _with_still(found, self.trial.still)
 
     @cached_property
     def activities(self) -> tuple[Array, ...]:
@@ -174,7 +189,9 @@ class Equilibrium(Brief):
 
     def _remedy(self) -> str:
         """What may help, with the reason where it is known."""
+        exact = self.trial.circuit.feedback is None
         others = [name for name in OTHER_METHODS.get(self.status, ()) if name != self.method]
+        others = [name for name in others if exact or not METHODS[name]().exact_only]
         instead = f", or use method {' or '.join(others)}" if others else ""
         failed = [status is not Status.CONVERGED for status in self.sample_status]
         if self.status in OTHER_METHODS and (
@@ -185,8 +202,10 @@ class Equilibrium(Brief):
                 f"feedback{instead}"
             )
         remedy = REMEDIES[self.status]
-        if self.status is Status.DIVERGED and any(
-            factor.condition > NEAR for factor in self.trial.network.factors[1:]
+        if (
+            exact
+            and self.status is Status.DIVERGED
+            and any(factor.condition > NEAR for factor in self.trial.network.factors[1:])
         ):
             remedy += " or orthogonal weights"
         return remedy + instead
@@ -197,6 +216,8 @@ class Equilibrium(Brief):
 BLOCK_ENTRIES = 2**19
 SMALLEST_BLOCK = 64
 QUICK = 1024  # units in all, of which a bound is had in a few hundredths of a second
+
+DEFAULT = "default"  # in place of a method's name
 
 REMEDIES: dict[Status, str] = {
     Status.CONVERGED: "nothing to do",
@@ -215,6 +236,11 @@ OTHER_METHODS: dict[Status, tuple[str, ...]] = {  # that may help where one has 
 }
 
 
+def default_method(circuit: Circuit) -> str:
+    """The method that settles a circuit where none is named."""
+    return "direct" if circuit.feedback is None else "sweep"
+
+
 def default_tolerance(array: Array) -> float:
     """Relative residual asked of every layer by default: eps^0.64, 1e-10 or 4e-5.
 
@@ -227,7 +253,7 @@ def default_tolerance(array: Array) -> float:
 @np.errstate(all="ignore")  # what overflows on the way is judged, not printed
 def settle(
     trial: Trial,
-    method: str = "direct",
+    method: str = DEFAULT,
     *,
     tolerance: float | None = None,
     max_steps: int | None = None,
@@ -239,7 +265,9 @@ def settle(
     Parameters
     ----------
     trial : from `dynamics.begin`
-    method : a name in `circuit.methods.table.METHODS`; docs/numerics.md says which when
+    method
+        A name in `circuit.methods.table.METHODS`; docs/numerics.md says which when. "default" is
+        direct, and sweep where feedback is not the exact inverse.
     tolerance
         Relative residual to reach in every layer of every sample; `default_tolerance` if None.
     max_steps : budget of steps; the method's own if None
@@ -256,9 +284,14 @@ def settle(
     """
     began = time.perf_counter()
     require_kind("trial", trial, Trial)
+    method = default_method(trial.circuit) if method == DEFAULT else method
     require_choice("method", method, METHODS)
     require_flag("must_converge", must_converge)
     chosen = METHODS[method]()
+    if chosen.exact_only and trial.circuit.feedback is not None:
+        raise CircuitError(
+            f"method {method} needs the exact inverse as feedback; use sweep, newton or ode"
+        )
     if chosen.numpy_only and not (is_numpy(trial.error) and trial.error.ndim == 2):
         raise CircuitError(
             f"method {method} needs NumPy arrays and one network; use direct or sweep, or convert"
@@ -275,26 +308,38 @@ def settle(
         raise CircuitError(f"max_steps {shown(budget)} leaves no whole step; give 1 or more")
     chosen.require_options(options)
 
-    batch = trial.error.shape[-2]
-    size = max(SMALLEST_BLOCK, BLOCK_ENTRIES // sum(trial.network.widths))
-    if trial.error.ndim == 2 and batch > size:
-        blocks = [range(first, min(first + size, batch)) for first in range(0, batch, size)]
-        record = _joined(
-            [
-                # with the whole trial, so that the block's own arrays are let go
-                replace(
-                    _settle_block(trial.samples(rows), chosen, tolerance, budget, options),
-                    trial=trial,
-                )
-                for rows in blocks
-            ]
-        )
+    trial = trial.from_forward_pass()
+    if trial.is_free:
+        free = _settle_all(trial, chosen, tolerance, budget, options)
+        trial = trial.resting(_mismatches_at_rest(free))
+        record = _after(free, _settle_all(trial, chosen, tolerance, budget, options))
     else:
-        record = _settle_block(trial, chosen, tolerance, budget, options)
+        record = _settle_all(trial, chosen, tolerance, budget, options)
     record = replace(record, seconds=time.perf_counter() - began)
     if must_converge and not record.converged:
         raise NotSettled(record.failure(), record)
     return record
+
+
+def _settle_all(
+    trial: Trial, chosen: Method, tolerance: float, budget: int, options: dict[str, Any]
+) -> Equilibrium:
+    """All samples of `trial`, a large batch block by block."""
+    batch = trial.error.shape[-2]
+    size = max(SMALLEST_BLOCK, BLOCK_ENTRIES // sum(trial.network.widths))
+    if trial.error.ndim != 2 or batch <= size:
+        return _settle_block(trial, chosen, tolerance, budget, options)
+    blocks = [range(first, min(first + size, batch)) for first in range(0, batch, size)]
+    return _joined(
+        [
+            # with the whole trial, so that the block's own arrays are let go
+            replace(
+                _settle_block(trial.samples(rows), chosen, tolerance, budget, options),
+                trial=trial,
+            )
+            for rows in blocks
+        ]
+    )
 
 
 def _settle_block(
@@ -358,6 +403,47 @@ def _apart(
     progress, gone = apart(run, part.error.shape[0])
     batch.give_up(gone)
     return progress
+
+
+def _mismatches_at_rest(free: Equilibrium) -> tuple[Array, ...]:
+    """Those of a free phase, `(..., batch, N_l)`; 0 where it came to nothing finite.
+
+    From what feedback makes of the state, since they may be far smaller than what its rates are
+    settled to.
+    """
+    found = []
+    for mismatch in mismatches_from_above(free.trial, free.shifts):
+        xp = namespace(mismatch)
+        sound = xp.all(xp.isfinite(mismatch), axis=-1, keepdims=True)
+        found.append(xp.where(sound, mismatch, xp.zeros_like(mismatch)))
+    return tuple(found)
+
+
+def _after(free: Equilibrium, nudged: Equilibrium) -> Equilibrium:
+    """One record of both phases of a plain circuit."""
+    pairs = zip(free.sample_status, nudged.sample_status, strict=True)
+    statuses = tuple(after if before is Status.CONVERGED else before for before, after in pairs)
+    residuals = zip(free.relative_residuals, nudged.relative_residuals, strict=True)
+    times = [one.model_time for one in (free, nudged) if one.model_time is not None]
+    return replace(
+        nudged,
+        status=worst_of(statuses),
+        sample_status=statuses,
+        relative_residuals=tuple(max(layer) for layer in residuals),
+        evaluations=free.evaluations + nudged.evaluations,
+        steps=free.steps + nudged.steps,
+        model_time=sum(times) if times else None,
+        free=free,
+    )
+
+
+def _with_still(mismatches: Shifts, still: Sequence[Array]) -> Shifts:
+    """What the nudge makes of the mismatches, and those of the free phase `(..., batch, N_l)`."""
+    values, scales = list(mismatches.values), list(mismatches.scales)
+    for i, own in enumerate(still):
+        if any_true(own != 0):  # in their scale, that of the nudge, they might overflow
+            values[i], scales[i] = own + mismatches.absolute(i + 1), ONE
+    return replace(mismatches, values=tuple(values), scales=tuple(scales))
 
 
 def _joined(parts: list[Equilibrium]) -> Equilibrium:

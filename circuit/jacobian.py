@@ -50,19 +50,24 @@ def jacobian_product(trial: Trial, shifts: Shifts, tangents: Sequence[Array]) ->
         drive_tangent = ratio * network.push(layer, tangents[layer - 2])
         pushed.append(slope * drive_tangent)
         tangent = tangents[layer - 1]
+        at_rest = moved if circuit.from_present_drive else trial.senders_at_rest(layer)
         if circuit.pathway.gradient_adjusted:
             mismatch = scale * terms.mismatches[layer - 1]
             mismatch = circuit.by_rows(layer, mismatch)
+            if trial.still is not None:
+                mismatch = mismatch + trial.still_by_rows(layer)
             steepening = 2 * slope * unit.curvature(moved) * mismatch * drive_tangent
             deviation = circuit.by_rows(layer, tangent - pushed[-1])
             tangent = pushed[-1] + slope * slope * deviation + steepening
-            sender = moved + scale * terms.messages[layer - 1]
-        else:
-            sender = drive + scale * terms.messages[layer - 1]
+        sender = at_rest + scale * terms.messages[layer - 1]
         messages.append(tangent / unit.slope(sender))
+        if circuit.sends_deviations:
+            messages[-1] = messages[-1] - drive_tangent
     products = []
     for layer in range(1, network.depth + 1):
         gamma, n = circuit.strength(layer), network.n_projecting(layer)
+        if trial.is_free and layer == network.depth:
+            gamma = 0.0
         change = -tangents[layer - 1]
         if pushed[layer - 1] is not None:
             change = change + pushed[layer - 1]
@@ -71,7 +76,9 @@ def jacobian_product(trial: Trial, shifts: Shifts, tangents: Sequence[Array]) ->
             slowed = change[..., :n]
         if layer < network.depth:
             weight = gamma * scale_ratio(shifts, layer + 1, layer)
-            slowed = slowed + weight * network.factors[layer].solve(messages[layer])
+            slowed = slowed + weight * circuit.pull(layer + 1, messages[layer])
+            if circuit.sends_deviations:
+                slowed = slowed + gamma * tangents[layer - 1][..., :n]
         products.append(
             xp.concat([slowed, change[..., n:]], axis=-1) / circuit.time_constants[layer - 1]
         )
@@ -108,6 +115,7 @@ def dense_jacobian(trial: Trial, shifts: Shifts, sample: int = 0) -> Array:
             tuple(map(repeated, trial.activity.slopes)),
         ),
         repeated(trial.error),
+        still=None if trial.still is None else tuple(map(repeated, trial.still)),
     )
     absolute = Shifts(
         tuple(repeated(shifts.absolute(layer)) for layer in range(1, network.depth + 1)),

@@ -17,7 +17,14 @@ import numpy as np
 
 from circuit.activations import Activation
 from circuit.feedback import Gain
-from circuit.numerics.arrays import Array, is_numpy, namespace, put_units
+from circuit.numerics.arrays import (
+    Array,
+    epsilon,
+    is_numpy,
+    namespace,
+    put_units,
+    smallest_normal,
+)
 
 
 def response(
@@ -74,8 +81,11 @@ def gait_message(
 
     u and A are those at the drive h + s_below k that the layer now receives. In the GRAIT pathway
     the mismatch m is given times N^2. NaN where there is no inverse.
+
+    With an ITP `gain` it is what the corrected circuit sends in the ITP pathway through another
+    feedback than the exact inverse, [f^-1(u + s m) - f^-1(u)] / s.
     """
-    message = slope * mismatch
+    message = slope * mismatch if gain.gradient_adjusted else mismatch / slope
     stays = unit.stays(h, k, below) if stays is None else stays
     stays = stays & unit.stays(h + below * k, message, scale)
     return where_crossing(
@@ -93,6 +103,42 @@ def exact_gait_message(
     drive = h + below * k
     deviation = gain.local(unit.slope(drive), mismatch)
     return unit.sends(unit.value(drive), deviation, scale)
+
+
+def plain_message(
+    unit: Activation,
+    h: Array,
+    k: Array,
+    below: float,
+    feedforward: Array,
+    mismatch: Array,
+    scale: float,
+    ratio: float,
+    gain: Gain,
+    still: Array,
+) -> Array:
+    """[f^-1(sent) - f^-1(sent at rest)] / s: what is reported down in a plain circuit.
+
+    At rest, in its free phase, a unit has the drive h and the mismatch `still`, in units of rates;
+    since then its feed-forward rate and its mismatch have changed by what is given, in units of s.
+    Both mismatches come times N^2 in the GRAIT pathway; `ratio` is `below` over s.
+    """
+    at_rest = unit.value(h) + gain.local(unit.slope(h), still)
+    change = feedforward + gain.local(unit.slope(h + below * k), mismatch)
+    if gain.gradient_adjusted:
+        both = unit.slope(h + below * k) + unit.slope(h)
+        change = change + ratio * slope_change(unit, h, k, below) * both * still
+    return unit.sends(at_rest, change, scale)
+
+
+def slope_change(unit: Activation, h: Array, k: Array, scale: float) -> Array:
+    """[f'(h + s k) - f'(h)] / s; its limit where s k is so small that the difference drowns."""
+    xp, moved = namespace(h), scale * k
+    difference = (unit.slope(h + moved) - unit.slope(h)) / max(scale, smallest_normal(h))
+    if unit.piecewise_linear:
+        return difference
+    small = xp.abs(moved) < epsilon(h) ** 0.5  # there both are wrong by about as much
+    return xp.where(small, unit.curvature(h) * k, difference)
 
 
 def where_crossing(

@@ -55,6 +55,7 @@ class Method(Brief):
         for a sample that has left the range of its units or of floats; where they raise
         `TargetOutOfRange` or `NotFinite`, they are asked again without such samples.
     numpy_only : whether it needs NumPy arrays and one network
+    exact_only : whether it needs the exact inverse as feedback
     budget : steps that it may take by default
     restless : whether its residual may rise for a while on the way to an equilibrium, so that a
         rise is no sign of divergence
@@ -67,6 +68,7 @@ class Method(Brief):
     start: Callable[..., Progress]
     step: Callable[..., Progress]
     numpy_only: bool = False
+    exact_only: bool = False
     budget: int = 50
     restless: bool = False
     patience: int = 30

@@ -248,7 +248,7 @@ class Network(Brief):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Activity(Brief):
-    """A forward pass.
+    """A forward pass, or the free phase of a circuit that has another.
 
     Attributes
     ----------
@@ -288,13 +288,15 @@ def require_activity(network: Network, activity: Activity) -> None:
         raise ShapeMismatch(f"activity of shapes {found}; this network needs {wanted}")
 
 
-def forward(network: Network, inputs: Array) -> Activity:
+def forward(network: Network, inputs: Array, mismatches: Sequence[Array] | None = None) -> Activity:
     """The forward pass (Eq. 1).
 
     Parameters
     ----------
     inputs : array (..., batch, N_0), of the dtype of the weights
         Or what `taken` makes one of: a list, a table; float64 for float32 is rounded.
+    mismatches : L arrays (..., batch, N_l), added to the rates of the layers on the way up, which
+        makes them those of a circuit whose feedback does not agree with the forward pass
 
     Raises
     ------
@@ -319,6 +321,8 @@ def forward(network: Network, inputs: Array) -> Activity:
         unit = network.activation(layer)
         rates.append(unit.value(drives[-1]))
         slopes.append(unit.slope(drives[-1]))
+        if mismatches is not None:
+            rates[-1] = rates[-1] + mismatches[layer - 1]
     if any_true(~xp.isfinite(rates[-1])):
         for layer, values in enumerate(rates[1:], 1):  # the first that is not finite is named
             name = f"the forward pass at layer {layer}"

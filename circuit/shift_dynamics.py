@@ -15,6 +15,13 @@ is what it demands less what the layer above supplies,
 
 where v_{l+1} is the shift of the sender's pre-activation, that of the GRAIT circuit the one of the
 GAIT circuit with N^2 m in place of the mismatch m, and tau_l dd_l/dt = -R_l.
+
+Through another feedback B than the exact inverse, with w what the sender's pre-activation differs
+by from its present drive, and q_l = g^(y_{l+1}) - y_l,
+
+    corrected    R_l = (1 - gamma_l) (d_l - p_l)  - gamma_l beta_l B_{l+1} w_{l+1}
+    plain        R_l = d_l - (1 - gamma_l) p_l    - gamma_l beta_l B_{l+1} v_{l+1}
+    its free phase, from the forward pass: the same less gamma_l q_l / s_l, and R_L = d_L - p_L
 """
 
 from __future__ import annotations
@@ -24,7 +31,7 @@ from dataclasses import dataclass
 
 from circuit.brief import Brief
 from circuit.dynamics import Trial
-from circuit.messages import gait_message, itp_message, response
+from circuit.messages import gait_message, itp_message, plain_message, response
 from circuit.network import Network
 from circuit.numerics.arrays import (
     Array,
@@ -97,7 +104,7 @@ def layer_terms(
             below = shifts.scales[layer - 2]
             if push_demands:
                 # a demand that may be a multiple of the shift: see _push_both
-                multiple = layer == 2 or not circuit.pathway.gradient_adjusted
+                multiple = layer == 2 or not circuit.from_present_drive
                 k, pushed = _push_both(network, layer, values[layer - 2], demand, multiple)
             else:
                 k = network.push(layer, values[layer - 2])
@@ -106,15 +113,19 @@ def layer_terms(
                 unit, drive, trial.activity.slope(layer), k, below.value, stays
             )
             mismatch = value - p
-            message = _message(trial, shifts, layer, k, mismatch, stays)
+            message = _message(trial, shifts, layer, k, p, mismatch, stays)
         if layer == network.depth:
-            demand = mismatch[..., :n] - gamma * _output_pull(trial, shifts, p)[..., :n]
-        elif circuit.pathway.gradient_adjusted:
+            demand = mismatch[..., :n]
+            if not trial.is_free:
+                demand = demand - gamma * _output_pull(trial, shifts, p)[..., :n]
+        elif circuit.from_present_drive:
             demand = (1 - gamma) * mismatch[..., :n]
         else:
             demand = value if n == value.shape[-1] else value[..., :n]
             if p is not None:
                 demand = demand - (1 - gamma) * p[..., :n]
+            if trial.is_free:
+                demand = demand - gamma * trial.source[layer - 1]
         yield LayerTerms(k, p, mismatch, demand, message, pushed)
 
 
@@ -169,15 +180,19 @@ def _output_pull(trial: Trial, shifts: Shifts, feedforward: Array | None) -> Arr
 
 
 def _message(
-    trial: Trial, shifts: Shifts, layer: int, k: Array, mismatch: Array, stays: Array
+    trial: Trial, shifts: Shifts, layer: int, k: Array, p: Array, mismatch: Array, stays: Array
 ) -> Array:
     """v_l, the shift of the pre-activation that `layer` reports down, in units of its scale."""
     activity, scale = trial.activity, shifts.scales[layer - 1].value
     unit, h, slope = trial.network.activation(layer), activity.drive(layer), activity.slope(layer)
-    if trial.circuit.pathway.gradient_adjusted:
-        below = shifts.scales[layer - 2].value
-        gain, deviation = trial.circuit.pathway, trial.circuit.by_rows(layer, mismatch)
+    circuit, gain = trial.circuit, trial.circuit.pathway
+    if circuit.from_present_drive:
+        below, deviation = shifts.scales[layer - 2].value, circuit.by_rows(layer, mismatch)
         return gait_message(unit, h, slope, k, below, deviation, scale, gain, stays)
+    if circuit.is_plain:
+        below, ratio = shifts.scales[layer - 2].value, scale_ratio(shifts, layer - 1, layer)
+        deviation, still = circuit.by_rows(layer, mismatch), trial.still_by_rows(layer)
+        return plain_message(unit, h, k, below, p, deviation, scale, ratio, gain, still)
     return itp_message(unit, h, activity.rates[layer], slope, shifts.values[layer - 1], scale)
 
 
@@ -192,7 +207,7 @@ def shift_velocity(trial: Trial, shifts: Shifts) -> tuple[Array, ...]:
         n = residual.shape[-1]
         if layer < network.depth:
             weight = circuit.strength(layer) * scale_ratio(shifts, layer + 1, layer)
-            residual = residual - weight * network.factors[layer].solve(terms.messages[layer])
+            residual = residual - weight * circuit.pull(layer + 1, terms.messages[layer])
         auxiliary = terms.mismatches[layer - 1][..., n:]
         tau = circuit.time_constants[layer - 1]
         velocities.append(-xp.concat([residual, auxiliary], axis=-1) / tau)

@@ -69,7 +69,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
 
     from analysis import pictures, records
     from analysis.lock import locked
-    from circuit.equilibrium import settle
+    from circuit.equilibrium import default_method, settle
     from circuit.report.comparison import as_dataset, report
     from circuit.report.tables import tables, wrapped
     from circuit.storage.owner import remove_leftovers
@@ -89,6 +89,8 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     if data.remark:
         say(data.remark)
 
+    if chosen.method is None:
+        chosen.method = default_method(trial.circuit)
     record = settle(trial, chosen.method, tolerance=chosen.tolerance, must_converge=False)
     seconds["settle"] = record.seconds
     say(

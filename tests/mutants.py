@@ -82,8 +82,8 @@ MUTANTS = (
     Mutant(
         "bound that knows no lengths of rows",
         "circuit/verification/bounds.py",
-        "by_mismatch = np.max(unit.rows * unit.slope**2",
-        "by_mismatch = np.max(unit.slope**2",
+        "gain = unit.rows * unit.slope**2 if gait",
+        "gain = unit.slope**2 if gait",
         "tests/circuit/test_row_adjusted.py tests/circuit/verification/test_bounds.py",
     ),
     Mutant(
@@ -102,7 +102,7 @@ MUTANTS = (
     ),
     Mutant(
         "a learned inverse adjusted to the rows and not to its own columns",
-        "circuit/learned_inverse/model.py",
+        "circuit/inverse_model.py",
         "        if self.exact:\n            return network.squared_lengths(layer)",
         "        if True:\n            return network.squared_lengths(layer)",
         "tests/circuit/test_pseudo_inverse.py "
@@ -321,10 +321,10 @@ MUTANTS = (
     ),
     Mutant(
         "corrected feedback without the layer's own rate",
-        "studies/imperfection/circuit.py",
-        "return pulled + state[layer - 1][:, :n] if circuit.corrected else pulled",
-        "return pulled",
-        "tests/studies/test_imperfection.py",
+        "circuit/dynamics.py",
+        "return below[..., :n] + model.pull(layer",
+        "return 0 * below[..., :n] + model.pull(layer",
+        "tests/circuit/test_any_feedback.py",
     ),
     Mutant(
         "checkpoint of another version accepted",
@@ -496,9 +496,9 @@ MUTANTS = (
     ),
     Mutant(
         "the free phase of the plain circuit without its own feedback",
-        "circuit/learned_inverse/equilibrium.py",
-        "gap = model.reconstruct(layer, h + message) - rates",
-        "gap = model.reconstruct(layer, h) - rates",
+        "circuit/methods/down_and_up.py",
+        "own = own - trial.source[below - 1]",
+        "own = own - 0 * trial.source[below - 1]",
         "tests/circuit/learned_inverse/test_learned_inverse.py",
     ),
     Mutant(
@@ -580,24 +580,52 @@ MUTANTS = (
     ),
     Mutant(
         "a mismatch without that of its own free phase",
-        "circuit/learned_inverse/equilibrium.py",
+        "circuit/equilibrium.py",
         "values[i], scales[i] = own + mismatches.absolute(i + 1), ONE",
         "values[i], scales[i] = mismatches.absolute(i + 1), ONE",
         "tests/circuit/learned_inverse/test_learned_inverse.py::test_equilibrium_of_the_printed_equations",
     ),
     Mutant(
         "a slope that changes only once along a shift",
-        "circuit/learned_inverse/equilibrium.py",
-        "steeper * (later + slope) * still",
-        "steeper * later * still",
+        "circuit/messages.py",
+        "both = unit.slope(h + below * k) + unit.slope(h)",
+        "both = unit.slope(h + below * k)",
         "tests/circuit/learned_inverse/test_learned_inverse.py::test_weak_feedback_against_newton_in_shift_coordinates",
     ),
     Mutant(
-        "what is not finite counts as settled",
-        "circuit/learned_inverse/equilibrium.py",
-        "ratio = xp.where(part == 0, 0 * one, ratio)",
-        "ratio = xp.where(part == 0, 0 * one, ratio)\n    return ratio",
-        "tests/circuit/learned_inverse/test_learned_inverse.py::test_what_is_not_finite_has_not_settled",
+        "a bound that takes feedback for an inverse of the weights",
+        "circuit/verification/bounds.py",
+        "apart = gamma * state.defect[layer] * errors[layer]",
+        "apart = 0.0",
+        "tests/circuit/verification/test_bounds_of_any_feedback.py",
+    ),
+    Mutant(
+        "Brian2 without the offsets of a plain circuit's feedback",
+        "circuit/brian/objects.py",
+        "offset[:, : network.n_projecting(layer)] = model.biases[layer - 1]",
+        "offset[:, : network.n_projecting(layer)] = 0.0",
+        "tests/circuit/test_any_feedback.py -k brian2",
+    ),
+    Mutant(
+        "a layer that feedback leaves alone is not at rest",
+        "circuit/verification/judgement.py",
+        "right = silent | (trial.is_free or layer < network.depth)",
+        "right = silent | trial.is_free",
+        "tests/circuit/test_any_feedback.py -k nothing",
+    ),
+    Mutant(
+        "the drive of a sender that is not taken off the Jacobian's message",
+        "circuit/jacobian.py",
+        "messages[-1] = messages[-1] - drive_tangent",
+        "messages[-1] = messages[-1]",
+        "tests/circuit/test_any_feedback.py -k jacobian",
+    ),
+    Mutant(
+        "a Jacobian that forgets the mismatches at rest",
+        "circuit/jacobian.py",
+        "mismatch = mismatch + trial.still_by_rows(layer)",
+        "mismatch = mismatch + 0",
+        "tests/circuit/test_any_feedback.py -k jacobian",
     ),
     Mutant(
         "an inverse that does not learn alone where it makes no step beside",
@@ -920,7 +948,7 @@ MUTANTS = (
     Mutant(
         "an error made anew in float64 taken as exact",
         "circuit/dynamics.py",
-        "activity, error, Doubt(steepness=1.0))",
+        "activity, error, Doubt(steepness=1.0), still)",
         "activity, error, Doubt())",
         "tests/circuit/verification/test_bounds_rounding.py",
     ),
@@ -1213,7 +1241,7 @@ MUTANTS = (
     ),
     Mutant(
         "inverse model of another network",
-        "circuit/learned_inverse/model.py",
+        "circuit/inverse_model.py",
         "if found != wanted:",
         "if len(found) != len(wanted):",
         "tests/circuit/test_given.py",
@@ -1421,8 +1449,8 @@ MUTANTS = (
     Mutant(
         "synapses of the lowest layer counted twice",
         "circuit/brian/objects.py",
-        "return sum(squares) + sum(squares[1:])",
-        "return sum(squares) + sum(squares[:-1])",
+        "return sum(sizes) + sum(sizes[1:])",
+        "return sum(sizes) + sum(sizes[:-1])",
         "tests/models/test_run_equilibrium.py",
     ),
     Mutant(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,23 +16,30 @@ FILES = {floor: sorted((ROOT / floor).rglob("*.py")) for floor in FLOORS}
 ALL = [path for floor in FLOORS for path in FILES[floor]]
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """A file as a tree."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def relative(path: Path) -> str:
     """A path as it is written in a message."""
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
 def imports(path: Path, *, top_level: bool = False) -> set[str]:
     """The first names of all packages that a file imports, anywhere or outside functions only."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     inside = {
         child
-        for node in ast.walk(tree)
+        for node in (ast.walk(tree) if top_level else ())
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         for child in ast.walk(node)
     }
     found = set()
     for node in ast.walk(tree):
-        if top_level and node in inside:
+        if node in inside:
             continue
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
@@ -65,7 +73,7 @@ def test_brian2_does_not_leave_its_package_by_the_back_door() -> None:
     users = {
         path.parent
         for path in ALL
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.ImportFrom)
         and (
             (node.module or "").startswith("circuit.brian.")
@@ -220,15 +228,6 @@ def test_no_picture_goes_through_pyplot() -> None:
         assert "mpl.use" not in text, relative(path)
 
 
-def test_files_of_the_package_import_files_and_not_its_face() -> None:
-    """What is loaded lazily for others would hide here who needs whom."""
-    parts = {path.stem for path in (ROOT / "circuit").iterdir()} - {"__init__"}
-    for path in FILES["circuit"]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module == "circuit":
-                assert {alias.name for alias in node.names} <= parts, relative(path)
-
-
 def test_no_drawer_for_odds_and_ends() -> None:
     """A file is named for what it owns."""
     for path in ALL:
@@ -236,18 +235,14 @@ def test_no_drawer_for_odds_and_ends() -> None:
 
 
 def test_no_two_classes_share_a_name() -> None:
-    """What a name means does not depend on where one reads; nor are there two functions `begin`
-    (what a record does when learning begins is a method of it).
-    """
-    files = [*ALL, *(ROOT / "benchmarks").rglob("*.py")]
+    """What a name means does not depend on where one reads; nor is there a second `begin`."""
     places: dict[str, list[str]] = {}
-    for path in files:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            begins = isinstance(node, ast.FunctionDef) and node.name == "begin"
-            begins = begins and node in tree.body
-            if isinstance(node, ast.ClassDef) or (begins and path.parent != ROOT / "benchmarks"):
-                places.setdefault(node.name, []).append(relative(path))
+    for path in [*ALL, *(ROOT / "benchmarks").rglob("*.py")]:
+        tree = parsed(path)
+        named = [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+        named += [node.name for node in tree.body if getattr(node, "name", "") == "begin"]
+        for name in named:
+            places.setdefault(name, []).append(relative(path))
     assert places["begin"] == ["circuit/dynamics.py"]
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
@@ -255,7 +250,7 @@ def test_no_two_classes_share_a_name() -> None:
 @pytest.mark.parametrize("path", FILES["circuit"], ids=relative)
 def test_every_circuit_file_says_what_it_owns(path: Path) -> None:
     """A docstring at the top."""
-    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), relative(path)
+    assert ast.get_docstring(parsed(path)), relative(path)
 
 
 def test_the_parser_sees_every_way_of_importing(tmp_path: Path, monkeypatch) -> None:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from circuit.settings.declaration import (
     Choice,
     Count,
+    Declaration,
     Flag,
     Interval,
     Number,
     Record,
-    Setting,
     declared,
 )
 from circuit.settings.learned_inverse import INVERSE, LearnedInverseSettings
@@ -127,7 +127,7 @@ class ComputingSettings(Record):
         fixed=True,
     ).field()
     precision: str = Choice("float32", "of all numbers", known=("float32", "float64")).field()
-    device: str | None = Setting(
+    device: str | None = Declaration(
         None,
         "compute with PyTorch on this device, such as cpu or cuda (default: NumPy)",
         fixed=True,
@@ -148,20 +148,20 @@ class ComputingSettings(Record):
     ).field()
 
 
-def _of(*records: type[Record]) -> list[Setting]:
+def _of(*records: type[Record]) -> list[Declaration]:
     return [setting for record in records for setting in declared(record).values()]
 
 
-def _by_option(settings: Iterable[Setting]) -> dict[str, Setting]:
+def _by_option(settings: Iterable[Declaration]) -> dict[str, Declaration]:
     """Of settings of one option name the first."""
-    found: dict[str, Setting] = {}
+    found: dict[str, Declaration] = {}
     for one in settings:
         found.setdefault(one.option, one)
     return found
 
 
 EVERYDAY = ("rule", "preset", "dataset", "epochs", "seeds")
-BY_RECORD: dict[str, list[Setting]] = {  # heading -> its settings, everyday ones among them
+BY_RECORD: dict[str, list[Declaration]] = {  # heading -> its settings, everyday ones among them
     "the network": [*LAYERS, *_of(NetworkSettings)],
     "the images": [*RUN, *_of(ImageSettings)],
     "what synapses learn from": _of(LessonSettings),

@@ -15,6 +15,8 @@ from circuit.dynamics import Circuit, Trial
 from circuit.numerics.arrays import epsilon, flattened, frobenius_norm, row_norms
 from circuit.shifts import ONE, Scale, Shifts, require_fits, times
 
+LEAST_SLOPE = 0.1  # at which an Euler step is still sure to be short enough
+
 
 def settling_time(circuit: Circuit) -> float:
     """Seconds in which the circuit's slowest mode falls to the rounding of float64.
@@ -22,7 +24,7 @@ def settling_time(circuit: Circuit) -> float:
     The modes are those of the ITP circuit in a linear piece (docs/derivation.md, section 3), where
     the weights do not matter, or those of the GRAIT circuit with orthogonal rows that are all as
     long as the longest of their layer (section 8); with time on top for a signal to pass through
-    all layers.
+    all layers. Of a circuit through another feedback than the exact inverse as if it were that.
     """
     slowest = min(float(rates.min()) for rates in _mode_rates(circuit))
     layers = len(circuit.strengths)
@@ -33,13 +35,35 @@ def longest_step(circuit: Circuit) -> float:
     """Seconds that an Euler step may take: the smallest time constant, or less.
 
     In the GRAIT circuit long rows of weights make the fastest mode faster; it then falls by a half
-    in a step. With orthogonal rows no mode is faster than those of `settling_time`.
+    in a step. With orthogonal rows no mode is faster than those of `settling_time`. Through another
+    feedback than the exact inverse no mode is faster than the norms of the matrices allow.
     """
     shortest = min(circuit.time_constants)
+    if circuit.feedback is not None:
+        return min(shortest, 1.5 / _fastest_by_norms(circuit))
     if not circuit.pathway.row_adjusted:
         return shortest
     fastest = max(float(rates.max()) for rates in _mode_rates(circuit))
     return min(shortest, 1.5 / fastest)
+
+
+def _fastest_by_norms(circuit: Circuit) -> float:
+    """A bound in 1/s on the eigenvalues where no slope is below a tenth: the largest sum of the
+    norms of what a layer feels of itself and of its neighbours.
+    """
+    network, model, found = circuit.network, circuit.feedback, []
+    gait, rows = circuit.pathway.gradient_adjusted, circuit.pathway.row_adjusted
+    for layer, gamma in enumerate(circuit.strengths, 1):
+        size = 1.0
+        if layer > 1:
+            size += (1 - gamma) * network.factors[layer - 1].norm
+        if layer < network.depth and model is not None:
+            unit, up = network.activation(layer + 1), network.factors[layer].norm
+            longest = float(np.max(model.squared_lengths(network, layer + 1))) if rows else 1.0
+            own = longest if gait else 1 / max(unit.smallest_slope, LEAST_SLOPE)
+            size += gamma * model.norms[layer - 1] * (own + (1 + longest) * up)
+        found.append(size / circuit.time_constants[layer - 1])
+    return max(found)
 
 
 def _mode_rates(circuit: Circuit) -> list[np.ndarray]:

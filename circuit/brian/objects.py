@@ -156,15 +156,22 @@ def make_pieces(
         down = brian2.Synapses(
             upper, lower, FEEDBACK_EQUATIONS, name=f"{name}_feedback_{layer - 1}", **common
         )
-        _connect(down, network.factors[layer - 1].inverse, batch)
+        model = trial.circuit.feedback
+        back = network.factors[layer - 1].inverse if model is None else model.weights[layer - 2]
+        _connect(down, back, batch)
         down.summed_updaters["feedback_post"].order = SUM_FEEDBACK
         feedback.append(down)
     return Pieces(trial, clock, layers, tuple(feedforward), tuple(feedback), float(noise))
 
 
-def images_that_fit(widths: Sequence[int]) -> int:
-    """How many images of a network with widths N_0 .. N_L `make_pieces` takes at once."""
-    return most_within(_synapses(widths))
+def images_that_fit(widths: Sequence[int], *, auxiliary: bool = True) -> int:
+    """How many images of a network with widths N_0 .. N_L `make_pieces` takes at once.
+
+    `auxiliary` as in `network.initialise`.
+    """
+    read = widths[1:] if auxiliary else widths[:-1]
+    pairs = zip(widths[1:], read, strict=True)
+    return most_within(_both_ways([units * columns for units, columns in pairs]))
 
 
 def set_nudge(pieces: Pieces, on: bool) -> None:
@@ -200,8 +207,17 @@ def _set_constants(trial: Trial, layer: int, group: brian2.NeuronGroup, noise: f
     circuit, network, batch = trial.circuit, trial.network, trial.error.shape[0]
     group.bias = np.tile(network.biases[layer - 1], batch)
     group.tau = circuit.time_constants[layer - 1] * brian2.second
-    if circuit.pathway.row_adjusted:
+    model = circuit.feedback
+    if circuit.pathway.row_adjusted and model is None:
         group.squared_length = np.tile(network.squared_lengths(layer), batch)
+    elif (
+        circuit.pathway.row_adjusted and model is not None and layer > 1
+    ):  # nobody listens to layer 1
+        group.squared_length = np.tile(model.squared_lengths(network, layer), batch)
+    if model is not None and circuit.is_plain and layer < network.depth:
+        offset = np.zeros((batch, network.widths[layer]))
+        offset[:, : network.n_projecting(layer)] = model.biases[layer - 1]
+        group.offset = offset.ravel()
     if layer == network.depth:
         group.target = trial.target.ravel()
         group.gamma = 0.0
@@ -216,11 +232,14 @@ def _set_constants(trial: Trial, layer: int, group: brian2.NeuronGroup, noise: f
 
 
 def _connect(synapses: brian2.Synapses, weights: np.ndarray, batch: int) -> None:
-    """Join, in every image, the first n units of source and target through `weights` (n, n)."""
-    n = weights.shape[0]
-    image = np.repeat(np.arange(batch), n * n)
-    source = np.tile(np.arange(n), batch * n) + len(synapses.source) // batch * image
-    target = np.tile(np.repeat(np.arange(n), n), batch) + len(synapses.target) // batch * image
+    """Join, in every image, the first units of source and target through `weights`, whose rows
+    are those of the target.
+    """
+    rows, columns = weights.shape
+    image = np.repeat(np.arange(batch), rows * columns)
+    source = np.tile(np.arange(columns), batch * rows) + len(synapses.source) // batch * image
+    target = np.tile(np.repeat(np.arange(rows), columns), batch)
+    target = target + len(synapses.target) // batch * image
     synapses.connect(i=source, j=target)
     synapses.weight = np.tile(weights.ravel(), batch)
 
@@ -250,11 +269,10 @@ def _require_plain(trial: Trial) -> None:
 
 
 def _require_few_synapses(trial: Trial) -> None:
-    widths, batch = trial.network.widths, trial.error.shape[0]
-    require_so_few(batch * _synapses(widths), widths)
+    sizes = [matrix.size for matrix in trial.network.weights]
+    require_so_few(trial.error.shape[0] * _both_ways(sizes), trial.network.widths)
 
 
-def _synapses(widths: Sequence[int]) -> int:
-    """Of one image: into every layer, and back down from every layer but the first."""
-    squares = [width**2 for width in widths[1:]]
-    return sum(squares) + sum(squares[1:])
+def _both_ways(sizes: Sequence[int]) -> int:
+    """Synapses of one image: into every layer, and back down from every layer but the first."""
+    return sum(sizes) + sum(sizes[1:])

@@ -26,9 +26,9 @@ feedback_post = weight*message_pre : 1 (summed)
 def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
     """Return the equations of `layer` (1 .. L) as text for a `NeuronGroup`.
 
-    `gamma` is 0 at units that get no feedback; `squared_length` is N^2 of a unit's weights (GRAIT
-    pathway), which stand still here. "Constant over dt" means computed once per step, in
-    the order that `circuit.brian.objects` gives.
+    `gamma` is 0 at units that get no feedback; `offset` is c of a plain circuit's feedback B x + c;
+    `squared_length` is N^2 of a unit's weights (GRAIT pathway), which stand still here. "Constant
+    over dt" means computed once per step, in the order that `circuit.brian.objects` gives.
 
     Raises `CircuitError` for a layer that is not there, and for an activation without text.
     """
@@ -43,10 +43,14 @@ def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
             "to circuit.activations"
         )
     text = UNIT_TEXTS[unit.name]
-    pull = "target" if layer == circuit.network.depth else "feedback"
+    pull = received = "target" if layer == circuit.network.depth else "feedback"
+    if pull == "feedback" and circuit.sends_deviations:
+        received = "(y + feedback)"
+    elif pull == "feedback" and circuit.is_plain:
+        received = "(feedback + offset)"
     fluctuation = " + noise*sqrt(2/tau)*xi" if noise else ""
     lines = [
-        f"dy/dt = (response - y + gamma*({pull} - response))/tau{fluctuation} : 1",
+        f"dy/dt = (response - y + gamma*({received} - response))/tau{fluctuation} : 1",
         "drive = weighted + bias : 1 (constant over dt)",
         f"response = {text.response} : 1 (constant over dt)",
     ]
@@ -60,7 +64,8 @@ def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
             ]
         else:
             lines += ["sent = y : 1 (constant over dt)"]
-        lines += [f"message = {text.inverse} - bias : 1 (constant over dt)"]
+        less = " - bias" if circuit.feedback is None else " - drive" if circuit.corrected else ""
+        lines += [f"message = {text.inverse}{less} : 1 (constant over dt)"]
     lines += [
         "weighted : 1",
         f"{pull} : 1",
@@ -68,6 +73,8 @@ def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
         "bias : 1 (constant)",
         "tau : second (constant, shared)",
     ]
+    if received == "(feedback + offset)":
+        lines += ["offset : 1 (constant)"]
     if circuit.pathway.row_adjusted:
         lines += ["squared_length : 1 (constant)"]
     if unit.name == "leaky_relu":

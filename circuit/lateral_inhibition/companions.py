@@ -29,8 +29,8 @@ class Inhibition(InhibitionSettings, Pull):
         names = teaching.MECHANISMS[self.mechanism].names
         return (*names, teaching.KEYS) if self.strength > 0 else ()
 
-    def begin(self, network: Network, keys: Array | None) -> Companions:
-        """As `Pull.begin`."""
+    def companions(self, network: Network, keys: Array | None) -> Companions:
+        """As `Pull.companions`."""
         weights = network.weights
         if keys is None:
             xp, device = namespace(weights[0]), array_api_compat.device(weights[0])
@@ -72,8 +72,8 @@ class Decorrelation(DecorrelationSettings, Pull):
         """The synapses without inhibition, and the lateral ones."""
         return acting.SYNAPSES, acting.LATERAL
 
-    def begin(self, network: Network, keys: Array | None) -> Companions:
-        """As `Pull.begin`."""
+    def companions(self, network: Network, keys: Array | None) -> Companions:
+        """As `Pull.companions`."""
         return acting.first_synapses(self.place, network.weights)
 
     def turned(

@@ -23,7 +23,7 @@ class Pull:
         """Names of the companions without which a step cannot be made."""
         return ()
 
-    def begin(self, network: Network, keys: Array | None) -> Companions:
+    def companions(self, network: Network, keys: Array | None) -> Companions:
         """What is needed beside the network.
 
         Parameters

@@ -10,13 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from circuit.inverse_model import InverseModel, pseudo_inverse_model
 from circuit.learned_inverse.model import (
     BIASES,
     KEYS,
     WEIGHTS,
-    InverseModel,
     practised,
-    pseudo_inverse_model,
     random_model,
 )
 from circuit.network import Activity, Network
@@ -35,7 +34,7 @@ class Inverse(ABC):
         """Names of the companions without which a step cannot be made."""
         return ()
 
-    def begin(self, network: Network, keys: Array) -> Companions:
+    def companions(self, network: Network, keys: Array) -> Companions:
         """What learns beside the network, `keys` being one for each network of a stack."""
         return {}
 
@@ -79,8 +78,8 @@ class LearnedInverse(LearnedInverseSettings, Inverse):
         """Keys of what is random, and the model, of which a single layer has nothing."""
         return (KEYS, WEIGHTS, BIASES) if depth > 1 else (KEYS,)
 
-    def begin(self, network: Network, keys: Array) -> Companions:
-        """As `Inverse.begin`: a random model."""
+    def companions(self, network: Network, keys: Array) -> Companions:
+        """As `Inverse.companions`: a random model."""
         return {KEYS: (keys,), **_companions(random_model(network, keys))}
 
     def practise(

@@ -1,13 +1,9 @@
 """Feedback weights that learn to invert the feed-forward path (paper section 9).
 
-Owns the inverse model, how it learns, and the target rules that go through it. Does not own the
-circuit through it (`equilibrium`), nor the recursion of the rules.
+Owns how an inverse model learns, and the target rules that go through it. Does not own the model
+itself (`circuit.inverse_model`), the circuit through it, nor the recursion of the rules.
 
-The model of layer l is linear in the drive that the rates of the layer stand for,
-
-    g_l^(y_l) = B_l f_l^-1(y_l) + c_l ,      B_l (n_l, N_l) ,      l = 2 .. L,
-
-so that one with no error exists for square weights: B = W^-1, c = -W^-1 b. It learns as a denoising
+The model g^(y) = B f^-1(y) + c learns as a denoising
 auto-encoder (Bengio 2014; Lee et al. 2015): the layer below is disturbed by xi, the layer sees the
 drive h~ = W (y + xi) + b, and what B h~ + c is short of an aim changes it,
 
@@ -45,18 +41,15 @@ exact inverse and the rows are orthogonal, 1 / s of it where B is s times that, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import array_api_compat
 
-from circuit.brief import Brief
-from circuit.errors import ShapeMismatch
 from circuit.given import (
     require_choice,
     require_flag,
-    require_kind,
 )
+from circuit.inverse_model import InverseModel, require_model
 from circuit.network import Activity, Network, require_activity
 from circuit.numerics.arrays import Array, namespace, plus_outer_sum, rows_times, widened
 from circuit.numerics.keyed_random import normals, signs
@@ -66,57 +59,6 @@ from circuit.shifts import Shifts
 
 WEIGHTS, BIASES, KEYS = "feedback_weights", "feedback_biases", "noise_keys"  # of companions
 BEGINNING, PRACTICE, READING = range(3)  # what a random number is for
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class InverseModel(Brief):
-    """g_l^ of the layers 2 .. L.
-
-    Attributes
-    ----------
-    weights : L-1 arrays (..., n_l, N_l), B_2 .. B_L
-    biases : L-1 arrays (..., n_l), c_2 .. c_L
-    exact : whether B is W^-1 or its pseudo-inverse itself, with which N^2 is that of the rows of W
-    """
-
-    weights: tuple[Array, ...]
-    biases: tuple[Array, ...]
-    exact: bool = False
-
-    def pull(self, layer: int, drives: Array) -> Array:
-        """`B_l` applied, `(..., batch, n) -> (..., batch, n_l)`; the other drives are 0."""
-        matrix = self.weights[layer - 2]
-        if drives.shape[-1] < matrix.shape[-1]:
-            matrix = matrix[..., : drives.shape[-1]]
-        return rows_times(drives, matrix)
-
-    def squared_lengths(self, network: Network, layer: int) -> Array:
-        """What takes the place of N^2 where B does of W^-1, `(..., N_l)`; 0 where b_i is."""
-        if self.exact:
-            return network.squared_lengths(layer)
-        xp, sent = namespace(self.weights[layer - 2]), self.weights[layer - 2]
-        square = xp.sum(sent * sent, axis=-2)
-        both = xp.sum(xp.matrix_transpose(network.weights[layer - 1]) * sent, axis=-2)
-        return xp.where(square > 0, both / xp.where(square > 0, square, 1 + square), 0 * both)
-
-    def reconstruct(self, layer: int, drives: Array) -> Array:
-        """g^ at drives `(..., batch, N_l)` of `layer`."""
-        bias = namespace(drives).expand_dims(self.biases[layer - 2], axis=-2)
-        return self.pull(layer, drives) + bias
-
-
-def require_model(network: Network, model: InverseModel) -> None:
-    """Raise `ShapeMismatch` unless the model leads back through the layers 2 .. L."""
-    require_kind("inverse model", model, InverseModel)
-    found = [tuple(one.shape) for one in (*model.weights, *model.biases)]
-    sizes = [(tuple(one.shape[:-2]), *one.shape[-2:]) for one in network.weights[1:]]
-    wanted = [(*stack, read, units) for stack, units, read in sizes]
-    wanted += [(*stack, read) for stack, _, read in sizes]
-    if found != wanted:
-        raise ShapeMismatch(
-            f"an inverse model of shapes {found}; this network needs {wanted}, weights and then "
-            "biases of the layers 2 .. L"
-        )
 
 
 def random_model(network: Network, keys: Array) -> InverseModel:
@@ -129,32 +71,6 @@ def random_model(network: Network, keys: Array) -> InverseModel:
         weights.append(drawn * (2 / (units + read)) ** 0.5)
         biases.append(xp.zeros_like(blank[..., 0]))
     return InverseModel(tuple(weights), tuple(biases))
-
-
-def exact_model(network: Network) -> InverseModel:
-    """B = W^-1 and c = -W^-1 b of a network with square weights.
-
-    Raises `SingularWeights`.
-    """
-    return _given(network, [factors.inverse for factors in network.factors[1:]])
-
-
-def pseudo_inverse_model(network: Network) -> InverseModel:
-    """B = W^+, the pseudo-inverse of Moore and Penrose, and c = -W^+ b: weights of any shape.
-
-    W^T N^-2 where rows are orthogonal, so that GRAIT-prop is back-propagation without auxiliary
-    units. What these would add below, W^+ leaves out (docs/derivation.md, section 8).
-    """
-    weights = network.weights[1:]
-    return _given(network, [namespace(matrix).linalg.pinv(matrix) for matrix in weights])
-
-
-def _given(network: Network, weights: Sequence[Array]) -> InverseModel:
-    biases = [
-        -rows_times(bias[..., None, :], matrix)[..., 0, :]
-        for bias, matrix in zip(network.biases[1:], weights, strict=True)
-    ]
-    return InverseModel(tuple(weights), tuple(biases), exact=True)
 
 
 def practised(

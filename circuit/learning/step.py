@@ -118,14 +118,14 @@ def begin_learning(
 
 def _companions(network: Network, lesson: Lesson, keys: Array | None) -> Companions:
     """What learns beside a network, and the keys of all that is random in its steps."""
-    inhibiting = _pull(lesson).begin(network, keys)
+    inhibiting = _pull(lesson).companions(network, keys)
     if not lesson.needed(network.depth):
         return inhibiting
     if keys is None:
         raise CircuitError(
             "a learned inverse and rate noise are random; give a key for every network"
         )
-    back = {} if lesson.inverse is None else lesson.inverse.begin(network, keys)
+    back = {} if lesson.inverse is None else lesson.inverse.companions(network, keys)
     return {KEYS: (keys,), **back, **inhibiting}
 
 

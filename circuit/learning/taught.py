@@ -13,7 +13,6 @@ from circuit.dynamics import Trial, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.lateral_inhibition.pull import Companions
-from circuit.learned_inverse.equilibrium import settle_learned
 from circuit.learned_inverse.model import KEYS, propagate_learned, reading_noise
 from circuit.learning.lesson import CIRCUIT, Lesson
 from circuit.losses import output_error
@@ -22,6 +21,8 @@ from circuit.numerics.arrays import Array, namespace, widened
 from circuit.rules import GAINS, back_propagation, propagate_targets
 from circuit.shifts import ONE, Shifts
 from circuit.verification.judgement import Status
+
+MOST_SWEEPS = 30  # through another feedback than the exact inverse; what needs more is left out
 
 
 def teach(
@@ -82,18 +83,20 @@ def _circuit_shifts(
     network: Network, lesson: Lesson, companions: Companions, activity: Activity, error: Array
 ) -> tuple[Activity, Shifts, Array]:
     """What shifts count from, the read-out of the circuit, and which samples settled."""
-    circuit = build_circuit(network, lesson.pathway, lesson.strengths(network.depth))
-    back = lesson.inverse
-    if back is not None:
-        model = back.model(network, companions)
-        found = settle_learned(circuit, model, activity, error, corrected=back.corrected)
-        return found.base, found.read_out(lesson.readout), found.settled
+    back, strengths = lesson.inverse, lesson.strengths(network.depth)
+    if back is None:
+        circuit, steps = build_circuit(network, lesson.pathway, strengths), None
+    else:
+        model, steps = back.model(network, companions), MOST_SWEEPS
+        circuit = build_circuit(
+            network, lesson.pathway, strengths, feedback=model, corrected=back.corrected
+        )
     trial = Trial(circuit, activity, widened(error, network.widths[-1]))
-    record = settle(trial, must_converge=False)
+    record = settle(trial, max_steps=steps, must_converge=False)
     xp, device = namespace(error), array_api_compat.device(error)
     settled = [status is Status.CONVERGED for status in record.sample_status]
     mask = xp.reshape(xp.asarray(settled, device=device), error.shape[:-1])
-    return activity, record.read_out(lesson.readout), mask
+    return record.trial.activity, record.read_out(lesson.readout), mask
 
 
 def read_with(noise: Sequence[Array], shifts: Shifts) -> Shifts:

@@ -16,10 +16,11 @@ import numpy as np
 
 from circuit.brian.limits import float_floors, longest_step, settling_time
 from circuit.brian.objects import read_rates, set_nudge, set_rates
-from circuit.brian.phases import advance, build, whole_steps
+from circuit.brian.phases import BrianCircuit, advance, build, whole_steps
 from circuit.dynamics import Trial
 from circuit.errors import CircuitError
 from circuit.method import Method, Progress
+from circuit.numerics.arrays import epsilon
 from circuit.shifts import ONE, Shifts
 from circuit.verification.judgement import Judgement
 
@@ -73,7 +74,7 @@ def step(
     codegen: str = "numpy",
 ) -> Progress:
     """Run another stretch of the nudged phase, after a short free phase."""
-    floors = float_floors(trial, progress.shifts)
+    floors = _floors(trial, progress.shifts)
     # where the floor is near 1 the layer's shift has no digits, and its residual says nothing
     if np.all(np.minimum(judgement.by_sample, 1.0) <= FLOOR_SLACK * floors):
         return Progress(progress.shifts, 0, 0.0, 4 * floors)
@@ -102,6 +103,8 @@ def _stretch(
     built = build(trial, step=time_step, record=0, codegen=codegen)
     if stretch is None:
         stretch = min(settling_time(circuit), LONGEST_STRETCH * float(time_step))
+    if trial.is_free:
+        return _free_stretch(trial, shifts, built, stretch)
     set_rates(built.pieces, trial.activity.rates[1:])
     set_nudge(built.pieces, False)
     free_steps = whole_steps(built.pieces, (circuit.network.depth + 5) * shortest)
@@ -117,7 +120,30 @@ def _stretch(
     shifts = shifts.with_values(_in_scales(difference, shifts))
     steps, model_time = free_steps + nudged_steps, float(built.network.t_)
     # what rounding of the rates leaves in the shifts, with a few roundings on the way
-    return Progress(shifts, steps, model_time, 4 * float_floors(trial, shifts))
+    return Progress(shifts, steps, model_time, 4 * _floors(trial, shifts))
+
+
+def _free_stretch(trial: Trial, shifts: Shifts, built: BrianCircuit, stretch: float) -> Progress:
+    """From `shifts` onwards for a stretch of the free phase of a plain circuit."""
+    rest = trial.activity.rates[1:]
+    moved = [rate + shifts.absolute(layer) for layer, rate in enumerate(rest, 1)]
+    set_rates(built.pieces, moved)
+    set_nudge(built.pieces, False)
+    steps = whole_steps(built.pieces, stretch, "stretch")
+    advance(built, steps, must_be_finite=False)
+    pairs = zip(read_rates(built.pieces), rest, strict=True)
+    shifts = shifts.with_values(_in_scales([after - before for after, before in pairs], shifts))
+    model_time = float(built.network.t_)
+    return Progress(shifts, steps, model_time, 4 * _floors(trial, shifts))
+
+
+def _floors(trial: Trial, shifts: Shifts) -> np.ndarray:
+    """What rounding of the rates leaves of a residual, (L, samples): beside a shift, or in the free
+    phase beside the rates.
+    """
+    if trial.is_free:
+        return np.full((shifts.depth, trial.error.shape[0]), epsilon(trial.error))
+    return float_floors(trial, shifts)
 
 
 def _in_scales(absolute: Sequence[np.ndarray], shifts: Shifts) -> tuple[np.ndarray, ...]:

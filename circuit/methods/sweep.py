@@ -1,7 +1,8 @@
 """Block Gauss-Seidel in shift coordinates: layer after layer takes what its neighbours say.
 
 Owns the plain sweep, the yardstick for every cleverer method. One sweep goes from the output down
-(carrying the error) and solves each layer's own equation for its own shift.
+(carrying the error) and solves each layer's own equation for its own shift. Where feedback is not
+the exact inverse, it is a pass of `circuit.methods.down_and_up`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from functools import cache
 from circuit.dynamics import Trial
 from circuit.messages import gait_message, itp_message, response
 from circuit.method import Method, Progress
+from circuit.methods.down_and_up import down_and_up
 from circuit.numerics.arrays import Array, namespace
 from circuit.shift_dynamics import scale_ratio
 from circuit.shifts import ONE, times
@@ -18,12 +20,16 @@ from circuit.verification.judgement import Judgement
 
 
 def start(trial: Trial, tolerance: float) -> Progress:
-    """The forward pass."""
+    """The forward pass; the first pass from there where feedback is not the exact inverse."""
+    if trial.circuit.feedback is not None:
+        return Progress(down_and_up(trial, trial.at_rest()), 2)
     return Progress(trial.at_rest(), 0)
 
 
 def sweep(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
     """One sweep from the output down to layer 1."""
+    if trial.circuit.feedback is not None:
+        return Progress(down_and_up(trial, progress.shifts), 2)
     circuit, network, shifts = trial.circuit, trial.network, progress.shifts
     xp, values = namespace(trial.error), list(progress.shifts.values)
     activity = trial.activity

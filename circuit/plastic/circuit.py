@@ -16,7 +16,7 @@ weights (docs/imperfect_pathway.md). In the GRAIT pathway v_l is that of N_l^2 m
 W_l,ij^2, which follows the weights: back-propagation where B_l is the inverse of W_{l+1} with
 orthogonal rows. A unit knows its own drive in one of two ways:
 
-    instant    own drive = u_l, as the circuit of `studies.imperfection.circuit`. While an image
+    instant    own drive = u_l, as the corrected circuit of `circuit.dynamics`. While an image
                gives way to the next, y lags behind u, and this lag, -tau dy/dt, is taken for a
                mismatch.
     membrane   tau dn_l/dt = u_l - n_l, own drive = n_l: u as the unit's own membrane passes it on.

@@ -14,8 +14,10 @@ import numpy as np
 import xarray as xr
 
 from circuit.brief import Brief
+from circuit.dynamics import Trial
 from circuit.equilibrium import Equilibrium
 from circuit.errors import NotFinite, TargetOutOfRange
+from circuit.learned_inverse.model import propagate_learned
 from circuit.numerics.arrays import epsilon, flattened, row_norms, to_numpy
 from circuit.plasticity import Update, updates
 from circuit.reached import reached
@@ -166,12 +168,11 @@ def report(record: Equilibrium, readout: str = "shift") -> Report:
     activity, pathway = trial.activity, trial.circuit.pathway.name
     read = record.read_out(readout)
     own = updates(network, activity, read)
-    error = trial.error[..., : network.n_outputs]
     shifts: dict[str, Shifts | None] = {}
     remarks = []
-    for name, rule in RULES.items():
+    for name in RULES:
         try:
-            shifts[name] = rule(network, activity, error, trial.circuit.strengths)
+            shifts[name] = _rule(name, trial)
         except (TargetOutOfRange, NotFinite) as refusal:
             shifts[name] = None
             remarks.append(f"{name.upper()} has no targets here: {refusal}")
@@ -212,11 +213,35 @@ def report(record: Equilibrium, readout: str = "shift") -> Report:
     return Report(record, readout, tuple(layers), own, changes, tuple(remarks))
 
 
+def _rule(name: str, trial: Trial) -> Shifts:
+    """The shifts of a rule, which go through the same feedback as the circuit's."""
+    trial = trial.from_forward_pass()
+    circuit, activity = trial.circuit, trial.activity
+    error = trial.error[..., : trial.network.n_outputs]
+    if circuit.feedback is None or name == "bp":
+        return RULES[name](trial.network, activity, error, circuit.strengths)
+    return propagate_learned(
+        name,
+        trial.network,
+        circuit.feedback,
+        activity,
+        error,
+        circuit.strengths,
+        corrected=circuit.corrected,
+    )
+
+
 def _deviations(
     record: Equilibrium, direction: Shifts | None, readout: str
 ) -> tuple[Deviation, ...] | None:
-    """How far the read-out may be from the rule; None where that cannot be said."""
-    if direction is None:
+    """How far the read-out may be from the rule; None where that cannot be said.
+
+    So it is in the ITP pathway through another feedback than the exact inverse, whose mismatches
+    are in other ratios than its gains, and of plain circuits.
+    """
+    circuit = record.trial.circuit
+    gait = circuit.pathway.gradient_adjusted
+    if direction is None or circuit.is_plain or not (circuit.feedback is None or gait):
         return None
     # what the tolerance leaves unsettled comes on top of what feedback explains
     spare = 10 * record.tolerance
@@ -250,9 +275,10 @@ def as_dataset(found: Report, generator: np.random.Generator) -> xr.Dataset:
     changes = {name: entry for name, entry in found.rule_updates.items() if entry is not None}
     rules = list(changes)
     layers = np.arange(1, depth + 1)
+    shapes = [tuple(matrix.shape) for matrix in network.weights]
     picks = [
-        generator.choice(width**2, size=SCATTERED_SYNAPSES, replace=width**2 < SCATTERED_SYNAPSES)
-        for width in network.widths[1:]
+        generator.choice(count, size=SCATTERED_SYNAPSES, replace=count < SCATTERED_SYNAPSES)
+        for count in (units * read for units, read in shapes)
     ]
 
     def sampled(changes: tuple[Update, ...]) -> np.ndarray:
@@ -282,11 +308,11 @@ def as_dataset(found: Report, generator: np.random.Generator) -> xr.Dataset:
         ),
         "synapse_pre": (
             ("layer", "synapse"),
-            np.stack([p % w for p, w in zip(picks, network.widths[1:], strict=True)]).astype("i4"),
+            np.stack([p % read for p, (_, read) in zip(picks, shapes, strict=True)]).astype("i4"),
         ),
         "synapse_post": (
             ("layer", "synapse"),
-            np.stack([p // w for p, w in zip(picks, network.widths[1:], strict=True)]).astype("i4"),
+            np.stack([p // read for p, (_, read) in zip(picks, shapes, strict=True)]).astype("i4"),
         ),
         "input": (("sample", "unit_0"), to_numpy(trial.activity.rates[0])),
     }

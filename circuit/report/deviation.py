@@ -2,7 +2,9 @@
 
 Owns the bound that decides the main command's verdict (docs/derivation.md, section 5): what keeps a
 settled circuit from its rule has two causes, each of which is followed down through the network's
-own weights, image by image. Does not own the measures of agreement (`circuit.report.alignment`).
+own weights and feedback, image by image. Has none for plain circuits, nor for the ITP pathway where
+feedback is not the exact inverse. Does not own the measures of agreement
+(`circuit.report.alignment`).
 """
 
 from __future__ import annotations
@@ -93,15 +95,23 @@ def deviations(
         steepness, fresh, size = _passage(
             trial, shifts, rule, terms, layer, None if kinks is None else kinks[layer - 1]
         )
-        factor, below = network.factors[layer - 1], network.widths[layer - 1]
+        below = network.widths[layer - 1]
+        inverse_norm, condition = _norms_of_feedback(trial, layer)
         steepest = to_numpy(xp.max(steepness, axis=-1)).reshape(-1)
         rounding = product_rounding(epsilon(trial.error), network.widths[layer])
-        unsure = factor.inverse_norm * (
-            steepest * unsure + (1 + factor.condition) * rounding * _norms(size)
-        )
-        returned = widened(network.pull(layer, steepness * returned), below)
-        bent = widened(network.pull(layer, steepness * bent + fresh), below)
+        unsure = inverse_norm * (steepest * unsure + (1 + condition) * rounding * _norms(size))
+        returned = widened(trial.circuit.pull(layer, steepness * returned), below)
+        bent = widened(trial.circuit.pull(layer, steepness * bent + fresh), below)
     return tuple(found[::-1])
+
+
+def _norms_of_feedback(trial: Trial, layer: int) -> tuple[float, float]:
+    """|B| and |B| |W| of `layer`, with B what leads back through it."""
+    factor, model = trial.network.factors[layer - 1], trial.circuit.feedback
+    if model is None:
+        return factor.inverse_norm, factor.condition
+    norm = model.norms[layer - 2]
+    return norm, norm * factor.norm
 
 
 def shift_bounds(rule: Shifts, found: tuple[Deviation, ...]) -> np.ndarray:
@@ -144,7 +154,7 @@ def _fresh(trial: Trial, shifts: Shifts, terms: Balance, layer: int) -> Array:
     demand, value = terms.demands[layer - 1], shifts.values[layer - 1]
     if layer < network.depth:
         weight = gamma * scale_ratio(shifts, layer + 1, layer)
-        supply = weight * network.factors[layer].solve(terms.messages[layer])
+        supply = weight * circuit.pull(layer + 1, terms.messages[layer])
     else:
         supply = 0 * demand
     residual, driven = demand - supply[..., :n], _driven(shifts, terms, layer)

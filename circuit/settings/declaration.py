@@ -51,7 +51,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Setting:
+class Declaration:
     """What all kinds of settings have.
 
     Attributes
@@ -100,7 +100,7 @@ class Setting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Number(Setting):
+class Number(Declaration):
     """A number, kept as a float.
 
     Attributes
@@ -113,7 +113,7 @@ class Number(Setting):
     least: float | None = None
 
     def checked(self, what: str, value: Any) -> float:
-        """As `Setting.checked`."""
+        """As `Declaration.checked`."""
         from circuit.errors import CircuitError
         from circuit.given import real  # NumPy, for which `--help` has no time
 
@@ -125,7 +125,7 @@ class Number(Setting):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Count(Setting):
+class Count(Declaration):
     """A whole number of `least` or more; `most` binds the option alone. None where it is None by
     default.
     """
@@ -135,7 +135,7 @@ class Count(Setting):
     metavar: str | None = "N"
 
     def checked(self, what: str, value: Any) -> Any:
-        """As `Setting.checked`."""
+        """As `Declaration.checked`."""
         from circuit.errors import CircuitError
         from circuit.given import is_whole, shown
 
@@ -149,13 +149,13 @@ class Count(Setting):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice(Setting):
+class Choice(Declaration):
     """One of the words that are `known`."""
 
     known: tuple[str, ...]
 
     def checked(self, what: str, value: Any) -> str:
-        """As `Setting.checked`."""
+        """As `Declaration.checked`."""
         from circuit.given import require_choice
 
         require_choice(what, value, self.known)
@@ -163,24 +163,24 @@ class Choice(Setting):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flag(Setting):
+class Flag(Declaration):
     """True or False, which an option has as the first or the second of two words."""
 
     words_of: tuple[str, str] = ("yes", "no")
 
     def checked(self, what: str, value: Any) -> Any:
-        """As `Setting.checked`."""
+        """As `Declaration.checked`."""
         from circuit.given import require_flag
 
         require_flag(what, value)
         return value
 
     def spelt(self, value: Any) -> Any:
-        """As `Setting.spelt`."""
+        """As `Declaration.spelt`."""
         return self.words_of[0 if value else 1]
 
     def meant(self, value: Any) -> Any:
-        """As `Setting.meant`."""
+        """As `Declaration.meant`."""
         return value == self.words_of[0]
 
 
@@ -208,10 +208,12 @@ class Record:
             object.__setattr__(self, name, value)
 
 
-def declared(record: type[Record]) -> dict[str, Setting]:
+def declared(record: type[Record]) -> dict[str, Declaration]:
     """The settings of a record by the names of their fields, each with its option name."""
     found: tuple[Field[Any], ...] = fields(record)  # type: ignore[arg-type]  # all are dataclasses
-    settings: dict[str, Setting] = {one.name: one.metadata[KEY] for one in found if one.metadata}
+    settings: dict[str, Declaration] = {
+        one.name: one.metadata[KEY] for one in found if one.metadata
+    }
     return {
         name: replace(
             one, option=one.option or record.prefix + name, needs=one.needs or record.needs

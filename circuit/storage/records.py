@@ -18,6 +18,7 @@ import numpy as np
 
 from circuit.dynamics import Trial, build_circuit
 from circuit.equilibrium import Equilibrium
+from circuit.errors import CircuitError
 from circuit.losses import Doubt
 from circuit.network import Activity, require_activity
 from circuit.numerics.arrays import to_numpy
@@ -33,9 +34,14 @@ NUMBERS = ("tolerance", "seconds")
 def save_record(path: str | os.PathLike[str], record: Equilibrium) -> None:
     """Write a record whole, or leave what was there.
 
-    Raises `CircuitError` as `save_network`.
+    Raises `CircuitError` as `save_network`, and for feedback that is not the exact inverse.
     """
     trial, shifts = record.trial, record.shifts
+    if trial.circuit.feedback is not None:
+        raise CircuitError(
+            "a record whose feedback goes through other matrices than the exact inverse has no "
+            "file format; pickle it"
+        )
     arrays = network_arrays(trial.network)
     for name, each, first in (
         ("y", trial.activity.rates, 0),

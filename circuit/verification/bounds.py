@@ -13,6 +13,9 @@ GAIT   (1-gamma) M_l <= gamma |W^-1| (|A^2/A'| M_{l+1} + |dv/dh| H_{l+1}) + |R_l
        E_l <= M_l + |A| H_l ,     H_l = |W_l| E_{l-1} ,     M_L <= |R_L| + gamma |A| H_L
 GRAIT  the same with |A^2 N^2 / A'| for |A^2/A'|, and in dv/dh with N^2 m for the mismatch m
 
+other  the same as GAIT with |B_l| for |W_l^-1|, and in the ITP pathway |1/A'| for |A^2/A'|; in a
+       plain circuit, whose feedback stands for the whole rate below, with gamma |B W - 1| E_l more
+
 with A the slope at a unit's drive, A' that at the point it sends down, and p_l the least entry of
 1 - (1-gamma) a_{l-1} A/A'. N_l and dv/dh collect what the linearisation leaves out: units with a
 kink between the two, units whose kink lies within the error itself, and curvature. They depend on
@@ -26,6 +29,8 @@ Higham and Mary (2019), in which rounding errors of a product add up like sqrt(n
 moves the slopes that a shift meets (all of it, where a unit is that close to its kink), and it
 rounds the error too, as far as it is made from its outputs (`losses.doubt`): t - y of a quadratic
 loss is known no better than y is, an error that a user's own loss returns is taken as it is given.
+The free phase of a plain circuit has a bound of its own; what is said of its nudged phase is said
+of the shifts around that free phase as it stands in the trial.
 """
 
 from __future__ import annotations
@@ -52,6 +57,8 @@ def relative_error_bounds(trial: Trial, shifts: Shifts) -> tuple[float, ...]:
     """
     bounds = error_bounds(trial, shifts)
     silent = to_numpy(namespace(trial.error).all(trial.error == 0, axis=-1)).reshape(-1)
+    if trial.circuit.feedback is not None:  # through which no shift at all may be right
+        silent = silent | True
     worst = []
     for layer, bound in enumerate(bounds, 1):
         n = trial.network.n_projecting(layer)
@@ -65,7 +72,8 @@ def error_bounds(trial: Trial, shifts: Shifts) -> tuple[np.ndarray, ...]:
     """E_l of every layer 1 .. L, `(samples,)`, in units of the scale of the layer."""
     state = _Measured(trial, shifts)
     errors = [np.zeros(state.samples) for _ in range(state.depth + 1)]
-    improve = _improve_gait if trial.circuit.pathway.gradient_adjusted else _improve_itp
+    by_mismatch = trial.circuit.pathway.gradient_adjusted or trial.circuit.feedback is not None
+    improve = _improve_gait if by_mismatch else _improve_itp
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for _ in range(ITERATIONS):
             before, errors = errors, improve(state, errors)
@@ -92,8 +100,15 @@ class _Measured:
         self.alpha = [0.0, 0.0] + [scale_ratio(shifts, k - 1, k) for k in range(2, self.depth + 1)]
         self.norm = [0.0, *(factor.norm for factor in self.network.factors)]
         # W_1 is not inverted, and need not have an inverse
-        inverted = self.network.factors[1:]
-        self.inverse_norm = [0.0, 0.0, *(factor.inverse_norm for factor in inverted)]
+        inverted, feedback = self.network.factors[1:], self.circuit.feedback
+        self.inverse_norm = [0.0, 0.0]  # or the norm of what stands in for the inverse
+        self.defect = [0.0] * (self.depth + 1)  # |B W - 1| above a layer of a plain circuit
+        if feedback is None:
+            self.inverse_norm += [factor.inverse_norm for factor in inverted]
+        else:
+            self.inverse_norm += feedback.norms
+            if self.circuit.is_plain:
+                self.defect[1:-1] = feedback.defects(self.network)
         self.forward_rounding = self._forward_rounding()
         self.units: list[Any] = [None, *(_Units(self, layer) for layer in range(1, self.depth + 1))]
         self.residual: list[Any] = [
@@ -106,8 +121,10 @@ class _Measured:
         return self.circuit.strength(layer) * scale_ratio(self.shifts, layer + 1, layer)
 
     def _forward_rounding(self) -> list[np.ndarray]:
-        """Bound on the rounding of y_l^f, (samples,), for l = 0 .. L."""
+        """Bound on the rounding of y_l^f, (samples,), for l = 0 .. L; a free phase is as it is."""
         errors = [np.zeros(self.samples)]
+        if self.trial.still is not None:
+            return errors * (self.depth + 1)
         for layer in range(1, self.depth + 1):
             below = flattened(row_norms(self.trial.activity.rates[layer - 1]))
             longest = max(self.network.weights[layer - 1].shape[-2:]) ** 0.5
@@ -121,6 +138,8 @@ class _Measured:
         value = flattened(row_norms(self.shifts.values[layer - 1]))
         demand = terms.demands[layer - 1]
         rows = SAFETY * self.eps * self.network.widths[layer] ** 0.5
+        if layer == self.depth and self.trial.is_free:
+            return flattened(row_norms(demand)) + rows * value
         if layer == self.depth:
             doubt = self.trial.doubt
             unsure = doubt.steepness * self.forward_rounding[layer] + doubt.rounding
@@ -128,7 +147,7 @@ class _Measured:
             rounding = rows * value + self.circuit.strength(layer) * unsure
             return flattened(row_norms(demand)) + rounding
         message = terms.messages[layer]
-        supply = self.weight(layer) * self.network.factors[layer].solve(message)
+        supply = self.weight(layer) * self.circuit.pull(layer + 1, message)
         residual = flattened(row_norms(demand - supply[..., :n]))
         above = self.inverse_norm[layer + 1] * flattened(row_norms(message))
         condition = self.norm[layer + 1] * self.inverse_norm[layer + 1]
@@ -139,7 +158,18 @@ class _Measured:
             above = above + self.inverse_norm[layer + 1] * longest * sent
             condition = condition * np.maximum(1.0, self.circuit.strength(layer) * longest)
         rounding = rows * (value + condition * value + self.weight(layer) * above)
+        if self.trial.is_free:
+            rounding = rounding + self._source_rounding(layer)
         return residual + rounding
+
+    def _source_rounding(self, layer: int) -> np.ndarray:
+        """Of gamma (g^(y_{l+1}) - y_l) at the forward pass."""
+        back, activity = self.inverse_norm[layer + 1], self.trial.activity
+        sizes = back * flattened(row_norms(activity.drive(layer + 1)))
+        sizes = sizes + flattened(row_norms(activity.rates[layer]))
+        fresh = SAFETY * self.eps * self.network.widths[layer + 1] ** 0.5 * sizes
+        known = back * self.forward_rounding[layer + 1] + self.forward_rounding[layer]
+        return self.circuit.strength(layer) * (fresh + known)
 
 
 class _Units:
@@ -149,13 +179,14 @@ class _Units:
         trial, terms = state.trial, state.terms
         self.kind = trial.network.activation(layer)
         self.state, self.layer = state, layer
-        rest = drive = sender = trial.activity.drive(layer)
+        rest = drive = trial.activity.drive(layer)
+        sender = trial.senders_at_rest(layer)
         move = message = 0 * rest
         if layer > 1:
             move = state.scale[layer - 1] * terms.drive_shifts[layer - 1]
             message = state.scale[layer] * terms.messages[layer - 1]
             drive = rest + move
-            sender = (drive if trial.circuit.pathway.gradient_adjusted else rest) + message
+            sender = (drive if trial.circuit.from_present_drive else sender) + message
         self.rest, self.drive, self.sender = _samples(rest), _samples(drive), _samples(sender)
         self.move, self.message = _samples(move), _samples(message)
         self.unsure = state.forward_rounding[layer]
@@ -165,6 +196,8 @@ class _Units:
         self.curvature = np.abs(_samples(self.kind.curvature(drive)))
         deviation = trial.circuit.by_rows(layer, terms.mismatches[layer - 1])
         self.deviation = _samples(deviation) * state.scale[layer]
+        if trial.still is not None:
+            self.deviation = self.deviation + _samples(trial.still_by_rows(layer))
         ones = namespace(deviation).ones_like(deviation)
         self.rows = _samples(trial.circuit.by_rows(layer, ones))  # N^2 or 1, of each sample
         self.longest = np.max(self.rows, axis=-1)
@@ -181,8 +214,9 @@ class _Units:
 
     def sender_doubt(self) -> np.ndarray:
         """The same of what f^-1 makes of the shift that the unit sends down, in drives."""
-        gait = self.state.circuit.pathway.gradient_adjusted
-        start, slope = (self.drive, self.slope) if gait else (self.rest, self.rest_slope)
+        circuit = self.state.circuit
+        gait, present = circuit.pathway.gradient_adjusted, circuit.from_present_drive
+        start, slope = (self.drive, self.slope) if present else (self.rest, self.rest_slope)
         if self.kind.piecewise_linear:
             ratio = self.kind.largest_slope / self.kind.smallest_slope
             return (ratio - 1) * self._over_kinks(start, self.message)
@@ -278,6 +312,7 @@ def _inverse_slopes(
 def _improve_gait(state: _Measured, errors: list[np.ndarray]) -> list[np.ndarray]:
     """One application of the GAIT inequalities."""
     depth, circuit = state.depth, state.circuit
+    nudge = 0.0 if state.trial.is_free else circuit.strength(depth)
     drives = [np.zeros(state.samples)] * (depth + 1)  # H_l in units of the scale of layer l
     for layer in range(2, depth + 1):
         drives[layer] = state.alpha[layer] * state.norm[layer] * errors[layer - 1]
@@ -292,13 +327,15 @@ def _improve_gait(state: _Measured, errors: list[np.ndarray]) -> list[np.ndarray
         for layer in range(1, depth + 1)
     ]
     mismatch = [np.zeros(state.samples)] * (depth + 1)
-    mismatch[depth] = state.residual[depth] + circuit.strength(depth) * responses[depth]
+    mismatch[depth] = state.residual[depth] + nudge * responses[depth]
     for layer in range(depth - 1, 0, -1):
         sent, steepening = _gait_message_slopes(state, layer + 1, drives, mismatch[layer + 1])
         pull = state.weight(layer) * state.inverse_norm[layer + 1]
         supplied = sent * mismatch[layer + 1] + steepening * drives[layer + 1]
         supplied = supplied + state.units[layer + 1].sender_doubt() / state.scale[layer + 1]
-        mismatch[layer] = (state.residual[layer] + pull * supplied) / (1 - circuit.strength(layer))
+        gamma = circuit.strength(layer)
+        apart = gamma * state.defect[layer] * errors[layer]
+        mismatch[layer] = (state.residual[layer] + pull * supplied + apart) / (1 - gamma)
     return [one + other for one, other in zip(mismatch, responses, strict=True)]
 
 
@@ -307,17 +344,24 @@ def _gait_message_slopes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bounds on |dv/dm| = A^2 / A' and |dv/dh| = |(A + 2 A f'' m) / A' - 1| within the error.
 
-    In the GRAIT circuit of A^2 N^2 / A', and with N^2 m for m.
+    In the GRAIT circuit of A^2 N^2 / A', and with N^2 m for m. In the ITP pathway, through another
+    feedback, of 1 / A' and |A / A' - 1|.
     """
-    unit = state.units[layer]
-    by_mismatch = np.max(unit.rows * unit.slope**2 / unit.sender_slope, axis=-1)
-    drive_term = (unit.slope + 2 * unit.slope * unit.curvature * unit.deviation) / unit.sender_slope
+    unit, gait = state.units[layer], state.circuit.pathway.gradient_adjusted
+    gain = unit.rows * unit.slope**2 if gait else 1.0
+    by_mismatch = np.max(gain / unit.sender_slope, axis=-1)
+    turn = 2 * unit.slope * unit.curvature * unit.deviation if gait else 0.0
+    drive_term = (unit.slope + turn) / unit.sender_slope
     by_drive = np.max(np.abs(drive_term - 1), axis=-1)
     if unit.kind.name == "linear":
         return by_mismatch, by_drive
     radius = state.scale[layer] * drives[layer] + state.forward_rounding[layer]
     reach = radius + state.scale[layer] * (by_mismatch * mismatch + by_drive * drives[layer])
     spread = np.maximum(unit.spread(unit.drive, radius), unit.spread(unit.sender, 2 * reach))
+    if unit.kind.piecewise_linear and not gait:
+        steepest, flattest = unit.kind.largest_slope, unit.kind.smallest_slope
+        most = np.maximum(by_drive, max(steepest / flattest - 1, 1 - flattest / steepest))
+        return np.where(spread > 0, 1 / flattest, by_mismatch), np.where(spread > 0, most, by_drive)
     if unit.kind.piecewise_linear:
         # a kink within reach: no Lipschitz constant, since A^2 jumps there
         return np.where(spread > 0, np.inf, by_mismatch), np.where(spread > 0, np.inf, by_drive)
@@ -325,5 +369,5 @@ def _gait_message_slopes(
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(lowest > 0, spread / np.maximum(lowest, 1e-300), np.inf)
         wider = 4 * relative * (1 + np.max(np.abs(drive_term), axis=-1))
-        wider = wider * np.maximum(1.0, unit.longest)
+        wider = wider * np.maximum(1.0, unit.longest if gait else by_mismatch)
     return by_mismatch + wider, by_drive + wider

@@ -67,6 +67,7 @@ class Judgement(Brief):
     tolerance : what the state is held against
     silent : (samples,), whether the output error of a sample, or what the output feels of it, is
         exactly zero
+    lenient : of how many layers from the bottom it is no fault to have no shift at all
     """
 
     auxiliaries: tuple[Array | None, ...]
@@ -76,6 +77,7 @@ class Judgement(Brief):
     rounding_floors: tuple[float, ...]
     tolerance: float
     silent: np.ndarray
+    lenient: int = 0
 
     @property
     def worst(self) -> float:
@@ -87,10 +89,11 @@ class Judgement(Brief):
     @cached_property
     def by_sample(self) -> np.ndarray:
         """Relative residuals (L, samples): NaN for a state that is not finite."""
-        rows = []
+        rows: list[np.ndarray] = []
         for residual, shift in zip(self.residual_norms, self.shift_norms, strict=True):
             residual, shift = flattened(residual), flattened(shift)
-            rows.append(relative_to(shift, residual, self.silent))
+            silent = self.silent | True if len(rows) < self.lenient else self.silent
+            rows.append(relative_to(shift, residual, silent))
         return np.array(rows)
 
     def samples(self, rows: Sequence[int]) -> Judgement:
@@ -149,6 +152,18 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
         shift_norms.append(row_norms(shift))
         return _relative(residual_norm, shift_norms[-1], silent)
 
+    def measure_other(layer: int, residual: Array) -> None:
+        """Where feedback is not the exact inverse, which may leave a layer without any shift."""
+        n, whole = network.n_projecting(layer), shifts.values[layer - 1]
+        if trial.is_free:  # in a free phase nothing need shift: it is held against the rates
+            whole = whole + trial.activity.rates[layer]
+        residual_norm = row_norms(residual)
+        shift_norms.append(row_norms(whole[..., :n]))
+        right = silent | (trial.is_free or layer < network.depth)
+        worst = _relative(residual_norm, shift_norms[-1], right)
+        condition = circuit.round_trips[layer - 1] if layer < network.depth else 1.0
+        note(layer, residual_norm, worst, condition)
+
     def note(layer: int, residual_norm: Array, worst: float, condition: float) -> None:
         residual_norms.append(residual_norm)
         relative.append(worst)
@@ -157,10 +172,19 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
 
     kinked = jumps_at_kinks(trial)
     # layer by layer, so that a deep circuit's terms are never held all at once
-    for layer, terms in enumerate(layer_terms(trial, shifts, push_demands=True), 1):
+    exact, demand = circuit.feedback is None, None
+    for layer, terms in enumerate(layer_terms(trial, shifts, push_demands=exact), 1):
         n = network.n_projecting(layer)
         driven, auxiliary = terms.feedforward_shift, n < network.widths[layer]
         auxiliaries.append(None if driven is None or not auxiliary else +driven[..., n:])
+        if not exact:
+            if layer > 1:
+                weight = circuit.strength(layer - 1) * scale_ratio(shifts, layer, layer - 1)
+                measure_other(layer - 1, demand - weight * circuit.pull(layer, terms.message))
+            if layer == network.depth:
+                measure_other(layer, terms.demand)
+            demand = terms.demand
+            continue
         if layer > 1:
             below, here = layer - 1, network.factors[layer - 1]
             weight = circuit.strength(below) * scale_ratio(shifts, layer, below)
@@ -186,6 +210,7 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
         tuple(floors),
         tolerance,
         to_numpy(silent).reshape(-1),
+        0 if exact else network.depth if trial.is_free else network.depth - 1,
     )
 
 

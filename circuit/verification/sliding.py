@@ -11,6 +11,9 @@ is every one between, and the rates come to rest where one of them balances: as 
 A there lay between a and 1. (A positive mismatch drives it away from the kink on both sides, and
 nothing rests there.)
 
+Which message balances follows from the inverse. Through another feedback it need not be one message
+alone, and no unit counts as resting at its kink: such an image does not settle.
+
 All arrays are (..., batch, units) of one layer; `below` and `scale` are the scales in which the
 drive shift k and the layer's own shift are measured.
 """
@@ -74,9 +77,10 @@ def balanced_messages(
 def sliding_slopes(trial: Trial, shifts: Shifts) -> tuple[Array, ...]:
     """For the layers 1 .. L the slope of every unit that rests at its kink, 0 of all others.
 
-    `shifts` is a settled state.
+    `shifts` is a settled state. Of a circuit whose feedback is not the exact inverse all are 0.
     """
     xp, gait = namespace(trial.error), trial.circuit.pathway.gradient_adjusted
+    gait = gait and trial.circuit.feedback is None
     slopes = [xp.zeros_like(value) for value in shifts.values]
     if not (gait and any(map(has_kink, trial.network.activations))):
         return tuple(slopes)

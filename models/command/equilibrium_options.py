@@ -51,7 +51,8 @@ def options() -> OneLineParser:
         type=at_least(1),
         nargs="+",
         metavar="N",
-        help="units of every layer, input first, not increasing; replaces --depth",
+        help="units of every layer, input first; not increasing unless --feedback is "
+        "pseudo-inverse; replaces --depth",
     )
     add(
         "--init",
@@ -74,6 +75,14 @@ def options() -> OneLineParser:
         help="what a layer sends down: itp its rates through the inverse, gait its deviation "
         "scaled by its squared slope, grait also by the squared lengths of its rows of weights "
         "(default: gait)",
+    )
+    add(
+        "--feedback",
+        choices=("exact", "pseudo-inverse"),
+        default="exact",
+        help="what carries it down: the exact inverse of square weights, units beyond the width of "
+        "the layer above being auxiliary; or the pseudo-inverse of weights of any shape, without "
+        "auxiliary units (default: exact)",
     )
     add(
         "--gamma",
@@ -99,8 +108,8 @@ def options() -> OneLineParser:
     add(
         "--method",
         choices=("direct", "sweep", "newton", "ode", "brian2"),
-        default="direct",
-        help="how the equilibrium is found; see docs/numerics.md (default: direct)",
+        help="how the equilibrium is found; see docs/numerics.md (default: direct, and sweep with "
+        "--feedback pseudo-inverse)",
     )
     add(
         "--readout",
@@ -175,10 +184,13 @@ def make_trial(
         init=chosen.init,
         activation=chosen.activation,
         n_outputs=data.n_classes,
+        auxiliary=chosen.feedback == "exact",
         dtype=chosen.precision,
     )
     strength = chosen.gamma[0] if len(chosen.gamma) == 1 else chosen.gamma
-    circuit = build_circuit(network, chosen.pathway, strength, nudge=chosen.nudge)
+    circuit = build_circuit(
+        network, chosen.pathway, strength, nudge=chosen.nudge, feedback=chosen.feedback
+    )
     targets = images.one_hot(data.labels, data.n_classes, chosen.precision)
     return begin(circuit, data.inputs, targets, chosen.loss), data
 
@@ -191,7 +203,7 @@ def brian2_images(chosen: argparse.Namespace, widths: Sequence[int]) -> int:
     from circuit import brian
     from circuit.errors import CircuitError
 
-    room = brian.images_that_fit(widths)
+    room = brian.images_that_fit(widths, auxiliary=chosen.feedback == "exact")
     if "brian2_images" in chosen.given and chosen.brian2_images > room:
         remedy = f"give {room} or less" if room else "give --no-brian2, or narrower --widths"
         raise CircuitError(

@@ -71,10 +71,11 @@ def description(chosen: argparse.Namespace, trial: Trial) -> str:
     widths = shortened(trial.network.widths)
     strengths = sorted(set(trial.circuit.strengths))
     gamma = ", ".join(f"{value:g}" for value in strengths)
+    through = "" if chosen.feedback == "exact" else f" through the {chosen.feedback}"
     return (
         f"{trial.error.shape[0]} images of {chosen.dataset}, layers {widths} "
         f"({trial.network.n_outputs} outputs with a target), {chosen.init} weights, "
-        f"{chosen.activation}, {chosen.pathway} pathway, gamma {gamma}, {chosen.precision}"
+        f"{chosen.activation}, {chosen.pathway} pathway{through}, gamma {gamma}, {chosen.precision}"
     )
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from circuit.settings.declaration import Choice, Count, Flag, Number, Setting
+from circuit.settings.declaration import Choice, Count, Declaration, Flag, Number
 from circuit.settings.learned_inverse import LEARNED
 from circuit.settings.learning import RULES
 from models.command.parsing import MOST, Distinct, OneLineParser, at_least
@@ -53,7 +53,7 @@ def options() -> OneLineParser:
     return parser
 
 
-def _add(group: Options, setting: Setting) -> None:
+def _add(group: Options, setting: Declaration) -> None:
     """The option of a setting, with its words and its values by preset."""
     names = [f"--{name.replace('_', '-')}" for name in (setting.option, setting.also) if name]
     more: dict[str, Any] = {"metavar": setting.metavar}

@@ -1,8 +1,8 @@
 """Imperfect symmetry of the pathway: what an inexact inverse does to alignment and stability.
 
-Owns the cells of the study and what is measured in one. Does not own the circuit
-(`studies.imperfection.circuit`), its matrices (`studies.imperfection.matrices`) nor the pictures
-(`studies.imperfection.figures`).
+Owns the cells of the study and what is measured in one. Does not own what is asked of a circuit at
+rest (`studies.imperfection.at_rest`), its matrices (`studies.imperfection.matrices`) nor the
+pictures (`studies.imperfection.figures`).
 
 One cell is one kind of imperfection in all sizes, so that the curves against size are those of one
 network, one batch of images and one direction of the error. Units are smooth: what is missed at a
@@ -18,18 +18,12 @@ import numpy as np
 import xarray as xr
 
 from analysis.sweep.study import Seeds, Study, grid, unmeasured
-from circuit.dynamics import Trial, begin, build_circuit
-from circuit.network import Network
+from circuit.dynamics import begin, build_circuit
+from circuit.network import Network, forward
 from circuit.plasticity import updates
 from circuit.report.alignment import agreement
 from circuit.rules import RULES
-from studies.imperfection.circuit import Imperfect
-from studies.imperfection.equilibrium import (
-    Settled,
-    imperfect_updates,
-    leading_eigenvalues,
-    settle_imperfect,
-)
+from studies.imperfection.at_rest import AtRest, come_to_rest
 from studies.imperfection.matrices import IMPERFECTIONS, distance, spread
 from studies.setting import setting
 from training.sources import OUTSIDE
@@ -148,17 +142,18 @@ def measure(
         network = scene.network
         if kind == "transposed" and size > 0:
             network = spread_network(network, size, generator)
-        trial = begin(build_circuit(network, pathway, gamma), scene.inputs, scene.targets)
         make = IMPERFECTIONS[kind]
-        matrices = tuple(make(weights, size, generator) for weights in network.weights)
-        imperfect = Imperfect(trial, matrices, circuit == "corrected")
-        found = settle_imperfect(imperfect)
+        matrices = tuple(make(weights, size, generator) for weights in network.weights)[1:]
+        through = build_circuit(
+            network, pathway, gamma, feedback=matrices, corrected=circuit == "corrected"
+        )
+        found = come_to_rest(begin(through, scene.inputs, scene.targets))
         missing += int((~found.settled).sum())
-        pairs = zip(matrices[1:], network.weights[1:], strict=True)
+        pairs = zip(matrices, network.weights[1:], strict=True)
         result["distance"][row] = np.mean([distance(*pair) for pair in pairs])
-        _existence(result, row, imperfect, found, judged)
+        _existence(result, row, found, judged)
         if found.settled.any():
-            _alignment(result, row, imperfect, found)
+            _alignment(result, row, found)
     if missing:
         result["status"] = f"no equilibrium: {missing} of {batch * len(sizes)} images and sizes"
     return result
@@ -186,34 +181,31 @@ def _empty(layers: int, sizes: Sequence[float]) -> xr.Dataset:
     )
 
 
-def _existence(
-    result: xr.Dataset, row: int, imperfect: Imperfect, found: Settled, judged: int
-) -> None:
+def _existence(result: xr.Dataset, row: int, found: AtRest, judged: int) -> None:
     """Whether there are equilibria, and stable ones."""
-    leading = leading_eigenvalues(imperfect, found, judged).real
+    leading = found.leading_eigenvalues(judged).real
     result["settled"][row] = found.settled.mean()
     result["stable"][row] = (leading < 0).mean()
     if np.isfinite(leading).any():
         result["abscissa"][row] = np.nanmax(leading)
         result["abscissa_median"][row] = np.nanmedian(leading)
     if found.settled.any():
-        result["worst_residual"][row] = found.relative_residual[found.settled].max()
+        result["worst_residual"][row] = found.worst_residual
 
 
-def _alignment(result: xr.Dataset, row: int, imperfect: Imperfect, found: Settled) -> None:
+def _alignment(result: xr.Dataset, row: int, found: AtRest) -> None:
     """The circuit's update beside those of back-propagation and of its pathway's rule."""
-    part: Trial = imperfect.trial.samples(np.flatnonzero(found.settled).tolist())
-    own = imperfect_updates(imperfect, found)
-    error = part.error[:, : part.network.n_outputs]
+    part, own = found.trial, found.updates()
+    network, activity = part.network, forward(part.network, part.activity.rates[0])
+    error = (part.target - activity.rates[-1])[:, : network.n_outputs]
     for column, name in enumerate(("bp", part.circuit.pathway.name)):
-        shifts = RULES[name](part.network, part.activity, error, part.circuit.strengths)
-        exact = updates(part.network, part.activity, shifts)
+        shifts = RULES[name](network, activity, error, part.circuit.strengths)
+        exact = updates(network, activity, shifts)
         for layer, (one, other) in enumerate(zip(own, exact, strict=True)):
             agreed = agreement(one.weights, other.weights)
             result["cosine"][row, column, layer] = agreed.cosine
             result["norm_ratio"][row, column, layer] = agreed.norm_ratio
-    for layer in range(1, part.network.depth + 1):
-        forward = part.activity.rates[layer]
-        moved = found.base.rates[layer][found.settled] - forward
-        ratio = np.linalg.norm(moved) / np.linalg.norm(forward)
+    for layer in range(1, network.depth + 1):
+        rates = activity.rates[layer]
+        ratio = np.linalg.norm(part.activity.rates[layer] - rates) / np.linalg.norm(rates)
         result["free_shift"][row, layer - 1] = ratio

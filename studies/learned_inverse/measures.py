@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from circuit.errors import CircuitError
+from circuit.inverse_model import InverseModel, exact_model
 from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learned_inverse.model import (
     BIASES,
     KEYS,
     WEIGHTS,
-    InverseModel,
-    exact_model,
     inverse_error,
     practised,
     random_model,

@@ -9,6 +9,7 @@ of the largest width are shown.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -54,21 +55,15 @@ def alignment(data: xr.Dataset) -> Figure:
     Wants `cosine` (cell, readout, rule, layer).
     """
     data = _shown(data)
-    inits, depths = values_of(data, "init"), values_of(data, "depth")
-    figure, grid = _grid(inits, depths)
-    for row, init in enumerate(inits):
-        for column, depth in enumerate(depths):
-            axes: Axes = grid[row][column]
-            part = cells_with(data, init=init, depth=depth, activation=_first_units(data, init))
-            cosine = part["cosine"].sel(rule="bp", layer=1)  # of the layer furthest from the target
-            for (pathway, readout), style in SIGNALS.items():
-                _line(axes, part, cosine.sel(readout=readout).values, style, pathway=pathway)
-            axes.axhline(0, color=COLOURS["grey"], lw=0.6)
-            axes.set_ylim(-0.55, 1.08)
-            if column == 0:
-                axes.set_ylabel(f"{init} weights\ncosine with BP")
-    _finish(grid, depths)
-    _legend(grid, -1)
+
+    def draw(axes: Axes, part: xr.Dataset) -> None:
+        cosine = part["cosine"].sel(rule="bp", layer=1)  # of the layer furthest from the target
+        for (pathway, readout), style in SIGNALS.items():
+            _line(axes, part, cosine.sel(readout=readout).values, style, pathway=pathway)
+        axes.axhline(0, color=COLOURS["grey"], lw=0.6)
+        axes.set_ylim(-0.55, 1.08)
+
+    figure = _by_weights_and_depth(data, "cosine with BP", draw)
     headline(
         figure,
         "Cosine of the first layer's weight change with back-propagation's, by feedback strength\n"
@@ -85,28 +80,22 @@ def error(data: xr.Dataset) -> Figure:
     crossed makes an error of rounding one of a hundredth, and a mean of these says nothing.
     """
     data = _shown(data)
-    inits, depths = values_of(data, "init"), values_of(data, "depth")
-    figure, grid = _grid(inits, depths)
-    for row, init in enumerate(inits):
-        for column, depth in enumerate(depths):
-            axes: Axes = grid[row][column]
-            part = cells_with(data, init=init, depth=depth, activation=_first_units(data, init))
-            for (pathway, readout), style in SIGNALS.items():
-                found = part["relative_error"].sel(readout=readout, rule=pathway).values
-                worst = np.where(np.isnan(found).all(axis=1), np.nan, _largest(found))
-                look = style | {"ms": 2.5, "lw": 0.9}
-                for seed in values_of(part, "seed"):
-                    one = part["seed"].values == seed
-                    _line(axes, part.isel(cell=one), worst[one], look, pathway=pathway)
-            gammas = np.unique(data["gamma"].values)
-            axes.plot(gammas, gammas, "-", color=COLOURS["grey"], lw=0.7, label="gamma")
-            axes.plot(gammas, gammas**2, ":", color=COLOURS["grey"], lw=1, label="gamma squared")
-            axes.set_yscale("log")
-            axes.set_ylim(1e-11, 30)
-            if column == 0:
-                axes.set_ylabel(f"{init} weights\nrelative error")
-    _finish(grid, depths)
-    _legend(grid, -1)
+    gammas = np.unique(data["gamma"].values)
+
+    def draw(axes: Axes, part: xr.Dataset) -> None:
+        for (pathway, readout), style in SIGNALS.items():
+            found = part["relative_error"].sel(readout=readout, rule=pathway).values
+            worst = np.where(np.isnan(found).all(axis=1), np.nan, _largest(found))
+            look = style | {"ms": 2.5, "lw": 0.9}
+            for seed in values_of(part, "seed"):
+                one = part["seed"].values == seed
+                _line(axes, part.isel(cell=one), worst[one], look, pathway=pathway)
+        axes.plot(gammas, gammas, "-", color=COLOURS["grey"], lw=0.7, label="gamma")
+        axes.plot(gammas, gammas**2, ":", color=COLOURS["grey"], lw=1, label="gamma squared")
+        axes.set_yscale("log")
+        axes.set_ylim(1e-11, 30)
+
+    figure = _by_weights_and_depth(data, "relative error", draw)
     headline(
         figure,
         "Relative error of the weight change against that of its pathway's rule, by feedback "
@@ -308,6 +297,22 @@ def _look(pathway: str, label: str) -> dict[str, Any]:
 
 def _largest(values: np.ndarray) -> np.ndarray:
     return np.max(np.where(np.isnan(values), -np.inf, values), axis=1)
+
+
+def _by_weights_and_depth(
+    data: xr.Dataset, quantity: str, draw: Callable[[Axes, xr.Dataset], None]
+) -> Figure:
+    """A panel for every initialisation and depth, drawn from its cells with the first units."""
+    inits, depths = values_of(data, "init"), values_of(data, "depth")
+    figure, grid = _grid(inits, depths)
+    for row, init in enumerate(inits):
+        for axes, depth in zip(grid[row], depths, strict=True):
+            units = _first_units(data, init)
+            draw(axes, cells_with(data, init=init, depth=depth, activation=units))
+        grid[row][0].set_ylabel(f"{init} weights\n{quantity}")
+    _finish(grid, depths)
+    _legend(grid, -1)
+    return figure
 
 
 def _grid(rows: list[Any], columns: list[Any]) -> tuple[Figure, np.ndarray]:

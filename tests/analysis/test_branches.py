@@ -1,4 +1,4 @@
-"""analysis.branches against normal forms, a circuit with a closed form, and theorems."""
+"""analysis.continuation against normal forms, a circuit with a closed form, and theorems."""
 
 import math
 from dataclasses import replace

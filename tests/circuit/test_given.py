@@ -30,7 +30,6 @@ from circuit.errors import CircuitError, NotFinite, ShapeMismatch
 from circuit.feedback import closed_form_gain, output_only, per_layer
 from circuit.jacobian import dense_jacobian, jacobian_product
 from circuit.learned_inverse.companions import LearnedInverse
-from circuit.learned_inverse.equilibrium import settle_learned
 from circuit.learned_inverse.model import propagate_learned, random_model
 from circuit.learning.adam import Adam
 from circuit.learning.lesson import Decorrelation, Inhibition, Lesson, Regulariser
@@ -357,18 +356,33 @@ def test_inverse_models_of_other_networks(rng: np.random.Generator) -> None:
     network = initialise([5, 4, 3], rng, auxiliary=False)
     activity = forward(network, rng.random((6, 5)))
     error = output_error(network, activity, rng.random((6, 3)))
-    circuit = build_circuit(network, "gait", 0.1)
     for widths in ([5, 3, 3], [5, 4, 4], [5, 4, 3, 3]):
         model = random_model(initialise(widths, rng, auxiliary=False), np.array(0))
-        refused(lambda: settle_learned(circuit, model, activity, error), "model", ShapeMismatch)
+        refused(lambda: build_circuit(network, "gait", 0.1, feedback=model), "model", ShapeMismatch)
         refused(
             lambda: propagate_learned("gait", network, model, activity, error, 0.1),
             "model",
             ShapeMismatch,
         )
     model = random_model(network, np.array(0))
-    for wrong in (error[:5], error[:, :2]):
-        refused(lambda: settle_learned(circuit, model, activity, wrong), "error", ShapeMismatch)
+    for matrices in (3, (), network.weights[1:], (np.eye(4), np.eye(3))):
+        refused(
+            lambda given=matrices: build_circuit(network, "gait", 0.1, feedback=given),
+            "feedback matrices of shapes",
+            ShapeMismatch,
+        )
+    for wrong, words, kind in (
+        (model.weights[0].astype("float32"), "dtype float32, the weights float64", ShapeMismatch),
+        (np.nan * model.weights[0], "B of layer 2", NotFinite),
+    ):
+        refused(
+            lambda given=wrong: build_circuit(network, "gait", 0.1, feedback=(given,)), words, kind
+        )
+    refused(
+        lambda: build_circuit(network, "gait", 0.1, feedback="learned"),
+        "feedback 'learned' is unknown; choose from exact, pseudo-inverse",
+    )
+    refused(lambda: build_circuit(network, "gait", 0.1, corrected=1), "corrected")
     refused(
         lambda: propagate_learned("bp", network, model, activity, error, 0.1), "choose from gait"
     )

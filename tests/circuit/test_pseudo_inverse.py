@@ -12,16 +12,15 @@ import pytest
 
 from circuit.activations import leaky_relu
 from circuit.dynamics import begin, build_circuit
+from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.feedback import GRADIENT_ADJUSTED
+from circuit.inverse_model import InverseModel, pseudo_inverse_model
 from circuit.learned_inverse.companions import LearnedInverse, PseudoInverse
-from circuit.learned_inverse.equilibrium import settle_learned
 from circuit.learned_inverse.model import (
-    InverseModel,
     inverse_error,
     practised,
     propagate_learned,
-    pseudo_inverse_model,
     random_model,
 )
 from circuit.learning.lesson import Lesson
@@ -139,10 +138,8 @@ def test_circuit_through_the_pseudo_inverse_carries_the_gradient(rng):
     """Its mismatch is back-propagation at weak feedback; rows orthogonal, shapes rectangular."""
     network = network_of(NARROWING, rng)
     activity, error = task(network, rng)
-    circuit = build_circuit(network, "grait", 1e-4)
-    trial = begin(circuit, activity.rates[0], activity.rates[-1] + error)
-    found = settle_learned(circuit, pseudo_inverse_model(network), trial.activity, error)
-    assert found.settled.all()
+    circuit = build_circuit(network, "grait", 1e-4, feedback="pseudo-inverse")
+    found = settle(begin(circuit, activity.rates[0], activity.rates[-1] + error))
     changes = updates(network, activity, found.read_out("mismatch"))
     for change, exact in zip(changes, gradients(network, activity.rates[0], error), strict=True):
         assert gap(change.weights, exact) < 1e-6  # of second order in gamma

@@ -1,4 +1,4 @@
-"""circuit.scale against exact rational arithmetic and mpmath."""
+"""circuit.shifts.Scale against exact rational arithmetic and mpmath."""
 
 from __future__ import annotations
 

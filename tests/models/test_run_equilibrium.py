@@ -68,6 +68,43 @@ def test_itp_pathway_carries_itp_not_back_propagation(tmp_path):
     assert all(layer["updates"]["bp"]["cosine"] < 0.9 for layer in summary["layers"][:-1])
 
 
+@pytest.mark.parametrize("pathway", ["gait", "grait"])
+def test_rectangles_without_auxiliary_units_through_the_pseudo_inverse(tmp_path, pathway):
+    """W^+ = W^T N^-2 for orthogonal rows of any length and shape: GRAIT-prop through it is
+    back-propagation (docs/derivation.md, section 8), GAIT-prop is not. Brian2 has the same shifts.
+    """
+    shape = ["--widths", "64", "32", "24", "10", "--feedback", "pseudo-inverse"]
+    arguments = [*shape, "--init", "unequal_rows", "--pathway", pathway, "--activation", "asinh"]
+    built = ["--batch", "6", "--quiet", "--brian2-images", "2", "--output", str(tmp_path)]
+    assert main([*built, *arguments]) == 0
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["method"]["name"] == "sweep"
+    for layer in summary["layers"]:
+        assert layer["updates"][pathway]["relative_error"] <= layer["update_bound"] < 0.1
+        assert layer["error_bound"] < 1e-7
+        assert layer["brian2"]["relative_error"] < 100 * layer["brian2"]["float_floor"]
+    cosines = [layer["updates"]["bp"]["cosine"] for layer in summary["layers"]]
+    if pathway == "grait":
+        assert min(cosines) > 1 - 1e-4
+    else:
+        assert cosines[0] < 0.99
+    data = xr.open_dataset(tmp_path / "equilibrium.nc")
+    for layer, (read, units) in enumerate([(64, 32), (32, 24), (24, 10)], 1):
+        there = data.sel(layer=layer)
+        for name, count in (("synapse_pre", read), ("synapse_post", units)):
+            assert there[name].values.max() == count - 1
+    data.close()
+
+
+def test_what_has_no_bound_decides_nothing(tmp_path):
+    """The ITP pathway through another feedback: settled, but how near it has to be is not known."""
+    arguments = ["--feedback", "pseudo-inverse", "--pathway", "itp", "--widths", "64", "30", "12"]
+    status, summary = _run(tmp_path, *arguments)
+    assert status == 3
+    assert summary["status"] == "converged"
+    assert summary["undecided_layers"] == [1, 2]
+
+
 def test_a_circuit_without_equilibrium_exits_with_1(tmp_path, capsys):
     """Strong feedback through a GAIT pathway with kinks: no equilibrium, and it says so."""
     status, summary = _run(tmp_path, "--gamma", "0.7", "--batch", "30")
@@ -333,6 +370,10 @@ def test_config_file_holds_any_option_and_the_command_line_wins(tmp_path):
         (["--gamma", "0.1", "0.1"], ["2 feedback strengths for 4 layers"]),
         (["--nudge", "2"], ["gamma = 2 at layer 4"]),
         (["--widths", "64", "32", "40"], ["increase from 32 to 40 at layer 2"]),
+        (
+            ["--feedback", "pseudo-inverse", "--method", "direct"],
+            ["method direct needs the exact inverse as feedback", "use sweep"],
+        ),
         (["--widths", "60", "40", "10"], ["60", "64 pixels"]),
         (["--widths", "64", "32", "5"], ["5 units for 10 classes"]),
         (["--gamma", "1e-310"], ["gamma = 1e-310", "1 / gamma overflows"]),

@@ -7,9 +7,10 @@ import sys
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from analysis.sweep.study import Study, grid, together
+from analysis.sweep.study import Study, grid, together, unmeasured
 from models import run_feedback_strength, run_open_questions
 from studies.catalogue import STUDIES
 
@@ -63,6 +64,14 @@ def test_values_that_go_together_are_one_axis() -> None:
         {"gamma": 0.1, "rule": "itp", "seed": 3},
         {"gamma": 0.1, "rule": "itp", "seed": 4},
     ]
+
+
+def test_what_is_not_measured_has_its_labels_and_no_value() -> None:
+    data = unmeasured({"layer": [1, 2, 3], "rule": ["bp"]}, cosine=("rule", "layer"), bound=())
+    assert data["cosine"].shape == (1, 3)
+    assert data["cosine"].sel(rule="bp")["layer"].values.tolist() == [1, 2, 3]
+    assert np.isnan(data["cosine"].values).all() and np.isnan(data["bound"].item())
+    assert data["status"].item() == "converged"
 
 
 def test_parts_together_have_the_same_parameters() -> None:

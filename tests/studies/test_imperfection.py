@@ -19,12 +19,7 @@ from circuit.report.alignment import agreement
 from circuit.rules import RULES
 from studies.imperfection import figures
 from studies.imperfection import study as imperfection
-from studies.imperfection.circuit import Imperfect, jacobians, residual
-from studies.imperfection.equilibrium import (
-    imperfect_updates,
-    leading_eigenvalues,
-    settle_imperfect,
-)
+from studies.imperfection.at_rest import come_to_rest
 from studies.imperfection.matrices import (
     IMPERFECTIONS,
     distance,
@@ -32,6 +27,13 @@ from studies.imperfection.matrices import (
     spread,
     stale_inverse,
     transpose,
+)
+from tests.imperfect_circuits import (
+    Imperfect,
+    jacobians,
+    leading_eigenvalues,
+    residual,
+    settle_imperfect,
 )
 
 BOTH = pytest.mark.parametrize("corrected", [False, True], ids=["plain", "corrected"])
@@ -56,6 +58,28 @@ def _imperfect(trial, kind="noisy", size=0.2, *, corrected, seed=5):
     make = IMPERFECTIONS[kind]
     matrices = tuple(make(weights, size, rng) for weights in trial.network.weights)
     return Imperfect(trial, matrices, corrected)
+
+
+class Plainly:
+    """What `settle` found, as the oracle gives it: base, shifts in units of rates, who settled."""
+
+    def __init__(self, imperfect):
+        old = imperfect.trial.circuit
+        through = build_circuit(
+            old.network,
+            old.pathway.name,
+            old.strengths,
+            feedback=imperfect.matrices[1:],
+            corrected=imperfect.corrected,
+        )
+        self.at_rest = come_to_rest(replace(imperfect.trial, circuit=through))
+        record = self.at_rest.record
+        self.base, self.settled = record.trial.activity, self.at_rest.settled
+        layers = range(1, record.shifts.depth + 1)
+        self.shifts = tuple(record.shifts.absolute(layer) for layer in layers)
+
+
+SOLVERS = pytest.mark.parametrize("solve", [settle_imperfect, Plainly], ids=["oracle", "settle"])
 
 
 # The matrices
@@ -157,13 +181,14 @@ def _printed_velocity(imperfect, rates, image, *, nudged):
 
 @BOTH
 @PATHWAYS
+@SOLVERS
 @pytest.mark.parametrize("activation", ["asinh", "leaky_relu"])
 @pytest.mark.parametrize("kind", ["noisy", "stale", "transposed"])
-def test_equilibrium_of_the_printed_equations(pathway, activation, kind, corrected):
+def test_equilibrium_of_the_printed_equations(solve, pathway, activation, kind, corrected):
     """At rest, in the free phase and with the nudge, by the loops; lower layers to their digits."""
     trial = _trial(pathway, 0.02, activation=activation, init="orthogonal", seed=2)
     imperfect = _imperfect(trial, kind, corrected=corrected)
-    found = settle_imperfect(imperfect)
+    found = solve(imperfect)
     assert found.settled.all()
     with mp.workdps(40):
         for image in range(3):
@@ -188,12 +213,13 @@ def test_equilibrium_of_the_printed_equations(pathway, activation, kind, correct
 
 @BOTH
 @PATHWAYS
+@SOLVERS
 @pytest.mark.parametrize("activation", ["asinh", "tanh", "leaky_relu", "linear"])
 @pytest.mark.parametrize("gamma", [0.001, 0.1])
-def test_perfect_inverse_is_the_exact_circuit(pathway, activation, gamma, corrected):
+def test_perfect_inverse_is_the_exact_circuit(solve, pathway, activation, gamma, corrected):
     trial = _trial(pathway, gamma, activation=activation, init="orthogonal", seed=3)
     imperfect = _imperfect(trial, size=0.0, corrected=corrected)
-    found = settle_imperfect(imperfect)
+    found = solve(imperfect)
     record = settle(trial)
     assert found.settled.all()
     for layer in range(1, 4):
@@ -248,8 +274,7 @@ def test_transposed_feedback_of_the_corrected_gait_circuit_is_back_propagation()
     for gamma in (1e-2, 1e-3):
         trial = _trial("gait", gamma, init="gaussian", n=8)
         imperfect = _imperfect(trial, "transposed", corrected=True)
-        found = settle_imperfect(imperfect)
-        own = imperfect_updates(imperfect, found)
+        own = Plainly(imperfect).at_rest.updates()
         rule = RULES["bp"](trial.network, trial.activity, trial.error[:, :4], gamma)
         exact = updates(trial.network, trial.activity, rule)
         worst = [
@@ -263,24 +288,25 @@ def test_transposed_feedback_of_the_corrected_gait_circuit_is_back_propagation()
 def test_negative_control_the_inverse_is_not_back_propagation_on_gaussian_weights():
     trial = _trial("gait", 1e-3, init="gaussian", n=8)
     imperfect = _imperfect(trial, size=0.0, corrected=True)
-    own = imperfect_updates(imperfect, settle_imperfect(imperfect))
+    own = Plainly(imperfect).at_rest.updates()
     rule = RULES["bp"](trial.network, trial.activity, trial.error[:, :4], 1e-3)
     exact = updates(trial.network, trial.activity, rule)
     assert agreement(own[0].weights, exact[0].weights).cosine < 0.9
 
 
 @PATHWAYS
-def test_free_phase_of_the_plain_circuit_moves_with_the_imperfection(pathway):
+@SOLVERS
+def test_free_phase_of_the_plain_circuit_moves_with_the_imperfection(solve, pathway):
     """By gamma (B W - 1) y to first order; the corrected circuit's stays the forward pass."""
     trial = _trial(pathway, 1e-4, activation="linear")
     imperfect = _imperfect(trial, corrected=False)
-    found = settle_imperfect(imperfect)
+    found = solve(imperfect)
     forward = trial.activity.rates[1]
     defect = imperfect.matrices[1] @ trial.network.weights[1] - np.eye(6)
     np.testing.assert_allclose(
         found.base.rates[1] - forward, 1e-4 * forward @ defect.T, rtol=0.01, atol=1e-7
     )
-    corrected = settle_imperfect(_imperfect(trial, corrected=True))
+    corrected = solve(_imperfect(trial, corrected=True))
     assert corrected.base is trial.activity
 
 
@@ -296,9 +322,10 @@ def test_leading_eigenvalue_and_instability(corrected):
     good = _imperfect(trial, size=0.0, corrected=corrected)
     factor = -8.0 if corrected else 8.0
     wild = Imperfect(trial, tuple(factor * matrix for matrix in good.matrices), corrected)
-    right, wrong = (
-        leading_eigenvalues(one, settle_imperfect(one), images=2) for one in (good, wild)
-    )
+    right, wrong = (Plainly(one).at_rest.leading_eigenvalues(2) for one in (good, wild))
+    for one, own in ((good, right), (wild, wrong)):
+        other = leading_eigenvalues(one, settle_imperfect(one), images=2)
+        np.testing.assert_allclose(own.real, other.real, rtol=1e-8)
     assert right.shape == (2,)
     assert np.all(right.real < 0)
     assert np.all(wrong.real > 0)
@@ -315,12 +342,12 @@ def test_image_without_an_equilibrium_is_not_settled():
     # W = 1: h = 0.02 with mismatch m < 0, r a |m| < h < r |m|
     trial = begin(build_circuit(network, "gait", 0.3), np.array([[0.02]]), np.array([[-1.0]]))
     imperfect = Imperfect(trial, (one, one), corrected=True)
-    found = settle_imperfect(imperfect)
+    found = Plainly(imperfect).at_rest
     assert not found.settled.any()
-    (slope,) = settle(trial).sliding_slopes[-1].ravel()
-    assert 0.1 < slope < 1
-    assert np.isnan(leading_eigenvalues(imperfect, found, 1)).all()
-    assert np.isfinite(found.relative_residual).all()
+    assert not settle_imperfect(imperfect).settled.any()
+    assert 0.1 < settle(trial).sliding_slopes[1].item() < 1  # the exact circuit, at the kink itself
+    assert np.isnan(found.leading_eigenvalues(1)).all()
+    assert np.isfinite(found.record.relative_residuals).all()
 
 
 def test_bad_input():

@@ -19,8 +19,6 @@ from circuit.errors import CircuitError, ShapeMismatch
 from circuit.network import Network
 from circuit.plastic.circuit import Plastic, Timing
 from circuit.plasticity import local_update
-from studies.imperfection.circuit import Imperfect
-from studies.imperfection.equilibrium import settle_imperfect
 from studies.learning_in_circuit.measures import (
     accuracies,
     alignments,
@@ -29,6 +27,7 @@ from studies.learning_in_circuit.measures import (
     update_cosines,
     with_weights,
 )
+from tests.imperfect_circuits import Imperfect, settle_imperfect
 
 DEPRECATED = r"'\w+' (argument is )?deprecated"
 with warnings.catch_warnings():
@@ -432,9 +431,7 @@ def square(rng: np.random.Generator, **fields: Any) -> Plastic:
 
 
 def newton(plastic: Plastic, image: np.ndarray, target: np.ndarray) -> Any:
-    """The equilibrium by `studies.imperfection.equilibrium`: Newton's
-    method in shift coordinates.
-    """
+    """The equilibrium by `tests.imperfect_circuits`: Newton's method in shift coordinates."""
     network = Network(
         tuple(w[0] for w in plastic.network.weights),
         tuple(b[0] for b in plastic.network.biases),

@@ -1,4 +1,4 @@
-"""models.images against arrays written by hand, scikit-learn's own digits, and damaged files."""
+"""training.images against arrays written by hand, scikit-learn's own digits, and damaged files."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ def _descent(
 
 
 # Where units may rest at their kink a step may be sixty descents: what converges takes few of them.
-METHOD = Method("direct", start, refine, budget=200, patience=6, gain=0.5)
+METHOD = Method("direct", start, refine, exact_only=True, budget=200, patience=6, gain=0.5)
 
 
 def _coupled(descent: Descent) -> list[int]:

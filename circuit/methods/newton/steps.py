@@ -13,7 +13,7 @@ from scipy.sparse.linalg import LinearOperator, gmres
 
 from circuit.dynamics import Trial
 from circuit.jacobian import jacobian_product
-from circuit.numerics.arrays import finite_rows
+from circuit.numerics.arrays import finite_rows, widened
 from circuit.shift_dynamics import scale_ratio, shift_velocity
 from circuit.shifts import Shifts
 
@@ -38,9 +38,13 @@ def direction(trial: Trial, shifts: Shifts, residual: Layers) -> tuple[Layers, i
     """Newton's change of `shifts`, and the passes over all layers that it took.
 
     By GMRES from products with the Jacobian; by elimination in the matrix itself where that did not
-    arrive and the circuit is small. Entries that are not finite where the matrix is singular.
+    arrive and the circuit is small, and at once where feedback is not the exact inverse, which the
+    elimination that guides GMRES takes it for. Entries that are not finite where the matrix is
+    singular.
     """
     evaluations = 0
+    if trial.circuit.feedback is not None and is_small(trial):
+        return dense_direction(trial, shifts, residual)
 
     def product(flat: np.ndarray) -> np.ndarray:
         nonlocal evaluations
@@ -94,10 +98,12 @@ def eliminated(trial: Trial, shifts: Shifts, right: Layers) -> Layers:
 
     Block elimination, exact for the ITP pathway with one product and one pull-back per layer
     (docs/derivation.md, section 3); for the GAIT pathway without the output's own feed-forward
-    change, which is smaller by gamma.
+    change, which is smaller by gamma. So for every pathway through another feedback than the exact
+    inverse, of a plain circuit as if it were corrected.
     """
     circuit, network = trial.circuit, trial.network
     depth, gait = network.depth, circuit.pathway.gradient_adjusted
+    by_mismatch = gait or circuit.feedback is not None
 
     def alpha(layer: int) -> float:
         return scale_ratio(shifts, layer - 1, layer)
@@ -109,9 +115,10 @@ def eliminated(trial: Trial, shifts: Shifts, right: Layers) -> Layers:
         """What `value` at `layer` sends into the layer below, W_l^-1 A^{+-1} value."""
         slope = trial.activity.slope(layer)
         message = circuit.by_rows(layer, value) * slope if gait else value / slope
-        return network.pull(layer, message) / alpha(layer)
+        pulled = circuit.pull(layer, message)
+        return widened(pulled, network.widths[layer - 1]) / alpha(layer)
 
-    if gait:
+    if by_mismatch:
         mismatches = [right[-1]]
         for layer in range(depth - 1, 0, -1):
             n, gamma = network.n_projecting(layer), circuit.strength(layer)

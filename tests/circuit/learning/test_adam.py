@@ -1,4 +1,4 @@
-"""circuit.adam against PyTorch's, step by step, and against the printed algorithm."""
+"""circuit.learning.adam against PyTorch's, step by step, and against the printed algorithm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""circuit.orthogonality: Eq. 23 as printed, its gradient by central differences, its zeros."""
+"""circuit.learning.regulariser: Eq. 23 as printed, its gradient by differences, and its zeros."""
 
 from __future__ import annotations
 
