@@ -207,7 +207,8 @@ class Equilibrium(Brief):
             and self.status is Status.DIVERGED
             and any(factor.condition > NEAR for factor in self.trial.network.factors[1:])
         ):
-            remedy += " or orthogonal weights"
+            feedback = "weaker feedback"
+            remedy = remedy.replace(feedback, f"{feedback} or orthogonal weights")
         return remedy + instead
 
 
