@@ -10,6 +10,7 @@ from .errors import (
     IllConditioned,
     NotFinite,
     NotSettled,
+    Rounded,
     ShapeMismatch,
     SingularWeights,
     TargetOutOfRange,
@@ -28,7 +29,8 @@ from .rules import (
     target_propagation,
 )
 from .shifts import Shifts
-from .storage import load_network, save_network
+from .storage import load_network, open_results, save_network
+from .targets import one_hot
 from .verification.judgement import Status
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "Network",
     "NotFinite",
     "NotSettled",
+    "Rounded",
     "ShapeMismatch",
     "Shifts",
     "SingularWeights",
@@ -71,6 +74,8 @@ __all__ = [
     "linear",
     "load",
     "load_network",
+    "one_hot",
+    "open_results",
     "orthogonal",
     "output_error",
     "predict",

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from circuit.activations import Activation, activations, leaky_relu
+from circuit.brief import Brief, Rows, batch_of, counted, kind_of, same_or_each, widths_of
 from circuit.doors.condition import warned
 from circuit.doors.layers import fields_of_layers
 from circuit.doors.padding import pad
@@ -35,11 +36,11 @@ from circuit.doors.sklearn_models import fields_of_sklearn
 from circuit.doors.torch_modules import fields_of_torch
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.given import (
+    generator_of,
     is_sequence,
     is_whole,
     require_choice,
     require_flag,
-    require_generator,
     require_kind,
     shown,
 )
@@ -54,16 +55,18 @@ from circuit.numerics.arrays import (
 )
 from circuit.numerics.following_inverse import MovingWeights
 from circuit.numerics.inverse import Factorised
+from circuit.numerics.taken import taken
 
 
-@dataclass(frozen=True, eq=False)
-class Network:
+@dataclass(frozen=True, eq=False, repr=False)
+class Network(Brief):
     """Weights and biases of the layers 1 .. L, with their activation functions.
 
     Attributes
     ----------
     weights : tuple of L arrays (..., N_l, n_l)
     biases : tuple of L arrays (..., N_l)
+        Lists, tables and parameters of a module are taken too, and become plain arrays.
     activations : tuple of L `Activation`
         Or their names, or one for all layers.
     n_inputs : int
@@ -94,7 +97,12 @@ class Network:
                     f"{what} are {type(getattr(self, what)).__name__}; give a tuple of arrays, one "
                     "for each layer"
                 )
-            object.__setattr__(self, what, tuple(getattr(self, what)))
+            name = {"weights": "W", "biases": "bias"}[what]
+            arrays = [
+                taken(f"{name} of layer {layer}", array)
+                for layer, array in enumerate(getattr(self, what), 1)
+            ]
+            object.__setattr__(self, what, tuple(arrays))
         object.__setattr__(self, "activations", activations(self.activations, len(self.weights)))
         if not len(self.weights) == len(self.biases) == len(self.activations) > 0:
             raise ShapeMismatch(
@@ -179,6 +187,33 @@ class Network:
         """With a note, and a warning, of weights that are near singular."""
         return replace(self, notes=tuple(dict.fromkeys((*self.notes, *warned(self.factors)))))
 
+    def _words(self) -> list[str]:
+        stack = [str(length) for length in self.weights[0].shape[:-2]]
+        words = [
+            " x ".join(stack) + " networks" if stack else "",
+            widths_of(self.widths),
+            same_or_each([unit.name for unit in self.activations]),
+            counted(self.n_outputs, "output"),
+            kind_of(self.weights[0]),
+        ]
+        return [word for word in words if word]
+
+    def _rows(self) -> Rows:
+        numbers = range(1, self.depth + 1)
+        return [
+            ("layer", "units", "reads", "activation", "auxiliary units"),
+            *(
+                (
+                    layer,
+                    self.widths[layer],
+                    int(self.weights[layer - 1].shape[-1]),
+                    self.activation(layer),
+                    self.widths[layer] - self.n_projecting(layer),
+                )
+                for layer in numbers
+            ),
+        ]
+
     @property
     def depth(self) -> int:
         """L, the number of weight matrices."""
@@ -258,8 +293,8 @@ class Network:
         return widened(rows_times(drives, xp.matrix_transpose(rows)), self.widths[layer - 1])
 
 
-@dataclass(frozen=True, eq=False)
-class Activity:
+@dataclass(frozen=True, eq=False, repr=False)
+class Activity(Brief):
     """A forward pass, or the free phase of a circuit that has another.
 
     Attributes
@@ -276,6 +311,10 @@ class Activity:
     drives: tuple[Array, ...]
     slopes: tuple[Array, ...]
 
+    def _words(self) -> list[str]:
+        widths = [int(rates.shape[-1]) for rates in self.rates]
+        return [widths_of(widths), batch_of(self.rates[0].shape)]
+
     def drive(self, layer: int) -> Array:
         """H of `layer`."""
         return self.drives[layer - 1]
@@ -287,6 +326,7 @@ class Activity:
 
 def require_activity(network: Network, activity: Activity) -> None:
     """Raise `ShapeMismatch` unless the activity can be one of this network."""
+    require_kind("network", network, Network)
     require_kind("activity", activity, Activity)
     namespace(*activity.rates)
     found = [tuple(rates.shape) for rates in activity.rates]
@@ -301,6 +341,7 @@ def forward(network: Network, inputs: Array, mismatches: Sequence[Array] | None 
     Parameters
     ----------
     inputs : array (..., batch, N_0), of the dtype of the weights
+        Or what `taken` makes one of: a list, a table; float64 for float32 is rounded.
     mismatches : L arrays (..., batch, N_l), added to the rates of the layers on the way up, which
         makes them those of a circuit whose feedback does not agree with the forward pass
 
@@ -308,6 +349,8 @@ def forward(network: Network, inputs: Array, mismatches: Sequence[Array] | None 
     ------
     ShapeMismatch, NotFinite
     """
+    require_kind("network", network, Network)
+    inputs = taken("inputs", inputs, network.weights[0])
     xp = namespace(inputs, network.weights[0])
     if inputs.ndim < 2 or inputs.shape[-1] != network.n_inputs:
         raise ShapeMismatch(
@@ -336,7 +379,7 @@ def forward(network: Network, inputs: Array, mismatches: Sequence[Array] | None 
 
 def initialise(
     widths: Sequence[int],
-    generator: np.random.Generator,
+    generator: np.random.Generator | int,
     *,
     init: str = "orthogonal",
     activation: str | Activation | Sequence[str | Activation] | None = None,
@@ -350,7 +393,7 @@ def initialise(
     Parameters
     ----------
     widths : N_0 .. N_L
-    generator : source of all randomness
+    generator : source of all randomness, or its seed
     init
         "orthogonal" (Haar measure), "gaussian" (standard deviation sqrt(2 / (n_in + n_out)), as in
         the paper's public code) or "unequal_rows" (orthogonal, of lengths between 1/2 and 2).
@@ -372,7 +415,7 @@ def initialise(
     CircuitError
     """
     _require_counts(widths)
-    require_generator("generator", generator)
+    generator = generator_of("generator", generator)
     require_flag("auxiliary", auxiliary)
     require_flag("whole_input", whole_input)
     if not (isinstance(dtype, str) and dtype in ("float64", "float32")):

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from analysis.canvas import Drawings
 
 
+PICTURES = ("settling", "updates", "agreement", "shifts")  # known without matplotlib
+
+
 @speaking(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
@@ -67,7 +70,8 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     from analysis import pictures, records
     from analysis.lock import locked
     from circuit.equilibrium import default_method, settle
-    from circuit.report.comparison import as_dataset, report, tables
+    from circuit.report.comparison import as_dataset, report
+    from circuit.report.tables import tables, wrapped
     from circuit.storage.owner import remove_leftovers
     from models.command.equilibrium_in_time import InTime, in_time
     from models.command.equilibrium_summary import brian2_words, description, summarise
@@ -111,6 +115,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
         records.write_json(folder / "summary.json", summary)
         return data, verdict
 
+    gone = pictures.put_away(folder, PICTURES)
     if record.converged and not chosen.no_brian2:
         keep(InTime())  # Brian2 may take minutes, and be stopped
     clock = time.perf_counter()
@@ -121,10 +126,12 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
 
     say("", tables(found, simulated.comparison), "", sep="\n")
     for remark in found.remarks:
-        say(remark)
-    print(verdict)
-    if not chosen.no_figures:
-        pictures.draw(PROGRAM, _drawings, dataset, folder, pdf=chosen.pdf)
+        say(wrapped(remark))
+    print(wrapped(verdict))
+    if chosen.no_figures:
+        pictures.tell(PROGRAM, gone)
+    else:
+        pictures.draw(PROGRAM, _drawings, dataset, folder, pdf=chosen.pdf, gone=gone)
     say(f"Written to {folder} in {time.perf_counter() - began:.1f} s in all.")
     return int(found.outcome.value)
 

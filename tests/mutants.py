@@ -1382,7 +1382,7 @@ MUTANTS = (
     ),
     Mutant(
         "the best layers of a deep network shown for the worst",
-        "circuit/report/comparison.py",
+        "circuit/report/tables.py",
         "chosen.update((order[-SHOWN_OF_EACH:] + 1).tolist())",
         "chosen.update((order[:SHOWN_OF_EACH] + 1).tolist())",
         "tests/models/test_deep.py",
@@ -1479,10 +1479,10 @@ MUTANTS = (
         "tests/analysis/test_pictures.py",
     ),
     Mutant(
-        "half-drawn pictures stay open",
-        "analysis/canvas.py",
-        "                plt.close(number)",
-        "                pass",
+        "a matplotlibrc shows in pictures",
+        "circuit/report/canvas.py",
+        "        mpl.rcdefaults()",
+        "        pass",
         "tests/analysis/test_pictures.py",
     ),
     Mutant(

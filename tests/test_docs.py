@@ -17,7 +17,13 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
-from models import run_derivation, run_feedback_strength, run_figures, run_open_questions
+from models import (
+    run_compare,
+    run_derivation,
+    run_feedback_strength,
+    run_figures,
+    run_open_questions,
+)
 from models.command import equilibrium_options, training_options
 from models.command.parsing import parse
 
@@ -27,6 +33,7 @@ NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 EVERY = pytest.mark.parametrize("page", PAGES, ids=NAMES)
 PARSERS = {
+    "run_compare.py": run_compare.options,
     "run_derivation.py": run_derivation.options,
     "run_equilibrium.py": equilibrium_options.options,
     "run_feedback_strength.py": run_feedback_strength.options,
@@ -164,11 +171,17 @@ def test_what_docstrings_refer_to_is_there() -> None:
                 assert re.search(rf"\b{place.name}\b", holder.read_text("utf-8")), (path, name)
 
 
-def test_the_library_example_of_the_readme_runs(capsys) -> None:
-    """And says that every layer is at rest."""
-    block = python_blocks(PAGES[0])[0]
+def example_of_the_readme(word: str) -> dict[str, object]:
+    """What the one Python block that holds `word` has made."""
+    (block,) = (one for one in python_blocks(PAGES[0]) if word in one)
     names: dict[str, object] = {}
     exec(block, names)
+    return names
+
+
+def test_the_library_example_of_the_readme_runs(capsys) -> None:
+    """And says that every layer is at rest."""
+    names = example_of_the_readme("record = settle(trial)")
     assert "converged" in capsys.readouterr().out.lower()
     assert len(names["changes"]) == 3
 
@@ -210,6 +223,14 @@ def test_the_page_on_your_network_runs(capsys) -> None:
     assert said.count("The equilibrium carries the GAIT-prop update") >= 1
     assert "ReLU is taken as a leaky ReLU of slope 0.01" in said
     assert "90 to layer 2" in said
+
+
+def test_the_estimator_of_the_readme_learns(capsys) -> None:
+    """Three scores of folds, far from the 0.1 of chance."""
+    example_of_the_readme("CircuitClassifier")
+    scores = re.findall(r"\d\.\d+", capsys.readouterr().out)
+    assert len(scores) == 3
+    assert all(float(score) > 0.7 for score in scores)
 
 
 def test_every_picture_is_shown_somewhere() -> None:

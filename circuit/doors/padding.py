@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuit.errors import CircuitError, ShapeMismatch, SingularWeights
-from circuit.given import require_choice, require_generator
+from circuit.given import generator_of, require_choice
 from circuit.numerics.arrays import Array, to_numpy
 
 ORTHONORMAL, GAUSSIAN = ROWS = ("orthonormal", "gaussian")
@@ -88,7 +88,7 @@ def pad(
     """
     require_choice("rows", rows, ROWS)
     if rows == GAUSSIAN:
-        require_generator("generator", generator)
+        generator = generator_of("generator", generator)
     if any(W.ndim != 2 for W in weights):
         raise ShapeMismatch("the weights are a stack of networks; pad one network at a time")
     dtype = to_numpy(weights[0]).dtype

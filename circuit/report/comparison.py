@@ -6,28 +6,27 @@ which the figures are drawn. Does not own settling, files or figures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from html import escape
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
+from circuit.brief import Brief
 from circuit.dynamics import Trial
 from circuit.equilibrium import Equilibrium
 from circuit.errors import NotFinite, TargetOutOfRange
 from circuit.learned_inverse.model import propagate_learned
 from circuit.numerics.arrays import epsilon, flattened, row_norms, to_numpy
 from circuit.plasticity import Update, updates
+from circuit.reached import reached
 from circuit.report.alignment import Agreement, agreement
 from circuit.report.deviation import Deviation, deviations, update_bound
 from circuit.rules import RULES
 from circuit.shifts import Shifts
 
 DECISIVE = 0.5  # relative error beyond which two updates never agree; a bound of that decides none
-MOST_SHOWN = 24  # layers of a table; of a deeper network the ends and the worst
-SHOWN_OF_EACH = 5  # first layers, last ones, and worst by residual and by error
 SCATTERED_SYNAPSES = 1500  # of each layer, kept for the scatter plot
 
 
@@ -78,8 +77,8 @@ class LayerReport:
         return 10.0**self.log10_shift
 
 
-@dataclass(frozen=True, eq=False)
-class Report:
+@dataclass(frozen=True, eq=False, repr=False)
+class Report(Brief):
     """All layers, the updates behind them, and the verdict."""
 
     record: Equilibrium
@@ -88,6 +87,16 @@ class Report:
     circuit_updates: tuple[Update, ...]
     rule_updates: dict[str, tuple[Update, ...] | None]
     remarks: tuple[str, ...]  # what was done to the network, and rules without targets
+
+    def _words(self) -> list[str]:
+        return [f"{self.pathway} pathway", f"{self.readout} read out", self.verdict]
+
+    def __str__(self) -> str:
+        words: str = reached("circuit.report.tables.text")(self)
+        return words
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
     @property
     def pathway(self) -> str:
@@ -284,95 +293,6 @@ def _sliding_words(record: Equilibrium) -> list[str]:
         f"{units} unit(s) of {images} image(s) rest at their kink; the updates are those of that "
         "state (docs/derivation.md, section 4)."
     ]
-
-
-def tables(found: Report, brian2: Sequence[tuple[float, float]] | None = None) -> str:
-    """The report as text, in two tables: what was found, and whose update it is.
-
-    Of a deep network some layers only (`shown_layers`), and the count of the others. `brian2` holds
-    (relative error, float64 floor) of every layer.
-    """
-    settled, agreed = [], []
-    shown = shown_layers(found)
-    for layer in (found.layers[number - 1] for number in shown):
-        row = {
-            "|shift|": _power(layer.log10_shift),
-            "predicted": _power(layer.log10_prediction),
-            "residual": f"{layer.relative_residual:.1e}",
-            "error bound": f"{layer.error_bound:.1e}",
-        }
-        if brian2 is not None:
-            row["Brian2 differs by"], row["float64 floor"] = (
-                f"{value:.1e}" for value in brian2[layer.layer - 1]
-            )
-        settled.append(row)
-        compared: dict[tuple[str, str], str] = {}
-        for name, entry in layer.updates.items():
-            values = ("-",) * 3
-            if entry is not None:
-                values = (
-                    f"{entry.cosine:.6f}" if np.isfinite(entry.cosine) else "-",
-                    f"{entry.relative_error:.1e}",
-                    f"{entry.norm_ratio:.3g}",
-                )
-            compared |= {
-                (name.upper(), measure): value
-                for measure, value in zip(("cosine", "error", "norm"), values, strict=True)
-            }
-        compared["", "allowed"] = f"{layer.bound:.1e}"
-        agreed.append(compared)
-    parts: tuple[str, ...] = (
-        "Shift of every layer (root mean square over images; residual, bound and difference are "
-        "relative to it)",
-        _with_layers(pd.DataFrame(settled), shown).to_string(),
-        "",
-        "Weight change from the circuit against each rule's (cosine, relative error, norm ratio)",
-        _with_layers(pd.DataFrame(agreed), shown).to_string(),
-    )
-    left_out = len(found.layers) - len(shown)
-    if left_out:
-        parts += (
-            "",
-            f"{left_out} of {len(found.layers)} layers are left out here, those between the first "
-            f"and last {SHOWN_OF_EACH} that are not among the worst; the files hold all.",
-        )
-    return "\n".join(parts)
-
-
-def shown_layers(found: Report) -> list[int]:
-    """Numbers of the layers of a table, in order: all, or the ends and the worst.
-
-    Worst are those with the largest residuals, and those whose update is furthest from its rule's
-    in units of its bound. What is not a number counts as worst.
-    """
-    depth = len(found.layers)
-    if depth <= MOST_SHOWN:
-        return list(range(1, depth + 1))
-    residuals = np.array([layer.relative_residual for layer in found.layers])
-    owns = [layer.updates[found.pathway] for layer in found.layers]
-    errors = np.array([np.nan if own is None else own.relative_error for own in owns])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        excess = errors / np.array([layer.bound for layer in found.layers])
-    chosen = {*range(1, SHOWN_OF_EACH + 1), *range(depth - SHOWN_OF_EACH + 1, depth + 1)}
-    for measure in (residuals, excess):
-        order = np.argsort(np.where(np.isnan(measure), np.inf, measure), stable=True)
-        chosen.update((order[-SHOWN_OF_EACH:] + 1).tolist())
-    return sorted(chosen)
-
-
-def _with_layers(rows: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
-    if isinstance(rows.columns[0], tuple):
-        rows.columns = pd.MultiIndex.from_tuples(rows.columns)
-    rows.index = pd.Index([f"layer {layer}" for layer in numbers])
-    return rows
-
-
-def _power(log10: float) -> str:
-    """10**log10 in three digits, also where it underflows."""
-    if not np.isfinite(log10):
-        return "0" if log10 < 0 else "-"
-    exponent = int(np.floor(log10))
-    return f"{10 ** (log10 - exponent):.2f}e{exponent:+03d}"
 
 
 def as_dataset(found: Report, generator: np.random.Generator) -> xr.Dataset:

@@ -86,6 +86,7 @@ def add_processes(parser: OneLineParser) -> None:
         help="processes on this machine, each with one thread; 0 for none beside this one "
         "(default: 2)",
     )
+    add("--retry", action="store_true", help="measure again what has failed in earlier runs")
     add(
         "--scheduler",
         metavar="ADDRESS",

@@ -44,7 +44,8 @@ Special = Callable[[str, argparse.Namespace], dict[str, Any]]
 def epilog(unit: str) -> str:
     """What ends the `--help` of such a command; `unit` is what it runs many of."""
     return (
-        "What is done is kept: run the same command again to go on. Exit status: 0 every "
+        "What is done is kept: run the same command again to go on, with --retry also what has "
+        "failed. Exit status: 0 every "
         f"{unit} is recorded, whatever its status; 1 some are missing, or a picture could not be "
         "drawn; 2 bad input; 130 interrupted."
     )
@@ -190,8 +191,12 @@ def processes(
     chosen: argparse.Namespace, studies: Sequence[Study], folder: Path
 ) -> Iterator[str | None]:
     """Address of the scheduler for all studies; None where there is nothing to run, or here."""
-    from analysis.sweep.run import local_cluster
+    from analysis.sweep.run import forget_failed, local_cluster
 
+    if chosen.retry:
+        again = sum(forget_failed(study, folder) for study in studies)
+        if not chosen.quiet:
+            print(f"{again} that had failed are tried again", file=sys.stderr)
     if chosen.scheduler is not None and studies:
         yield chosen.scheduler
         return
