@@ -11,13 +11,13 @@ the whole interval lies within `MARGIN`: two one-sided tests, each at half of 1 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
-from analysis.statistics import LEVEL, over_repetitions
+from analysis.statistics import LEVEL, over_repetitions, told
 
 MARGIN = 0.01  # a percentage point
 REFERENCE = "bp"
@@ -28,6 +28,7 @@ DATASETS = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "kmnist": "KMNIST",
+    "own": "own images",
 }
 LEVEL_WITH, BEHIND, AHEAD, OPEN = "level", "behind", "ahead", "undecided"
 COSINE = "cosine, layer 1"
@@ -48,11 +49,13 @@ class Difference:
     mean : NaN if there is no pair
     half : NaN if there are fewer than two pairs
     pairs : how many
+    each : the differences themselves
     """
 
     mean: float
     half: float
     pairs: int
+    each: tuple[float, ...] = ()
 
     def verdict(self, margin: float = MARGIN) -> str:
         """What the interval allows one to say.
@@ -79,7 +82,8 @@ def paired_difference(
     """
     differences = np.asarray(values, dtype=float) - np.asarray(reference, dtype=float)
     mean, half = over_repetitions(differences, level)
-    return Difference(float(mean), float(half), int(np.isfinite(differences).sum()))
+    there = differences[np.isfinite(differences)].tolist()
+    return Difference(float(mean), float(half), len(there), tuple(there))
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,13 +185,12 @@ def _rows(group: Group) -> Iterator[list[str]]:
         row = [NAMES[rule], f"{runs['learning_rate'].values[0]:g}"]
         row.append(f"{runs['orthogonality'].values[0]:g}")
         for name in ACCURACIES:
-            mean, half = over_repetitions(group.accuracy(rule, name))
-            row.append(_interval(float(mean), float(half)))
+            row.append(_interval(group.accuracy(rule, name)))
         if rule == REFERENCE or REFERENCE not in group.runs:
             row += ["", "", ""]
         else:
             difference = group.against_reference(rule, "test_accuracy_chosen")
-            row.append(_interval(difference.mean, difference.half, "+"))
+            row.append(_interval(difference.each, "+"))
             row.append(difference.verdict())
             cosine = float(over_repetitions(group.accuracy(rule, "alignment")[:, -1, 0])[0])
             row.append(f"{cosine:.2f}" if np.isfinite(cosine) else "-")
@@ -232,11 +235,10 @@ def interval_findings(data: xr.Dataset) -> list[str]:
             rate, strength = (f"{runs[n].values[0]:g}" for n in ("learning_rate", "orthogonality"))
             row = [dataset, NAMES[rule], rate, strength, str(every), str(runs.sizes["cell"])]
             accuracy = runs["test_accuracy_chosen"].values
-            mean, half = over_repetitions(accuracy)
-            row.append(_interval(float(mean), float(half)))
+            row.append(_interval(accuracy))
             difference = paired_difference(accuracy, by_every[1]["test_accuracy_chosen"].values)
             shown = every > 1
-            row.append(_interval(difference.mean, difference.half, "+") if shown else "")
+            row.append(_interval(difference.each, "+") if shown else "")
             row.append((difference.verdict() if shown else "") + _failures(runs))
             last = xr.DataArray(runs["epochs"].values, dims="cell")  # data sets differ in it
             away = runs["orthogonality_distance"].sel(epoch=last).values
@@ -310,12 +312,9 @@ def _mean_validation(part: xr.Dataset, strength: float, rate: float) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
 
 
-def _interval(mean: float, half: float, sign: str = "") -> str:
-    """Fractions as percentages, with the half-width of the interval."""
-    if not np.isfinite(mean):
-        return "-"
-    width = f" +- {100 * half:.2f}" if np.isfinite(half) else ""
-    return f"{100 * mean:{sign}.2f}{width}"
+def _interval(values: Sequence[float] | np.ndarray, sign: str = "") -> str:
+    """Fractions as percentages, with the half-width of the interval, or each of two."""
+    return told(100 * np.asarray(values, dtype=float), f"{sign}.2f", ".2f")
 
 
 def _row(words: list[str]) -> str:

@@ -18,6 +18,9 @@ import xarray as xr
 
 from circuit.errors import CircuitError
 from circuit.storage.files import REMEDY, write_atomically
+from circuit.storage.results import read_dataset
+
+__all__ = ["output_folder", "read_dataset", "versions", "write_dataset", "write_json"]
 
 PACKAGES = ("gait-circuit", "brian2", "numpy", "scipy", "matplotlib", "xarray", "scikit-learn")
 
@@ -59,20 +62,6 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def write_dataset(path: Path, dataset: xr.Dataset, *, remedy: str = REMEDY) -> None:
     """Write a NetCDF file (version 3, through SciPy) that xarray opens without further packages."""
     write_atomically(path, lambda name: dataset.to_netcdf(name, engine="scipy"), remedy=remedy)
-
-
-def read_dataset(path: Path) -> xr.Dataset:
-    """Read such a file into memory. Raises `CircuitError` naming the file where it is none."""
-    try:
-        # SciPy would map the file into memory, and warn where an array outlives it
-        with xr.open_dataset(path, engine="scipy", mmap=False) as dataset:
-            return dataset.load()
-    except Exception as error:  # a damaged header can mislead the reader into any exception
-        words = " ".join(str(error).split())
-        raise CircuitError(
-            f"{path} is no NetCDF file of this project, or damaged ({type(error).__name__}: "
-            f"{words}); remove it and make it again"
-        ) from None
 
 
 def _plain(value: Any) -> Any:

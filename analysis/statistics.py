@@ -5,10 +5,25 @@ Owns Student's interval for a few independent repetitions, some of which may be 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.stats import t as student
 
 LEVEL = 0.95
+
+
+FEWEST = 3  # repetitions whose interval is told; of two it is as wide as their distance is long
+
+
+def told(values: np.ndarray | Sequence[float], form: str = ".3f", spread: str = ".2g") -> str:
+    """Mean +- half the interval of one vector; of fewer than three values, each; "-" of none."""
+    there = np.asarray(values, dtype=float).ravel()
+    there = there[np.isfinite(there)]
+    if len(there) < FEWEST:
+        return ", ".join(f"{value:{form}}" for value in there) or "-"
+    mean, half = over_repetitions(there)
+    return f"{float(mean):{form}} +- {float(half):{spread}}"
 
 
 def over_repetitions(values: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:

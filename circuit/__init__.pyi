@@ -1,12 +1,16 @@
 """What `from circuit import ...` offers."""
 
 from .activations import ACTIVATIONS, Activation, asinh, clipped_tanh, leaky_relu, linear, tanh
+from .answers import accuracy, predict
+from .doors import load, save
 from .dynamics import Circuit, Trial, begin, build_circuit
 from .equilibrium import Equilibrium, settle
 from .errors import (
     CircuitError,
+    IllConditioned,
     NotFinite,
     NotSettled,
+    Rounded,
     ShapeMismatch,
     SingularWeights,
     TargetOutOfRange,
@@ -21,11 +25,13 @@ from .rules import (
     RULES,
     back_propagation,
     gait_propagation,
+    grait_propagation,
     incremental_target_propagation,
     target_propagation,
 )
 from .shifts import Shifts
-from .storage import load_network, save_network
+from .storage import load_network, open_results, save_network
+from .targets import one_hot
 from .verification.judgement import Status
 
 __all__ = [
@@ -40,10 +46,12 @@ __all__ = [
     "Circuit",
     "CircuitError",
     "Equilibrium",
+    "IllConditioned",
     "InverseModel",
     "Network",
     "NotFinite",
     "NotSettled",
+    "Rounded",
     "ShapeMismatch",
     "Shifts",
     "SingularWeights",
@@ -51,6 +59,7 @@ __all__ = [
     "TargetOutOfRange",
     "Trial",
     "Update",
+    "accuracy",
     "asinh",
     "back_propagation",
     "begin",
@@ -60,13 +69,19 @@ __all__ = [
     "forward",
     "gait_propagation",
     "gaussian",
+    "grait_propagation",
     "incremental_target_propagation",
     "initialise",
     "leaky_relu",
     "linear",
+    "load",
     "load_network",
+    "one_hot",
+    "open_results",
     "orthogonal",
     "output_error",
+    "predict",
+    "save",
     "save_network",
     "settle",
     "tanh",

@@ -24,12 +24,13 @@ import array_api_compat
 from circuit.errors import CircuitError, TargetOutOfRange
 from circuit.given import is_sequence, real, require_choice
 from circuit.numerics.arrays import Array, any_true, largest, namespace, smallest_normal
+from circuit.remembered import parts, remembered, whole
 
 Elementwise = Callable[[Array], Array]
 ScaledDifference = Callable[[Array, Array, float], Array]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Activation:
     """An invertible, strictly increasing activation function.
 
@@ -72,6 +73,13 @@ class Activation:
     clips: Callable[[Array, Array, float], Array] | None = None
     inverse_difference_or_nan: ScaledDifference | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return whole, parts(self)  # its functions have no names of their own
+
+    def __repr__(self) -> str:
+        slope = f" of slope {self.smallest_slope:g}" if self.name == "leaky_relu" else ""
+        return f"Activation({self.name}{slope})"
+
     def sends(self, y: Array, d: Array, s: float) -> Array:
         """The scaled difference of f^-1; NaN where y or y + s d has no inverse."""
         return (self.inverse_difference_or_nan or self.inverse_difference)(y, d, s)
@@ -80,6 +88,7 @@ class Activation:
 Units = tuple[Activation, ...]  # of the layers 1 .. L
 
 
+@remembered
 def linear() -> Activation:
     """f(h) = h."""
     return Activation(
@@ -106,7 +115,11 @@ def leaky_relu(slope: float = 0.1) -> Activation:
     slope = real("leaky-ReLU slope", slope)
     if not 0 < slope < 1:
         raise CircuitError(f"leaky-ReLU slope {slope} is not between 0 and 1; use for example 0.1")
+    return _leaky_relu(slope)
 
+
+@remembered
+def _leaky_relu(slope: float) -> Activation:
     def value(h: Array) -> Array:
         return namespace(h).maximum(h, h * slope)
 
@@ -147,6 +160,7 @@ def leaky_relu(slope: float = 0.1) -> Activation:
     )
 
 
+@remembered
 def asinh() -> Activation:
     """f(h) = asinh(h): smooth, unbounded, with slope 1 at the origin."""
 
@@ -186,6 +200,7 @@ def asinh() -> Activation:
     )
 
 
+@remembered
 def tanh() -> Activation:
     """f(h) = tanh(h): smooth, with rates inside (-1, 1); targets outside have no inverse."""
 
@@ -209,15 +224,23 @@ def tanh() -> Activation:
 
     def inverse_difference(y: Array, d: Array, s: float) -> Array:
         _require_inside_unit_interval(y)
-        _require_inside_unit_interval(y + _clamped(s, y) * d)
+        x = _clamped(s, y) * d
+        _require_inside_unit_interval(y + x)
+        # y + (1 - y) may be rounded to less than 1, and is the end all the same
+        _require_inside_unit_interval(namespace(y).astype(room(y, x) <= 0, y.dtype))
         return inside_difference(y, d, s)
 
     def difference_or_nan(y: Array, d: Array, s: float) -> Array:
         xp = namespace(y)
-        inside = (xp.abs(y) < 1) & (xp.abs(y + _clamped(s, y) * d) < 1)
+        x = _clamped(s, y) * d
+        inside = (xp.abs(y) < 1) & (xp.abs(y + x) < 1) & (room(y, x) > 0)
         none = xp.zeros_like(y)
         found = inside_difference(xp.where(inside, y, none), xp.where(inside, d, none), s)
         return xp.where(inside, found, none + float("nan"))
+
+    def room(y: Array, x: Array) -> Array:
+        """(1 - v) (1 + u) of the difference from u to v, y and y + x, mirrored for x < 0."""
+        return namespace(y).where(x > 0, ((1 - y) - x) * (1 + y), ((1 + y) + x) * (1 - y))
 
     def inside_difference(y: Array, d: Array, s: float) -> Array:
         xp = namespace(y)
@@ -225,8 +248,7 @@ def tanh() -> Activation:
         x = s * d
         # atanh(v) - atanh(u) = log1p(2 (v - u) / ((1 - v) (1 + u))) / 2 for v > u, mirrored below;
         # atanh((v - u) / (1 - u v)) would lose its digits where v and u are at opposite ends
-        room = xp.where(x > 0, ((1 - y) - x) * (1 + y), ((1 + y) + x) * (1 - y))
-        return xp.sign(d) * xp.log1p(2 * xp.abs(x) / room) / (2 * s)
+        return xp.sign(d) * xp.log1p(2 * xp.abs(x) / room(y, x)) / (2 * s)
 
     return Activation(
         name="tanh",
@@ -256,6 +278,11 @@ def clipped_tanh(limit: float = 0.999) -> Activation:
     limit = real("limit of tanh", limit)
     if not 0 < limit < 1:
         raise CircuitError(f"limit {limit} of tanh is not between 0 and 1; use for example 0.999")
+    return _clipped_tanh(limit)
+
+
+@remembered
+def _clipped_tanh(limit: float) -> Activation:
     exact = tanh()
 
     def inverse_difference(y: Array, d: Array, s: float) -> Array:

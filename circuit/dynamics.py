@@ -25,7 +25,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Any
 
+from circuit.brief import Brief, Rows, batch_of, same_or_each
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.feedback import PATHWAYS, Gain, mismatch_ratios, per_layer, ruin_ratios
 from circuit.given import (
@@ -35,6 +37,7 @@ from circuit.given import (
     reals,
     require_choice,
     require_flag,
+    require_kind,
     shown,
 )
 from circuit.inverse_model import (
@@ -43,16 +46,18 @@ from circuit.inverse_model import (
     pseudo_inverse_model,
     require_model,
 )
-from circuit.losses import AS_GIVEN, Doubt, Loss, doubt, output_error
+from circuit.losses import AS_GIVEN, Doubt, Loss, doubt, output_error, require_all_errors
 from circuit.network import Activity, Network, forward, require_activity
 from circuit.numerics.arrays import Array, namespace, take_rows, widened
+from circuit.numerics.taken import labels_taken, taken
 from circuit.shifts import ONE, Scale, Shifts, excess
+from circuit.targets import one_hot
 
 FEEDBACKS = EXACT, PSEUDO_INVERSE = "exact", "pseudo-inverse"  # that have a name
 
 
-@dataclass(frozen=True, eq=False)
-class Circuit:
+@dataclass(frozen=True, eq=False, repr=False)
+class Circuit(Brief):
     """A network with weak feedback.
 
     Attributes
@@ -62,6 +67,11 @@ class Circuit:
     time_constants : tau_1 .. tau_L in seconds
     feedback : what stands in for the inverse of the weights; None for the exact inverse
     corrected : whether only deviations from the sender's present drive go through `feedback`
+
+    Raises
+    ------
+    CircuitError
+        On construction.
     """
 
     network: Network
@@ -98,6 +108,36 @@ class Circuit:
         if self.feedback is None:
             return self.network.factors[layer - 1].solve(drives)
         return self.feedback.pull(layer, drives)
+
+    def __post_init__(self) -> None:
+        require_kind("network", self.network, Network)
+        require_kind("pathway", self.pathway, Gain)
+        depth = self.network.depth
+        object.__setattr__(self, "strengths", per_layer(self.strengths, depth))
+        constants = reals("time constant", self.time_constants, depth, seconds=1)
+        if len(constants) != depth or not all(0 < tau < float("inf") for tau in constants):
+            raise CircuitError(
+                f"time constants {constants}: give one or {depth} positive numbers of seconds"
+            )
+        object.__setattr__(self, "time_constants", constants)
+
+    def _words(self) -> list[str]:
+        constants = [1e3 * tau for tau in self.time_constants]
+        return [
+            f"{self.pathway.name} pathway",
+            f"gamma {same_or_each(self.strengths)}",
+            f"tau {same_or_each(constants)} ms",
+            *([] if self.feedback is None else [f"{'plain ' * self.is_plain}feedback matrices"]),
+            *self.network._words(),
+        ]
+
+    def _rows(self) -> Rows:
+        constants = [f"{1e3 * tau:.3g}" for tau in self.time_constants]
+        each = zip(self.network.widths[1:], self.strengths, constants, strict=True)
+        return [
+            ("layer", "units", "gamma", "tau in ms"),
+            *((layer, *values) for layer, values in enumerate(each, 1)),
+        ]
 
     def strength(self, layer: int) -> float:
         """Gamma of `layer`."""
@@ -167,6 +207,7 @@ def build_circuit(
     ------
     CircuitError, ShapeMismatch, NotFinite
     """
+    require_kind("network", network, Network)
     require_choice("pathway", pathway, PATHWAYS)
     require_flag("corrected", corrected)
     for unit in network.activations:
@@ -179,13 +220,11 @@ def build_circuit(
         hidden = reals("feedback strength", feedback_strength, depth)
         hidden = hidden[:-1] if len(hidden) == depth else hidden
         feedback_strength = (*hidden, real("nudge", nudge))
+    strengths = reals("feedback strength", feedback_strength, depth)
     constants = reals("time constant", time_constant, depth, seconds=1)
-    if len(constants) != depth or not all(0 < tau < float("inf") for tau in constants):
-        raise CircuitError(
-            f"time constants {constants}: give one or {depth} positive numbers of seconds"
-        )
-    strengths, model = per_layer(feedback_strength, depth), _feedback(network, feedback)
-    return Circuit(network, PATHWAYS[pathway], strengths, constants, model, corrected)
+    # what is wrong with these comes before what is wrong with the matrices
+    circuit = Circuit(network, PATHWAYS[pathway], strengths, constants)
+    return replace(circuit, feedback=_feedback(network, feedback), corrected=corrected)
 
 
 def _feedback(
@@ -201,8 +240,8 @@ def _feedback(
     return None if feedback == EXACT else pseudo_inverse_model(network)
 
 
-@dataclass(frozen=True, eq=False)
-class Trial:
+@dataclass(frozen=True, eq=False, repr=False)
+class Trial(Brief):
     """A circuit with its input clamped and a target for its output.
 
     Attributes
@@ -214,6 +253,11 @@ class Trial:
     doubt : how well the error is known, given that the outputs are rounded
     still : L arrays (..., batch, N_l), the mismatches y_l - g_l(y_{l-1}) of the free phase of a
         plain circuit; None where `activity` is the forward pass
+
+    Raises
+    ------
+    CircuitError, ShapeMismatch
+        On construction, for parts that are not of one network and batch.
     """
 
     circuit: Circuit
@@ -221,6 +265,17 @@ class Trial:
     error: Array
     doubt: Doubt = AS_GIVEN
     still: tuple[Array, ...] | None = None
+
+    def __post_init__(self) -> None:
+        require_kind("circuit", self.circuit, Circuit)
+        require_activity(self.circuit.network, self.activity)
+        require_all_errors(self.activity, self.error)
+
+    def _words(self) -> list[str]:
+        return [batch_of(self.error.shape), *self.circuit._words()]
+
+    def _rows(self) -> Rows:
+        return self.circuit._rows()
 
     @property
     def network(self) -> Network:
@@ -341,20 +396,28 @@ class Trial:
         return tuple(gain.shifted(power) for gain in self.circuit.gains)
 
 
-def begin(circuit: Circuit, inputs: Array, targets: Array, loss: str | Loss = "quadratic") -> Trial:
+def begin(circuit: Circuit, inputs: Any, targets: Any, loss: str | Loss = "quadratic") -> Trial:
     """Clamp the input and set the target.
 
     Parameters
     ----------
-    inputs : array (..., batch, N_0)
-    targets : array (..., batch, n_outputs)
+    inputs : array (..., batch, N_0), or a list, a table and the like (`forward`)
+    targets : array (..., batch, n_outputs), or labels
+        Labels are whole numbers (batch,) from 0 to n_outputs - 1, and stand for one-hot targets;
+        see `targets.one_hot` for others.
     loss : as in `losses.output_error`; the target of the circuit is y_L - dL/dy_L (section 5)
 
     Raises
     ------
     CircuitError, ShapeMismatch, NotFinite
     """
+    require_kind("circuit", circuit, Circuit)
     activity = forward(circuit.network, inputs)
+    outputs = activity.rates[-1]
+    labels = labels_taken("labels", targets)
+    if labels is not None and outputs.ndim == 2 and len(labels) == len(outputs):
+        targets = one_hot(labels, circuit.network.n_outputs).tolist()
+    targets = taken("targets", targets, outputs)
     error = output_error(circuit.network, activity, targets, loss)
     error = widened(error, circuit.network.widths[-1])
     return Trial(circuit, activity, error, doubt(targets, loss))

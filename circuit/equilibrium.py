@@ -10,6 +10,7 @@ others are where they would be without it.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from circuit.brief import Brief, Rows, batch_of
 from circuit.dynamics import Circuit, Trial
 from circuit.errors import CircuitError, NotSettled
-from circuit.given import is_whole, real, require_choice, require_flag, shown
+from circuit.given import is_whole, real, require_choice, require_flag, require_kind, shown
 from circuit.method import Method, Progress
 from circuit.methods.apart import apart
 from circuit.methods.down_and_up import mismatches_from_above
@@ -33,6 +35,7 @@ from circuit.numerics.arrays import (
     namespace,
     require_samples,
 )
+from circuit.reached import reached
 from circuit.shift_dynamics import layer_terms
 from circuit.shifts import ONE, Shifts, joined, require_readout
 from circuit.verification import kinks
@@ -42,8 +45,8 @@ from circuit.verification.samples import Batch, worst_of
 from circuit.verification.sliding import sliding_slopes
 
 
-@dataclass(frozen=True, eq=False)
-class Equilibrium:
+@dataclass(frozen=True, eq=False, repr=False)
+class Equilibrium(Brief):
     """What became of an attempt to settle a circuit.
 
     Attributes
@@ -76,6 +79,26 @@ class Equilibrium:
     seconds: float
     method: str
     free: Equilibrium | None = None
+
+    def _words(self) -> list[str]:
+        words = [
+            self.status.value,
+            batch_of(self.trial.error.shape),
+            f"worst residual {max(self.relative_residuals):.1g}",
+        ]
+        bad = sum(status is not Status.CONVERGED for status in self.sample_status)
+        if bad:
+            return [*words, f"{bad} not settled"]
+        # a bound takes singular values, which a line about a large network does not wait for
+        if "error_bounds" in vars(self) or sum(self.trial.network.widths) <= QUICK:
+            words.append(f"bound {max(self.error_bounds):.1g}")
+        return words
+
+    def _rows(self) -> Rows:
+        return [
+            ("layer", "relative residual"),
+            *((layer, f"{size:.1e}") for layer, size in enumerate(self.relative_residuals, 1)),
+        ]
 
     @property
     def converged(self) -> bool:
@@ -124,6 +147,35 @@ class Equilibrium:
         require_readout(readout)
         return self.shifts if readout == "shift" else self.mismatches
 
+    def report(self, readout: str = "shift") -> Any:
+        """Whose weight change the circuit carries: `print` it, or see its `verdict`.
+
+        Parameters and errors as `circuit.report.comparison.report`.
+        """
+        return reached("circuit.report.comparison.report")(self, readout)
+
+    def to_xarray(self, readout: str = "shift") -> Any:
+        """All that is known of it as labelled arrays (`circuit.report.comparison.as_dataset`)."""
+        found = self.report(readout)
+        return reached("circuit.report.comparison.as_dataset")(found, np.random.default_rng(0))
+
+    def plot(self, readout: str = "shift") -> Any:
+        """A figure of sizes and agreement, which a notebook shows; `savefig` writes it."""
+        return reached("circuit.report.picture.picture")(self.report(readout))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to an .npz file without pickles, which is a weights file too.
+
+        Raises `CircuitError` as `circuit.storage.networks.save_network`.
+        """
+        reached("circuit.storage.records.save_record")(path, self)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Equilibrium:
+        """What `save` wrote, bit for bit, as NumPy arrays. Raises `CircuitError`."""
+        record: Equilibrium = reached("circuit.storage.records.load_record")(path)
+        return record
+
     def failure(self) -> str:
         """One line: which layer did not settle, how, and what may help."""
         worst = max(range(len(self.relative_residuals)), key=self.relative_residuals.__getitem__)
@@ -164,6 +216,7 @@ class Equilibrium:
 # the result: about so many rates in a block, but never fewer samples than make a product quick.
 BLOCK_ENTRIES = 2**19
 SMALLEST_BLOCK = 64
+QUICK = 1024  # units in all, of which a bound is had in a few hundredths of a second
 
 DEFAULT = "default"  # in place of a method's name
 
@@ -231,6 +284,7 @@ def settle(
         For an unknown method, a tolerance that is not positive and below 1, or an empty batch.
     """
     began = time.perf_counter()
+    require_kind("trial", trial, Trial)
     method = default_method(trial.circuit) if method == DEFAULT else method
     require_choice("method", method, METHODS)
     require_flag("must_converge", must_converge)

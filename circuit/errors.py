@@ -1,7 +1,9 @@
-"""Every way in which the library refuses to answer, as a typed exception.
+"""Every way in which the library refuses to answer, as a typed exception, and its warnings.
 
-Owns the exception classes. Does not own the checks: each stands where its value is first used.
+Owns these classes. Does not own the checks: each stands where its value is first used.
 """
+
+from __future__ import annotations
 
 
 class CircuitError(ValueError):
@@ -24,12 +26,23 @@ class ShapeMismatch(CircuitError):
     """An array does not have the shape or the dtype that the network needs."""
 
 
+class IllConditioned(UserWarning):
+    """Weights that have an inverse, but one that float arithmetic serves badly."""
+
+
+class Rounded(UserWarning):
+    """Numbers of float64 were given where the weights are float32."""
+
+
 class NotSettled(RuntimeError):
     """The circuit was not brought to an equilibrium. `record` holds what was reached."""
 
     def __init__(self, message: str, record: object) -> None:
         super().__init__(message)
         self.record = record
+
+    def __reduce__(self) -> tuple[type[NotSettled], tuple[str, object]]:
+        return type(self), (str(self), self.record)  # from another process too
 
 
 def shortened(text: str, most: int) -> str:

@@ -124,13 +124,19 @@ def require_kind(what: str, value: object, kind: type) -> None:
         raise CircuitError(f"{what} = {shown(value)} is no {kind.__name__}; give one")
 
 
-def require_generator(what: str, generator: object) -> None:
-    """Raise `CircuitError` unless it is NumPy's source of random numbers."""
-    if not isinstance(generator, np.random.Generator):
+def generator_of(what: str, given: object) -> np.random.Generator:
+    """NumPy's source of random numbers, or the one that a whole number from 0 on seeds.
+
+    Raises `CircuitError` for anything else.
+    """
+    if is_whole(given) and given >= 0:
+        return np.random.default_rng(int(given))
+    if not isinstance(given, np.random.Generator):
         raise CircuitError(
-            f"{what} = {shown(generator)} draws no random numbers; give for example "
-            "numpy.random.default_rng(1)"
+            f"{what} = {shown(given)} draws no random numbers; give a seed of 0 or more, or for "
+            "example numpy.random.default_rng(1)"
         )
+    return given
 
 
 def shown(value: object) -> str:

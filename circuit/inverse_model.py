@@ -18,14 +18,15 @@ from functools import cached_property
 
 import array_api_compat
 
+from circuit.brief import Brief
 from circuit.errors import ShapeMismatch
 from circuit.given import is_sequence, require_kind
 from circuit.network import Network
 from circuit.numerics.arrays import Array, largest, namespace, require_finite, rows_times
 
 
-@dataclass(frozen=True, eq=False)
-class InverseModel:
+@dataclass(frozen=True, eq=False, repr=False)
+class InverseModel(Brief):
     """g_l^ of the layers 2 .. L.
 
     Attributes

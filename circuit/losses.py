@@ -15,6 +15,7 @@ from circuit.errors import ShapeMismatch
 from circuit.given import require_choice
 from circuit.network import Activity, Network, require_activity
 from circuit.numerics.arrays import Array, epsilon, largest, namespace, require_finite
+from circuit.numerics.taken import taken
 
 Loss = Callable[[Array, Array], Array]
 
@@ -87,6 +88,7 @@ def output_error(
         loss = LOSSES[loss]
     require_activity(network, activity)
     outputs = activity.rates[-1][..., : network.n_outputs]
+    targets = taken("targets", targets, outputs)
     require_targets(targets, outputs)
     error = loss(outputs, targets)
     namespace(error, outputs)
@@ -115,6 +117,17 @@ def require_error(network: Network, activity: Activity, error: Array) -> None:
         raise ShapeMismatch(
             f"the output error has shape {tuple(error.shape)} and dtype {error.dtype}; this "
             f"activity needs {wanted} of {outputs.dtype}"
+        )
+
+
+def require_all_errors(activity: Activity, error: Array) -> None:
+    """Raise `ShapeMismatch` unless there is an error, or 0, for every output and sample."""
+    outputs = activity.rates[-1]
+    namespace(error, outputs)
+    if tuple(error.shape) != tuple(outputs.shape):
+        raise ShapeMismatch(
+            f"the error has shape {tuple(error.shape)}; this activity needs one for every output, "
+            f"{tuple(outputs.shape)}"
         )
 
 

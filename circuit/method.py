@@ -8,13 +8,14 @@ from inspect import signature
 
 import numpy as np
 
+from circuit.brief import Brief
 from circuit.errors import CircuitError
 from circuit.numerics.arrays import take_rows
 from circuit.shifts import Shifts
 
 
-@dataclass(frozen=True, eq=False)
-class Progress:
+@dataclass(frozen=True, eq=False, repr=False)
+class Progress(Brief):
     """A state and what it took to get there from the last.
 
     Attributes
@@ -42,8 +43,8 @@ class Progress:
         return replace(self, shifts=shifts, memory=memory, floors=floors)
 
 
-@dataclass(frozen=True, eq=False)
-class Method:
+@dataclass(frozen=True, eq=False, repr=False)
+class Method(Brief):
     """One way to look for the equilibrium.
 
     Attributes

@@ -8,9 +8,10 @@ and no feedback reaches them.
 
     h_l = W_l y_{l-1}[:n_l] + b_l ,    y_l = f_l(h_l)                                    (Eq. 1)
 
-An exact inverse needs square weights, n_l = N_l, so that N_0 >= N_1 >= ... >= N_L. Where a layer
-reads all units below, n_l = N_{l-1}, widths are free, and a learned inverse
-(`circuit.learned_inverse.model`) takes the place of the exact one.
+An exact inverse needs square weights, n_l = N_l, in the layers 2 .. L, so that N_1 >= ... >= N_L;
+W_1 is never inverted. `padded` makes them square with auxiliary units. Where a layer reads all
+units below, n_l = N_{l-1}, widths are free, and a learned inverse (`circuit.learned_inverse.model`)
+takes the place of the exact one.
 
 Of the output layer, the first `n_outputs` units carry an error signal; the rest are auxiliary
 outputs. Activities are `(..., batch, units)`, weights `(..., n_post, n_pre)`.
@@ -19,20 +20,27 @@ outputs. Activities are `(..., batch, units)`, weights `(..., n_post, n_pre)`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from circuit.activations import Activation, activations, leaky_relu
+from circuit.brief import Brief, Rows, batch_of, counted, kind_of, same_or_each, widths_of
+from circuit.doors.condition import warned
+from circuit.doors.layers import fields_of_layers
+from circuit.doors.padding import pad
+from circuit.doors.sklearn_models import fields_of_sklearn
+from circuit.doors.torch_modules import fields_of_torch
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.given import (
+    generator_of,
     is_sequence,
     is_whole,
     require_choice,
     require_flag,
-    require_generator,
     require_kind,
     shown,
 )
@@ -47,22 +55,26 @@ from circuit.numerics.arrays import (
 )
 from circuit.numerics.following_inverse import MovingWeights
 from circuit.numerics.inverse import Factorised
+from circuit.numerics.taken import taken
 
 
-@dataclass(frozen=True, eq=False)
-class Network:
+@dataclass(frozen=True, eq=False, repr=False)
+class Network(Brief):
     """Weights and biases of the layers 1 .. L, with their activation functions.
 
     Attributes
     ----------
     weights : tuple of L arrays (..., N_l, n_l)
     biases : tuple of L arrays (..., N_l)
+        Lists, tables and parameters of a module are taken too, and become plain arrays.
     activations : tuple of L `Activation`
         Or their names, or one for all layers.
     n_inputs : int
         N_0, at least n_1.
     n_outputs : int
         Output units that carry an error signal, at most N_L.
+    notes : tuple of str
+        What was done to the weights on their way here (`circuit.doors`), for reports to repeat.
 
     Raises
     ------
@@ -76,6 +88,7 @@ class Network:
     activations: tuple[Activation, ...]
     n_inputs: int
     n_outputs: int
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for what in ("weights", "biases"):
@@ -84,7 +97,12 @@ class Network:
                     f"{what} are {type(getattr(self, what)).__name__}; give a tuple of arrays, one "
                     "for each layer"
                 )
-            object.__setattr__(self, what, tuple(getattr(self, what)))
+            name = {"weights": "W", "biases": "bias"}[what]
+            arrays = [
+                taken(f"{name} of layer {layer}", array)
+                for layer, array in enumerate(getattr(self, what), 1)
+            ]
+            object.__setattr__(self, what, tuple(arrays))
         object.__setattr__(self, "activations", activations(self.activations, len(self.weights)))
         if not len(self.weights) == len(self.biases) == len(self.activations) > 0:
             raise ShapeMismatch(
@@ -131,6 +149,70 @@ class Network:
                 f"{shown(self.n_outputs)} output units with an error signal do not fit into an "
                 f"output layer of {self.widths[-1]}; give 1 to {self.widths[-1]}"
             )
+
+    @classmethod
+    def from_layers(
+        cls,
+        weights: Sequence[Any],
+        biases: Sequence[Any] | None = None,
+        activations: Any = "leaky_relu",
+        **options: Any,
+    ) -> Network:
+        """The network of weights trained elsewhere; see `circuit.doors.layers.fields_of_layers`."""
+        return cls(**fields_of_layers(weights, biases, activations, **options))._warned()
+
+    @classmethod
+    def from_torch(cls, module: Any, activations: Any = None, **options: Any) -> Network:
+        """That of a PyTorch module or state: `circuit.doors.torch_modules.fields_of_torch`."""
+        return cls(**fields_of_torch(module, activations, **options))._warned()
+
+    @classmethod
+    def from_sklearn(cls, model: Any, **options: Any) -> Network:
+        """That of scikit-learn's MLP: `circuit.doors.sklearn_models.fields_of_sklearn`."""
+        return cls(**fields_of_sklearn(model, **options))._warned()
+
+    def padded(
+        self, rows: str = "orthonormal", generator: np.random.Generator | None = None
+    ) -> Network:
+        """With auxiliary units that make weights square: `circuit.doors.padding.pad`.
+
+        Its note says what was added. Raises `CircuitError` as `pad`.
+        """
+        padding = pad(self.weights, self.biases, rows, generator)
+        notes = (*self.notes, *filter(None, [padding.words]))
+        padded = replace(self, weights=padding.weights, biases=padding.biases, notes=notes)
+        return padded._warned()
+
+    def _warned(self) -> Network:
+        """With a note, and a warning, of weights that are near singular."""
+        return replace(self, notes=tuple(dict.fromkeys((*self.notes, *warned(self.factors)))))
+
+    def _words(self) -> list[str]:
+        stack = [str(length) for length in self.weights[0].shape[:-2]]
+        words = [
+            " x ".join(stack) + " networks" if stack else "",
+            widths_of(self.widths),
+            same_or_each([unit.name for unit in self.activations]),
+            counted(self.n_outputs, "output"),
+            kind_of(self.weights[0]),
+        ]
+        return [word for word in words if word]
+
+    def _rows(self) -> Rows:
+        numbers = range(1, self.depth + 1)
+        return [
+            ("layer", "units", "reads", "activation", "auxiliary units"),
+            *(
+                (
+                    layer,
+                    self.widths[layer],
+                    int(self.weights[layer - 1].shape[-1]),
+                    self.activation(layer),
+                    self.widths[layer] - self.n_projecting(layer),
+                )
+                for layer in numbers
+            ),
+        ]
 
     @property
     def depth(self) -> int:
@@ -211,8 +293,8 @@ class Network:
         return widened(rows_times(drives, xp.matrix_transpose(rows)), self.widths[layer - 1])
 
 
-@dataclass(frozen=True, eq=False)
-class Activity:
+@dataclass(frozen=True, eq=False, repr=False)
+class Activity(Brief):
     """A forward pass, or the free phase of a circuit that has another.
 
     Attributes
@@ -229,6 +311,10 @@ class Activity:
     drives: tuple[Array, ...]
     slopes: tuple[Array, ...]
 
+    def _words(self) -> list[str]:
+        widths = [int(rates.shape[-1]) for rates in self.rates]
+        return [widths_of(widths), batch_of(self.rates[0].shape)]
+
     def drive(self, layer: int) -> Array:
         """H of `layer`."""
         return self.drives[layer - 1]
@@ -240,6 +326,7 @@ class Activity:
 
 def require_activity(network: Network, activity: Activity) -> None:
     """Raise `ShapeMismatch` unless the activity can be one of this network."""
+    require_kind("network", network, Network)
     require_kind("activity", activity, Activity)
     namespace(*activity.rates)
     found = [tuple(rates.shape) for rates in activity.rates]
@@ -254,6 +341,7 @@ def forward(network: Network, inputs: Array, mismatches: Sequence[Array] | None 
     Parameters
     ----------
     inputs : array (..., batch, N_0), of the dtype of the weights
+        Or what `taken` makes one of: a list, a table; float64 for float32 is rounded.
     mismatches : L arrays (..., batch, N_l), added to the rates of the layers on the way up, which
         makes them those of a circuit whose feedback does not agree with the forward pass
 
@@ -261,6 +349,8 @@ def forward(network: Network, inputs: Array, mismatches: Sequence[Array] | None 
     ------
     ShapeMismatch, NotFinite
     """
+    require_kind("network", network, Network)
+    inputs = taken("inputs", inputs, network.weights[0])
     xp = namespace(inputs, network.weights[0])
     if inputs.ndim < 2 or inputs.shape[-1] != network.n_inputs:
         raise ShapeMismatch(
@@ -289,12 +379,13 @@ def forward(network: Network, inputs: Array, mismatches: Sequence[Array] | None 
 
 def initialise(
     widths: Sequence[int],
-    generator: np.random.Generator,
+    generator: np.random.Generator | int,
     *,
     init: str = "orthogonal",
     activation: str | Activation | Sequence[str | Activation] | None = None,
     n_outputs: int | None = None,
     auxiliary: bool = True,
+    whole_input: bool = False,
     dtype: str = "float64",
 ) -> Network:
     """A network with random weights and zero biases, as NumPy arrays.
@@ -302,7 +393,7 @@ def initialise(
     Parameters
     ----------
     widths : N_0 .. N_L
-    generator : source of all randomness
+    generator : source of all randomness, or its seed
     init
         "orthogonal" (Haar measure), "gaussian" (standard deviation sqrt(2 / (n_in + n_out)), as in
         the paper's public code) or "unequal_rows" (orthogonal, of lengths between 1/2 and 2).
@@ -313,6 +404,9 @@ def initialise(
     auxiliary
         Whether units beyond the width of the layer above are auxiliary, so that all weights are
         square; widths must then not increase. If not, each layer reads all units below.
+    whole_input
+        Whether layer 1 reads all inputs even so, W_1 being never inverted. If not, it reads the
+        first N_1 of them, and the others are auxiliary: of images, pixels that may all be black.
     dtype
         "float64" or "float32".
 
@@ -321,16 +415,18 @@ def initialise(
     CircuitError
     """
     _require_counts(widths)
-    require_generator("generator", generator)
+    generator = generator_of("generator", generator)
     require_flag("auxiliary", auxiliary)
+    require_flag("whole_input", whole_input)
     if not (isinstance(dtype, str) and dtype in ("float64", "float32")):
         name = dtype if isinstance(dtype, str) else shown(dtype)
         raise ShapeMismatch(f"weights of dtype {name}; use float64 or float32")
     if auxiliary:
-        _require_decreasing(widths)
+        _require_decreasing(widths, from_layer=2 if whole_input else 1)
     require_choice("init", init, INITIALISERS)
     draw = INITIALISERS[init]
     read = widths[1:] if auxiliary else widths[:-1]
+    read = (widths[0], *read[1:]) if whole_input else read
     return Network(
         weights=tuple(
             draw(width, generator, columns).astype(dtype)
@@ -387,9 +483,9 @@ def _require_counts(widths: Sequence[int]) -> None:
         )
 
 
-def _require_decreasing(widths: Sequence[int]) -> None:
+def _require_decreasing(widths: Sequence[int], from_layer: int = 1) -> None:
     for layer, (below, above) in enumerate(pairwise(widths), 1):
-        if above > below:
+        if above > below and layer >= from_layer:
             raise CircuitError(
                 f"widths {tuple(widths)} increase from {below} to {above} at layer {layer}; "
                 "an exact inverse needs widths that stay equal or decrease"

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from circuit.brief import Brief
 from circuit.errors import ShapeMismatch
 from circuit.network import Activity, Network, require_activity
 from circuit.numerics.arrays import Array, namespace, outer_sum
 from circuit.shifts import Shifts, require_fits
 
 
-@dataclass(frozen=True, eq=False)
-class Update:
+@dataclass(frozen=True, eq=False, repr=False)
+class Update(Brief):
     """Changes of W `(..., N_l, n_l)` and b `(..., N_l)` of one layer, for learning rate 1."""
 
     weights: Array
     biases: Array
+
+    def _words(self) -> list[str]:
+        return [f"W {tuple(self.weights.shape)}", f"b {tuple(self.biases.shape)}"]
 
 
 def local_update(slope: Array, shift: Array, presynaptic: Array) -> Update:

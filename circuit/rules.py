@@ -43,6 +43,7 @@ from circuit.losses import require_error
 from circuit.messages import itp_message
 from circuit.network import Activity, Network, require_activity
 from circuit.numerics.arrays import Array, finite_rows, widened
+from circuit.numerics.taken import taken
 from circuit.shifts import ONE, Scale, Shifts, renormalised
 
 Strength = float | Sequence[float]
@@ -206,6 +207,7 @@ def _recursion(
         return value + widened(extra * ONE.over(scale).value, value.shape[-1])
 
     require_activity(network, activity)
+    output_error = taken("the output error", output_error, activity.rates[-1])
     require_error(network, activity, output_error)
     value = with_added(network.depth, widened(output_error, network.widths[-1]), ONE)
     value, scale = renormalised(value, ONE, network.depth)

@@ -29,6 +29,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from circuit.brief import Brief
 from circuit.dynamics import Trial
 from circuit.messages import gait_message, itp_message, plain_message, response
 from circuit.network import Network
@@ -45,8 +46,8 @@ from circuit.numerics.arrays import (
 from circuit.shifts import ONE, Shifts, require_fits, times
 
 
-@dataclass(frozen=True, eq=False)
-class Balance:
+@dataclass(frozen=True, eq=False, repr=False)
+class Balance(Brief):
     """What each layer l = 1 .. L of a state receives and asks for, in units of its own scale.
 
     Attributes
@@ -72,8 +73,8 @@ def scale_ratio(shifts: Shifts, upper: int, lower: int) -> float:
     return shifts.scales[upper - 1].over(shifts.scales[lower - 1]).value
 
 
-@dataclass(frozen=True, eq=False)
-class LayerTerms:
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerTerms(Brief):
     """One layer's share of a `Balance`.
 
     `demand_drive` is the demand of the layer below, carried through the weights of this one.

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from circuit.brief import Brief, Rows, batch_of, counted
 from circuit.errors import NotFinite, ShapeMismatch
 from circuit.given import require_choice, require_kind
 from circuit.numerics.arrays import Array, largest, namespace, row_norms
@@ -70,8 +71,8 @@ ONE = Scale.of(1.0)
 READOUTS = ("shift", "mismatch")  # what of a settled circuit synapses learn from
 
 
-@dataclass(frozen=True, eq=False)
-class Shifts:
+@dataclass(frozen=True, eq=False, repr=False)
+class Shifts(Brief):
     """Shifts of the layers 1 .. L.
 
     Attributes
@@ -84,6 +85,29 @@ class Shifts:
     values: tuple[Array, ...]
     scales: tuple[Scale, ...]
     gains: tuple[Scale, ...]
+
+    def _words(self) -> list[str]:
+        sizes = [_power(self.norm(layer).log10) for layer in (1, self.depth)]
+        return [
+            counted(self.depth, "layer"),
+            batch_of(self.values[0].shape),
+            f"norms {sizes[0]} to {sizes[1]}",
+        ]
+
+    def _rows(self) -> Rows:
+        return [
+            ("layer", "units", "norm", "per gain"),
+            *(
+                (
+                    layer,
+                    int(self.values[layer - 1].shape[-1]),
+                    _power(size.log10),
+                    _power(size.over(self.gains[layer - 1]).log10),
+                )
+                for layer in range(1, self.depth + 1)
+                for size in [self.norm(layer)]
+            ),
+        ]
 
     @property
     def depth(self) -> int:
@@ -109,6 +133,14 @@ class Shifts:
         norms = xp.reshape(row_norms(self.values[layer - 1]), (1, -1))
         mean = float(row_norms(norms)[0]) / norms.shape[-1] ** 0.5
         return self.scales[layer - 1].times(mean)
+
+
+def _power(log10: float) -> str:
+    """10**log10 in two digits, also where it underflows."""
+    if not math.isfinite(log10):
+        return "0" if log10 < 0 else "not finite"
+    exponent = math.floor(log10)
+    return f"{10 ** (log10 - exponent):.1f}e{exponent:+03d}"
 
 
 def require_readout(name: str) -> None:

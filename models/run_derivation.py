@@ -70,6 +70,9 @@ def options() -> OneLineParser:
     return parser
 
 
+PICTURES = ("fig1", "fig1_circuit", "orders")  # known without matplotlib
+
+
 @speaking(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
@@ -135,6 +138,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     }
     versions = records.versions()
     dataset.attrs |= {f"version_{name}": number for name, number in versions.items()}
+    gone = pictures.put_away(folder, PICTURES)
     records.write_dataset(folder / "derivation.nc", dataset)
     seconds = time.perf_counter() - began
     records.write_json(
@@ -151,9 +155,11 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     )
     say(table.lines(rows), "", sep="\n")
     print(verdict)
-    if not chosen.no_figures:
+    if chosen.no_figures:
+        pictures.tell(PROGRAM, gone)
+    else:
         saved = records.read_dataset(folder / "derivation.nc")
-        pictures.draw(PROGRAM, _drawings, saved, folder, pdf=chosen.pdf)
+        pictures.draw(PROGRAM, _drawings, saved, folder, pdf=chosen.pdf, gone=gone)
     seconds = time.perf_counter() - began
     say(f"Written to {folder} in {seconds:.1f} s in all.")
     return 1 if failing else 0

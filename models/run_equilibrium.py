@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from models.command.equilibrium_options import PROGRAM, make_trial, options
+from models.command.equilibrium_options import PROGRAM, make_trial, options, refuse_what_idles_here
 from models.command.parsing import fail, parse, plain, refuse_idle
-from models.command.shared import refuse_what_idles
+from models.command.shared import refuse_what_idles, take_own_images
 from models.command.words import speaking
 
 if TYPE_CHECKING:
@@ -32,19 +32,22 @@ if TYPE_CHECKING:
     from analysis.canvas import Drawings
 
 
+PICTURES = ("settling", "updates", "agreement", "shifts")  # known without matplotlib
+
+
 @speaking(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     began = time.perf_counter()
     chosen = parse(options(), arguments)
+    take_own_images(PROGRAM, chosen)
     refuse_what_idles(PROGRAM, chosen, [chosen.dataset])
+    refuse_what_idles_here(chosen)
     if chosen.no_brian2:
         refuse_idle(PROGRAM, chosen, {"brian2_images"}, "--no-brian2")
     elif "brian2_images" in chosen.given and chosen.brian2_images > chosen.batch:
         words = f"more than the batch of {chosen.batch}; give {chosen.batch} or less"
         fail(PROGRAM, f"--brian2-images {chosen.brian2_images} is {words}")
-    if chosen.widths is not None:
-        refuse_idle(PROGRAM, chosen, {"depth"}, "--widths")
     from circuit.errors import CircuitError
     from training.images import ImageError
 
@@ -67,7 +70,8 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     from analysis import pictures, records
     from analysis.lock import locked
     from circuit.equilibrium import default_method, settle
-    from circuit.report.comparison import as_dataset, report, tables
+    from circuit.report.comparison import as_dataset, report
+    from circuit.report.tables import tables, wrapped
     from circuit.storage.owner import remove_leftovers
     from models.command.equilibrium_in_time import InTime, in_time
     from models.command.equilibrium_summary import brian2_words, description, summarise
@@ -81,7 +85,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     trial, data = make_trial(chosen, images_rng, weights_rng)
     remove_leftovers(folder)
     seconds["load"] = time.perf_counter() - clock
-    say(description(chosen, trial))
+    say(description(chosen, trial, data.name))
     if data.remark:
         say(data.remark)
 
@@ -111,6 +115,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
         records.write_json(folder / "summary.json", summary)
         return data, verdict
 
+    gone = pictures.put_away(folder, PICTURES)
     if record.converged and not chosen.no_brian2:
         keep(InTime())  # Brian2 may take minutes, and be stopped
     clock = time.perf_counter()
@@ -121,10 +126,12 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
 
     say("", tables(found, simulated.comparison), "", sep="\n")
     for remark in found.remarks:
-        say(remark)
-    print(verdict)
-    if not chosen.no_figures:
-        pictures.draw(PROGRAM, _drawings, dataset, folder, pdf=chosen.pdf)
+        say(wrapped(remark))
+    print(wrapped(verdict))
+    if chosen.no_figures:
+        pictures.tell(PROGRAM, gone)
+    else:
+        pictures.draw(PROGRAM, _drawings, dataset, folder, pdf=chosen.pdf, gone=gone)
     say(f"Written to {folder} in {time.perf_counter() - began:.1f} s in all.")
     return int(found.outcome.value)
 

@@ -186,9 +186,12 @@ def test_the_circuit_imports_pytorch_only_where_it_is_given_tensors() -> None:
 
 
 def test_importing_the_circuit_brings_in_nothing_heavy() -> None:
-    """Nor by a detour: all of it but what runs in Brian2, and the report, which is an xarray."""
+    """Nor by a detour: all of it but what runs in Brian2, the report, which is an xarray, its
+    picture, and the estimator of scikit-learn.
+    """
     needs = {"circuit.plastic.objects", "circuit.plastic.run", "circuit.methods.brian2"}
-    needs |= {"circuit.report.comparison"}
+    needs |= {"circuit.sklearn"}
+    needs |= {f"circuit.report.{name}" for name in ("canvas", "comparison", "picture", "tables")}
     names = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in FILES["circuit"]
@@ -205,10 +208,24 @@ def test_importing_the_circuit_brings_in_nothing_heavy() -> None:
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
-def test_the_circuit_draws_nothing() -> None:
-    """Pictures are a matter of the analysis."""
-    for path in FILES["circuit"]:
-        assert "matplotlib" not in imports(path), relative(path)
+def test_the_circuit_draws_through_one_door() -> None:
+    """`record.plot()`, in a session where the library alone is installed: the canvas stands in the
+    report's wing, and nobody loads it who does not draw (see the test of what is heavy). All other
+    pictures are a matter of the analysis, whose look is the same.
+    """
+    canvas = ROOT / "circuit" / "report" / "canvas.py"
+    assert [path for path in ALL if "matplotlib" in imports(path)] == [canvas]
+    users = [path for path in FILES["circuit"] if "canvas" in path.read_text(encoding="utf-8")]
+    within = [path.parent.name for path in users if path.name != "equilibrium.py"]
+    assert set(within) == {"report"}
+
+
+def test_no_picture_goes_through_pyplot() -> None:
+    """Which has the user's backend, windows and settings."""
+    for path in ALL:
+        text = path.read_text(encoding="utf-8")
+        assert "import matplotlib.pyplot" not in text, relative(path)
+        assert "mpl.use" not in text, relative(path)
 
 
 def test_no_drawer_for_odds_and_ends() -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from analysis.canvas import Drawings
 
 INTERVAL = 5.0  # seconds between two lines, where there is no terminal
+PICTURES = ("learning_curves", "layers")  # known without matplotlib
 LOOK = 0.5  # seconds between two looks at the loss, which on a GPU make it wait
 NAMES = {
     "bp": "back-propagation",
@@ -124,6 +125,7 @@ def write_results(
     After a failure the weights at the end are left out, for there was no end.
     """
     data = history(plan, state, settings)
+    gone = pictures.put_away(folder, PICTURES)
     records.write_dataset(folder / "history.nc", data)
     write_table(folder / "history.csv", data)
     networks = {"chosen": state.chosen}
@@ -147,7 +149,9 @@ def write_results(
     records.write_json(folder / "summary.json", summary)
     print(outcome(data, failure))
     if figures:
-        pictures.draw(PROGRAM, _drawings, data, folder, pdf=pdf)
+        pictures.draw(PROGRAM, _drawings, data, folder, pdf=pdf, gone=gone)
+    else:
+        pictures.tell(PROGRAM, gone)
 
 
 def _drawings() -> Drawings:

@@ -42,7 +42,7 @@ def fig1(data: xr.Dataset) -> Figure:
                 axes.set_ylabel(f"by {NAMES[rule]}")
     headline(
         figure,
-        "Only GAIT-prop, and only with orthogonal weights, is back-propagation\n"
+        "Weight changes of each rule against back-propagation's\n"
         f"({data.attrs['scatter']};\none point a synapse, each axis in units of its largest value)",
     )
     return figure
@@ -71,7 +71,7 @@ def fig1_circuit(data: xr.Dataset) -> Figure:
     without = f", up to {left_out} without an equilibrium left out" if left_out else ""
     headline(
         figure,
-        "At equilibrium, only the GAIT pathway with orthogonal weights carries back-propagation\n"
+        "Weight changes read from the equilibrium against back-propagation's\n"
         f"({data.attrs['scatter']}{without};\n"
         "one point a synapse, each axis in units of its largest value)",
     )
@@ -104,7 +104,7 @@ def orders(data: xr.Dataset) -> Figure:
     axes.legend(fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
     headline(
         figure,
-        "Every limit is approached with the order that the derivation gives\n"
+        "How the limits are approached, and the order that the derivation gives\n"
         "(slopes with 95 % intervals of Student's t; geometric means over layers and networks)",
     )
     return figure

@@ -22,6 +22,7 @@ from analysis.canvas import (
     shades,
     styled,
 )
+from circuit.verification.judgement import Status
 
 
 @styled
@@ -61,8 +62,8 @@ def settling(data: xr.Dataset) -> Figure:
     grid[-1][1].set_xlabel("time since the nudge began (ms)")
     headline(
         figure,
-        "Rates settle on the forward pass; the nudge then shifts each layer, the lower the "
-        f"later\n({data.attrs['trajectories']}, first image, units with the largest shifts)",
+        "Rates settling in time, from rest and after the nudge began\n"
+        f"({data.attrs['trajectories']}, first image, units with the largest shifts)",
     )
     return figure
 
@@ -139,11 +140,7 @@ def agreement_by_layer(data: xr.Dataset) -> Figure:
         axes.set_xticks(layers)
     left.set_ylim(min(-0.1, float(np.nanmin(data["cosine"].values)) - 0.05), 1.06)
     right.legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    headline(
-        figure,
-        f"With the {pathway.upper()} pathway the circuit's update "
-        f"{'is' if data.attrs['agrees'] else 'is not'} that of {NAMES[pathway]}",
-    )
+    headline(figure, _outcome(data, pathway))
     return figure
 
 
@@ -187,7 +184,7 @@ def shift_sizes(data: xr.Dataset) -> Figure:
     axes.legend(fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
     headline(
         figure,
-        "Each layer further from the output, the shift is smaller by gamma",
+        "Size of each layer's shift at equilibrium",
     )
     return figure
 
@@ -199,6 +196,19 @@ EQUILIBRIUM: Drawings = {
     "agreement": (("cosine",), agreement_by_layer),
     "shifts": (("log10_shift",), shift_sizes),
 }
+
+
+def _outcome(data: xr.Dataset, pathway: str) -> str:
+    """What these data show of the circuit's update."""
+    if data.attrs["status"] != Status.CONVERGED.value:
+        return f"The circuit did not settle ({data.attrs['status']}): updates of where it was left"
+    verdict = str(data.attrs["verdict"])
+    words = "is" if data.attrs["agrees"] else "is not"
+    if verdict.startswith("Whether"):
+        words = "may or may not be (its bound decides nothing)"
+    return (
+        f"With the {pathway.upper()} pathway the circuit's update {words} that of {NAMES[pathway]}"
+    )
 
 
 def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str) -> None:

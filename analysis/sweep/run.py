@@ -36,6 +36,7 @@ from circuit.storage.owner import Owner, myself, remove_leftovers
 
 __all__ = ["Study", "collect", "local_cluster", "run"]
 
+FAILED = "failed: "  # how the status of a cell begins that has no result
 STARTS = 3  # a cell that has taken so many processes down with it is recorded as failed
 PAUSE = 0.02  # seconds between two looks at what is done
 SHARING = 60.0  # seconds after which a file must be seen here that was written elsewhere (NFS)
@@ -110,6 +111,21 @@ def _run(
     return dataset
 
 
+def forget_failed(study: Study, folder: Path) -> int:
+    """Forget the results of cells that failed, so that they are measured again; returns how many.
+
+    Raises `CircuitError` where the folder is in use.
+    """
+    count = 0
+    with locked(folder) as free:
+        for cell in study.cells:
+            found = stored(study, cell, free.resolve())
+            if found is not None and str(found["status"].values).startswith(FAILED):
+                study.path(cell, free.resolve()).unlink(missing_ok=True)
+                count += 1
+    return count
+
+
 def begin_anew(study: Study, cells: Iterable[Cell], folder: Path) -> None:
     """Forget which processes died of a cell in earlier runs, and what is damaged or foreign."""
     for cell in cells:
@@ -177,7 +193,7 @@ def give_up(study: Study, cell: Cell, folder: Path) -> None:
 
 def failure(reason: str, particulars: str = "") -> xr.Dataset:
     """The result of a cell that has none."""
-    return xr.Dataset({"status": f"failed: {reason}"}, attrs={"traceback": particulars})
+    return xr.Dataset({"status": f"{FAILED}{reason}"}, attrs={"traceback": particulars})
 
 
 def one_line(error: BaseException) -> str:

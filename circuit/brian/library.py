@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from circuit.errors import CircuitError
-from circuit.given import real, require_choice, require_count, require_generator
+from circuit.given import generator_of, real, require_choice, require_count
 
 
 @contextlib.contextmanager
@@ -123,7 +123,7 @@ def seeded(generator: np.random.Generator | None) -> Iterator[None]:
     if generator is None:
         yield
         return
-    require_generator("generator", generator)
+    generator = generator_of("generator", generator)
     state = runtime_device.get_random_state()
     brian2.seed(int(generator.integers(2**32)))
     try:

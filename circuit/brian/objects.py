@@ -36,6 +36,7 @@ from circuit.brian.rate_equations import (
     INPUT_EQUATIONS,
     equations,
 )
+from circuit.brief import Brief, counted
 from circuit.dynamics import Circuit, Trial
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.given import is_sequence, real, real_array, require_flag
@@ -44,8 +45,8 @@ from circuit.numerics.arrays import is_numpy
 SUM_DRIVES, RESPOND, SUM_FEEDBACK = -3, -2, -1  # places in Brian2's slot "groups"; rates are at 0
 
 
-@dataclass(frozen=True, eq=False)
-class Pieces:
+@dataclass(frozen=True, eq=False, repr=False)
+class Pieces(Brief):
     """The circuit of a trial as Brian2 objects that belong to no network yet.
 
     Attributes
@@ -64,6 +65,15 @@ class Pieces:
     feedforward: tuple[brian2.Synapses, ...]
     feedback: tuple[brian2.Synapses, ...]
     noise: float
+
+    def _words(self) -> list[str]:
+        synapses = sum(len(one) for one in (*self.feedforward, *self.feedback))
+        return [
+            f"{counted(len(self.layers), 'group')} of {sum(map(len, self.layers))} units",
+            f"{synapses} synapses",
+            f"step {1e3 * float(self.clock.dt):.3g} ms",
+            *self.trial._words(),
+        ]
 
     @property
     def objects(self) -> tuple[brian2.BrianObject, ...]:
@@ -154,12 +164,15 @@ def make_pieces(
     return Pieces(trial, clock, layers, tuple(feedforward), tuple(feedback), float(noise))
 
 
-def images_that_fit(widths: Sequence[int], *, auxiliary: bool = True) -> int:
+def images_that_fit(
+    widths: Sequence[int], *, auxiliary: bool = True, whole_input: bool = False
+) -> int:
     """How many images of a network with widths N_0 .. N_L `make_pieces` takes at once.
 
-    `auxiliary` as in `network.initialise`.
+    `auxiliary` and `whole_input` as in `network.initialise`.
     """
     read = widths[1:] if auxiliary else widths[:-1]
+    read = (widths[0], *read[1:]) if whole_input else read
     pairs = zip(widths[1:], read, strict=True)
     return most_within(_both_ways([units * columns for units, columns in pairs]))
 

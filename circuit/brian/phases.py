@@ -17,13 +17,14 @@ import numpy as np
 from circuit.brian.library import brian2, code_class, in_seconds, run_steps, seeded
 from circuit.brian.limits import settling_time
 from circuit.brian.objects import Pieces, make_pieces, read_rates, set_nudge, set_rates
+from circuit.brief import Brief
 from circuit.dynamics import Trial
 from circuit.errors import CircuitError, NotFinite
 from circuit.given import require_choice, require_count
 
 
-@dataclass(frozen=True, eq=False)
-class BrianCircuit:
+@dataclass(frozen=True, eq=False, repr=False)
+class BrianCircuit(Brief):
     """A circuit in a Brian2 `Network`, with monitors, ready for `run_phases`.
 
     Attributes
@@ -95,8 +96,8 @@ def build(
     return BrianCircuit(pieces, network, tuple(monitors))
 
 
-@dataclass(frozen=True, eq=False)
-class PhaseRecord:
+@dataclass(frozen=True, eq=False, repr=False)
+class PhaseRecord(Brief):
     """A run through the free and the nudged phase.
 
     Attributes

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from circuit.brief import Brief, counted
 from circuit.errors import CircuitError
 from circuit.lateral_inhibition.pull import Companions, Pull
 from circuit.learned_inverse.model import KEYS
@@ -32,12 +33,13 @@ from circuit.numerics.arrays import (
     require_finite,
     require_samples,
 )
+from circuit.numerics.taken import taken
 from circuit.plasticity import layer_update
 from circuit.shifts import Shifts
 
 
-@dataclass(frozen=True, eq=False)
-class Moments:
+@dataclass(frozen=True, eq=False, repr=False)
+class Moments(Brief):
     """Adam's running means of the direction (first) and of its square (second).
 
     Attributes
@@ -51,9 +53,12 @@ class Moments:
     second_weights: tuple[Array, ...]
     second_biases: tuple[Array, ...]
 
+    def _words(self) -> list[str]:
+        return [counted(len(self.first_weights), "layer")]
 
-@dataclass(frozen=True, eq=False)
-class Learner:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Learner(Brief):
     """The state of a learning network.
 
     Attributes
@@ -70,9 +75,13 @@ class Learner:
     steps: int
     companions: Companions = field(default_factory=dict)
 
+    def _words(self) -> list[str]:
+        beside = [f"with {', '.join(self.companions)}"] if self.companions else []
+        return [counted(self.steps, "step"), *self.network._words(), *beside]
 
-@dataclass(frozen=True, eq=False)
-class Step:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Step(Brief):
     """What a step saw, before it changed anything.
 
     Attributes
@@ -149,6 +158,7 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
     network, companions = learner.network, learner.companions
     needed = (*lesson.needed(network.depth), *_pull(lesson).needed)
     require_companions(companions, needed)
+    targets = taken("targets", targets, network.weights[0])
     if not network.has_moved:
         network = network.moved(network.weights, network.biases)
     activity = forward(network, inputs)

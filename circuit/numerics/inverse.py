@@ -40,6 +40,9 @@ class Factorised:
         self.weights = weights
         self.layer = layer
 
+    def __reduce__(self) -> tuple[type[Factorised], tuple[Array, int]]:
+        return type(self), (self.weights, self.layer)  # what is kept for speed is made anew
+
     def solve(self, rates: Array) -> Array:
         """`W^-1` applied to every row of `rates`, `(..., batch, n) -> (..., batch, n)`."""
         xp = namespace(self.weights)

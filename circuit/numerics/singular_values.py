@@ -20,11 +20,12 @@ import numpy as np
 from scipy.linalg.blas import dsyrk, ssyrk
 from scipy.linalg.lapack import get_lapack_funcs
 
+from circuit.brief import Brief
 from circuit.numerics.arrays import Array, epsilon, is_numpy, namespace, product_rounding
 
 
-@dataclass(frozen=True, eq=False)
-class SingularValues:
+@dataclass(frozen=True, eq=False, repr=False)
+class SingularValues(Brief):
     """Bounds for the matrices `weights` (..., n, n).
 
     Attributes

@@ -52,6 +52,7 @@ from itertools import pairwise
 import numpy as np
 
 from circuit.activations import UNIT_TEXTS
+from circuit.brief import Brief
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.feedback import mismatch_ratios
 from circuit.given import (
@@ -75,8 +76,8 @@ UNITS = {"rates": -1, "delays": 0, "noise": 0, "feedback_plasticity": 0}
 UNITS_BY_LAYER = {"feedback": 0, "time_constants": 1, "own_time_constants": 1}
 
 
-@dataclass(frozen=True, eq=False)
-class Timing:
+@dataclass(frozen=True, eq=False, repr=False)
+class Timing(Brief):
     """When what happens, for every image alike.
 
     Attributes
@@ -120,8 +121,8 @@ class Timing:
         return self.free_steps + self.nudged_steps
 
 
-@dataclass(frozen=True, eq=False)
-class Plastic:
+@dataclass(frozen=True, eq=False, repr=False)
+class Plastic(Brief):
     """Circuits that learn, side by side: R of them, of the same widths, see the same images.
 
     Attributes
@@ -285,8 +286,8 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-@dataclass(frozen=True, eq=False)
-class PlasticRecord:
+@dataclass(frozen=True, eq=False, repr=False)
+class PlasticRecord(Brief):
     """Weights on the way through a stream of images.
 
     Attributes

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from circuit.brian.library import brian2, code_class, require_name, require_so_few
+from circuit.brief import Brief
 from circuit.plastic.circuit import Plastic, require_stream
 from circuit.plastic.equations import (
     fire,
@@ -33,8 +34,8 @@ from circuit.plastic.sleep import LATERAL, require_patterns
 ARRIVE, SUM_PLASTIC, ANSWER, SEND_DOWN, SUM_MESSAGES, LEARN, MOVE = range(-6, 1)
 
 
-@dataclass(frozen=True, eq=False)
-class PlasticPieces:
+@dataclass(frozen=True, eq=False, repr=False)
+class PlasticPieces(Brief):
     """A plastic circuit and its stream of images as Brian2 objects that belong to no network yet.
 
     Attributes

@@ -15,7 +15,7 @@ import numpy as np
 
 from circuit.brian.library import brian2, code_class, divergence_unsaid, run_steps, seeded, unsaid
 from circuit.errors import CircuitError
-from circuit.given import require_count, require_generator, require_kind
+from circuit.given import generator_of, require_count, require_kind
 from circuit.plastic.circuit import Plastic, PlasticRecord, require_stream
 from circuit.plastic.objects import PlasticPieces, make_plastic_pieces
 from circuit.plastic.sleep import spontaneous_patterns
@@ -29,7 +29,7 @@ def run_plastic(
     targets: np.ndarray,
     *,
     snapshots: int = 1,
-    generator: np.random.Generator | None = None,
+    generator: np.random.Generator | int | None = None,
     between: Callable[[Weights, Weights], tuple[Weights, Weights]] | None = None,
     codegen: str = "numpy",
 ) -> PlasticRecord:
@@ -55,13 +55,14 @@ def run_plastic(
     """
     require_kind("plastic", plastic, Plastic)
     require_stream(plastic, inputs, targets)
+    if generator is not None:
+        generator = generator_of("generator", generator)
     if plastic.noise.any() and generator is None:
         raise CircuitError("noise needs a generator; give for example numpy.random.default_rng(1)")
     patterns: tuple[np.ndarray, ...] = ()
     if plastic.sleep is not None:
         if generator is None:
             raise CircuitError("sleep needs a generator; for example numpy.random.default_rng(1)")
-        require_generator("generator", generator)
         widths = plastic.network.widths
         patterns = spontaneous_patterns(plastic.sleep, widths, len(inputs), generator)
     require_count("snapshots", snapshots, 1, len(inputs))

@@ -37,6 +37,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from circuit.brief import Brief
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.given import is_sequence, real_array, require_count, shown
 
@@ -72,8 +73,8 @@ inhibition_post = weight*r_pre : 1 (summed)
 """.strip()
 
 
-@dataclass(frozen=True, eq=False)
-class Sleep:
+@dataclass(frozen=True, eq=False, repr=False)
+class Sleep(Brief):
     """When spontaneous activity changes, and how fast synapses learn from it.
 
     Attributes

@@ -1,8 +1,9 @@
 """What `from circuit.report import ...` offers."""
 
 from .alignment import Agreement, agreement
-from .comparison import LayerReport, Report, as_dataset, report, tables
+from .comparison import LayerReport, Report, as_dataset, report
 from .deviation import Deviation, deviations, shift_bounds, update_bound
+from .tables import tables
 
 __all__ = [
     "Agreement",

@@ -6,28 +6,27 @@ which the figures are drawn. Does not own settling, files or figures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from html import escape
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
+from circuit.brief import Brief
 from circuit.dynamics import Trial
 from circuit.equilibrium import Equilibrium
 from circuit.errors import NotFinite, TargetOutOfRange
 from circuit.learned_inverse.model import propagate_learned
 from circuit.numerics.arrays import epsilon, flattened, row_norms, to_numpy
 from circuit.plasticity import Update, updates
+from circuit.reached import reached
 from circuit.report.alignment import Agreement, agreement
 from circuit.report.deviation import Deviation, deviations, update_bound
 from circuit.rules import RULES
 from circuit.shifts import Shifts
 
 DECISIVE = 0.5  # relative error beyond which two updates never agree; a bound of that decides none
-MOST_SHOWN = 24  # layers of a table; of a deeper network the ends and the worst
-SHOWN_OF_EACH = 5  # first layers, last ones, and worst by residual and by error
 SCATTERED_SYNAPSES = 1500  # of each layer, kept for the scatter plot
 
 
@@ -50,8 +49,11 @@ class LayerReport:
         prediction is the circuit's gain times the direction of the rule that its pathway stands for
     log10_floor : of eps times the norm of the rates
     relative_residual, error_bound : of the record
-    updates : agreement of the circuit's weight change with each rule's; None where a rule has none
+    updates : agreement of the circuit's weight change with each rule's; None where a rule has none,
+        or where neither changes anything
     bound : within which `updates[pathway].relative_error` has to lie; 0 where the rule has none
+    silent : whether neither the circuit nor the rule of its pathway changes any weight: there is
+        nothing to compare, as where nothing that drives the layer is active
     """
 
     layer: int
@@ -62,6 +64,7 @@ class LayerReport:
     error_bound: float
     updates: dict[str, Agreement | None]
     bound: float
+    silent: bool = False
 
     @property
     def allowed(self) -> float:
@@ -74,8 +77,8 @@ class LayerReport:
         return 10.0**self.log10_shift
 
 
-@dataclass(frozen=True, eq=False)
-class Report:
+@dataclass(frozen=True, eq=False, repr=False)
+class Report(Brief):
     """All layers, the updates behind them, and the verdict."""
 
     record: Equilibrium
@@ -83,7 +86,17 @@ class Report:
     layers: tuple[LayerReport, ...]
     circuit_updates: tuple[Update, ...]
     rule_updates: dict[str, tuple[Update, ...] | None]
-    remarks: tuple[str, ...]
+    remarks: tuple[str, ...]  # what was done to the network, and rules without targets
+
+    def _words(self) -> list[str]:
+        return [f"{self.pathway} pathway", f"{self.readout} read out", self.verdict]
+
+    def __str__(self) -> str:
+        words: str = reached("circuit.report.tables.text")(self)
+        return words
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
     @property
     def pathway(self) -> str:
@@ -93,13 +106,17 @@ class Report:
     @property
     def outcome(self) -> Outcome:
         """What is known of the circuit's update, of all layers together."""
-        own = [layer.updates[self.pathway] for layer in self.layers]
-        pairs = zip(own, self.layers, strict=True)
+        pairs = [(layer.updates[self.pathway], layer) for layer in self.compared]
         if not self.record.converged or not all(
             entry is not None and entry.relative_error <= layer.allowed for entry, layer in pairs
         ):
             return Outcome.DISAGREES
-        return Outcome.UNDECIDED if self.undecided else Outcome.AGREES
+        return Outcome.UNDECIDED if self.undecided or not pairs else Outcome.AGREES
+
+    @property
+    def compared(self) -> tuple[LayerReport, ...]:
+        """The layers in which there is something to compare."""
+        return tuple(layer for layer in self.layers if not layer.silent)
 
     @property
     def agrees(self) -> bool:
@@ -109,7 +126,7 @@ class Report:
     @property
     def undecided(self) -> tuple[int, ...]:
         """The layers whose bound decides nothing."""
-        return tuple(layer.layer for layer in self.layers if not layer.bound < DECISIVE)
+        return tuple(layer.layer for layer in self.compared if not layer.bound < DECISIVE)
 
     @property
     def verdict(self) -> str:
@@ -117,20 +134,21 @@ class Report:
         name = {"grait": "GRAIT-prop", "gait": "GAIT-prop", "itp": "ITP"}[self.pathway]
         if not self.record.converged:
             return f"The circuit did not settle: {self.record.failure()}."
-        own = [layer.updates[self.pathway] for layer in self.layers]
+        layers = self.compared
+        if not layers:
+            return "There is nothing to compare: no weight changes in any layer."
+        own = [layer.updates[self.pathway] for layer in layers]
         if any(entry is None for entry in own):
             return f"The circuit settled, but {name} itself has no update here."
         errors = [entry.relative_error for entry in own if entry is not None]
         cosines = [entry.cosine for entry in own if entry is not None]
-        worst = int(
-            np.argmax([e / layer.allowed for e, layer in zip(errors, self.layers, strict=True)])
-        )
-        place, allowed = f"layer {worst + 1}", self.layers[worst].allowed
+        worst = int(np.argmax([e / layer.allowed for e, layer in zip(errors, layers, strict=True)]))
+        place, allowed = f"layer {layers[worst].layer}", layers[worst].allowed
         if self.outcome is Outcome.DISAGREES:
             return (
                 f"The equilibrium does not carry the {name} update: in {place} the relative error "
                 f"is {errors[worst]:.2g}, over the {allowed:.2g} that feedback of this strength "
-                f"explains (cosine {cosines[worst]:.4f})."
+                f"explains ({_cosine_words(cosines[worst])})."
             )
         if self.outcome is Outcome.UNDECIDED:
             return (
@@ -177,7 +195,7 @@ def report(record: Equilibrium, readout: str = "shift") -> Report:
     for layer in range(1, network.depth + 1):
         i = layer - 1
         agreements = {
-            name: None if change is None else agreement(own[i].weights, change[i].weights)
+            name: None if change is None else _compared(own[i], change[i])
             for name, change in changes.items()
         }
         prediction, allowed = np.nan, 0.0
@@ -198,10 +216,31 @@ def report(record: Equilibrium, readout: str = "shift") -> Report:
                 error_bound=bounds[i],
                 updates=agreements,
                 bound=float(allowed),
+                silent=reference is not None and agreements[pathway] is None,
             )
         )
     remarks.extend(_sliding_words(record))
-    return Report(record, readout, tuple(layers), own, changes, tuple(remarks))
+    silent = [str(one.layer) for one in layers if one.silent]
+    if silent:
+        remarks.append(
+            f"there is nothing to compare in layer {', '.join(silent)}: neither the circuit nor "
+            "its rule changes a weight there"
+        )
+    return Report(record, readout, tuple(layers), own, changes, (*network.notes, *remarks))
+
+
+def _compared(own: Update, rule: Update) -> Agreement | None:
+    """The agreement of two updates of a layer; None where neither changes anything."""
+    changes = to_numpy(own.weights).any(), to_numpy(rule.weights).any()
+    if not any(changes):
+        return None
+    if not changes[1]:
+        return Agreement(np.nan, np.inf, np.inf)
+    return agreement(own.weights, rule.weights)
+
+
+def _cosine_words(cosine: float) -> str:
+    return f"cosine {cosine:.4f}" if np.isfinite(cosine) else "no cosine: one of them is zero"
 
 
 def _rule(name: str, trial: Trial) -> Shifts:
@@ -256,95 +295,6 @@ def _sliding_words(record: Equilibrium) -> list[str]:
     ]
 
 
-def tables(found: Report, brian2: Sequence[tuple[float, float]] | None = None) -> str:
-    """The report as text, in two tables: what was found, and whose update it is.
-
-    Of a deep network some layers only (`shown_layers`), and the count of the others. `brian2` holds
-    (relative error, float64 floor) of every layer.
-    """
-    settled, agreed = [], []
-    shown = shown_layers(found)
-    for layer in (found.layers[number - 1] for number in shown):
-        row = {
-            "|shift|": _power(layer.log10_shift),
-            "predicted": _power(layer.log10_prediction),
-            "residual": f"{layer.relative_residual:.1e}",
-            "error bound": f"{layer.error_bound:.1e}",
-        }
-        if brian2 is not None:
-            row["Brian2 differs by"], row["float64 floor"] = (
-                f"{value:.1e}" for value in brian2[layer.layer - 1]
-            )
-        settled.append(row)
-        compared: dict[tuple[str, str], str] = {}
-        for name, entry in layer.updates.items():
-            values = ("-",) * 3
-            if entry is not None:
-                values = (
-                    f"{entry.cosine:.6f}",
-                    f"{entry.relative_error:.1e}",
-                    f"{entry.norm_ratio:.3g}",
-                )
-            compared |= {
-                (name.upper(), measure): value
-                for measure, value in zip(("cosine", "error", "norm"), values, strict=True)
-            }
-        compared["", "allowed"] = f"{layer.bound:.1e}"
-        agreed.append(compared)
-    parts: tuple[str, ...] = (
-        "Shift of every layer (root mean square over images; residual, bound and difference are "
-        "relative to it)",
-        _with_layers(pd.DataFrame(settled), shown).to_string(),
-        "",
-        "Weight change from the circuit against each rule's (cosine, relative error, norm ratio)",
-        _with_layers(pd.DataFrame(agreed), shown).to_string(),
-    )
-    left_out = len(found.layers) - len(shown)
-    if left_out:
-        parts += (
-            "",
-            f"{left_out} of {len(found.layers)} layers are left out here, those between the first "
-            f"and last {SHOWN_OF_EACH} that are not among the worst; the files hold all.",
-        )
-    return "\n".join(parts)
-
-
-def shown_layers(found: Report) -> list[int]:
-    """Numbers of the layers of a table, in order: all, or the ends and the worst.
-
-    Worst are those with the largest residuals, and those whose update is furthest from its rule's
-    in units of its bound. What is not a number counts as worst.
-    """
-    depth = len(found.layers)
-    if depth <= MOST_SHOWN:
-        return list(range(1, depth + 1))
-    residuals = np.array([layer.relative_residual for layer in found.layers])
-    owns = [layer.updates[found.pathway] for layer in found.layers]
-    errors = np.array([np.nan if own is None else own.relative_error for own in owns])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        excess = errors / np.array([layer.bound for layer in found.layers])
-    chosen = {*range(1, SHOWN_OF_EACH + 1), *range(depth - SHOWN_OF_EACH + 1, depth + 1)}
-    for measure in (residuals, excess):
-        order = np.argsort(np.where(np.isnan(measure), np.inf, measure), stable=True)
-        chosen.update((order[-SHOWN_OF_EACH:] + 1).tolist())
-    return sorted(chosen)
-
-
-def _with_layers(rows: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
-    if isinstance(rows.columns[0], tuple):
-        rows.columns = pd.MultiIndex.from_tuples(rows.columns)
-    rows.index = pd.Index([f"layer {layer}" for layer in numbers])
-    return rows
-
-
-def _power(log10: float) -> str:
-    """10**log10 in three digits, also where it underflows."""
-    if not np.isfinite(log10):
-        return "0" if log10 < 0 else "-"
-    exponent = int(np.floor(log10))
-    return f"{10 ** (log10 - exponent):.2f}e{exponent:+03d}"
-
-
 def as_dataset(found: Report, generator: np.random.Generator) -> xr.Dataset:
     """Everything that the figures show and a reader may want, as labelled arrays.
 
@@ -367,7 +317,9 @@ def as_dataset(found: Report, generator: np.random.Generator) -> xr.Dataset:
         )
 
     def measure(field: str) -> tuple[tuple[str, str], np.ndarray]:
-        values = [[getattr(layer.updates[r], field) for layer in found.layers] for r in rules]
+        values = [
+            [getattr(layer.updates[r], field, np.nan) for layer in found.layers] for r in rules
+        ]
         return ("rule", "layer"), np.array(values)
 
     variables: dict[str, object] = {

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuit.activations import Activation
+from circuit.brief import Brief
 from circuit.dynamics import Trial
 from circuit.numerics.arrays import (
     Array,
@@ -36,8 +37,8 @@ from circuit.verification.sliding import with_messages_at_kinks
 EXACT = 1e-3  # relative, on top of both causes: rounding of the bound itself and of the averages
 
 
-@dataclass(frozen=True, eq=False)
-class Deviation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Deviation(Brief):
     """One layer's deviation from its rule, per gain.
 
     Attributes

@@ -3,12 +3,14 @@
 Owns the file format, and the writing of any file whole or not at all.
 
 Members: `format` and `version`; `n_inputs`, `n_outputs`; `activations` (L names) and
-`smallest_slopes` (L numbers, which tell one leaky-ReLU from another); `W_1` .. `W_L` (N_l, N_l) and
-`b_1` .. `b_L` (N_l). Nothing is pickled, and what is read back is the same bit for bit.
+`smallest_slopes` (L numbers, which tell one leaky-ReLU from another); `W_1` .. `W_L` (N_l, n_l) and
+`b_1` .. `b_L` (N_l); where there are any, `notes` (texts). Nothing is pickled, and what is read
+back is the same bit for bit.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,14 +29,28 @@ VERSION = 1
 MOST_WORDS = 400  # characters of what is wrong
 
 
-def save_network(path: Path, network: Network) -> None:
+def save_network(path: str | os.PathLike[str], network: Network) -> None:
     """Write `network` whole, or leave what was there.
 
     Raises `CircuitError` for a stack of networks, an activation function that is none of this
     project's, a name that does not end in .npz, or a folder that cannot be written to.
     """
+    write_arrays(path, network_arrays(network))
+
+
+def write_arrays(path: str | os.PathLike[str], arrays: dict[str, np.ndarray]) -> None:
+    """Write plain arrays to an .npz file whole, or leave what was there.
+
+    Raises `CircuitError` for another name, or a folder that cannot be written to.
+    """
+    path = Path(path)
     if path.suffix != ".npz":
         raise CircuitError(f"weights file {path}: the name must end in .npz")
+    write_atomically(path, lambda name: np.savez(name, allow_pickle=False, **arrays))
+
+
+def network_arrays(network: Network) -> dict[str, np.ndarray]:
+    """The members of its file. Raises `CircuitError` for a network that cannot be saved."""
     if any(weights.ndim != 2 for weights in network.weights):
         raise CircuitError("the weights are a stack of networks; save one network at a time")
     for unit in network.activations:
@@ -52,18 +68,20 @@ def save_network(path: Path, network: Network) -> None:
     }
     for layer, (weights, bias) in enumerate(zip(network.weights, network.biases, strict=True), 1):
         arrays[f"W_{layer}"], arrays[f"b_{layer}"] = to_numpy(weights), to_numpy(bias)
-    write_atomically(path, lambda name: np.savez(name, allow_pickle=False, **arrays))
+    if network.notes:
+        arrays["notes"] = np.array(network.notes)
+    return arrays
 
 
-def load_network(path: Path) -> Network:
+def load_network(path: str | os.PathLike[str]) -> Network:
     """The network in the file, as NumPy arrays.
 
     Raises `CircuitError`, in one line with the name of the file, where it is missing, damaged, of
     another kind or of a version that is not known here, or where what it holds is no network.
     """
     remedy = "give a file written by save_network"
-    with arrays_of(path, "weights file", remedy) as members:
-        return _network(members)
+    with arrays_of(Path(path), "weights file", remedy) as members:
+        return network_of(members)
 
 
 @contextmanager
@@ -92,8 +110,8 @@ def arrays_of(path: Path, kind: str, remedy: str) -> Iterator[Mapping[str, np.nd
         ) from None
 
 
-def _network(members: Mapping[str, np.ndarray]) -> Network:
-    """The network of a file's members."""
+def network_of(members: Mapping[str, np.ndarray]) -> Network:
+    """The network of a file's members. Raises `ValueError` or `CircuitError` where it is none."""
     if str(members["format"]) != FORMAT:
         raise ValueError(f"its format is {str(members['format'])[:40]!r}, not {FORMAT!r}")
     version = members["version"].item()
@@ -117,6 +135,7 @@ def _network(members: Mapping[str, np.ndarray]) -> Network:
         activations=tuple(units),
         n_inputs=int(members["n_inputs"].item()),
         n_outputs=int(members["n_outputs"].item()),
+        notes=tuple(map(str, members["notes"])) if "notes" in members else (),
     )
 
 

@@ -18,6 +18,7 @@ from functools import cached_property
 
 import numpy as np
 
+from circuit.brief import Brief
 from circuit.dynamics import Trial
 from circuit.numerics.arrays import (
     Array,
@@ -49,8 +50,8 @@ class Status(StrEnum):
     NOT_RESOLVABLE = "not resolvable in this precision"
 
 
-@dataclass(frozen=True, eq=False)
-class Judgement:
+@dataclass(frozen=True, eq=False, repr=False)
+class Judgement(Brief):
     """A state measured.
 
     Attributes

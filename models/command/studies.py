@@ -23,10 +23,12 @@ from models.command.parsing import OneLineParser, fail, plain
 from models.command.shared import (
     add_data_dir,
     add_dataset,
+    add_images,
     add_processes,
     add_results,
     add_seeds,
     refuse_what_idles,
+    take_own_images,
 )
 from studies.catalogue import STUDIES
 
@@ -42,7 +44,8 @@ Special = Callable[[str, argparse.Namespace], dict[str, Any]]
 def epilog(unit: str) -> str:
     """What ends the `--help` of such a command; `unit` is what it runs many of."""
     return (
-        "What is done is kept: run the same command again to go on. Exit status: 0 every "
+        "What is done is kept: run the same command again to go on, with --retry also what has "
+        "failed. Exit status: 0 every "
         f"{unit} is recorded, whatever its status; 1 some are missing, or a picture could not be "
         "drawn; 2 bad input; 130 interrupted."
     )
@@ -58,6 +61,7 @@ def add_options(parser: OneLineParser, output: Path) -> None:
     )
     add_dataset(parser)
     add_data_dir(parser)
+    add_images(parser)
     add_seeds(parser, "images and weights")
     add_processes(parser)
     add_results(
@@ -77,6 +81,7 @@ def main(program: str, chosen: argparse.Namespace, special: Special) -> int:
     special : what a study is given beside dataset, data_dir and seeds, from its name and `chosen`
     """
     began = time.perf_counter()
+    take_own_images(program, chosen)
     refuse_what_idles(program, chosen, [chosen.dataset])
     return exit_status(program, lambda leaving: run(program, chosen, special, began, leaving))
 
@@ -154,8 +159,9 @@ def _sweep(
 
     # bad data are to be refused once, and not by every cell
     data = images.load(chosen.dataset, data_dir=chosen.data_dir)
-    if data.remark and not chosen.quiet:
-        print(data.remark, file=sys.stderr)
+    remark = data.name if chosen.images is not None else data.remark
+    if remark and not chosen.quiet:
+        print(remark, file=sys.stderr)
     studies = [study_of(name, chosen, special) for name in names]
     with processes(chosen, studies, folder) as address:
         return {
@@ -185,8 +191,12 @@ def processes(
     chosen: argparse.Namespace, studies: Sequence[Study], folder: Path
 ) -> Iterator[str | None]:
     """Address of the scheduler for all studies; None where there is nothing to run, or here."""
-    from analysis.sweep.run import local_cluster
+    from analysis.sweep.run import forget_failed, local_cluster
 
+    if chosen.retry:
+        again = sum(forget_failed(study, folder) for study in studies)
+        if not chosen.quiet:
+            print(f"{again} that had failed are tried again", file=sys.stderr)
     if chosen.scheduler is not None and studies:
         yield chosen.scheduler
         return

@@ -16,6 +16,7 @@ from analysis.comparison import (
     paired_difference,
     tables,
 )
+from analysis.statistics import told
 
 REFERENCE_UNITS = "leaky_relu"
 ACCURACY = "test_accuracy_chosen"
@@ -72,7 +73,7 @@ def _suppositions(tests: xr.Dataset) -> list[str]:
         if not len(new) == len(old) == len(bp_new) == len(bp_old):
             continue
         gain, apart = paired_difference(new, old), paired_difference(new - bp_new, old - bp_old)
-        words = [f"{100 * d.mean:+.2f} +- {100 * d.half:.2f}" for d in (gain, apart)]
+        words = [told(100 * np.asarray(d.each), "+.2f", ".2f") for d in (gain, apart)]
         if rule == "bp":
             words[1] = ""
         lines.append(f"| {NAMES[rule]} | {unit} | {dataset} | {words[0]} | {words[1]} |")

@@ -80,9 +80,8 @@ def alignment(data: xr.Dataset) -> Figure:
     _legend(grid[0][-1], entries)
     headline(
         figure,
-        "The update keeps its direction while the inverse is wrong by less than a tenth; the "
-        "transpose, corrected,\nmakes it back-propagation for any weights (GAIT pathway, layer 1; "
-        "means, 95 % t intervals over seeds)",
+        "Direction of the update by how wrong the inverse is, with other matrices too\n"
+        "(GAIT pathway, layer 1; means, 95 % t intervals over seeds)",
     )
     return figure
 
@@ -153,8 +152,8 @@ def stability(data: xr.Dataset) -> Figure:
     grid[0][-1].legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     headline(
         figure,
-        "With orthogonal weights an inverse wrong by a tenth leaves the equilibrium stable, "
-        "with\nGaussian weights only where feedback is weak (means, 95 % t intervals over seeds; "
+        "Stability of the equilibrium by how wrong the inverse is\n"
+        "(means, 95 % t intervals over seeds; "
         f"abscissae over {STRONGEST_SHOWN:g} count as {STRONGEST_SHOWN:g})",
     )
     return figure

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analysis.selection import groups, with_interval
-from analysis.statistics import over_repetitions
+from analysis.selection import groups
+from analysis.statistics import told
 
 
 def findings(data: xr.Dataset) -> list[str]:
@@ -22,10 +22,9 @@ def findings(data: xr.Dataset) -> list[str]:
         here = part & (data["gamma"].values == gamma) & (data["init"].values == "orthogonal")
         if not here.any():
             continue
-        mean, half = over_repetitions(worst[here])
         row: dict[str, Any] = {"circuit": circuit, "kind": kind, "pathway": pathway}
         row |= {
-            f"{size:g}": with_interval(m, h) for size, m, h in zip(sizes, mean, half, strict=True)
+            f"{size:g}": told(values) for size, values in zip(sizes, worst[here].T, strict=True)
         }
         lines.append(row)
     return [

@@ -79,8 +79,7 @@ def mechanisms(data: xr.Dataset) -> Figure:
         axes.grid(axis="y", lw=0.4, alpha=0.5)
     headline(
         figure,
-        "Lateral inhibition that teaches in spontaneous phases does what Eq. 23 does; driven by "
-        "the task it does not,\nthough acting on inputs it is accurate without alignment (each "
+        "Accuracy, alignment and orthogonality, with Eq. 23 and with lateral inhibition\n(each "
         "method's best of four settings; means, 95 % t intervals)",
     )
     return figure
@@ -123,9 +122,8 @@ def settings(data: xr.Dataset) -> Figure:
     figure.legend(loc="outside lower center", ncol=4, fontsize=8)
     headline(
         figure,
-        "Taught in spontaneous phases, weights come closer to orthogonal than by Eq. 23; there too "
-        "strong a pull\ncosts accuracy (learning rate 0.004; means over seeds, runs that failed "
-        "until they did)",
+        "Accuracy and distance from orthogonality by the strength of the pull\n"
+        "(learning rate 0.004; means over seeds, runs that failed until they did)",
     )
     return figure
 
@@ -172,9 +170,8 @@ def pull(data: xr.Dataset) -> Figure:
     second.legend(loc="lower right")
     headline(
         figure,
-        "Spontaneous activity makes lateral inhibition pull where Eq. 23 does; the images of the "
-        "task make it pull elsewhere\n(weights 10 % off orthogonality; means, 95 % t intervals "
-        "over seeds)",
+        "Direction of the pull of lateral inhibition against that of Eq. 23\n"
+        "(weights 10 % off orthogonality; means, 95 % t intervals over seeds)",
     )
     return figure
 

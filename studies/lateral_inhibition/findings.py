@@ -7,8 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from analysis.comparison import paired_difference
-from analysis.selection import with_interval
-from analysis.statistics import over_repetitions
+from analysis.statistics import told
 from studies.lateral_inhibition.measures import best_setting, runs_of
 
 REFERENCE = "bp"
@@ -46,7 +45,7 @@ def _row(data: xr.Dataset, method: str) -> dict[str, str]:
         "setting": f"{setting:g}",
         "test, chosen": _interval(runs["test_accuracy_chosen"].values),
         "test, end": _interval(runs["test_accuracy_end"].values),
-        "minus bp": "" if method == REFERENCE else f"{gap.mean:+.3f} +- {gap.half:.2g}",
+        "minus bp": "" if method == REFERENCE else told(gap.each, "+.3f"),
         "cosine, layer 1": _interval(runs["alignment"].sel(layer=1).values),
         "distance, 2..L": _interval(distance_above(runs)),
         "failed": str(int(np.sum(runs["status"].values != "completed"))),
@@ -85,14 +84,10 @@ def _by_setting(data: xr.Dataset, method: str) -> dict[str, str]:
 
 def _expected(data: xr.Dataset) -> pd.DataFrame:
     """Expected cosines by phase and pull."""
-    mean, half = over_repetitions(data["expected_cosine"].mean("layer").values)
-    words = [
-        [with_interval(m, h) for m, h in zip(means, halves, strict=True)]
-        for means, halves in zip(mean, half, strict=True)
-    ]
+    cosines = data["expected_cosine"].mean("layer").values
+    words = [[told(one) for one in of_phase.T] for of_phase in np.moveaxis(cosines, 0, 1)]
     return pd.DataFrame(words, index=data["phase"].values, columns=data["pull"].values)
 
 
 def _interval(values: np.ndarray) -> str:
-    mean, half = over_repetitions(values)
-    return with_interval(float(mean), float(half))
+    return told(values)

@@ -69,9 +69,8 @@ def alignment(data: xr.Dataset) -> Figure:
     grid[0, 0].set_ylim(-0.45, 1.05)
     headline(
         figure,
-        "An imperfect inverse asks for strong feedback only where its errors are sent down too "
-        "(no correction);\nrate noise asks for it with any inverse (means, 95 % t intervals over "
-        "seeds)",
+        "By feedback strength, with the inverse that is learnt and what is sent down through it\n"
+        "(means, 95 % t intervals over seeds)",
     )
     return figure
 
@@ -113,8 +112,7 @@ def accuracy(data: xr.Dataset) -> Figure:
     grid[0, 0].legend(fontsize=7.5, loc="center left", bbox_to_anchor=(0.0, 0.62))
     headline(
         figure,
-        "With the difference correction a learned inverse learns the digits like the exact one, at "
-        "any feedback strength\nthat rate noise allows; without it, only strong feedback learns "
+        "Test accuracy by feedback strength, with exact and learned inverses and rate noise\n"
         "(GAIT-prop; means, 95 % t intervals over seeds)",
     )
     return figure

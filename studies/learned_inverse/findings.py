@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analysis.selection import cells_with, groups, values_of, with_interval
-from analysis.statistics import over_repetitions
+from analysis.selection import cells_with, groups, values_of
+from analysis.statistics import over_repetitions, told
 
 FIRST = 0.01  # of accuracy: a gamma whose mean is within it of the best is as good
 
@@ -33,11 +33,10 @@ def _alignment(data: xr.Dataset) -> list[str]:
         errors = one["model_error"].mean("layer").mean("cell").values
         for i, steps in enumerate(part["practice"].values):
             cosine = one["cosine"].sel(layer=1, practice=steps, sigma=0.0).values
-            mean, half = over_repetitions(cosine)
             row: dict[str, Any] = {"way": way, "correction": correction}
             row["inverse error"] = f"{errors[i]:.2g}"
-            for gamma, m, h in zip(part["strength"].values, mean, half, strict=True):
-                row[f"{gamma:g}"] = with_interval(m, h)
+            for gamma, values in zip(part["strength"].values, cosine.T, strict=True):
+                row[f"{gamma:g}"] = told(values)
             rows.append(row)
     return [
         "learned_inverse: cosine of layer 1's update with back-propagation's, no noise, by gamma "
@@ -67,9 +66,8 @@ def _best(data: xr.Dataset) -> list[str]:
             means = {}
             for gamma in np.unique(here["gamma"].values):
                 values = here["accuracy"].values[here["gamma"].values == gamma]
-                mean, half = over_repetitions(values)
-                row[f"{gamma:g}"] = with_interval(float(mean), float(half))
-                means[gamma] = float(mean)
+                row[f"{gamma:g}"] = told(values)
+                means[gamma] = float(over_repetitions(values)[0])
             top = max(means.values())
             good = [gamma for gamma, mean in means.items() if mean >= top - FIRST]
             row["best gamma"] = f"{good[0]:g}" if len(good) == 1 else f"{good[0]:g} to {good[-1]:g}"
@@ -114,8 +112,8 @@ def _orders(data: xr.Dataset) -> list[str]:
     first, *others = accuracy
     rows = []
     for order in others:
-        gap = over_repetitions(accuracy[order] - accuracy[first])
-        rows.append({"order": order, f"less {first}": with_interval(*map(float, gap))})
+        gap = accuracy[order] - accuracy[first]
+        rows.append({"order": order, f"less {first}": told(gap)})
     return [
         "learned_inverse: orders in which the inverse and the network learn, with as many steps of "
         "either, at the end",
@@ -135,6 +133,6 @@ def _at_the_end(part: xr.Dataset, names: tuple[str, ...]) -> str:
             ("cosine, layer 1", part["final_cosine"].sel(layer=1).values[mask]),
             ("inverse error", part["final_error"].mean("layer").values[mask]),
         ):
-            row[name] = with_interval(*map(float, over_repetitions(values)))
+            row[name] = told(values)
         rows.append(row)
     return pd.DataFrame(rows).fillna("-").to_string(index=False)

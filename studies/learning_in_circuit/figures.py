@@ -45,9 +45,8 @@ def learning(data: xr.Dataset) -> Figure:
     left.legend(fontsize=8.5, loc="lower right")
     headline(
         figure,
-        "Weights that are variables of the circuit learn the digits above 90 % (dotted), and "
-        "feedback turns to the transpose\nby the same local plasticity (means, 95 % t intervals "
-        "over networks)",
+        "Test accuracy (dotted: 90 %) and alignment of feedback, by images shown\n"
+        "(weights are variables of the circuit; means, 95 % t intervals over networks)",
     )
     return figure
 
@@ -84,9 +83,8 @@ def speed(data: xr.Dataset) -> Figure:
     first.legend(fontsize=7.5, loc="lower left")
     headline(
         figure,
-        "Slow plasticity is the update-by-update trainer (left); always on, it learns from images "
-        "of a few time constants, with phases\nonly where the free phase settles (middle); rate "
-        "times time may be as large as the trainer's (right; diverged: chance, dashed)",
+        "Test accuracy by how slow plasticity is (left), by the time that an image is shown "
+        "(middle)\nand by rate times time (right; diverged: chance, dashed)",
     )
     return figure
 
@@ -111,9 +109,8 @@ def robustness(data: xr.Dataset) -> Figure:
     line[0].legend(fontsize=7.5, loc="lower left")
     headline(
         figure,
-        "Phases are broken by unequal time constants and noise, always-on plasticity by a filter "
-        "that is not the membrane's;\nboth bear delays of a few time constants in part (means, 95 "
-        "% t intervals over networks; diverged: chance, dashed)",
+        "Test accuracy where time constants differ, rates are noisy, filters are others, or "
+        "messages late\n(means, 95 % t intervals over networks; diverged: chance, dashed)",
     )
     return figure
 
@@ -142,8 +139,8 @@ def ingredients(data: xr.Dataset) -> Figure:
     axes.legend(fontsize=8.5, loc="lower left", bbox_to_anchor=(0.0, 0.3))
     headline(
         figure,
-        "Always-on plasticity needs a mismatch with the drive as the membrane passes it on,\nwith "
-        "phases a tag that holds back what is learnt (means, 95 % t intervals; chance dashed)",
+        "Test accuracy with each ingredient left out or replaced\n"
+        "(means, 95 % t intervals; chance dashed)",
     )
     return figure
 

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analysis.selection import with_interval
-from analysis.statistics import over_repetitions
+from analysis.statistics import over_repetitions, told
 from studies.learning_in_circuit.sleeping import findings as sleeping
 
 BREAKS = 0.5  # of the accuracy above chance at the probe's gentlest value
@@ -83,10 +82,9 @@ def _digits(data: xr.Dataset, protocol: str) -> list[str]:
     shown, found = curves(data, protocol, "digits")
     if not found.size:
         return []
-    mean, half = over_repetitions(found[:, -1])
     turned, _ = over_repetitions(curves(data, protocol, "digits", "alignment")[1][:, -1])
     return [
-        f"learning_in_circuit, {protocol}: test accuracy {with_interval(float(mean), float(half))} "
+        f"learning_in_circuit, {protocol}: test accuracy {told(found[:, -1])} "
         f"after {shown[-1]:.0f} images of ten digits ({len(found)} networks, 95 % t interval); "
         f"cosine of B with W^T {turned:.2f}"
     ]
@@ -115,8 +113,8 @@ def _variants(data: xr.Dataset, protocol: str) -> list[str]:
     names, found = variants(data, protocol)
     if not names:
         return []
-    triples = zip(names, *over_repetitions(found), strict=True)
-    listed = "; ".join(f"{name} {with_interval(mean, half)}" for name, mean, half in triples)
+    pairs = zip(names, found.T, strict=True)
+    listed = "; ".join(f"{name} {told(values)}" for name, values in pairs)
     return [f"  accuracy of {protocol} with one thing changed: {listed}"]
 
 
@@ -126,8 +124,8 @@ def _accuracies(data: xr.Dataset) -> list[str]:
         for protocol in dict.fromkeys(map(str, data["protocol"].values)):
             values, found = curves(data, protocol, probe)
             if found.size:
-                triples = zip(values, *over_repetitions(found), strict=True)
-                listed = ", ".join(f"{at:g}: {with_interval(m, h)}" for at, m, h in triples)
+                pairs = zip(values, found.T, strict=True)
+                listed = ", ".join(f"{at:g}: {told(one)}" for at, one in pairs)
                 lines.append(f"  accuracy of {protocol} by {probe} ({words}): {listed}")
     return lines
 

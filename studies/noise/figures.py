@@ -67,7 +67,7 @@ def signal_to_noise(data: xr.Dataset) -> Figure:
     window = float(data["window"].values[0])
     headline(
         figure,
-        "Each layer further from the output, weak feedback sinks the signal deeper into the noise\n"
+        "Signal and noise of each layer, by feedback strength\n"
         f"(GAIT, asinh, noise {SIGMA:g}, averages over {window:g} time constants; lines: theory; "
         "points: Brian2,\nbelow with two standard errors; dashed: signal and noise are equal)",
     )
@@ -125,7 +125,7 @@ def noise_against_bias(data: xr.Dataset) -> Figure:
     grid[0][-1].legend(fontsize=8.5, loc="upper left", labelspacing=0.25)
     headline(
         figure,
-        "Weak feedback is exact but noisy, strong feedback biased: the best strength lies between\n"
+        "Error of the update by feedback strength, its bias and its noise\n"
         f"(GAIT, asinh, shift read-out, noise {SIGMA:g}, averages over {DURATION:g} time "
         "constants; first seed)",
     )
@@ -175,8 +175,8 @@ def best_feedback(data: xr.Dataset) -> Figure:
     )
     headline(
         figure,
-        "The deeper the network, the stronger the best feedback for layer 1, and the less patience "
-        f"helps\n(GAIT, asinh, shift read-out, noise {SIGMA:g}; geometric means over seeds with "
+        "The best feedback strength for layer 1 and its error, by depth and duration\n"
+        f"(GAIT, asinh, shift read-out, noise {SIGMA:g}; geometric means over seeds with "
         f"{100 * LEVEL:.0f} % intervals)",
     )
     return figure
@@ -222,7 +222,7 @@ def linear_range(data: xr.Dataset) -> Figure:
         grid[0][0].legend(fontsize=8, loc="lower left", labelspacing=0.25)
     headline(
         figure,
-        "Noise across kinks upsets the ITP pathway, and moves the mean mismatch in both pathways\n"
+        "Mean signals by noise, where units lie near their kink\n"
         "(gamma 0.2; bars: two standard errors; dotted: noise at which one standard deviation "
         "reaches the nearest kink)",
     )

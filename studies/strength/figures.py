@@ -10,6 +10,7 @@ of the largest width are shown.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,12 @@ SIGNALS: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("itp", "shift"): {"color": COLOURS["itp"], "marker": "s", "label": "ITP pathway, shift"},
 }
+INITS: dict[str, dict[str, Any]] = {  # how lines that tell networks apart look
+    "orthogonal": {"color": COLOURS["gait"], "marker": "o"},
+    "gaussian": {"color": COLOURS["itp"], "marker": "s"},
+    "trained": {"color": COLOURS["bp"], "marker": "^"},
+}
+STYLES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))  # of units
 FEWEST = 3  # seeds that a band is drawn for: with two it leaves the picture
 UNITS = {"leaky_relu": "leaky-ReLU", "asinh": "asinh", "tanh": "tanh", "linear": "linear"}
 
@@ -59,8 +66,8 @@ def alignment(data: xr.Dataset) -> Figure:
     figure = _by_weights_and_depth(data, "cosine with BP", draw)
     headline(
         figure,
-        "Weak GAIT feedback carries back-propagation to the first layer, at any depth, but only "
-        f"with\northogonal weights ({_words(data)}; means over seeds, 95 % intervals)",
+        "Cosine of the first layer's weight change with back-propagation's, by feedback strength\n"
+        f"({_words(data)}; means over seeds, 95 % intervals)",
     )
     return figure
 
@@ -91,9 +98,8 @@ def error(data: xr.Dataset) -> Figure:
     figure = _by_weights_and_depth(data, "relative error", draw)
     headline(
         figure,
-        "Against its pathway's rule the shift is wrong by gamma, the mismatch by gamma squared, "
-        f"and ITP\nby nothing, until a unit crosses its kink (worst layer, {_words(data)}; "
-        "one line a seed)",
+        "Relative error of the weight change against that of its pathway's rule, by feedback "
+        f"strength\n(worst layer, {_words(data)}; one line a seed)",
     )
     return figure
 
@@ -111,13 +117,10 @@ def gain(data: xr.Dataset) -> Figure:
         for column, depth in enumerate(depths):
             axes: Axes = grid[row][column]
             for init in values_of(data, "init"):
-                for units, style in zip(
-                    values_of(data, "activation"), ("-", "--", ":", "-."), strict=False
-                ):
+                for units, style in zip(values_of(data, "activation"), STYLES, strict=False):
                     part = cells_with(data, init=init, depth=depth, activation=units)
                     look = {
-                        "color": COLOURS["gait" if init == "orthogonal" else "itp"],
-                        "marker": "o" if init == "orthogonal" else "s",
+                        **INITS.get(init, INITS["trained"]),
                         "ls": style,
                         "label": f"{init}, {UNITS.get(str(units), str(units))}",
                     }
@@ -131,7 +134,7 @@ def gain(data: xr.Dataset) -> Figure:
     _legend(grid, -1)
     headline(
         figure,
-        "The first layer's shift has the predicted size until units cross their kink or bend\n"
+        "Size of the first layer's shift over the predicted one, by feedback strength\n"
         "(means over seeds, 95 % intervals; where a line ends no image settled)",
     )
     return figure
@@ -156,9 +159,7 @@ def equilibria(data: xr.Dataset) -> Figure:
         for row, init in enumerate(inits):
             axes: Axes = grid[row][column]
             for pathway in ("itp", "gait"):
-                for units, style in zip(
-                    values_of(data, "activation"), ("-", "--", ":", "-."), strict=False
-                ):
+                for units, style in zip(values_of(data, "activation"), STYLES, strict=False):
                     part = cells_with(data, init=init, depth=depth, activation=units)
                     look = _look(pathway, f"{pathway.upper()}, {UNITS.get(str(units), str(units))}")
                     look |= {"ls": style}
@@ -169,7 +170,8 @@ def equilibria(data: xr.Dataset) -> Figure:
         axes = grid[-1][column]
         for pathway in ("itp", "gait"):
             for init, style in zip(inits, ("-", "--", ":"), strict=False):
-                part = cells_with(data, init=init, depth=depth, activation="leaky_relu")
+                part = cells_with(data, init=init, depth=depth)
+                part = part.isel(cell=["leaky_relu" in one for one in part["activation"].values])
                 crossed = part["crossed_fraction"].values
                 empty = np.isnan(crossed).all(axis=1)
                 crossed = np.where(empty, np.nan, np.nansum(crossed, axis=1) / (float(depth) + 1))
@@ -191,9 +193,8 @@ def equilibria(data: xr.Dataset) -> Figure:
         _legend(grid[row : row + 1 or None], 0)
     headline(
         figure,
-        "Kinks and Gaussian weights cost equilibria at strong feedback, the deeper the sooner; "
-        "smooth units with\northogonal weights keep them (means over seeds, 95 % intervals; units: "
-        "of images that settled)",
+        "Images that settled, and units across their kink in those that did, by feedback strength\n"
+        "(means over seeds, 95 % intervals)",
     )
     return figure
 
@@ -218,7 +219,11 @@ def time_and_stability(data: xr.Dataset) -> Figure:
             axes: Axes = grid[row][column]
             for pathway in ("itp", "gait"):
                 for init, style in zip(inits, ("-", "--", ":"), strict=False):
-                    part = cells_with(data, init=init, depth=depth, activation=_first_units(data))
+                    part = cells_with(
+                        data, init=init, depth=depth, activation=_first_units(data, init)
+                    )
+                    if not part.sizes["cell"]:  # trained weights have one depth and their units
+                        continue
                     part = cells_with(part, width=part["width"].values.max())
                     values = part[name].sel(layer=1) if row == 0 else part[name]
                     look = _look(pathway, f"{pathway.upper()}, {init}") | {"ls": style}
@@ -235,9 +240,8 @@ def time_and_stability(data: xr.Dataset) -> Figure:
     _legend(grid, 0)
     headline(
         figure,
-        "Up to gamma = 0.01 the circuit settles like a chain of filters; stronger feedback is "
-        f"slow, and\nperturbations grow first ({_words(data)}; means over seeds, the upper two "
-        "geometric, 95 % intervals)",
+        "Settling time, growth of a perturbation, and largest stable step, by feedback strength\n"
+        f"({_words(data)};\nmeans over seeds, the upper two geometric, 95 % intervals)",
     )
     return figure
 
@@ -254,32 +258,40 @@ FIGURES: Drawings = {
 
 def _shown(data: xr.Dataset) -> xr.Dataset:
     """Networks of the largest width, and the trained one whatever its width."""
-    wide = data["width"].values == data["width"].values[data["init"].values != "trained"].max()
-    return data.isel(cell=wide | (data["init"].values == "trained"))
+    trained = data["init"].values == "trained"
+    widest = data["width"].values[~trained].max(initial=0)
+    return data.isel(cell=trained | (data["width"].values == widest))
 
 
 def _measured(data: xr.Dataset) -> xr.Dataset:
-    """The largest width of each depth at which stability was measured at all."""
+    """The largest width of each kind and depth at which stability was measured at all."""
     keep = np.zeros(data.sizes["cell"], dtype=bool)
     measured = data["stability"].values == "measured"
-    for depth in values_of(data, "depth"):
-        here = data["depth"].values == depth
+    for init, depth in product(values_of(data, "init"), values_of(data, "depth")):
+        here = (data["depth"].values == depth) & (data["init"].values == init)
         if np.any(here & measured):
             keep |= here & (data["width"].values == data["width"].values[here & measured].max())
     return data.isel(cell=keep)
 
 
-def _first_units(data: xr.Dataset) -> str:
-    """The activation function that is shown where there is room for one."""
-    units = values_of(data, "activation")
+def _first_units(data: xr.Dataset, init: str) -> str:
+    """The activation function of networks of this kind that is shown where there is room for one:
+    of a trained network its own.
+    """
+    units = values_of(cells_with(data, init=init), "activation")
     return "leaky_relu" if "leaky_relu" in units else str(units[0])
 
 
 def _words(data: xr.Dataset) -> str:
-    """Which networks are shown."""
+    """Which networks are shown: their units, by kind where these differ, and widths."""
+    units = {init: _first_units(data, init) for init in values_of(data, "init")}
+    named = {init: "+".join(UNITS.get(u, u) for u in one.split("+")) for init, one in units.items()}
+    if len(set(named.values())) == 1:
+        words = next(iter(named.values()))
+    else:
+        words = ", ".join(f"{init} {one}" for init, one in named.items())
     widths = sorted(set(values_of(data, "width")))
-    units = _first_units(data)
-    return f"{UNITS.get(units, units)}, {' or '.join(map(str, widths))} units a layer"
+    return f"{words}, {' or '.join(map(str, widths))} units a layer"
 
 
 def _look(pathway: str, label: str) -> dict[str, Any]:
@@ -298,7 +310,8 @@ def _by_weights_and_depth(
     figure, grid = _grid(inits, depths)
     for row, init in enumerate(inits):
         for axes, depth in zip(grid[row], depths, strict=True):
-            draw(axes, cells_with(data, init=init, depth=depth, activation=_first_units(data)))
+            units = _first_units(data, init)
+            draw(axes, cells_with(data, init=init, depth=depth, activation=units))
         grid[row][0].set_ylabel(f"{init} weights\n{quantity}")
     _finish(grid, depths)
     _legend(grid, -1)

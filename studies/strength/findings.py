@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analysis.selection import frame_of, with_interval
-from analysis.statistics import over_repetitions
+from analysis.selection import frame_of
+from analysis.statistics import over_repetitions, told
 
 SHOWN = (0.001, 0.01, 0.1, 0.3)  # feedback strengths in a table; the nearest of the grid
 
@@ -20,7 +20,8 @@ def findings(data: xr.Dataset) -> list[str]:
     trained = data["init"].values == "trained"
     widest = data["width"].values[~trained].max() if (~trained).any() else None
     wide = data["width"].values == widest
-    units = "leaky_relu" if "leaky_relu" in data["activation"].values else data["activation"][0]
+    names = data["activation"].values
+    units = "leaky_relu" if "leaky_relu" in names else str(names[0])
     wide |= trained
     keep = wide & (data["pathway"].values == "gait")
     keep &= (data["activation"].values == units) | trained
@@ -30,9 +31,16 @@ def findings(data: xr.Dataset) -> list[str]:
     rows = _by(frame, ["init", "depth"], "gamma", ["cosine", "settled"])
     return [
         f"strength: cosine of layer 1's update with back-propagation | fraction of images settled "
-        f"({units}, GAIT pathway, shift; mean over seeds and 95 % interval, by gamma)",
+        f"({units}{_of_trained(data)}, GAIT pathway, shift; mean over seeds and 95 % interval, by "
+        "gamma)",
         rows,
     ]
+
+
+def _of_trained(data: xr.Dataset) -> str:
+    """The units of the trained network, where there is one."""
+    units = dict.fromkeys(data["activation"].values[data["init"].values == "trained"].tolist())
+    return f"; trained: {', '.join(units)}" if units else ""
 
 
 def _by(frame: pd.DataFrame, rows: list[str], column: str, values: Sequence[str]) -> str:
@@ -42,8 +50,8 @@ def _by(frame: pd.DataFrame, rows: list[str], column: str, values: Sequence[str]
     table: dict[str, dict[Any, str]] = {}
     for strength_ in shown:
         for key, group in frame[frame[column] == strength_].groupby(rows):
-            mean, half = over_repetitions(group[list(values)].to_numpy())
-            words = [with_interval(mean[0], half[0]), *(f"{value:.2f}" for value in mean[1:])]
+            mean, _ = over_repetitions(group[list(values)].to_numpy())
+            words = [told(group[values[0]].to_numpy()), *(f"{value:.2f}" for value in mean[1:])]
             table.setdefault(f"{strength_:g}", {})[key] = " | ".join(words)
     found = pd.DataFrame(table)
     found.index.names = rows

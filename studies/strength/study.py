@@ -15,7 +15,8 @@ import xarray as xr
 
 from analysis.sweep.study import Study, grid
 from circuit.dynamics import Trial, begin, build_circuit
-from studies.setting import described, setting
+from circuit.errors import CircuitError
+from studies.setting import described, reading, setting
 from studies.strength.measures import first_crossing, measures
 from training.sources import OUTSIDE, kept
 
@@ -88,18 +89,31 @@ def study(
         "stability_units": sizes["stability_units"],
         "weights": None,
         "weights_digest": None,
-    }
+    } | reading(dataset)
     chosen = tuple(sizes["seeds"] if seeds is None else seeds)
     feedback = {"pathway": ("itp", "gait"), "gamma": sizes["gamma"]}
     cells = grid(common, **{name: sizes[name] for name in OF_A_NETWORK}, seed=chosen, **feedback)
     if weights is not None:
         trained = described(weights) | {"init": "trained"}
-        setting(dataset=dataset, data_dir=data_dir, init="trained", weights=str(weights))
+        _require_settleable(dataset, data_dir, weights)
         cells += grid(common | trained, seed=chosen, **feedback)
     shared = tuple(name for name in cells[0] if name not in {"pathway", "gamma"})
     return Study(
         "strength", tuple(cells), measure, group_by=shared, version=VERSION, outside=OUTSIDE
     )
+
+
+def _require_settleable(dataset: str, data_dir: str | None, weights: Path) -> None:
+    """Raise `CircuitError` for what would fail in every cell: images that the network does not
+    read, units or weights that have no inverse.
+    """
+    given = setting(dataset=dataset, data_dir=data_dir, init="trained", weights=str(weights))
+    try:
+        build_circuit(given.network, "gait")
+        for factors in given.network.factors[1:]:  # W_1 is never inverted
+            factors.require_invertible()
+    except CircuitError as error:
+        raise CircuitError(f"weights file {weights}: {error}") from None
 
 
 def measure(*, gamma: float, pathway: str, stability_units: int, **network: Any) -> xr.Dataset:

@@ -60,9 +60,8 @@ def critical_strength(data: xr.Dataset) -> Figure:
     _legend(grid[0][-1], activations, sorted(set(data["status"].values.tolist()) & set(CROSSINGS)))
     headline(
         figure,
-        "The deeper the network, the weaker the feedback that the equilibrium survives; orthogonal "
-        "weights and\nthe GAIT pathway help (points: images; bars: median, 95 % bootstrap interval "
-        f"over seeds; none: stable up to {largest:g})",
+        "The feedback strength at which the equilibrium is lost, by depth\n(points: images; bars: "
+        f"median, 95 % bootstrap interval over seeds; none: stable up to {largest:g})",
     )
     return figure
 
@@ -103,7 +102,7 @@ def example_branches(data: xr.Dataset) -> Figure:
     _legend(grid[0][-1], values_of(shown, "activation"), statuses, lines=True)
     headline(
         figure,
-        "As feedback grows a branch folds back, or becomes unstable to oscillations\n"
+        "Branches of equilibria by feedback strength, and their stability\n"
         f"(one image each, {depth} hidden layers; solid: stable, dashed: unstable, dotted: linear "
         "units)",
     )

@@ -81,9 +81,8 @@ def circuits(data: xr.Dataset) -> Figure:
     legend.legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     headline(
         figure,
-        "Top-down input that replaces the drive from below is stable, but at $\\gamma$ = 1 the "
-        "rates are full targets and the\ninput is forgotten; added to the drive it destabilises "
-        f"deep circuits (nudge {nudge:g}; means, 95 % t intervals over seeds)",
+        "Circuits in which top-down input replaces the drive from below, or is added to it, by "
+        f"its strength\n(nudge {nudge:g}; means, 95 % t intervals over seeds)",
     )
     return figure
 
@@ -138,9 +137,8 @@ def directions(data: xr.Dataset) -> Figure:
     right.set_title(f"{data['dataset'].values[0]}: where the increments are")
     headline(
         figure,
-        "With $\\gamma$ = 1/2 below the mismatch carries back-propagation, and one increment at "
-        "the output\nis enough to learn; towards $\\gamma$ = 1 the direction of full targets takes "
-        "over (means, 95 % t intervals over seeds)",
+        "Directions of the update, and what networks learn by them, by the strength below the "
+        "output\n(means, 95 % t intervals over seeds)",
     )
     return figure
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analysis.selection import groups, with_interval
-from analysis.statistics import over_repetitions
+from analysis.selection import groups
+from analysis.statistics import told
 
 NUDGE = 0.03  # that of the tables, if it was measured
 
@@ -79,10 +79,7 @@ def _mean_of(values: xr.DataArray) -> Callable[[xr.Dataset, np.ndarray, int], st
     """The text of a table's entry: the mean over seeds with its interval."""
 
     def text(_: xr.Dataset, part: np.ndarray, at: int) -> str:
-        mean, half = over_repetitions(values.values[part, at])
-        if not np.isfinite(mean):
-            return "-"
-        return f"{mean:.3g}" + (f" +- {half:.2g}" if np.isfinite(half) else "")
+        return told(values.values[part, at], ".3g")
 
     return text
 
@@ -93,8 +90,6 @@ def _runs(data: xr.Dataset) -> list[str]:
         data, ("rule", "increments", "activation", "gamma")
     ):
         one = data.isel(cell=part)
-        accuracy = over_repetitions(100 * one["test_accuracy"].values)
-        cosine = over_repetitions(one["alignment_end"].values)
         settled = one["settled_images"].values
         rows.append(
             {
@@ -102,8 +97,8 @@ def _runs(data: xr.Dataset) -> list[str]:
                 "increments": increments,
                 "gamma": gamma,
                 "units": activation,
-                "test accuracy, %": with_interval(float(accuracy[0]), float(accuracy[1])),
-                "cosine with BP, layer 1": with_interval(float(cosine[0]), float(cosine[1])),
+                "test accuracy, %": told(100 * one["test_accuracy"].values),
+                "cosine with BP, layer 1": told(one["alignment_end"].values),
                 "settled": f"{100 * np.min(settled):.1f} %" if np.isfinite(settled).all() else "-",
                 "failed": int(sum("failed" in str(word) for word in one["status"].values)),
             }

@@ -321,3 +321,18 @@ def test_activations_by_name() -> None:
         assert made.name == name
     with pytest.raises(CircuitError, match="'relu' is unknown; choose from linear, leaky_relu"):
         activation("relu")
+
+
+def test_a_difference_to_the_end_of_tanh_has_no_inverse_however_it_is_rounded() -> None:
+    """1 - y is the way to the end, although y + (1 - y) may be rounded to less."""
+    y = np.tanh(np.random.default_rng(2).standard_normal(20000))
+    y = y[y + (1 - y) < 1]
+    assert len(y) > 0
+    unit = tanh()
+    for rates, way in ((y, 1 - y), (-y, y - 1)):
+        assert np.isnan(unit.sends(rates, way, 1.0)).all()
+        with pytest.raises(TargetOutOfRange):
+            unit.inverse_difference(rates, way, 1.0)
+        near = unit.inverse_difference(rates, 0.5 * way, 1.0)
+        wanted = np.arctanh(rates + 0.5 * way) - np.arctanh(rates)
+        np.testing.assert_allclose(near, wanted, rtol=1e-9)

@@ -11,7 +11,7 @@ import pytest
 from circuit.dynamics import Trial, begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.network import initialise
-from circuit.report.comparison import shown_layers, tables
+from circuit.report.tables import shown_layers, tables
 from circuit.verification import kinks
 from models.command.equilibrium_summary import shortened
 from models.run_equilibrium import main

@@ -13,6 +13,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from circuit.brief import Brief
 from circuit.dynamics import Trial
 from circuit.methods.direct.descent import (
     Couplings,
@@ -42,8 +43,8 @@ WELL_CONDITIONED = 100.0  # weights through which float32 still leaves the digit
 SURE = 1e-2  # of the tolerance: an expected error below it is not worth another descent
 
 
-@dataclass(frozen=True, eq=False)
-class Damping:
+@dataclass(frozen=True, eq=False, repr=False)
+class Damping(Brief):
     """How far the couplings go towards those that a descent implies.
 
     At strong feedback full steps overshoot, and then units go to and fro across their kinks.
@@ -62,8 +63,8 @@ class Damping:
         return Damping(self.share[list(rows)], some_samples(self.moves, rows))
 
 
-@dataclass(frozen=True, eq=False)
-class Matrices:
+@dataclass(frozen=True, eq=False, repr=False)
+class Matrices(Brief):
     """The weights and their explicit inverses, in full or in low precision.
 
     Attributes

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from circuit.brief import Brief
 from circuit.dynamics import Circuit, Trial
 from circuit.methods.direct.unit_equations import known_ratio, ratio, solve_units
 from circuit.numerics.arrays import Array, flattened, row_norms, take_rows, widened
@@ -20,8 +21,8 @@ Through = Callable[[int, Array], Array]  # (layer, array) -> the array beyond W_
 Couplings = Sequence[Array | None]  # Q_1 .. Q_L, None where zero
 
 
-@dataclass(frozen=True, eq=False)
-class Descent:
+@dataclass(frozen=True, eq=False, repr=False)
+class Descent(Brief):
     """One pass from the output down.
 
     Attributes

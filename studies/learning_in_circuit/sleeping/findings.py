@@ -12,8 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from analysis.comparison import paired_difference
-from analysis.selection import with_interval
-from analysis.statistics import over_repetitions
+from analysis.statistics import told
 
 NO_PULL = 0.0
 WORDS = {
@@ -65,15 +64,12 @@ def lines(data: xr.Dataset) -> list[str]:
         for at, strength in enumerate(strengths):
             found = {name: values[:, at] for name, (_, values) in columns.items()}
             row: dict[str, Any] = {"pull, feedback": probe, "lambda": f"{strength:g}"}
-            row |= {
-                WORDS[name]: with_interval(*map(float, over_repetitions(one)))
-                for name, one in found.items()
-            }
+            row |= {WORDS[name]: told(one) for name, one in found.items()}
             row["minus no pull"] = ""
             if strength != NO_PULL and unpulled(probe) in names:
                 none, others = ends(data, unpulled(probe), "accuracy")
                 gap = paired_difference(found["accuracy"], others[:, none.tolist().index(NO_PULL)])
-                row["minus no pull"] = f"{gap.mean:+.3f} +- {gap.half:.2g}"
+                row["minus no pull"] = told(gap.each, "+.3f")
             row["diverged"] = int((~np.isfinite(found["accuracy"])).sum())
             rows.append(row)
     if not rows:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from circuit.brief import Brief
 from circuit.errors import CircuitError
 from circuit.given import is_whole, set_reals, shown
 
@@ -102,8 +103,8 @@ class Spontaneous:
             raise CircuitError(f"strength {self.strength:g} is negative or not finite")
 
 
-@dataclass(frozen=True, eq=False)
-class SpontaneousRecord:
+@dataclass(frozen=True, eq=False, repr=False)
+class SpontaneousRecord(Brief):
     """The state at the end of a phase.
 
     Attributes

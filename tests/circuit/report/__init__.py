@@ -1,0 +1,1 @@
+"""What a settled circuit is reported by."""

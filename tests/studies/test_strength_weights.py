@@ -1,0 +1,115 @@
+"""A trained network of any units takes part in the study `strength`, in every figure of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from circuit import initialise, save_network
+from circuit.errors import CircuitError
+from models import run_feedback_strength as command
+from studies.strength.figures import FIGURES
+from studies.strength.findings import findings
+from studies.strength.study import study
+from tests.commands import refusal
+
+UNITS = {
+    "tanh": ["tanh"] * 3,
+    "asinh": ["asinh"] * 3,
+    "linear": ["linear"] * 3,
+    "leaky_relu": ["leaky_relu"] * 3,
+    "asinh+linear": ["asinh", "asinh", "linear"],
+}
+HERE = ["--studies", "strength", "--scale", "smoke", "--workers", "0", "--quiet"]
+
+
+def saved(path, units, widths=(64, 14, 14, 12), **options):
+    network = initialise(widths, 7, activation=units, n_outputs=10, **options)
+    save_network(path, network)
+    return network
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_its_row_is_drawn_whatever_its_units(tmp_path, name):
+    """Also beside random networks of other units and depths; the words name both."""
+    saved(tmp_path / "net.npz", UNITS[name])
+    arguments = [*HERE, "--seeds", "4", "--weights", str(tmp_path / "net.npz")]
+    assert command.main([*arguments, "--output", str(tmp_path)]) == 0
+    with xr.open_dataset(tmp_path / "strength.nc") as data:
+        data = data.load()
+    trained = data.isel(cell=data["init"].values == "trained")
+    assert set(trained["activation"].values) == {name}
+    for figure in (FIGURES[f"strength_{kind}"][1](data) for kind in ("alignment", "error")):
+        rows = [axes for axes in figure.axes if "trained weights" in axes.get_ylabel()]
+        assert len(rows) == 1
+        everywhere = [axes for axes in figure.axes if _row(axes) == _row(rows[0])]
+        assert _points(everywhere, ("ITP", "GAIT")) > 0
+    lines = [line for axes in FIGURES["strength_gain"][1](data).axes for line in axes.lines]
+    own = [line for line in lines if line.get_label().startswith("trained, ")]
+    assert any(np.isfinite(line.get_ydata()).any() for line in own)
+    figure = FIGURES["strength_stability"][1](data)
+    own = [line for axes in figure.axes for line in axes.lines if "trained" in line.get_label()]
+    assert any(np.isfinite(line.get_ydata()).any() for line in own)
+    text = findings(data)[0]
+    assert f"trained: {name}" in text
+    title = FIGURES["strength_alignment"][1](data).get_suptitle()
+    if name != "leaky_relu":
+        assert "orthogonal leaky-ReLU, gaussian leaky-ReLU, trained " in title
+
+
+def _row(axes):
+    return axes.get_subplotspec().rowspan.start
+
+
+def _points(all_axes, words):
+    """How many points of lines with such labels are there."""
+    lines = [line for axes in all_axes for line in axes.lines if line.get_label().startswith(words)]
+    return sum(int(np.isfinite(line.get_ydata()).sum()) for line in lines)
+
+
+def test_no_title_claims_what_the_data_need_not_show(tmp_path):
+    saved(tmp_path / "net.npz", ["tanh"] * 3)
+    arguments = [*HERE, "--seeds", "4", "--weights", str(tmp_path / "net.npz")]
+    assert command.main([*arguments, "--output", str(tmp_path)]) == 0
+    with xr.open_dataset(tmp_path / "strength.nc") as data:
+        data = data.load()
+    for _, draw in FIGURES.values():
+        title = draw(data).get_suptitle()
+        assert ", by feedback strength" in " ".join(title.split())
+        assert max(map(len, title.splitlines())) < 130
+
+
+def refused(tmp_path, capsys, network):
+    save_network(tmp_path / "net.npz", network)
+    out = tmp_path / "out"
+    given = [*HERE, "--weights", str(tmp_path / "net.npz"), "--output", str(out)]
+    said = refusal(capsys, command.main, *given)
+    assert "net.npz" in said
+    assert not list(out.glob("*"))  # before the first cell
+    return said
+
+
+def test_what_must_fail_in_every_cell_is_refused_before_the_first(tmp_path, capsys):
+    path = tmp_path / "good.npz"
+    good = saved(path, ["asinh"] * 3)
+    weights = list(good.weights)
+    weights[1] = np.ones_like(weights[1])
+    assert "condition number" in refused(tmp_path, capsys, replace(good, weights=tuple(weights)))
+    clipped = initialise((64, 14, 12), 7, activation="clipped_tanh", n_outputs=10)
+    assert "clipped_tanh does not; use tanh" in refused(tmp_path, capsys, clipped)
+    wide = initialise((64, 20, 12), 7, n_outputs=10, auxiliary=False)
+    assert "has no exact inverse" in refused(tmp_path, capsys, wide)
+    narrow = initialise((64, 20, 20), 7, n_outputs=8)
+    assert "8 outputs" in refused(tmp_path, capsys, narrow)
+    singular = replace(good, weights=(np.zeros_like(weights[0]), *good.weights[1:]))
+    save_network(path, singular)  # W_1 is never inverted
+    assert study("smoke", weights=path).cells
+
+
+def test_the_refusal_is_one_of_the_library_s(tmp_path):
+    saved(tmp_path / "net.npz", ["clipped_tanh"] * 3)
+    with pytest.raises(CircuitError, match=r"net\.npz: a circuit inverts its units exactly"):
+        study("smoke", weights=tmp_path / "net.npz")
