@@ -12,7 +12,7 @@ from __future__ import annotations
 from circuit.dynamics import Trial
 from circuit.messages import gait_message, plain_message, response
 from circuit.numerics.arrays import Array, widened
-from circuit.shift_dynamics import Balance, balance, scale_ratio
+from circuit.shift_dynamics import scale_ratio
 from circuit.shifts import ONE, Shifts, times
 
 
@@ -26,19 +26,19 @@ def mismatches_from_above(trial: Trial, shifts: Shifts) -> list[Array]:
     `shifts`, with the drives that these cause.
     """
     circuit, network, depth = trial.circuit, trial.network, trial.network.depth
-    terms, n = balance(trial, shifts), network.n_outputs
-    mismatch = 0 * terms.mismatches[-1]
+    driven, n = [_driven(trial, shifts, layer) for layer in range(2, depth + 1)], network.n_outputs
+    mismatch = 0 * shifts.values[-1]
     if not trial.is_free:
         pulled = times(trial.error, ONE.over(shifts.scales[-1]))
         if depth > 1:
-            pulled = pulled - (shifts.values[-1] - terms.mismatches[-1])
+            pulled = pulled - driven[-1][1]
         pulled = circuit.strength(depth) * pulled[..., :n]
         mismatch = widened(pulled, network.widths[-1])
     found = [mismatch]
     for layer in range(depth, 1, -1):
         below = layer - 1
         kept = 1 - circuit.strength(below)
-        pulled = circuit.pull(layer, _message(trial, shifts, terms, layer, found[-1]))
+        pulled = circuit.pull(layer, _message(trial, shifts, layer, *driven[below - 1], found[-1]))
         weight = circuit.strength(below) * scale_ratio(shifts, layer, below)
         pulled = weight / kept * pulled
         if circuit.is_plain:
@@ -51,26 +51,32 @@ def mismatches_from_above(trial: Trial, shifts: Shifts) -> list[Array]:
     return found[::-1]
 
 
-def _message(trial: Trial, shifts: Shifts, terms: Balance, layer: int, mismatch: Array) -> Array:
+def _driven(trial: Trial, shifts: Shifts, layer: int) -> tuple[Array, Array]:
+    """Drive shift k and feed-forward shift p of `layer`, 2 or more, under these shifts."""
+    unit, below = trial.network.activation(layer), shifts.scales[layer - 2].value
+    h, slope = trial.activity.drive(layer), trial.activity.slope(layer)
+    k = trial.network.push(layer, shifts.values[layer - 2])
+    return k, scale_ratio(shifts, layer - 1, layer) * response(unit, h, slope, k, below)
+
+
+def _message(
+    trial: Trial, shifts: Shifts, layer: int, k: Array, p: Array, mismatch: Array
+) -> Array:
     """What `layer` sends down at the drive it has now, with another mismatch."""
     circuit, activity, i = trial.circuit, trial.activity, layer - 1
     unit, h, slope = trial.network.activation(layer), activity.drive(layer), activity.slope(layer)
-    below, scale, k = shifts.scales[i - 1].value, shifts.scales[i].value, terms.drive_shifts[i]
+    below, scale = shifts.scales[i - 1].value, shifts.scales[i].value
     deviation, gain = circuit.by_rows(layer, mismatch), circuit.pathway
     if circuit.is_plain:
-        p, ratio = shifts.values[i] - terms.mismatches[i], scale_ratio(shifts, layer - 1, layer)
-        still = trial.still_by_rows(layer)
+        ratio, still = scale_ratio(shifts, layer - 1, layer), trial.still_by_rows(layer)
         return plain_message(unit, h, k, below, p, deviation, scale, ratio, gain, still)
     return gait_message(unit, h, slope, k, below, deviation, scale, gain)
 
 
 def _up(trial: Trial, shifts: Shifts, mismatches: list[Array]) -> tuple[Array, ...]:
     """The shifts that these mismatches make, in the scales of `shifts`."""
-    network, activity = trial.network, trial.activity
-    values = [mismatches[0]]
-    for layer in range(2, network.depth + 1):
-        unit, below = network.activation(layer), shifts.scales[layer - 2].value
-        k = network.push(layer, values[-1])
-        p = response(unit, activity.drive(layer), activity.slope(layer), k, below)
-        values.append(mismatches[layer - 1] + scale_ratio(shifts, layer - 1, layer) * p)
+    values = list(mismatches)
+    for layer in range(2, trial.network.depth + 1):
+        _, p = _driven(trial, shifts.with_values(tuple(values)), layer)
+        values[layer - 1] = mismatches[layer - 1] + p
     return tuple(values)

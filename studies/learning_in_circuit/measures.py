@@ -84,7 +84,9 @@ def settled_rates(
 ) -> tuple[Layers, np.ndarray]:
     """Rates y_0 .. y_L, arrays (R, N_l), in the nudged equilibrium; (R,) whether it was reached.
 
-    Euler steps of half a time constant from the forward pass on, weights standing still.
+    Euler steps of half a time constant from the forward pass on, weights standing still. Not
+    `circuit.settle`, which refuses a stack in which one circuit's weights are no longer finite:
+    those that have diverged stand beside the others here.
     """
     network, depth, gamma = plastic.network, plastic.network.depth, plastic.strength
     count = len(plastic.rates)

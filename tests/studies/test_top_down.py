@@ -11,6 +11,8 @@ from scipy.integrate import solve_ivp
 
 from analysis.canvas import draw
 from analysis.sweep.run import run
+from circuit.dynamics import begin, build_circuit
+from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.feedback import output_only
 from circuit.learning.lesson import Lesson
@@ -260,6 +262,21 @@ def test_inverse_alone_has_no_other_rest_and_forgets_its_input(pathway):
     assert input_share(circuit, found, 0) < 1e-6
     weak = _circuit(pathway, strength=0.5, nudge=0.01)
     assert input_share(weak, find_rest(weak), 0) > 0.9
+
+
+@PATHWAYS
+@WEIGHTS
+def test_replacing_below_one_is_the_circuit_that_settle_knows(pathway, init):
+    """Equal strengths below the output, another nudge: by Newton of `circuit.settle` too."""
+    circuit = _circuit(pathway, strength=0.2, nudge=0.1, init=init)
+    found = find_rest(circuit)
+    assert found.settled.all()
+    known = build_circuit(circuit.network, pathway, 0.2, nudge=0.1)
+    targets = (circuit.activity.rates[-1] + circuit.error)[:, : circuit.network.n_outputs]
+    record = settle(begin(known, circuit.activity.rates[0], targets), "newton")
+    for layer, z in enumerate(found.state, 1):
+        own = record.shifts.absolute(layer)
+        assert np.linalg.norm(own - z) < 1e-7 * np.linalg.norm(z)
 
 
 def test_two_rests_are_noticed():
