@@ -28,6 +28,7 @@ DATASETS = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "kmnist": "KMNIST",
+    "own": "own images",
 }
 LEVEL_WITH, BEHIND, AHEAD, OPEN = "level", "behind", "ahead", "undecided"
 COSINE = "cosine, layer 1"

@@ -13,6 +13,7 @@ plasticity                              from shifts to weight changes, locally
 inverse_model                           feedback that is not the exact inverse
 dynamics, shift_dynamics, jacobian      the circuit that is to compute the same shifts
 method, equilibrium                     where it comes to rest, and what became of the attempt
+answers                                 what a network says of an image
 
 The wings, each with a face of its own (`from circuit.learning import Lesson, learn`):
 
@@ -27,6 +28,7 @@ brian, plastic        the same circuit in Brian2, and with weights that learn wh
 numerics              arrays, inverses, singular values, random numbers
 storage               networks, records and results on disk
 sklearn               a classifier for scikit-learn, in a file
+doors                 networks that were trained elsewhere, in files or other libraries
 """
 
 import lazy_loader

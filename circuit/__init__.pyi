@@ -1,10 +1,13 @@
 """What `from circuit import ...` offers."""
 
 from .activations import ACTIVATIONS, Activation, asinh, clipped_tanh, leaky_relu, linear, tanh
+from .answers import accuracy, predict
+from .doors import load, save
 from .dynamics import Circuit, Trial, begin, build_circuit
 from .equilibrium import Equilibrium, settle
 from .errors import (
     CircuitError,
+    IllConditioned,
     NotFinite,
     NotSettled,
     Rounded,
@@ -42,6 +45,7 @@ __all__ = [
     "Circuit",
     "CircuitError",
     "Equilibrium",
+    "IllConditioned",
     "InverseModel",
     "Network",
     "NotFinite",
@@ -54,6 +58,7 @@ __all__ = [
     "TargetOutOfRange",
     "Trial",
     "Update",
+    "accuracy",
     "asinh",
     "back_propagation",
     "begin",
@@ -67,11 +72,14 @@ __all__ = [
     "initialise",
     "leaky_relu",
     "linear",
+    "load",
     "load_network",
     "one_hot",
     "open_results",
     "orthogonal",
     "output_error",
+    "predict",
+    "save",
     "save_network",
     "settle",
     "tanh",

@@ -30,6 +30,10 @@ class Rounded(UserWarning):
     """Numbers of float64 were given where the weights are float32."""
 
 
+class IllConditioned(UserWarning):
+    """Weights that have an inverse, but one that float arithmetic serves badly."""
+
+
 class NotSettled(RuntimeError):
     """The circuit was not brought to an equilibrium. `record` holds what was reached."""
 

@@ -8,9 +8,10 @@ and no feedback reaches them.
 
     h_l = W_l y_{l-1}[:n_l] + b_l ,    y_l = f_l(h_l)                                    (Eq. 1)
 
-An exact inverse needs square weights, n_l = N_l, so that N_0 >= N_1 >= ... >= N_L. Where a layer
-reads all units below, n_l = N_{l-1}, widths are free, and a learned inverse
-(`circuit.learned_inverse.model`) takes the place of the exact one.
+An exact inverse needs square weights, n_l = N_l, in the layers 2 .. L, so that N_1 >= ... >= N_L;
+W_1 is never inverted. `padded` makes them square with auxiliary units. Where a layer reads all
+units below, n_l = N_{l-1}, widths are free, and a learned inverse (`circuit.learned_inverse.model`)
+takes the place of the exact one.
 
 Of the output layer, the first `n_outputs` units carry an error signal; the rest are auxiliary
 outputs. Activities are `(..., batch, units)`, weights `(..., n_post, n_pre)`.
@@ -19,14 +20,20 @@ outputs. Activities are `(..., batch, units)`, weights `(..., n_post, n_pre)`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from circuit.activations import Activation, activations, leaky_relu
 from circuit.brief import Brief, Rows, batch_of, counted, kind_of, same_or_each, widths_of
+from circuit.doors.condition import warned
+from circuit.doors.layers import fields_of_layers
+from circuit.doors.padding import pad
+from circuit.doors.sklearn_models import fields_of_sklearn
+from circuit.doors.torch_modules import fields_of_torch
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.given import (
     generator_of,
@@ -66,6 +73,8 @@ class Network(Brief):
         N_0, at least n_1.
     n_outputs : int
         Output units that carry an error signal, at most N_L.
+    notes : tuple of str
+        What was done to the weights on their way here (`circuit.doors`), for reports to repeat.
 
     Raises
     ------
@@ -79,6 +88,7 @@ class Network(Brief):
     activations: tuple[Activation, ...]
     n_inputs: int
     n_outputs: int
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for what in ("weights", "biases"):
@@ -166,6 +176,43 @@ class Network(Brief):
                 for layer in numbers
             ),
         ]
+
+    @classmethod
+    def from_layers(
+        cls,
+        weights: Sequence[Any],
+        biases: Sequence[Any] | None = None,
+        activations: Any = "leaky_relu",
+        **options: Any,
+    ) -> Network:
+        """The network of weights trained elsewhere; see `circuit.doors.layers.fields_of_layers`."""
+        return cls(**fields_of_layers(weights, biases, activations, **options))._warned()
+
+    @classmethod
+    def from_torch(cls, module: Any, activations: Any = None, **options: Any) -> Network:
+        """That of a PyTorch module or state: `circuit.doors.torch_modules.fields_of_torch`."""
+        return cls(**fields_of_torch(module, activations, **options))._warned()
+
+    @classmethod
+    def from_sklearn(cls, model: Any, **options: Any) -> Network:
+        """That of scikit-learn's MLP: `circuit.doors.sklearn_models.fields_of_sklearn`."""
+        return cls(**fields_of_sklearn(model, **options))._warned()
+
+    def padded(
+        self, rows: str = "orthonormal", generator: np.random.Generator | None = None
+    ) -> Network:
+        """With auxiliary units that make weights square: `circuit.doors.padding.pad`.
+
+        Its note says what was added. Raises `CircuitError` as `pad`.
+        """
+        padding = pad(self.weights, self.biases, rows, generator)
+        notes = (*self.notes, *filter(None, [padding.words]))
+        padded = replace(self, weights=padding.weights, biases=padding.biases, notes=notes)
+        return padded._warned()
+
+    def _warned(self) -> Network:
+        """With a note, and a warning, of weights that are near singular."""
+        return replace(self, notes=tuple(dict.fromkeys((*self.notes, *warned(self.factors)))))
 
     @property
     def depth(self) -> int:
@@ -338,6 +385,7 @@ def initialise(
     activation: str | Activation | Sequence[str | Activation] | None = None,
     n_outputs: int | None = None,
     auxiliary: bool = True,
+    whole_input: bool = False,
     dtype: str = "float64",
 ) -> Network:
     """A network with random weights and zero biases, as NumPy arrays.
@@ -356,6 +404,9 @@ def initialise(
     auxiliary
         Whether units beyond the width of the layer above are auxiliary, so that all weights are
         square; widths must then not increase. If not, each layer reads all units below.
+    whole_input
+        Whether layer 1 reads all inputs even so, W_1 being never inverted. If not, it reads the
+        first N_1 of them, and the others are auxiliary: of images, pixels that may all be black.
     dtype
         "float64" or "float32".
 
@@ -366,14 +417,16 @@ def initialise(
     _require_counts(widths)
     generator = generator_of("generator", generator)
     require_flag("auxiliary", auxiliary)
+    require_flag("whole_input", whole_input)
     if not (isinstance(dtype, str) and dtype in ("float64", "float32")):
         name = dtype if isinstance(dtype, str) else shown(dtype)
         raise ShapeMismatch(f"weights of dtype {name}; use float64 or float32")
     if auxiliary:
-        _require_decreasing(widths)
+        _require_decreasing(widths, from_layer=2 if whole_input else 1)
     require_choice("init", init, INITIALISERS)
     draw = INITIALISERS[init]
     read = widths[1:] if auxiliary else widths[:-1]
+    read = (widths[0], *read[1:]) if whole_input else read
     return Network(
         weights=tuple(
             draw(width, generator, columns).astype(dtype)
@@ -430,9 +483,9 @@ def _require_counts(widths: Sequence[int]) -> None:
         )
 
 
-def _require_decreasing(widths: Sequence[int]) -> None:
+def _require_decreasing(widths: Sequence[int], from_layer: int = 1) -> None:
     for layer, (below, above) in enumerate(pairwise(widths), 1):
-        if above > below:
+        if above > below and layer >= from_layer:
             raise CircuitError(
                 f"widths {tuple(widths)} increase from {below} to {above} at layer {layer}; "
                 "an exact inverse needs widths that stay equal or decrease"

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from models.command.equilibrium_options import PROGRAM, make_trial, options
+from models.command.equilibrium_options import PROGRAM, make_trial, options, refuse_what_idles_here
 from models.command.parsing import fail, parse, plain, refuse_idle
-from models.command.shared import refuse_what_idles
+from models.command.shared import refuse_what_idles, take_own_images
 from models.command.words import speaking
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     began = time.perf_counter()
     chosen = parse(options(), arguments)
+    take_own_images(PROGRAM, chosen)
     refuse_what_idles(PROGRAM, chosen, [chosen.dataset])
+    refuse_what_idles_here(chosen)
     if chosen.no_brian2:
         refuse_idle(PROGRAM, chosen, {"brian2_images"}, "--no-brian2")
     elif "brian2_images" in chosen.given and chosen.brian2_images > chosen.batch:
         words = f"more than the batch of {chosen.batch}; give {chosen.batch} or less"
         fail(PROGRAM, f"--brian2-images {chosen.brian2_images} is {words}")
-    if chosen.widths is not None:
-        refuse_idle(PROGRAM, chosen, {"depth"}, "--widths")
     from circuit.errors import CircuitError
     from training.images import ImageError
 
@@ -85,7 +85,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     trial, data = make_trial(chosen, images_rng, weights_rng)
     remove_leftovers(folder)
     seconds["load"] = time.perf_counter() - clock
-    say(description(chosen, trial))
+    say(description(chosen, trial, data.name))
     if data.remark:
         say(data.remark)
 

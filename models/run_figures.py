@@ -25,11 +25,14 @@ if __package__ in {None, ""}:  # run as a file, from any folder, installed or no
 from models.command import studies as study_command
 from models.command.parsing import OneLineParser, at_least, fail, parse
 from models.command.shared import (
+    OWN,
     add_data_dir,
+    add_images,
     add_processes,
     add_results,
     add_seeds,
     refuse_what_idles,
+    take_own_images,
 )
 from models.command.words import speaking
 from training.declarations import DATASETS
@@ -80,6 +83,7 @@ def options() -> OneLineParser:
         "also that of fig2a, of the grid, of every (beside digits) and of the curves of fig3",
     )
     add_data_dir(parser)
+    add_images(parser)
     add_seeds(parser, "weights, split and order of images")
     add(
         "--parameters",
@@ -138,16 +142,19 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     from analysis.comparison import grid_findings, interval_findings, tables
     from analysis.lock import locked
     from circuit.storage.owner import remove_leftovers
-    from studies.paper_figures.study import OWN, VERSION
+    from studies.paper_figures import study as training
 
     names = [name for name in FIGURES if {name, ALL} & set(chosen.figures)]
+    take_own_images(PROGRAM, chosen)
+    if chosen.images is not None:
+        chosen.datasets = [OWN]
     studies = {} if chosen.figures_only else {name: _study(name, chosen) for name in names}
     datasets = {str(cell["dataset"]) for study in studies.values() for cell in study.cells}
     refuse_what_idles(PROGRAM, chosen, datasets)
     for name in chosen.datasets or ():
         if studies and name not in datasets:
             fail(PROGRAM, f"--datasets {name} is in none of {', '.join(names)}; leave it out")
-    idle = sorted(set(names) - set(OWN))
+    idle = sorted(set(names) - set(training.OWN))
     if idle and chosen.parameters == "same":
         fail(PROGRAM, f"--parameters same changes nothing in {', '.join(idle)}; leave them out")
     for name in ("learning_rate", "orthogonality"):
@@ -162,7 +169,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
         for name in names:
             path = folder / f"{name}.nc"
             if chosen.figures_only:
-                data = study_command.result(path, "figure", name, VERSION)
+                data = study_command.result(path, "figure", name, training.VERSION)
             else:
                 data = study_command.swept(studies[name], chosen, address, path, figure=name)
                 # the same runs, without the figure

@@ -22,7 +22,7 @@ if __package__ in {None, ""}:  # run as a file, from any folder, installed or no
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from models.command.parsing import fail, parse
-from models.command.shared import refuse_what_idles
+from models.command.shared import refuse_what_idles, take_own_images
 from models.command.training_options import PROGRAM, options
 from models.command.training_settings import resolved
 from models.command.words import speaking
@@ -78,6 +78,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     from training.plan import batches_of_an_epoch, plan_of, prepare
     from training.report import TrainingProgress, write_results
 
+    take_own_images(PROGRAM, chosen)
     settings = resolved(chosen)
     refuse_what_idles(PROGRAM, chosen, [settings["dataset"]])
     require_device(chosen.device)
@@ -92,6 +93,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     material = prepare(plan, train_images, test_images)
     require_learning(plan, settings["epochs"] * batches_of_an_epoch(plan, material))
     configured = checkpoints.configuration(plan, settings["dataset"], digest)
+    settings["dataset"] = train_images.name  # in words, from here on
     epochs = settings["epochs"]
     progress = TrainingProgress(plan, material, settings, quiet=chosen.quiet)
     going_on, changes = checkpoint.exists(), list[str]()
@@ -139,6 +141,8 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
 
 def load_images(settings: dict[str, Any]) -> tuple[Images, Images, str]:
     """Training and test images, and a digest of all that is in them."""
+    import numpy as np
+
     from training import images
 
     digest = hashlib.sha256()
@@ -152,6 +156,8 @@ def load_images(settings: dict[str, Any]) -> tuple[Images, Images, str]:
         )
         digest.update(one.inputs.data)
         digest.update(one.labels.data)
+        if one.targets is not None:
+            digest.update(np.ascontiguousarray(one.targets).data)
         splits.append(one)
     return splits[0], splits[1], digest.hexdigest()[:16]
 

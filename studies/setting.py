@@ -7,12 +7,14 @@ so that cells which differ only in feedback strength share one network and its f
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from circuit.errors import CircuitError
+from analysis.sweep.study import Cell
+from circuit.errors import CircuitError, IllConditioned
 from circuit.network import Network, initialise
 from circuit.storage.networks import load_network
 from training import images
@@ -26,12 +28,24 @@ class StudySetting:
     Attributes
     ----------
     inputs : array (batch, pixels), in [0, 1]
-    targets : array (batch, 10), one-hot
+    targets : array (batch, outputs), one-hot, or those of one's own images
     """
 
     network: Network
     inputs: np.ndarray
     targets: np.ndarray
+
+
+FIRST_PIXELS, WHOLE_IMAGE = "first pixels", "whole image"  # what layer 1 reads
+
+
+def reading(dataset: str) -> Cell:
+    """The parameter of cells that says what a narrow layer 1 reads: `WHOLE_IMAGE`.
+
+    Cells on digits have none and read the first pixels, as when their results were measured. Of the
+    larger images those are black.
+    """
+    return {} if dataset == "digits" else {"reads": WHOLE_IMAGE}
 
 
 @kept(maxsize=4)
@@ -46,14 +60,16 @@ def setting(
     seed: int = 1,
     data_dir: str | None = None,
     weights: str | None = None,
+    reads: str = FIRST_PIXELS,
 ) -> StudySetting:
     """The setting of a cell.
 
     Parameters
     ----------
     depth : hidden layers, so that L = depth + 1
-    width : units of the layers 1 .. L, at most the pixels of an image and at least 10; pixels
-        beyond it are auxiliary inputs
+    width : units of the layers 1 .. L, at least the number of classes
+    reads : whether layer 1 reads all pixels ("whole image"), or the first `width` of them, which
+        then is at most their number ("first pixels")
     init : "orthogonal", "gaussian", or "trained" for the network in `weights`
     weights : a file of `circuit.storage.networks`, whose depth, widths and activation functions
         then count; `depth`, `width` and `activation` describe it (`described`). Weights in float32
@@ -68,22 +84,28 @@ def setting(
     data = images.batch(data, batch, images_rng)
     if init == "trained":
         network = trained_network(weights, data)
-        return StudySetting(network, data.inputs, images.one_hot(data.labels, data.n_classes))
+        return StudySetting(network, data.inputs, images.targets_of(data))
     network = initialise(
         [data.inputs.shape[1], *[width] * (depth + 1)],
         weights_rng,
         init=init,
         activation=activation,
         n_outputs=data.n_classes,
+        whole_input=reads == WHOLE_IMAGE,
     )
-    return StudySetting(network, data.inputs, images.one_hot(data.labels, data.n_classes))
+    return StudySetting(network, data.inputs, images.targets_of(data))
 
 
 def trained_network(path: str | None, data: images.Images) -> Network:
-    """The network in a file, in float64, checked to be one for such images."""
+    """The network in a file, in float64, checked to be one for such images.
+
+    Its weights are made square with orthonormal rows where a layer reads more than it has units.
+    """
     if path is None:
         raise CircuitError("init trained needs a file with weights; give --weights FILE")
-    network = load_network(Path(path))
+    with warnings.catch_warnings():  # of weights near singular: the cells show what they do
+        warnings.simplefilter("ignore", IllConditioned)
+        network = load_network(Path(path)).padded()
     pixels = data.inputs.shape[1]
     if (network.n_inputs, network.n_outputs) != (pixels, data.n_classes):
         raise CircuitError(

@@ -135,8 +135,12 @@ def fixed_width(pixels: int, depth: int) -> str:
     return "-".join([str(pixels)] * (depth + 2))
 
 
-def pixels_of(dataset: str, pooling: int) -> tuple[int, int]:
-    """Pixels of an image, and the pooling that applies: digits are small as they are."""
+def pixels_of(dataset: str, pooling: int, data_dir: str | None = None) -> tuple[int, int]:
+    """Pixels of an image, and the pooling that applies: digits are small as they are, and one's own
+    images are taken as they are.
+    """
     if dataset == "digits":
         return 64, 1
+    if dataset == images.OWN:
+        return pooled_images(dataset, data_dir)[0].inputs.shape[1], 1
     return (images.SIDE // pooling) ** 2, pooling

@@ -31,6 +31,77 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "a logistic unit without its offset",
+        "circuit/doors/layers.py",
+        "vectors[place] = unit.into * (vectors[place] + offset * W.sum(axis=-1))",
+        "vectors[place] = unit.into * vectors[place]",
+        "tests/circuit/doors/test_layers.py",
+    ),
+    Mutant(
+        "auxiliary rows that are not orthogonal to those that are there",
+        "circuit/doors/padding.py",
+        "return right[units:]",
+        "return right[: len(right) - units]",
+        "tests/circuit/doors/test_padding.py",
+    ),
+    Mutant(
+        "auxiliary outputs that answer too",
+        "circuit/answers.py",
+        "forward(network, images).rates[-1][..., : network.n_outputs]",
+        "forward(network, images).rates[-1]",
+        "tests/circuit/test_answers.py",
+    ),
+    Mutant(
+        "weights near singular passed over",
+        "circuit/doors/condition.py",
+        "if square[layer] < most:",
+        "if square[layer] < 100 * most:",
+        "tests/circuit/doors/test_layers.py",
+    ),
+    Mutant(
+        "layer 1 of a narrow network reads the first pixels",
+        "circuit/network.py",
+        "read = (widths[0], *read[1:]) if whole_input else read",
+        "read = tuple(read)",
+        "tests/circuit/test_whole_input.py",
+    ),
+    Mutant(
+        "a narrow network on large images reads their rim in a study",
+        "studies/setting.py",
+        'return {} if dataset == "digits" else {"reads": WHOLE_IMAGE}',
+        "return {}",
+        "tests/models/test_own_in_commands.py",
+    ),
+    Mutant(
+        "back-propagation leaves out units that it could read",
+        "models/command/training_settings.py",
+        'if chosen.rule == "bp" and narrow and',
+        'if chosen.rule == "none" and narrow and',
+        "tests/models/test_own_in_commands.py::"
+        "test_back_propagation_reads_all_units_of_a_narrow_network",
+    ),
+    Mutant(
+        "a layer without a change compared",
+        "circuit/report/comparison.py",
+        "if not any(changes):",
+        "if any(changes) is None:",
+        "tests/circuit/test_nothing_to_compare.py",
+    ),
+    Mutant(
+        "floats taken for 8 bits",
+        "training/own_images.py",
+        "if rows.dtype == np.uint8 and rows.max() > 1:",
+        "if rows.max() > 1:",
+        "tests/training/test_own_images.py",
+    ),
+    Mutant(
+        "targets of other images than those drawn",
+        "training/images.py",
+        "None if images.targets is None else images.targets[drawn]",
+        "None if images.targets is None else images.targets[:size]",
+        "tests/training/test_own_images.py",
+    ),
+    Mutant(
         "kink forgotten in a difference",
         "circuit/activations.py",
         "return slope * d + (1 - slope) * above",
@@ -238,7 +309,7 @@ MUTANTS = (
     Mutant(
         "what is undecided called agreement",
         "circuit/report/comparison.py",
-        "Outcome.UNDECIDED if self.undecided else Outcome.AGREES",
+        "Outcome.UNDECIDED if self.undecided or not pairs else Outcome.AGREES",
         "Outcome.AGREES",
         "tests/models/test_run_equilibrium.py::test_a_bound_that_decides_nothing_exits_with_3",
     ),

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import ast
-import importlib
+import importlib.util
 import re
 import shlex
+import warnings
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
 
 from models import (
     run_compare,
@@ -176,7 +182,7 @@ def example_of_the_readme(word: str) -> dict[str, object]:
 
 def test_the_library_example_of_the_readme_runs(capsys) -> None:
     """And says that every layer is at rest."""
-    names = example_of_the_readme("settle(trial)")
+    names = example_of_the_readme("changes = updates")
     assert "converged" in capsys.readouterr().out.lower()
     assert len(names["changes"]) == 3
 
@@ -187,6 +193,45 @@ def test_the_estimator_of_the_readme_learns(capsys) -> None:
     scores = re.findall(r"\d\.\d+", capsys.readouterr().out)
     assert len(scores) == 3
     assert all(float(score) > 0.7 for score in scores)
+
+
+def python_blocks(page: Path) -> list[str]:
+    """The examples in Python that a page has."""
+    return re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+
+
+def trained() -> dict[str, Any]:
+    """A model of scikit-learn after a few steps, with its images and labels."""
+    images, labels = load_digits(return_X_y=True)
+    images, labels = images[:300] / 16, labels[:300]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = MLPClassifier(max_iter=20, random_state=1).fit(images, labels)
+    return {"np": np, "model": model, "images": images, "labels": labels}
+
+
+def test_a_trained_network_comes_to_its_verdict_in_five_lines(capsys) -> None:
+    """As the README has it, imports included; they stand before the example there."""
+    (block,) = [one for one in python_blocks(PAGES[0]) if "from_sklearn" in one]
+    assert len([line for line in block.splitlines() if line]) == 5
+    exec(block, trained())
+    assert "The equilibrium carries the GAIT-prop update" in capsys.readouterr().out
+
+
+def test_the_page_on_your_network_runs(capsys) -> None:
+    """The part for PyTorch only where that is."""
+    page = ROOT / "docs" / "your_network.md"
+    names: dict[str, Any] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for block in python_blocks(page):
+            if "torch" in block and importlib.util.find_spec("torch") is None:
+                continue
+            exec(block, names)
+    said = capsys.readouterr().out
+    assert said.count("The equilibrium carries the GAIT-prop update") >= 1
+    assert "ReLU is taken as a leaky ReLU of slope 0.01" in said
+    assert "90 to layer 2" in said
 
 
 def test_every_picture_is_shown_somewhere() -> None:

@@ -54,8 +54,8 @@ LAYERS = (
     ),
     Count(
         None,
-        "units of every layer, input first, not increasing unless with --auxiliary no; replaces "
-        "--depth",
+        "units of every layer, input first; layer 1 reads the whole image; from there on not "
+        "increasing unless with --auxiliary no; replaces --depth",
         option="widths",
         many=True,
         fixed=True,
@@ -70,8 +70,9 @@ class NetworkSettings(Record):
     auxiliary: bool = Flag(
         True,
         "whether units beyond the width of the layer above are read by nobody, so that all weights "
-        "are square and have an exact inverse; if not, every layer reads all units below (default: "
-        "yes with --inverse exact, else no)",
+        "but those of layer 1, which nothing inverts, are square and have an inverse; if not, "
+        "every layer reads all units below (default: yes with --inverse exact, but no with --rule "
+        "bp where widths differ; else no)",
     ).field()
     activation: str = Choice(
         "leaky_relu",

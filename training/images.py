@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http.client import HTTPException
 from math import prod
 from pathlib import Path
@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from circuit.storage import archives
+from training.image_record import N_CLASSES, ImageError, Images
+from training.own_images import load_own
 
 # Name and version at openml.org of each data set that does not ship with scikit-learn.
 OPENML = {
@@ -28,33 +30,11 @@ OPENML = {
     "kmnist": ("Kuzushiji-MNIST", 1),
 }
 DATASETS = ("digits", *OPENML)
+SPLITS = (("train", "test"), ("train", "test", "all"))  # of a data set, and of one's own images
+OWN = "own"  # images in a file or folder that `data_dir` then names (`training.own_images`)
 DATA_DIR_VARIABLE = "GAIT_CIRCUIT_DATA"
-N_CLASSES = 10
 SIDE = 28  # of every data set but digits
 USUAL = 128  # the brightest pixel of 8-bit images is at least that
-
-
-class ImageError(ValueError):
-    """Image data that cannot be had or used. The message is one line: the value and the remedy."""
-
-
-@dataclass(frozen=True, eq=False)  # eq=False: two arrays compare to an array, not to a truth value
-class Images:
-    """Images beside their labels.
-
-    name: one of `DATASETS`.
-    inputs: (n_images, side * side) float, every pixel in [0, 1], the rows of an image in turn.
-    labels: (n_images,) int64, from 0 to n_classes - 1.
-    side: pixels per side of the square images.
-    remark: how pixels were scaled, where that is not the usual way; else empty.
-    """
-
-    name: str
-    inputs: NDArray[Any]
-    labels: NDArray[np.int64]
-    side: int
-    n_classes: int = N_CLASSES
-    remark: str = ""
 
 
 def load(
@@ -70,15 +50,23 @@ def load(
     Pixels are from 0 to 255 and are divided by 255; in a file that holds nothing but 0 and 1 they
     are left as they are. `Images.remark` says so.
 
+    `own` are the images in the file or folder `data_dir` itself: `training.own_images`.
+
     Raises ImageError for a name, split or dtype (float32 or float64) that is not on offer, a file
     that is missing or damaged, an array that is not as expected, and openml.org out of reach.
     """
-    options = {"name": DATASETS, "split": ("train", "test"), "dtype": ("float32", "float64")}
+    options = {
+        "name": (*DATASETS, OWN),
+        "split": SPLITS[name == OWN],
+        "dtype": ("float32", "float64"),
+    }
     for option, value in {"name": name, "split": split, "dtype": dtype}.items():
         if value not in options[option]:
             choices = ", ".join(options[option])
             raise ImageError(f"unknown image {option} {value!r}; choose one of {choices}")
 
+    if name == OWN:
+        return load_own(Path(data_dir or ""), split=split, dtype=dtype)
     file = file_of(name, data_dir)
     remark = ""
     if name == "digits":
@@ -97,7 +85,12 @@ def load(
 
 
 def file_of(name: str, data_dir: Path | None = None) -> Path | None:
-    """The file from which `load` has the data set; None if it comes by way of scikit-learn."""
+    """The file from which `load` has the data set; None if it comes by way of scikit-learn.
+
+    Of one's own images the folder, where they are one.
+    """
+    if name == OWN:
+        return data_dir
     directory = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     return _in_folder(directory, f"{name}.npz") if directory and name != "digits" else None
 
@@ -111,7 +104,28 @@ def batch(images: Images, size: int, generator: np.random.Generator) -> Images:
     if not 1 <= size <= n_images:
         raise ImageError(f"batch of {size} from {n_images} images; choose from 1 to {n_images}")
     drawn = generator.choice(n_images, size=size, replace=False)
-    return replace(images, inputs=images.inputs[drawn], labels=images.labels[drawn])
+    targets = None if images.targets is None else images.targets[drawn]
+    return replace(
+        images, inputs=images.inputs[drawn], labels=images.labels[drawn], targets=targets
+    )
+
+
+def targets_of(images: Images, dtype: DTypeLike = "float64") -> NDArray[Any]:
+    """What the outputs are to be, `(n_images, n_classes)`: one-hot labels, or the targets given.
+
+    Raises ImageError for images with neither.
+    """
+    if images.targets is not None:
+        return images.targets.astype(dtype)
+    require_labels(images, "targets (--targets, or in the file)")
+    return one_hot(images.labels, images.n_classes, dtype)
+
+
+def require_labels(images: Images, instead: str = "") -> None:
+    """Raise ImageError for images without labels; `instead` is what could take their place."""
+    if len(images.labels) and images.labels.min() < 0:
+        other = f", or {instead}" if instead else ""
+        raise ImageError(f"images {images.name} have no labels; give labels{other}")
 
 
 def one_hot(

@@ -26,7 +26,7 @@ from circuit.settings.learned_inverse import EXACT, LEARNED
 from circuit.settings.learning import Adam
 from circuit.settings.pull import MECHANISMS, REGULARISER
 from training.declarations import ComputingSettings, ImageSettings, NetworkSettings
-from training.images import Images, one_hot
+from training.images import Images, targets_of
 
 TRAIN_PART = 10000  # images at most on which the training accuracy of an epoch is found
 PROBE = 200  # images at most on which the alignment with back-propagation is measured
@@ -41,6 +41,7 @@ class Plan(NetworkSettings, ImageSettings, ComputingSettings):
     ----------
     lesson : one step of learning
     widths : N_0 .. N_L
+    whole_input : whether layer 1 reads all pixels even where units are auxiliary, or the first N_1
     others : see `NetworkSettings`, `ImageSettings`, `ComputingSettings`
 
     Raises
@@ -50,6 +51,7 @@ class Plan(NetworkSettings, ImageSettings, ComputingSettings):
 
     lesson: Lesson
     widths: tuple[int, ...]
+    whole_input: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -167,9 +169,7 @@ def prepare(plan: Plan, train: Images, test: Images) -> Material:
         )
     rows = np.stack([generator(seed, "split").permutation(total)[:wanted] for seed in plan.seeds])
     learning = rows[:, held_out:]
-    targets, test_targets = (
-        one_hot(images.labels, images.n_classes, plan.precision) for images in (train, test)
-    )
+    targets, test_targets = (targets_of(images, plan.precision) for images in (train, test))
     inputs, targets, test_inputs, test_targets = placed(
         [train.inputs, targets, test.inputs, test_targets], plan
     )
@@ -204,6 +204,7 @@ def initial_network(plan: Plan, n_outputs: int) -> Network:
             activation=tuple(map(activation, plan.activations)),
             n_outputs=n_outputs,
             auxiliary=plan.auxiliary,
+            whole_input=plan.whole_input,
             dtype=plan.precision,
         )
         for seed in plan.seeds

@@ -84,8 +84,13 @@ def _files(cell: Mapping[str, Any]) -> dict[str, Path]:
 
 
 def _stamp(path: Path) -> Stamp:
-    """What changes when a file is written to or another takes its place."""
+    """What changes when a file is written to or another takes its place; in a folder, any file."""
     try:
+        if path.is_dir():
+            states = [file.stat() for file in _inside(path)]
+            newest = [max((s.st_mtime_ns, s.st_ctime_ns) for s in states)] if states else [(0, 0)]
+            size = sum(state.st_size for state in states)
+            return (os.path.abspath(path), *newest[0], size, len(states))
         state = path.stat()
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
@@ -96,10 +101,21 @@ def _stamp(path: Path) -> Stamp:
 @lru_cache(maxsize=16)
 def _digest(stamp: Stamp) -> str:
     try:
+        if os.path.isdir(stamp[0]):
+            digest = hashlib.sha256()
+            for one in _inside(Path(stamp[0])):
+                digest.update(one.relative_to(stamp[0]).as_posix().encode() + b"\0")
+                digest.update(hashlib.sha256(one.read_bytes()).digest())
+            return digest.hexdigest()[:24]
         with Path(stamp[0]).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:24]
     except OSError as error:
         raise _unreadable(Path(stamp[0]), error) from None
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The files of a folder and of those in it, in order."""
+    return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
 def _unreadable(path: Path, error: Exception) -> CircuitError:

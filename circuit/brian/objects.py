@@ -164,12 +164,15 @@ def make_pieces(
     return Pieces(trial, clock, layers, tuple(feedforward), tuple(feedback), float(noise))
 
 
-def images_that_fit(widths: Sequence[int], *, auxiliary: bool = True) -> int:
+def images_that_fit(
+    widths: Sequence[int], *, auxiliary: bool = True, whole_input: bool = False
+) -> int:
     """How many images of a network with widths N_0 .. N_L `make_pieces` takes at once.
 
-    `auxiliary` as in `network.initialise`.
+    `auxiliary` and `whole_input` as in `network.initialise`.
     """
     read = widths[1:] if auxiliary else widths[:-1]
+    read = (widths[0], *read[1:]) if whole_input else read
     pairs = zip(widths[1:], read, strict=True)
     return most_within(_both_ways([units * columns for units, columns in pairs]))
 

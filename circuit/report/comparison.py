@@ -49,8 +49,11 @@ class LayerReport:
         prediction is the circuit's gain times the direction of the rule that its pathway stands for
     log10_floor : of eps times the norm of the rates
     relative_residual, error_bound : of the record
-    updates : agreement of the circuit's weight change with each rule's; None where a rule has none
+    updates : agreement of the circuit's weight change with each rule's; None where a rule has none,
+        or where neither changes anything
     bound : within which `updates[pathway].relative_error` has to lie; 0 where the rule has none
+    silent : whether neither the circuit nor the rule of its pathway changes any weight: there is
+        nothing to compare, as where nothing that drives the layer is active
     """
 
     layer: int
@@ -61,6 +64,7 @@ class LayerReport:
     error_bound: float
     updates: dict[str, Agreement | None]
     bound: float
+    silent: bool = False
 
     @property
     def allowed(self) -> float:
@@ -82,7 +86,7 @@ class Report(Brief):
     layers: tuple[LayerReport, ...]
     circuit_updates: tuple[Update, ...]
     rule_updates: dict[str, tuple[Update, ...] | None]
-    remarks: tuple[str, ...]
+    remarks: tuple[str, ...]  # what was done to the network, and rules without targets
 
     def _words(self) -> list[str]:
         return [f"{self.pathway} pathway", f"{self.readout} read out", self.verdict]
@@ -102,13 +106,17 @@ class Report(Brief):
     @property
     def outcome(self) -> Outcome:
         """What is known of the circuit's update, of all layers together."""
-        own = [layer.updates[self.pathway] for layer in self.layers]
-        pairs = zip(own, self.layers, strict=True)
+        pairs = [(layer.updates[self.pathway], layer) for layer in self.compared]
         if not self.record.converged or not all(
             entry is not None and entry.relative_error <= layer.allowed for entry, layer in pairs
         ):
             return Outcome.DISAGREES
-        return Outcome.UNDECIDED if self.undecided else Outcome.AGREES
+        return Outcome.UNDECIDED if self.undecided or not pairs else Outcome.AGREES
+
+    @property
+    def compared(self) -> tuple[LayerReport, ...]:
+        """The layers in which there is something to compare."""
+        return tuple(layer for layer in self.layers if not layer.silent)
 
     @property
     def agrees(self) -> bool:
@@ -118,7 +126,7 @@ class Report(Brief):
     @property
     def undecided(self) -> tuple[int, ...]:
         """The layers whose bound decides nothing."""
-        return tuple(layer.layer for layer in self.layers if not layer.bound < DECISIVE)
+        return tuple(layer.layer for layer in self.compared if not layer.bound < DECISIVE)
 
     @property
     def verdict(self) -> str:
@@ -126,20 +134,21 @@ class Report(Brief):
         name = {"grait": "GRAIT-prop", "gait": "GAIT-prop", "itp": "ITP"}[self.pathway]
         if not self.record.converged:
             return f"The circuit did not settle: {self.record.failure()}."
-        own = [layer.updates[self.pathway] for layer in self.layers]
+        layers = self.compared
+        if not layers:
+            return "There is nothing to compare: no weight changes in any layer."
+        own = [layer.updates[self.pathway] for layer in layers]
         if any(entry is None for entry in own):
             return f"The circuit settled, but {name} itself has no update here."
         errors = [entry.relative_error for entry in own if entry is not None]
         cosines = [entry.cosine for entry in own if entry is not None]
-        worst = int(
-            np.argmax([e / layer.allowed for e, layer in zip(errors, self.layers, strict=True)])
-        )
-        place, allowed = f"layer {worst + 1}", self.layers[worst].allowed
+        worst = int(np.argmax([e / layer.allowed for e, layer in zip(errors, layers, strict=True)]))
+        place, allowed = f"layer {layers[worst].layer}", layers[worst].allowed
         if self.outcome is Outcome.DISAGREES:
             return (
                 f"The equilibrium does not carry the {name} update: in {place} the relative error "
                 f"is {errors[worst]:.2g}, over the {allowed:.2g} that feedback of this strength "
-                f"explains (cosine {cosines[worst]:.4f})."
+                f"explains ({_cosine_words(cosines[worst])})."
             )
         if self.outcome is Outcome.UNDECIDED:
             return (
@@ -186,7 +195,7 @@ def report(record: Equilibrium, readout: str = "shift") -> Report:
     for layer in range(1, network.depth + 1):
         i = layer - 1
         agreements = {
-            name: None if change is None else agreement(own[i].weights, change[i].weights)
+            name: None if change is None else _compared(own[i], change[i])
             for name, change in changes.items()
         }
         prediction, allowed = np.nan, 0.0
@@ -207,10 +216,31 @@ def report(record: Equilibrium, readout: str = "shift") -> Report:
                 error_bound=bounds[i],
                 updates=agreements,
                 bound=float(allowed),
+                silent=reference is not None and agreements[pathway] is None,
             )
         )
     remarks.extend(_sliding_words(record))
-    return Report(record, readout, tuple(layers), own, changes, tuple(remarks))
+    silent = [str(one.layer) for one in layers if one.silent]
+    if silent:
+        remarks.append(
+            f"there is nothing to compare in layer {', '.join(silent)}: neither the circuit nor "
+            "its rule changes a weight there"
+        )
+    return Report(record, readout, tuple(layers), own, changes, (*network.notes, *remarks))
+
+
+def _compared(own: Update, rule: Update) -> Agreement | None:
+    """The agreement of two updates of a layer; None where neither changes anything."""
+    changes = to_numpy(own.weights).any(), to_numpy(rule.weights).any()
+    if not any(changes):
+        return None
+    if not changes[1]:
+        return Agreement(np.nan, np.inf, np.inf)
+    return agreement(own.weights, rule.weights)
+
+
+def _cosine_words(cosine: float) -> str:
+    return f"cosine {cosine:.4f}" if np.isfinite(cosine) else "no cosine: one of them is zero"
 
 
 def _rule(name: str, trial: Trial) -> Shifts:
@@ -287,7 +317,9 @@ def as_dataset(found: Report, generator: np.random.Generator) -> xr.Dataset:
         )
 
     def measure(field: str) -> tuple[tuple[str, str], np.ndarray]:
-        values = [[getattr(layer.updates[r], field) for layer in found.layers] for r in rules]
+        values = [
+            [getattr(layer.updates[r], field, np.nan) for layer in found.layers] for r in rules
+        ]
         return ("rule", "layer"), np.array(values)
 
     variables: dict[str, object] = {

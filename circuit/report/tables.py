@@ -79,7 +79,8 @@ def _of_settled(
             entry, group = layer.updates[rule], rule.upper()
             cosine, error = "-", "-"
             if entry is not None:
-                cosine = f"{entry.cosine:.{6 if rule == own else 4}f}"
+                if np.isfinite(entry.cosine):
+                    cosine = f"{entry.cosine:.{6 if rule == own else 4}f}"
                 error = f"{entry.relative_error:.{1 if rule == own else 0}e}"
             compared |= {(group, "cosine"): cosine, (group, "error"): error}
             if rule == own:

@@ -3,8 +3,9 @@
 Owns the file format, and the writing of any file whole or not at all.
 
 Members: `format` and `version`; `n_inputs`, `n_outputs`; `activations` (L names) and
-`smallest_slopes` (L numbers, which tell one leaky-ReLU from another); `W_1` .. `W_L` (N_l, N_l) and
-`b_1` .. `b_L` (N_l). Nothing is pickled, and what is read back is the same bit for bit.
+`smallest_slopes` (L numbers, which tell one leaky-ReLU from another); `W_1` .. `W_L` (N_l, n_l) and
+`b_1` .. `b_L` (N_l); where there are any, `notes` (texts). Nothing is pickled, and what is read
+back is the same bit for bit.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ def network_arrays(network: Network) -> dict[str, np.ndarray]:
     }
     for layer, (weights, bias) in enumerate(zip(network.weights, network.biases, strict=True), 1):
         arrays[f"W_{layer}"], arrays[f"b_{layer}"] = to_numpy(weights), to_numpy(bias)
+    if network.notes:
+        arrays["notes"] = np.array(network.notes)
     return arrays
 
 
@@ -132,6 +135,7 @@ def network_of(members: Mapping[str, np.ndarray]) -> Network:
         activations=tuple(units),
         n_inputs=int(members["n_inputs"].item()),
         n_outputs=int(members["n_outputs"].item()),
+        notes=tuple(map(str, members["notes"])) if "notes" in members else (),
     )
 
 

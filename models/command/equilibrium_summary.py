@@ -66,16 +66,18 @@ def summarise(
     }
 
 
-def description(chosen: argparse.Namespace, trial: Trial) -> str:
-    """What is settled, in one line."""
+def description(chosen: argparse.Namespace, trial: Trial, images: str) -> str:
+    """What is settled, in one line; `images` is the name of theirs."""
     widths = shortened(trial.network.widths)
+    weights = f"{chosen.init} weights" if chosen.weights is None else f"weights {chosen.weights}"
+    units = "+".join(dict.fromkeys(unit.name for unit in trial.network.activations))
     strengths = sorted(set(trial.circuit.strengths))
     gamma = ", ".join(f"{value:g}" for value in strengths)
     through = "" if chosen.feedback == "exact" else f" through the {chosen.feedback}"
     return (
-        f"{trial.error.shape[0]} images of {chosen.dataset}, layers {widths} "
-        f"({trial.network.n_outputs} outputs with a target), {chosen.init} weights, "
-        f"{chosen.activation}, {chosen.pathway} pathway{through}, gamma {gamma}, {chosen.precision}"
+        f"{trial.error.shape[0]} images of {images}, layers {widths} "
+        f"({trial.network.n_outputs} outputs with a target), {weights}, "
+        f"{units}, {chosen.pathway} pathway{through}, gamma {gamma}, {chosen.precision}"
     )
 
 

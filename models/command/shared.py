@@ -15,6 +15,7 @@ from models.command.parsing import Distinct, OneLineParser, at_least, path, refu
 from training.declarations import DATASETS
 
 Options = OneLineParser | argparse._ArgumentGroup
+OWN = "own"  # one's own images, as `training.images` calls them
 SHIPPED = "digits"  # needs no --data-dir
 MOST_WORKERS = max(8, 4 * (os.cpu_count() or 1))  # each computes on one core
 
@@ -27,6 +28,28 @@ def add_dataset(parser: OneLineParser) -> None:
         default="digits",
         help="images to clamp; digits (8x8) ship with scikit-learn (default: digits)",
     )
+
+
+def add_images(parser: Options) -> None:
+    """--images of one's own, in place of a data set that has a name."""
+    parser.add_argument(
+        "--images",
+        type=path,
+        metavar="PATH",
+        help="images of your own, in place of a data set: an .npz file with images and labels or "
+        "targets, an .npy file, or a folder of pictures with one folder for each class; see "
+        "docs/your_images.md",
+    )
+
+
+def take_own_images(program: str, chosen: argparse.Namespace) -> None:
+    """Put --images, if given, in the place of --dataset and --data-dir.
+
+    Leaves with status 2 where those are given too.
+    """
+    if chosen.images is not None:
+        refuse_idle(program, chosen, {"dataset", "datasets", "data_dir"}, "--images")
+        chosen.dataset, chosen.data_dir = OWN, chosen.images
 
 
 def add_data_dir(parser: Options) -> None:

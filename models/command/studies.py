@@ -23,10 +23,12 @@ from models.command.parsing import OneLineParser, fail, plain
 from models.command.shared import (
     add_data_dir,
     add_dataset,
+    add_images,
     add_processes,
     add_results,
     add_seeds,
     refuse_what_idles,
+    take_own_images,
 )
 from studies.catalogue import STUDIES
 
@@ -59,6 +61,7 @@ def add_options(parser: OneLineParser, output: Path) -> None:
     )
     add_dataset(parser)
     add_data_dir(parser)
+    add_images(parser)
     add_seeds(parser, "images and weights")
     add_processes(parser)
     add_results(
@@ -78,6 +81,7 @@ def main(program: str, chosen: argparse.Namespace, special: Special) -> int:
     special : what a study is given beside dataset, data_dir and seeds, from its name and `chosen`
     """
     began = time.perf_counter()
+    take_own_images(program, chosen)
     refuse_what_idles(program, chosen, [chosen.dataset])
     return exit_status(program, lambda leaving: run(program, chosen, special, began, leaving))
 
@@ -155,8 +159,9 @@ def _sweep(
 
     # bad data are to be refused once, and not by every cell
     data = images.load(chosen.dataset, data_dir=chosen.data_dir)
-    if data.remark and not chosen.quiet:
-        print(data.remark, file=sys.stderr)
+    remark = data.name if chosen.images is not None else data.remark
+    if remark and not chosen.quiet:
+        print(remark, file=sys.stderr)
     studies = [study_of(name, chosen, special) for name in names]
     with processes(chosen, studies, folder) as address:
         return {

@@ -16,7 +16,7 @@ from circuit.settings.declaration import Choice, Count, Declaration, Flag, Numbe
 from circuit.settings.learned_inverse import LEARNED
 from circuit.settings.learning import RULES
 from models.command.parsing import MOST, Distinct, OneLineParser, at_least
-from models.command.shared import Options, add_data_dir, add_results
+from models.command.shared import Options, add_data_dir, add_images, add_results
 from training.declarations import HEADINGS, PRESETS, SETTINGS, TABLES
 from training.settings import PROGRAM, preset
 
@@ -40,6 +40,7 @@ def options() -> OneLineParser:
             _add(group, SETTINGS[name])
     everyday, *_ = groups.values()
     add_data_dir(everyday)
+    add_images(everyday)
     everyday.add_argument(
         "--resume", action="store_true", help="go on from the checkpoint in --output, if any"
     )

@@ -32,6 +32,9 @@ def resolved(chosen: argparse.Namespace) -> dict[str, Any]:
         raise CircuitError("--depth and --widths both say how many layers there are; give one")
     settings: dict[str, Any] = resolve(chosen.preset, chosen.rule, given)
     settings |= {name: getattr(chosen, name) for name in PLAIN}
+    narrow = chosen.widths is not None and len({*chosen.widths}) > 1
+    if chosen.rule == "bp" and narrow and "auxiliary" not in given:
+        settings["auxiliary"] = "no"  # no inverse is needed: every layer reads all units below
     for name, value in given.items():
         others = {other: given[other] for other in given if other != name}
         if value == resolve(chosen.preset, chosen.rule, others)[name]:

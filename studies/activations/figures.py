@@ -14,7 +14,13 @@ from analysis.statistics import over_repetitions
 from studies.activations.findings import ACCURACY
 
 UNITS = {"leaky_relu": "leaky-ReLU", "asinh": "asinh", "tanh": "tanh"}
-SETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "kmnist": "KMNIST", "digits": "digits"}
+SETS = {
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "kmnist": "KMNIST",
+    "digits": "digits",
+    "own": "own images",
+}
 
 
 @styled

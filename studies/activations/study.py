@@ -105,7 +105,7 @@ def study(
     images = [
         {"dataset": name, "pooling": pooling, "widths": fixed_width(pixels, sizes.depth)}
         for name in datasets
-        for pixels, pooling in [pixels_of(name, sizes.pooling)]
+        for pixels, pooling in [pixels_of(name, sizes.pooling, data_dir)]
     ]
     tuning = grid(
         common | images[0] | {"purpose": "tuning", "epochs": sizes.tuning_epochs},

@@ -25,7 +25,7 @@ from circuit.report.alignment import agreement
 from circuit.rules import RULES
 from studies.imperfection.at_rest import AtRest, come_to_rest
 from studies.imperfection.matrices import IMPERFECTIONS, distance, spread
-from studies.setting import setting
+from studies.setting import FIRST_PIXELS, reading, setting
 from training.sources import OUTSIDE
 
 VERSION = 1  # of what a result means; part of the key of every cell
@@ -77,7 +77,7 @@ def study(
         "width": WIDTH[scale],
         "activation": "asinh",
         "judged": JUDGED[scale],
-    }
+    } | reading(dataset)
     cells = grid(common, seed=SEEDS[scale] if seeds is None else seeds, **AXES[scale])
     shared = ("dataset", "data_dir", "batch", "width", "depth", "init", "activation", "seed")
     return Study(
@@ -100,6 +100,7 @@ def measure(
     gamma: float,
     judged: int,
     seed: int,
+    reads: str = FIRST_PIXELS,
 ) -> xr.Dataset:
     """One cell: one kind of imperfection, in all sizes.
 
@@ -133,6 +134,7 @@ def measure(
         activation=activation,
         seed=seed,
         data_dir=data_dir,
+        reads=reads,
     )
     sizes = AS_DRAWN if kind == "transposed" and init != "orthogonal" else SIZES
     result = _empty(depth + 1, sizes)
@@ -143,7 +145,10 @@ def measure(
         if kind == "transposed" and size > 0:
             network = spread_network(network, size, generator)
         make = IMPERFECTIONS[kind]
-        matrices = tuple(make(weights, size, generator) for weights in network.weights)[1:]
+        matrices = tuple(
+            make(weights, size, generator) if _is_square(weights) else weights.T  # B_1, never used
+            for weights in network.weights
+        )[1:]
         through = build_circuit(
             network, pathway, gamma, feedback=matrices, corrected=circuit == "corrected"
         )
@@ -160,9 +165,18 @@ def measure(
 
 
 def spread_network(network: Network, size: float, generator: np.random.Generator) -> Network:
-    """The network with the singular values of all its weights spread."""
-    weights = tuple(spread(matrix, size, generator) for matrix in network.weights)
+    """The network with the singular values of all its weights spread, but of a W_1 that reads more
+    than it has units: it has no inverse, and needs none.
+    """
+    weights = tuple(
+        spread(matrix, size, generator) if _is_square(matrix) else matrix
+        for matrix in network.weights
+    )
     return replace(network, weights=weights)
+
+
+def _is_square(matrix: np.ndarray) -> bool:
+    return matrix.shape[0] == matrix.shape[1]
 
 
 def _empty(layers: int, sizes: Sequence[float]) -> xr.Dataset:

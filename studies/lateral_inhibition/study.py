@@ -163,7 +163,7 @@ def measure(
         "lateral_rate": lateral_rate,
     }
     lesson = lesson_of(DEFAULTS | chosen)
-    pixels, pooling = pixels_of(dataset, 2)
+    pixels, pooling = pixels_of(dataset, 2, data_dir)
     plan = Plan(
         lesson=lesson,
         widths=tuple(map(int, fixed_width(pixels, depth).split("-"))),
@@ -192,7 +192,7 @@ def _pull(dataset: str, data_dir: str | None, depth: int, seed: int) -> xr.Datas
         dataset=dataset,
         data_dir=data_dir,
         depth=depth,
-        width=pixels_of(dataset, 1)[0],
+        width=pixels_of(dataset, 1, data_dir)[0],
         batch=IMAGES,
         init="orthogonal",
         seed=seed,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -22,7 +23,7 @@ from circuit.learning.regulariser import Regulariser
 from circuit.settings.learned_inverse import ALTERNATING, FIRST, LEARNED, SIMULTANEOUS
 from circuit.settings.learning import CIRCUIT, Adam
 from studies.learned_inverse.measures import cosines, stages
-from studies.setting import setting
+from studies.setting import FIRST_PIXELS, WHOLE_IMAGE, StudySetting, reading, setting
 from studies.training_run import COMPLETED, pooled_images, trained
 from training import images
 from training.plan import Plan, prepare
@@ -107,7 +108,7 @@ def study(
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     sizes = SCALES[scale]
-    common: Cell = {
+    common: dict[str, Any] = {
         "scale": scale,
         "dataset": dataset,
         "data_dir": data_dir,
@@ -115,7 +116,7 @@ def study(
         "depth": sizes.depth,
         "batch": sizes.batch,
         "epochs": sizes.epochs,
-    }
+    } | reading(dataset)
     each = [*_alignments(sizes), *_runs(sizes), *_orders(sizes)]
     cells = tuple(grid(common, seed=sizes.seeds if seeds is None else seeds, cell=each))
     return Study(
@@ -192,6 +193,7 @@ def measure(
     shape: str,
     order: str,
     seed: int,
+    reads: str = FIRST_PIXELS,
 ) -> xr.Dataset:
     """One cell.
 
@@ -218,9 +220,16 @@ def measure(
         The status is "completed", or "training failed: " and why.
     """
     if part == ALIGNMENT:
-        return _alignment(
-            SCALES[scale], dataset, data_dir, width, depth, batch, way, correction, seed
+        scene = setting(
+            dataset=dataset,
+            data_dir=data_dir,
+            batch=batch,
+            depth=depth,
+            width=width,
+            seed=seed,
+            reads=reads,
         )
+        return _alignment(SCALES[scale], scene, dataset, data_dir, batch, way, correction, seed)
     widths = _widths(dataset, data_dir, width, depth, shape)
     alternating = order.startswith(ALTERNATING)
     learned = LearnedInverse(
@@ -243,6 +252,7 @@ def measure(
         lesson=lesson,
         widths=widths,
         auxiliary=shape == "equal",
+        whole_input=reads == WHOLE_IMAGE,
         seeds=(seed,),
         batch=batch,
         measure_every=epochs,
@@ -277,18 +287,15 @@ def _widths(
 
 def _alignment(
     sizes: LearnedInverseScale,
+    scene: StudySetting,
     dataset: str,
     data_dir: str | None,
-    width: int,
-    depth: int,
     batch: int,
     way: str,
     correction: str,
     seed: int,
 ) -> xr.Dataset:
-    scene = setting(
-        dataset=dataset, data_dir=data_dir, batch=batch, depth=depth, width=width, seed=seed
-    )
+    depth = scene.network.depth - 1
     data = images.load(dataset, data_dir=None if data_dir is None else Path(data_dir))
     strengths = [gamma for gamma in sizes.strengths if gamma < 1 or " " not in way]
     strengths = strengths[-1:] if way == "tp" else strengths

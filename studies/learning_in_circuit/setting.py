@@ -50,6 +50,7 @@ def scene_of(
     """The stream is one random order of the training images after the other."""
     folder = None if data_dir is None else Path(data_dir)
     train, test = (images.load(dataset, split=part, data_dir=folder) for part in ("train", "test"))
+    images.require_labels(train)
     mean = train.inputs.mean(axis=0)
     mine, theirs = train.labels < classes, test.labels < classes
     pixels, labels = train.inputs[mine], train.labels[mine]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analysis.sweep.study import Cell, Seeds, Study, grid, unmeasured
+from analysis.sweep.study import Seeds, Study, grid, unmeasured
 from circuit.dynamics import Trial, begin, build_circuit
 from circuit.equilibrium import Equilibrium, settle
 from circuit.errors import CircuitError, NotFinite
@@ -32,7 +32,7 @@ from studies.noise.theory import (
     update_bias,
     update_noise,
 )
-from studies.setting import setting
+from studies.setting import reading, setting
 from training.sources import OUTSIDE
 
 VERSION = 1  # of what a result means; part of the key of every cell
@@ -91,13 +91,13 @@ def study(
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     axes, seeds = AXES[scale], SEEDS[scale] if seeds is None else tuple(seeds)
-    common: Cell = {
+    common: dict[str, Any] = {
         "dataset": dataset,
         "data_dir": data_dir,
         "batch": BATCH[scale],
         "width": WIDTH[scale],
         "copies": COPIES[scale],
-    }
+    } | reading(dataset)
     simulated = axes["gamma"][SIMULATED[scale] - 1 :: SIMULATED[scale]]
     smooth = {"activation": "asinh", "init": "orthogonal", "seed": seeds[0]}
     cells = grid(common | {"noise": FAINT}, seed=seeds, **axes)

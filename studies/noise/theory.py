@@ -105,7 +105,7 @@ def update_noise(
     noises = []
     for layer, block in enumerate(unit_slices(network, projecting=True), 1):
         slope = trial.activity.slope(layer)[:, : network.n_projecting(layer)]
-        below = trial.activity.rates[layer - 1][:, : network.widths[layer]]
+        below = trial.activity.rates[layer - 1][:, : network.weights[layer - 1].shape[-1]]
         learned = np.sum(slope**2 * variances[..., block], axis=-1) * np.sum(below**2, axis=-1)
         deviation = np.sqrt(learned.sum(axis=-1)) / batch / reading.gains[layer - 1].value
         noises.append(deviation / np.linalg.norm(targets[layer - 1]))

@@ -34,6 +34,7 @@ class FiguresScale:
     grid_rates, grid_lambdas, grid_epochs, grid_seeds : of the grid search
     every, every_epochs_of_digits, every_seeds : of figure "every", which has digits beside the
         first data set; k of the k-th steps, 1 among them
+    data_dir : folder of the data sets, or the file or folder of one's own images
     """
 
     datasets: tuple[str, ...]
@@ -54,6 +55,7 @@ class FiguresScale:
     every: tuple[int, ...]
     every_epochs_of_digits: int
     every_seeds: tuple[int, ...]
+    data_dir: str | None = None
 
 
 AUTHORS: Chosen = {

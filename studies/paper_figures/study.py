@@ -71,7 +71,7 @@ def study(
             old if new is None else new for old, new in zip(sizes.same, same, strict=True)
         )
         sizes = replace(sizes, leaky_relu=dict.fromkeys(RULES, (rate, strength)))
-    sizes = replace(sizes, datasets=tuple(datasets or sizes.datasets))
+    sizes = replace(sizes, datasets=tuple(datasets or sizes.datasets), data_dir=data_dir)
     if seeds is not None:
         chosen = tuple(seeds)
         sizes = replace(sizes, seeds=chosen, grid_seeds=chosen, every_seeds=chosen)
@@ -100,7 +100,7 @@ def _linear(sizes: FiguresScale) -> list[Cell]:
 def _shapes(sizes: FiguresScale) -> list[Cell]:
     """Fig. 3: narrowing layers on all data sets, and beside them full width on the first."""
     images = [
-        _images(sizes, name, narrowing(pixels_of(name, sizes.pooling)[0]))
+        _images(sizes, name, narrowing(pixels_of(name, sizes.pooling, sizes.data_dir)[0]))
         for name in sizes.datasets
     ]
     return _runs(sizes, [*images, _same_width(sizes, sizes.datasets[0], len(NARROWING) - 2)])
@@ -175,14 +175,14 @@ def _images(sizes: FiguresScale, dataset: str, widths: str) -> Cell:
     """Images, and a network for them."""
     return {
         "dataset": dataset,
-        "pooling": pixels_of(dataset, sizes.pooling)[1],
+        "pooling": pixels_of(dataset, sizes.pooling, sizes.data_dir)[1],
         "widths": widths,
     }
 
 
 def _same_width(sizes: FiguresScale, dataset: str, depth: int) -> Cell:
     """Images, and a network all of whose layers are as wide."""
-    pixels, _ = pixels_of(dataset, sizes.pooling)
+    pixels, _ = pixels_of(dataset, sizes.pooling, sizes.data_dir)
     return _images(sizes, dataset, fixed_width(pixels, depth))
 
 

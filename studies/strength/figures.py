@@ -222,6 +222,8 @@ def time_and_stability(data: xr.Dataset) -> Figure:
                     part = cells_with(
                         data, init=init, depth=depth, activation=_first_units(data, init)
                     )
+                    if not part.sizes["cell"]:  # trained weights have one depth and their units
+                        continue
                     values = part[name].sel(layer=1) if row == 0 else part[name]
                     look = _look(pathway, f"{pathway.upper()}, {init}") | {"ls": style}
                     _line(axes, part, values.values, look, pathway=pathway, logarithm=row < 2)

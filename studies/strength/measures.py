@@ -200,11 +200,15 @@ def first_crossing(
 
 
 def orthogonality_distances(network: Network) -> np.ndarray:
-    """|W'W - I| / sqrt(n) of each layer's weights (Frobenius norm), (L,)."""
+    """|W'W - I| / sqrt(n) of each layer's weights (Frobenius norm), (L,).
+
+    Of weights with fewer rows than columns, |WW' - I|.
+    """
     distances = []
     for weights in map(to_numpy, network.weights):
-        n = weights.shape[0]
-        distances.append(float(np.linalg.norm(weights.T @ weights - np.eye(n)) / np.sqrt(n)))
+        rows, n = weights.shape
+        gram = weights.T @ weights if rows >= n else weights @ weights.T
+        distances.append(float(np.linalg.norm(gram - np.eye(len(gram))) / np.sqrt(len(gram))))
     return np.array(distances)
 
 

@@ -16,7 +16,7 @@ import xarray as xr
 from analysis.sweep.study import Study, grid
 from circuit.dynamics import Trial, begin, build_circuit
 from circuit.errors import CircuitError
-from studies.setting import described, setting
+from studies.setting import described, reading, setting
 from studies.strength.measures import first_crossing, measures
 from training.sources import OUTSIDE, kept
 
@@ -89,7 +89,7 @@ def study(
         "stability_units": sizes["stability_units"],
         "weights": None,
         "weights_digest": None,
-    }
+    } | reading(dataset)
     chosen = tuple(sizes["seeds"] if seeds is None else seeds)
     feedback = {"pathway": ("itp", "gait"), "gamma": sizes["gamma"]}
     cells = grid(common, **{name: sizes[name] for name in OF_A_NETWORK}, seed=chosen, **feedback)

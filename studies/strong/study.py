@@ -20,7 +20,7 @@ from analysis.stability import spectrum
 from analysis.sweep.study import Seeds, Study, grid
 from circuit.activations import linear
 from circuit.dynamics import Circuit, begin, build_circuit
-from studies.setting import setting
+from studies.setting import reading, setting
 from studies.strong.branches import circuit_field, feedback_branch
 from training.sources import OUTSIDE
 
@@ -71,7 +71,7 @@ def study(
         "batch": IMAGES[scale],
         "width": WIDTH[scale],
         "points_beyond": 0,
-    }
+    } | reading(dataset)
     cells = grid(common, seed=seeds, **AXES[scale], image=range(IMAGES[scale]))
     example = {"seed": seeds[0], "image": 0, "depth": EXAMPLE_DEPTH[scale]}
     for cell in cells:

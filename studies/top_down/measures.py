@@ -181,7 +181,7 @@ def cosines(circuit: TopDown, found: Rest) -> np.ndarray:
                 own = local_update(
                     activity.slope(layer)[there],
                     value[there],
-                    activity.rates[layer - 1][there, : network.widths[layer]],
+                    activity.rates[layer - 1][there, : network.weights[layer - 1].shape[-1]],
                 )
                 agreed = agreement(own.weights, exact[layer - 1].weights)
                 result[row, column, layer - 1] = agreed.cosine

@@ -18,7 +18,7 @@ from analysis.sweep.study import Cell, Seeds, Study, grid, together, unmeasured
 from circuit.learning.lesson import Lesson
 from circuit.learning.regulariser import Regulariser
 from circuit.settings.learning import Adam
-from studies.setting import setting
+from studies.setting import FIRST_PIXELS, reading, setting
 from studies.top_down.circuit import find_rest, strong_circuit
 from studies.top_down.measures import MEASURES, READOUTS, RULE_NAMES, cosines, measures
 from studies.training_run import fixed_width, outcome, pixels_of
@@ -75,7 +75,9 @@ def study(
     chosen = SEEDS[scale] if seeds is None else tuple(seeds)
     common: Cell = {"dataset": dataset, "data_dir": data_dir}
     circuits = grid(
-        common | {"part": "circuit", "batch": BATCH[scale], "judged": JUDGED[scale]},
+        common
+        | reading(dataset)
+        | {"part": "circuit", "batch": BATCH[scale], "judged": JUDGED[scale]},
         seed=chosen,
         **CIRCUITS[scale],
         activation=("asinh", "tanh") if scale != "smoke" else ("asinh",),
@@ -131,6 +133,7 @@ def measure(
     gamma: float | None,
     epochs: int | None,
     seed: int,
+    reads: str | None = FIRST_PIXELS,
 ) -> xr.Dataset:
     """One cell; see the module's docstring for its two parts.
 
@@ -156,6 +159,7 @@ def measure(
         batch=batch,
         depth=depth,
         width=10,
+        reads=str(reads),
         init=init,
         activation=activation,
         seed=seed,
@@ -237,7 +241,7 @@ def _learnt(
     seed: int,
 ) -> xr.Dataset:
     """What a training run came to."""
-    pixels, pooling = pixels_of(dataset, 2)
+    pixels, pooling = pixels_of(dataset, 2, data_dir)
     plan = Plan(
         lesson=lesson,
         widths=tuple(map(int, fixed_width(pixels, depth).split("-"))),

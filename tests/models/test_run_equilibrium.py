@@ -219,7 +219,7 @@ def test_brian2_and_figures(tmp_path):
 
 
 NARROW = ["--widths", "64", "40", "10", "--batch", "6"]
-SYNAPSES = 40**2 + 10**2 + 10**2  # of one image: into both layers, and down from the output
+SYNAPSES = 64 * 40 + 10**2 + 10**2  # of one image: into both layers, and down from the output
 
 
 @pytest.mark.parametrize(("most", "room"), [(3 * SYNAPSES, 3), (3 * SYNAPSES - 1, 2)])

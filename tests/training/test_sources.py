@@ -181,3 +181,17 @@ def test_files_that_are_not_there_are_named(tmp_path):
     assert "\n" not in str(refused.value)
     images_file(tmp_path, 51)
     assert stored(study, study.cells[0], tmp_path / "out") is None
+
+
+def test_a_picture_that_changes_in_a_folder_is_another_content(tmp_path):
+    """Also where its name and size stay; and the same pictures elsewhere are the same."""
+    folder = tmp_path / "a" / "class"
+    folder.mkdir(parents=True)
+    cell = {"dataset": "own", "data_dir": str(tmp_path / "a")}
+    (folder / "1.png").write_bytes(b"one")
+    first = OUTSIDE.content(cell)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert OUTSIDE.content(cell | {"data_dir": str(tmp_path / "b")}) == first
+    (folder / "1.png").write_bytes(b"two")
+    os.utime(folder / "1.png", ns=(1, 1))
+    assert OUTSIDE.content(cell) != first

@@ -1,0 +1,60 @@
+"""What a network answers: the class of its largest output, and how often that is right.
+
+Owns which outputs count: those that have a target. Auxiliary outputs answer nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from circuit.errors import ShapeMismatch
+from circuit.given import real_array
+from circuit.network import Network, forward
+from circuit.numerics.arrays import Array, to_numpy
+
+
+def outputs(network: Network, images: Array) -> Array:
+    """The outputs that have a target, `(..., batch, N_0) -> (..., batch, n_outputs)`."""
+    return forward(network, images).rates[-1][..., : network.n_outputs]
+
+
+def predict(network: Network, images: Array) -> np.ndarray:
+    """The class of every image: its largest output, from 0 on.
+
+    Of a single output, 1 where it is above 0 and else 0.
+
+    Parameters
+    ----------
+    images : array (..., batch, N_0)
+
+    Returns
+    -------
+    array (..., batch) of int64
+    """
+    values = to_numpy(outputs(network, images))
+    if network.n_outputs == 1:
+        return (values[..., 0] > 0).astype(np.int64)
+    return values.argmax(axis=-1).astype(np.int64)
+
+
+def accuracy(network: Network, images: Array, labels: Any) -> float:
+    """The fraction of images whose class is that of their label.
+
+    Parameters
+    ----------
+    images : array (batch, N_0)
+    labels : (batch,) whole numbers from 0 on
+
+    Raises
+    ------
+    ShapeMismatch, NotFinite
+    """
+    found, wanted = predict(network, images), real_array("labels", labels)
+    if wanted.shape != found.shape[-1:] or not wanted.size:
+        raise ShapeMismatch(
+            f"labels have shape {wanted.shape}; {found.shape[-1]} images need one label each, a "
+            "whole number from 0 on"
+        )
+    return float(np.mean(found == wanted))

@@ -1,0 +1,109 @@
+"""Networks that PyTorch has trained.
+
+Owns which modules are understood. PyTorch is imported only by whoever gives one of its modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from circuit.activations import Activation, leaky_relu
+from circuit.doors.layers import Fields, fields_of_layers
+from circuit.doors.units import RELU_SLOPE
+from circuit.errors import CircuitError
+from circuit.given import shown
+
+SILENT = ("Flatten", "Dropout", "AlphaDropout", "Identity")  # without effect once trained
+UNITS = ("ReLU", "Tanh", "Sigmoid", "Softmax", "LogSoftmax")
+REMEDY = (
+    "give layers of nn.Linear with ReLU, LeakyReLU, Tanh, Sigmoid or Softmax between them, or the "
+    "weights to Network.from_layers"
+)
+
+
+def fields_of_torch(
+    module: Any,
+    activations: str | Activation | Sequence[str | Activation] | None = None,
+    *,
+    relu_slope: float = RELU_SLOPE,
+) -> Fields:
+    """The fields of the network of an `nn.Module` of linear layers, or of its `state_dict()`.
+
+    Parameters
+    ----------
+    module
+        Its linear layers are taken in the order in which it holds them, which is that of the
+        forward pass for `nn.Sequential`.
+    activations
+        One for all layers or one each, in place of the modules that follow the linear ones. A state
+        has none, and needs them. A layer that nothing follows is linear.
+    relu_slope : as in `fields_of_layers`
+
+    Raises
+    ------
+    CircuitError, ShapeMismatch
+    """
+    if isinstance(module, Mapping):
+        return _from_state(module, activations, relu_slope)
+    if not hasattr(module, "modules") or not hasattr(module, "state_dict"):
+        raise CircuitError(f"{shown(type(module).__name__)} is no module of PyTorch; {REMEDY}")
+    weights: list[Any] = []
+    biases: list[Any] = []
+    units: list[str | Activation] = []
+    for part in module.modules():
+        name = type(part).__name__
+        if next(iter(part.children()), None) is not None or name in SILENT:
+            continue
+        if name == "Linear":
+            weights.append(part.weight)
+            biases.append(part.bias)
+            units.append("linear")
+        elif not (weights and units[-1] == "linear") or not (found := _unit(part, name)):
+            raise CircuitError(f"a {name} has no place in such a network; {REMEDY}")
+        else:
+            units[-1] = found
+    if not weights:
+        raise CircuitError(f"{type(module).__name__} has no linear layers; {REMEDY}")
+    if activations is None and len(weights) > 1 and set(units[:-1]) == {"linear"}:
+        calls_them_itself = type(module).__name__ != "Sequential"
+        if calls_them_itself:
+            raise CircuitError(
+                f"{type(module).__name__} holds no activation functions; say which its forward "
+                "pass calls, one for each layer: activations=('tanh', 'linear')"
+            )
+    return fields_of_layers(
+        weights, biases, units if activations is None else activations, relu_slope=relu_slope
+    )
+
+
+def _unit(part: Any, name: str) -> str | Activation | None:
+    """The unit of a module; None for what is none."""
+    if name == "LeakyReLU":
+        return leaky_relu(part.negative_slope)
+    return name if name in UNITS else None
+
+
+def _from_state(state: Mapping[str, Any], activations: Any, relu_slope: float) -> Fields:
+    """Those of `state_dict()`: a name.weight and a name.bias for each linear layer."""
+    if activations is None:
+        raise CircuitError(
+            "a state has weights and no activation functions; say which, one for each layer: "
+            "activations=('tanh', 'linear')"
+        )
+    names = [name.removesuffix("weight") for name in state if name.endswith("weight")]
+    surplus = [
+        name for name in state if name.removesuffix("weight").removesuffix("bias") not in names
+    ]
+    odd = [name for name in names if getattr(state[f"{name}weight"], "ndim", 0) != 2]
+    if not names or surplus or odd:
+        found = ", ".join((surplus or [f"{name}weight" for name in odd] or list(state))[:3])
+        raise CircuitError(
+            f"a state with {found or 'nothing'} is not one of linear layers; {REMEDY}"
+        )
+    return fields_of_layers(
+        [state[f"{name}weight"] for name in names],
+        [state.get(f"{name}bias") for name in names],
+        activations,
+        relu_slope=relu_slope,
+    )
