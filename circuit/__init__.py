@@ -27,8 +27,8 @@ lateral_inhibition    inhibition that keeps weights orthogonal
 brian, plastic        the same circuit in Brian2, and with weights that learn while it runs
 numerics              arrays, inverses, singular values, random numbers
 storage               networks, records and results on disk
-sklearn               a classifier for scikit-learn, in a file
 doors                 networks that were trained elsewhere, in files or other libraries
+sklearn               a classifier for scikit-learn, in a file
 """
 
 import lazy_loader

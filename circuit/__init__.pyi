@@ -25,6 +25,7 @@ from .rules import (
     RULES,
     back_propagation,
     gait_propagation,
+    grait_propagation,
     incremental_target_propagation,
     target_propagation,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "forward",
     "gait_propagation",
     "gaussian",
+    "grait_propagation",
     "incremental_target_propagation",
     "initialise",
     "leaky_relu",

@@ -26,12 +26,12 @@ class ShapeMismatch(CircuitError):
     """An array does not have the shape or the dtype that the network needs."""
 
 
-class Rounded(UserWarning):
-    """Numbers of float64 were given where the weights are float32."""
-
-
 class IllConditioned(UserWarning):
     """Weights that have an inverse, but one that float arithmetic serves badly."""
+
+
+class Rounded(UserWarning):
+    """Numbers of float64 were given where the weights are float32."""
 
 
 class NotSettled(RuntimeError):

@@ -150,33 +150,6 @@ class Network(Brief):
                 f"output layer of {self.widths[-1]}; give 1 to {self.widths[-1]}"
             )
 
-    def _words(self) -> list[str]:
-        stack = [str(length) for length in self.weights[0].shape[:-2]]
-        words = [
-            " x ".join(stack) + " networks" if stack else "",
-            widths_of(self.widths),
-            same_or_each([unit.name for unit in self.activations]),
-            counted(self.n_outputs, "output"),
-            kind_of(self.weights[0]),
-        ]
-        return [word for word in words if word]
-
-    def _rows(self) -> Rows:
-        numbers = range(1, self.depth + 1)
-        return [
-            ("layer", "units", "reads", "activation", "auxiliary units"),
-            *(
-                (
-                    layer,
-                    self.widths[layer],
-                    int(self.weights[layer - 1].shape[-1]),
-                    self.activation(layer),
-                    self.widths[layer] - self.n_projecting(layer),
-                )
-                for layer in numbers
-            ),
-        ]
-
     @classmethod
     def from_layers(
         cls,
@@ -213,6 +186,33 @@ class Network(Brief):
     def _warned(self) -> Network:
         """With a note, and a warning, of weights that are near singular."""
         return replace(self, notes=tuple(dict.fromkeys((*self.notes, *warned(self.factors)))))
+
+    def _words(self) -> list[str]:
+        stack = [str(length) for length in self.weights[0].shape[:-2]]
+        words = [
+            " x ".join(stack) + " networks" if stack else "",
+            widths_of(self.widths),
+            same_or_each([unit.name for unit in self.activations]),
+            counted(self.n_outputs, "output"),
+            kind_of(self.weights[0]),
+        ]
+        return [word for word in words if word]
+
+    def _rows(self) -> Rows:
+        numbers = range(1, self.depth + 1)
+        return [
+            ("layer", "units", "reads", "activation", "auxiliary units"),
+            *(
+                (
+                    layer,
+                    self.widths[layer],
+                    int(self.weights[layer - 1].shape[-1]),
+                    self.activation(layer),
+                    self.widths[layer] - self.n_projecting(layer),
+                )
+                for layer in numbers
+            ),
+        ]
 
     @property
     def depth(self) -> int:

@@ -224,6 +224,7 @@ def time_and_stability(data: xr.Dataset) -> Figure:
                     )
                     if not part.sizes["cell"]:  # trained weights have one depth and their units
                         continue
+                    part = cells_with(part, width=part["width"].values.max())
                     values = part[name].sel(layer=1) if row == 0 else part[name]
                     look = _look(pathway, f"{pathway.upper()}, {init}") | {"ls": style}
                     _line(axes, part, values.values, look, pathway=pathway, logarithm=row < 2)
