@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from circuit.brief import Brief
 from circuit.errors import CircuitError, ShapeMismatch, SingularWeights
 from circuit.given import generator_of, require_choice
 from circuit.numerics.arrays import Array, to_numpy
@@ -30,8 +31,8 @@ from circuit.numerics.arrays import Array, to_numpy
 ORTHONORMAL, GAUSSIAN = ROWS = ("orthonormal", "gaussian")
 
 
-@dataclass(frozen=True, eq=False)
-class Padding:
+@dataclass(frozen=True, eq=False, repr=False)
+class Padding(Brief):
     """What became of weights that were padded.
 
     Attributes

@@ -107,13 +107,14 @@ def _require_settleable(dataset: str, data_dir: str | None, weights: Path) -> No
     """Raise `CircuitError` for what would fail in every cell: images that the network does not
     read, units or weights that have no inverse.
     """
-    given = setting(dataset=dataset, data_dir=data_dir, init="trained", weights=str(weights))
     try:
+        given = setting(dataset=dataset, data_dir=data_dir, init="trained", weights=str(weights))
         build_circuit(given.network, "gait")
         for factors in given.network.factors[1:]:  # W_1 is never inverted
             factors.require_invertible()
     except CircuitError as error:
-        raise CircuitError(f"weights file {weights}: {error}") from None
+        named = str(error) if str(weights) in str(error) else f"weights file {weights}: {error}"
+        raise CircuitError(named) from None
 
 
 def measure(*, gamma: float, pathway: str, stability_units: int, **network: Any) -> xr.Dataset:

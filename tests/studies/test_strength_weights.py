@@ -97,11 +97,10 @@ def test_what_must_fail_in_every_cell_is_refused_before_the_first(tmp_path, caps
     good = saved(path, ["asinh"] * 3)
     weights = list(good.weights)
     weights[1] = np.ones_like(weights[1])
-    assert "condition number" in refused(tmp_path, capsys, replace(good, weights=tuple(weights)))
+    words = refused(tmp_path, capsys, replace(good, weights=tuple(weights)))
+    assert "condition number" in words or "depend on each other" in words
     clipped = initialise((64, 14, 12), 7, activation="clipped_tanh", n_outputs=10)
     assert "clipped_tanh does not; use tanh" in refused(tmp_path, capsys, clipped)
-    wide = initialise((64, 20, 12), 7, n_outputs=10, auxiliary=False)
-    assert "has no exact inverse" in refused(tmp_path, capsys, wide)
     narrow = initialise((64, 20, 20), 7, n_outputs=8)
     assert "8 outputs" in refused(tmp_path, capsys, narrow)
     singular = replace(good, weights=(np.zeros_like(weights[0]), *good.weights[1:]))

@@ -226,3 +226,15 @@ def test_folders_without_results_are_one_line(tmp_path):
     (tmp_path / "study.nc").write_bytes(b"CDF")
     with pytest.raises(CircuitError, match="is no NetCDF file"):
         assert open_results(tmp_path).data
+
+
+def test_feedback_through_other_matrices_has_no_file(tmp_path):
+    """It would come back as the exact inverse."""
+    rng = np.random.default_rng(5)
+    network = initialise([12, 12, 9, 6], rng, activation="asinh", auxiliary=False)
+    circuit = build_circuit(network, "gait", 0.02, feedback="pseudo-inverse")
+    record = settle(begin(circuit, rng.random((5, 12)), 0.3 * rng.random((5, 6))), "default")
+    assert "feedback matrices" in repr(record.trial)
+    with pytest.raises(CircuitError, match="has no file format; pickle it"):
+        record.save(tmp_path / "record.npz")
+    assert not list(tmp_path.iterdir())
