@@ -1241,13 +1241,6 @@ MUTANTS = (
         "tests/circuit/test_apart.py",
     ),
     Mutant(
-        "a unit is not led back into its range",
-        "circuit/methods/direct/unit_equations.py",
-        "(self._tries < HALVINGS)",
-        "(self._tries < 0)",
-        "tests/circuit/test_apart.py",
-    ),
-    Mutant(
         "the wrong image named where a rule has no target",
         "circuit/rules.py",
         "the first is sample {nowhere.argmax()}",

@@ -38,9 +38,9 @@ def circuit_field(trial: Trial) -> Field:
     depth, borders = trial.network.depth, np.cumsum(trial.network.widths[1:])[:-1]
 
     def at(strength: float) -> Trial:
-        circuit = replace(
-            trial.circuit, strengths=(strength,) * depth, time_constants=(1.0,) * depth
-        )
+        circuit = replace(trial.circuit, time_constants=(1.0,) * depth)
+        # also 0 and 1, which no circuit of the library has: the field is affine between them
+        object.__setattr__(circuit, "strengths", (strength,) * depth)
         return replace(trial, circuit=circuit)
 
     def shifts(state: np.ndarray) -> Shifts:
