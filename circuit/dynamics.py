@@ -121,6 +121,16 @@ class Circuit(Brief):
             )
         object.__setattr__(self, "time_constants", constants)
 
+    def at_limits(self, strengths: tuple[float, ...]) -> Circuit:
+        """The same circuit with these gamma_1 .. gamma_L, 0 and 1 among them, unchecked.
+
+        No circuit has such strengths; its equations have limits there: without a nudge, or where
+        what is affine in gamma is told from its values at both ends.
+        """
+        limit = replace(self)
+        object.__setattr__(limit, "strengths", strengths)
+        return limit
+
     def _words(self) -> list[str]:
         constants = [1e3 * tau for tau in self.time_constants]
         return [

@@ -140,9 +140,8 @@ def diffusion(circuit: Circuit) -> np.ndarray:
 def free_trial(trial: Trial) -> tuple[Trial, Shifts]:
     """The trial in its free phase, without a nudge; and its equilibrium, the forward pass."""
     strengths = (*trial.circuit.strengths[:-1], 0.0)
-    free = replace(
-        trial, circuit=replace(trial.circuit, strengths=strengths), error=0 * trial.error
-    )
+    circuit = trial.circuit.at_limits(strengths)
+    free = replace(trial, circuit=circuit, error=0 * trial.error)
     zero = tuple(np.zeros_like(rates) for rates in trial.activity.rates[1:])
     return free, Shifts(zero, (ONE,) * len(zero), (ONE,) * len(zero))
 

@@ -39,9 +39,7 @@ def circuit_field(trial: Trial) -> Field:
 
     def at(strength: float) -> Trial:
         circuit = replace(trial.circuit, time_constants=(1.0,) * depth)
-        # also 0 and 1, which no circuit of the library has: the field is affine between them
-        object.__setattr__(circuit, "strengths", (strength,) * depth)
-        return replace(trial, circuit=circuit)
+        return replace(trial, circuit=circuit.at_limits((strength,) * depth))
 
     def shifts(state: np.ndarray) -> Shifts:
         values = tuple(layer[None, :] for layer in np.split(state, borders))
