@@ -231,6 +231,25 @@ def test_a_chain_that_was_taken_away_meanwhile_is_begun_anew(tmp_path, monkeypat
     assert left(tmp_path) == []
 
 
+def test_a_chain_that_another_began_anew_meanwhile_is_not_trusted(tmp_path, monkeypatch):
+    """The dead's lock goes, and one who lives takes the folder, just when a successor is added."""
+    claim = {"owner": {"host": HOST, "pid": a_dead_process(), "began": None}, "token": "7"}
+    living = {"owner": {"host": HOST, "pid": os.getppid(), "began": None}, "token": "8"}
+    (tmp_path / lock.NAME).write_text(json.dumps(claim))
+    place = lock._placed
+
+    def late(written, where, mine):
+        if where.name == f"{lock.NAME}-7":
+            (tmp_path / lock.NAME).write_text(json.dumps(living))
+        return place(written, where, mine)
+
+    monkeypatch.setattr(lock, "_placed", late)
+    with pytest.raises(CircuitError, match=f"in use by process {os.getppid()}"):
+        locked(tmp_path).__enter__()
+    assert json.loads((tmp_path / lock.NAME).read_text()) == living
+    assert left(tmp_path) == [lock.NAME]
+
+
 def test_only_remains_of_the_dead_of_this_machine_are_removed(tmp_path):
     dead = a_dead_process()
     names = {
