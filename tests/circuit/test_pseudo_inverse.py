@@ -1,8 +1,8 @@
 """Feedback through the pseudo-inverse of weights of any shape, and what takes the place of N^2.
 
-The oracles are torch's autograd, numpy.linalg.pinv loop by loop, and two theorems: of a matrix with
-orthogonal rows the pseudo-inverse is W^T N^-2; of rows W above rows V that are orthogonal to them
-the inverse is [W^+, V^+].
+The oracles are the gradient by complex steps, numpy.linalg.pinv loop by loop, and two theorems: of
+a matrix with orthogonal rows the pseudo-inverse is W^T N^-2; of rows W above rows V that are
+orthogonal to them the inverse is [W^+, V^+].
 """
 
 from __future__ import annotations
