@@ -27,6 +27,7 @@ lateral_inhibition    inhibition that keeps weights orthogonal
 brian, plastic        the same circuit in Brian2, and with weights that learn while it runs
 numerics              arrays, inverses, singular values, random numbers
 storage               networks, records and results on disk
+peers                 other theories of what a layer should learn from, one file a rule
 doors                 networks that were trained elsewhere, in files or other libraries
 sklearn               a classifier for scikit-learn, in a file
 """
