@@ -225,6 +225,17 @@ def test_the_page_on_your_network_runs(capsys) -> None:
     assert "90 to layer 2" in said
 
 
+def test_the_page_on_concepts_runs(capsys) -> None:
+    """And prints what it says that it prints."""
+    page = ROOT / "docs" / "concepts.md"
+    names: dict[str, Any] = {}
+    for block in python_blocks(page):
+        exec(block, names)
+    said = capsys.readouterr().out
+    assert said
+    assert f"```\n{said}```\n" in page.read_text("utf-8")
+
+
 def test_the_estimator_of_the_readme_learns(capsys) -> None:
     """Three scores of folds, far from the 0.1 of chance."""
     example_of_the_readme("CircuitClassifier")
