@@ -37,6 +37,7 @@ class RuleLine:
     called : in running text
     words : in one line, for `--help`
     record : file in `circuit/settings/peers` and class of its settings, with a colon between
+    file : of the rule in `circuit/peers`, by default that of its name
     given : the rule itself, where it is none of this package
     """
 
@@ -44,13 +45,14 @@ class RuleLine:
     called: str
     words: str
     record: str
+    file: str = ""
     given: Rule | None = None
 
     def rule(self) -> Rule:
         """The rule; imports its file."""
         if self.given is not None:
             return self.given
-        rule: Rule = import_module(f"circuit.peers.{self.name}").RULE
+        rule: Rule = import_module(f"circuit.peers.{self.file or self.name}").RULE
         return rule
 
     def settings(self) -> type[Record]:
@@ -127,21 +129,30 @@ def register(rule: Rule, called: str = "") -> ExitStack:
         raise CircuitError(f"rule name {name!r} is no word; give small letters, digits and _")
     if name in TABLE:
         raise CircuitError(f"there is a rule {name} already; give yours another name")
-    TABLE[name] = RuleLine(name, called or name, rule.words, "", rule)
+    TABLE[name] = RuleLine(name, called or name, rule.words, "", given=rule)
     undo = ExitStack()
     undo.callback(TABLE.pop, name, None)
     return undo
 
 
 def own_settings(name: str) -> dict[str, Declaration]:
-    """What a rule alone can be set to, by the names of the fields: the option of `gamma` of rule
-    `chl` is chl_gamma. Empty where its settings are a lesson's.
+    """What a rule alone can be set to, by the names of the fields. Empty where its settings are a
+    lesson's.
+
+    The option of field `gamma` of rule `chl` is chl_gamma, unless its declaration has another that
+    begins with chl_ as well.
     """
     if TABLE[name].is_paper:
         return {}
     only = {"rule": (name,)}
+    own = name + "_"
     return {
-        field: replace(one, option=f"{name}_{field}", also="", needs=only | dict(one.needs or {}))
+        field: replace(
+            one,
+            option=one.option if one.option.startswith(own) else own + field,
+            also="",
+            needs=only | dict(one.needs or {}),
+        )
         for field, one in declared(TABLE[name].settings()).items()
     }
 
