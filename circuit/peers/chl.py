@@ -28,9 +28,10 @@ from circuit.settings.peers.contrast import ContrastiveHebbianSettings
 
 RULE = Rule(
     name="chl",
-    words="contrastive Hebbian learning with weak feedback, the output clamped",
+    words="free state and clamped state contrasted, feedback through weak transposed weights",
     reference="Xie and Seung 2003",
     settings=ContrastiveHebbianSettings,
     signal=contrast_signal,
     own_gradient=own_gradient,
+    settles=True,
 )

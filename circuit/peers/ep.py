@@ -30,9 +30,10 @@ from circuit.settings.peers.contrast import EquilibriumPropagationSettings
 
 RULE = Rule(
     name="ep",
-    words="layered equilibrium propagation, the output nudged both ways by a spring",
+    words="the same with an output that is pulled and pushed a little by its error",
     reference="Scellier and Bengio 2017",
     settings=EquilibriumPropagationSettings,
     signal=contrast_signal,
     own_gradient=own_gradient,
+    settles=True,
 )

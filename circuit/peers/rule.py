@@ -56,6 +56,7 @@ class Rule:
     own_gradient : (network, signal, targets, loss, settings) -> Updates
         -dL/dW and -dL/db at the rule's own equilibrium, where that is not the forward pass: what
         the rule is to be held against beside back-propagation. None where there is no such thing
+    settles : whether its equations are solved image by image, so that its signal has a `rest`
     """
 
     name: str
@@ -70,3 +71,4 @@ class Rule:
     own_gradient: Callable[[Network, Signal, Array, str | Loss, Any], tuple[Update, ...]] | None = (
         None
     )
+    settles: bool = False
