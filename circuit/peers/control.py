@@ -239,15 +239,15 @@ class Control:
         arrays = list(there.arrays)
         for place in (0, 2, *range(5, len(arrays))):
             arrays[place] = xp.where(stay[..., None], old[place], arrays[place])
-        if any_true(~(after <= SLOW * before)):
+        slow = ~(after <= SLOW * before)[..., None]
+        if any_true(slow):
             units, drives = self.network.activations, arrays[5 : 5 + self.network.depth]
             slopes = [unit.slope(h) for unit, h in zip(units, drives, strict=True)]
             loops = self.matrix(slopes, derivatives(self.network, slopes))
-            arrays[3], arrays[4] = self.newton_matrix(loops), xp.ones_like(fresh)
-            arrays[1] = solved(arrays[3], arrays[2])
+            arrays[3] = xp.where(slow[..., None], self.newton_matrix(loops), matrix)
+            arrays[1] = xp.where(slow, solved(arrays[3], arrays[2]), arrays[1])
             passes += self._passes_of_derivatives
-        else:
-            arrays[4] = 0 * fresh
+        arrays[4] = xp.astype(slow, fresh.dtype)
         return Point(tuple(arrays), self._residuals(arrays[0], arrays[1]), passes)
 
     def _at(self, control: Array, matrix: Array, fresh: Array) -> Point:

@@ -244,7 +244,7 @@ def signal(
     """See `circuit.peers.rule.Rule`."""
     error = output_error(network, activity, targets, loss)
     with np.errstate(all="ignore"):  # what overflows on the way is judged, not printed
-        problem = Dyads(network, activity, error, targets, loss, settings.strength).begun()
+        problem = Dyads(network, activity, error, targets, loss, settings.beta).begun()
     arrays, rest = settle(
         problem,
         tolerance=tolerance_for(settings.tolerance, error),
@@ -252,7 +252,7 @@ def signal(
         budget=BUDGET,
         splittable=error.ndim == 2,
     )
-    depth, size = network.depth, Scale.of(settings.strength)
+    depth, size = network.depth, Scale.of(settings.beta)
     scales = tuple(map(size.times, problem.scales))
     shifts = Shifts(arrays[:depth], scales, (size,) * depth)
     means = (rate + mean for rate, mean in zip(activity.rates[1:], arrays[depth:], strict=False))
@@ -266,4 +266,5 @@ RULE = Rule(
     reference="Hoier et al. 2023",
     settings=DualPropagationSettings,
     signal=signal,
+    settles=True,
 )

@@ -106,6 +106,7 @@ class Energy:
         scales = tuple(size.times(scale) for scale in self.scales)
         return Shifts(tuple(errors), scales, (size,) * len(errors))
 
+    @np.errstate(all="ignore")  # of images that have not settled
     def activity_of(self, state: State) -> Activity:
         """The rates z_0 .. z_{L-1}, y_L with the drives and slopes of a state."""
         rates = [self.activity.rates[0]]
@@ -186,6 +187,12 @@ class Energy:
         ]
         return [*left, 0 * state.errors[-1]]
 
+    @property
+    def passes_of_gradient(self) -> float:
+        """What `gradient` takes, in units of L - 1 products."""
+        depth = self.network.depth
+        return max(depth - 2, 0) / max(depth - 1, 1)
+
     def gradient(self, state: State, missing: Layers) -> Layers:
         """v_l - F_l^T e, which is also what is left of the equations of all layers from l on.
 
@@ -255,6 +262,12 @@ class Energy:
             part = weight * namespace(one).linalg.vecdot(one, other)
             total = part if total is None else total + part
         return total
+
+    def norm(self, layers: Layers) -> Array:
+        """The root of `inner` of the layers below the output with themselves, of any size."""
+        xp = namespace(layers[0])
+        pairs = zip(self._weights, layers, strict=True)
+        return row_norms(xp.stack([weight**0.5 * row_norms(one) for weight, one in pairs], axis=-1))
 
 
 def energy_of(

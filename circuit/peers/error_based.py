@@ -13,7 +13,7 @@ come to rest, since the Hessian is the identity and more.
 
 A synapse reads the target at the rates that the last errors make, as in `predictive_coding`.
 
-Passes, of L - 1 products each: 1 to begin with, and 3 for each step.
+Passes, of L - 1 products each: 1 to begin with, and nearly 3 for each step.
 
 Goemaere, Oliviers, Bogacz and Demeester 2025, "Error optimization: overcoming exponential signal
 decay in deep predictive coding networks", arXiv:2505.20137.
@@ -55,18 +55,19 @@ def descended(energy: Energy, first: Layers, settings: ErrorBasedSettings) -> tu
         last = [*last[-1:], energy.residuals(state, missing)]
         settled = bool((last[-1] <= tolerance).all())
         steps += 1
+    passes = steps * (2 + energy.passes_of_gradient)
     words = f"{steps} steps of {settings.step:g}"
     if energy.network.depth > 1:
         words += f", distance from equilibrium up to {distance(energy, state, gradient):.1e}"
-    return state, after_steps(last, tolerance, 1 + 3 * steps, words)
+    return state, after_steps(last, tolerance, 1 + passes, words)
 
 
 def distance(energy: Energy, state: State, gradient: Layers) -> float:
     """|eps - lambda F^T e| over |lambda F^T e|, all layers together, of the worst image."""
     asked = [error - slope for error, slope in zip(state.errors, gradient, strict=True)]
-    left, whole = flattened(energy.inner(gradient, gradient)), flattened(energy.inner(asked, asked))
+    left, whole = (flattened(energy.norm(one[:-1])) for one in (gradient, asked))
     found = np.where(left > 0, left / np.where(whole > 0, whole, 1.0), 0.0)
-    return float(np.sqrt(np.where((left > 0) & (whole == 0), np.inf, found).max()))
+    return float(np.where((left > 0) & (whole == 0), np.inf, found).max())
 
 
 def signal(
@@ -92,4 +93,5 @@ RULE = Rule(
     reference="Goemaere et al. 2025",
     settings=ErrorBasedSettings,
     signal=signal,
+    settles=True,
 )

@@ -123,5 +123,6 @@ RULE = Rule(
     reference="Meulemans et al. 2021",
     settings=FeedbackControlSettings,
     signal=signal,
+    settles=True,
     companions=companions,
 )

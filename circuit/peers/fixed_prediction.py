@@ -97,4 +97,5 @@ RULE = Rule(
     reference="Whittington and Bogacz 2017; Millidge et al. 2022",
     settings=FixedPredictionSettings,
     signal=signal,
+    settles=True,
 )

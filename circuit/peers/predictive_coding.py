@@ -91,7 +91,9 @@ class Descent:
         state, gradient = self.state(point.arrays)
         step, passes = conjugate_step(self.energy, state, gradient, self._accuracy(point))
         xp = namespace(state.errors[-1])
-        before = self.energy.inner(gradient, gradient)
+        before = self.energy.norm(gradient[:-1])
+        length = self.energy.norm(step)[..., None]
+        along = [change / xp.where(length > 0, length, xp.ones_like(length)) for change in step]
         reach = xp.ones_like(before)
         halvings = HALVINGS[any(map(has_kink, self.energy.network.activations))]
         for trial in range(halvings + 1):
@@ -106,10 +108,10 @@ class Descent:
             if (residuals <= self.tolerance).all():
                 return self._point(there, missing, missing, passes)
             found = self.energy.gradient(there, missing)
-            passes += 1
-            after = self.energy.inner(found, found)
+            passes += self.energy.passes_of_gradient
+            after = self.energy.norm(found[:-1])
             # still downhill at the end of the step, or nearer to the rest
-            fine = (after < before) | (self.energy.inner(found, step) <= 0)
+            fine = (after < before) | (self.energy.inner(found, along) <= 0)
             if trial == halvings or not any_true(~fine):
                 break
             reach = xp.where(fine, reach, reach / 2)
@@ -144,7 +146,9 @@ def conjugate_step(
     accuracy : (..., batch), of the solution, relative
     """
     xp = namespace(gradient[0])
-    left = [-value for value in gradient[:-1]]
+    size = energy.norm(gradient[:-1])  # so that errors of any size leave their squares in range
+    size = xp.where(size > 0, size, xp.ones_like(size))[..., None]
+    left = [-value / size for value in gradient[:-1]]
     step, along = [0 * value for value in left], left
     square = energy.inner(left, left)
     enough = accuracy**2 * square
@@ -161,9 +165,9 @@ def conjugate_step(
             bend = xp.where(down, square, bend)
         else:
             going = going & ~down
-        size = xp.where(going, square / xp.where(going, bend, xp.ones_like(bend)), 0 * square)
-        step = [x + size[..., None] * p for x, p in zip(step, along, strict=True)]
-        left = [r - size[..., None] * c for r, c in zip(left, curved, strict=True)]
+        far = xp.where(going, square / xp.where(going, bend, xp.ones_like(bend)), 0 * square)
+        step = [x + far[..., None] * p for x, p in zip(step, along, strict=True)]
+        left = [r - far[..., None] * c for r, c in zip(left, curved, strict=True)]
         if turn == 0:
             going = going & ~down
         now = energy.inner(left, left)
@@ -171,9 +175,10 @@ def conjugate_step(
         ratio = xp.where(going, now / xp.where(going, square, xp.ones_like(square)), 0 * now)
         along = [r + ratio[..., None] * p for r, p in zip(left, along, strict=True)]
         square = now
-    return step, passes
+    return [size * value for value in step], passes
 
 
+@np.errstate(all="ignore")  # what overflows on the way is judged, not printed
 def by_states(
     energy: Energy, first: Layers, settings: PredictiveCodingSettings
 ) -> tuple[State, Rest]:
@@ -223,7 +228,8 @@ def signal(
             splittable=error.ndim == 2,
             kinks=any(map(has_kink, network.activations)),
         )
-        state, _ = descent.state(arrays)
+        with np.errstate(all="ignore"):  # of images that have not settled
+            state, _ = descent.state(arrays)
     return Signal(energy.activity_of(state), energy.shifts_of(state.errors), TARGET, rest=rest)
 
 
@@ -233,4 +239,5 @@ RULE = Rule(
     reference="Whittington and Bogacz 2017",
     settings=PredictiveCodingSettings,
     signal=signal,
+    settles=True,
 )

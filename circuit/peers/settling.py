@@ -3,8 +3,8 @@
 Owns who goes on and what is said of each image, from the residuals of a rule's own equations in
 every layer. Does not own any rule's equations.
 
-An image that is decided is set aside, and the others go on without it. Networks of a stack go on
-together.
+An image that is decided is set aside, and the others go on without it; in a stack of networks it
+stays as it is. So no image's way depends on which others there are.
 """
 
 from __future__ import annotations
@@ -14,10 +14,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
+import array_api_compat
 import numpy as np
 
 from circuit.network import Activity
-from circuit.numerics.arrays import Array, epsilon, flattened, product_rounding, put_rows, take_rows
+from circuit.numerics.arrays import (
+    Array,
+    epsilon,
+    flattened,
+    namespace,
+    product_rounding,
+    put_rows,
+    take_rows,
+)
 from circuit.peers.signal import Rest
 from circuit.verification.judgement import Status
 from circuit.verification.samples import RISE_OF_DIVERGENCE, ROUNDING_SLACK, repeats
@@ -131,37 +140,58 @@ def settle(
     arrays, residuals = point.arrays, point.residuals.copy()
     n = residuals.shape[1]
     statuses: list[Status | None] = [None] * n
-    active, history, passes = list(range(n)), [], 0.0
+    active, history, passes = list(range(n)), [], 0.0  # the images that go on, in this order
     near = np.maximum(tolerance, ROUNDING_SLACK * floors)[:, None]
-    steps = 1
-    while True:
-        passes += point.passes * len(active) / n
-        if len(active) < n:
-            pairs = zip(arrays, point.arrays, strict=True)
-            arrays = tuple(put_rows(old, active, new) for old, new in pairs)
+    for step in range(1, budget + 1):
+        passes += point.passes * (len(active) if splittable else n) / n
+        if splittable:
+            arrays = point.arrays if len(active) == n else _put(arrays, active, point.arrays)
         else:
+            point = _only(active, point, arrays, residuals)
             arrays = point.arrays
-        residuals[:, active] = point.residuals
-        history.append(point.residuals.max(axis=0))
-        close = (point.residuals <= near).all(axis=0)
+        residuals[:, active] = now = point.residuals[:, ... if splittable else active]
+        history.append(now.max(axis=0))
+        close = (now <= near).all(axis=0)
         undecided = []
         for place, image in enumerate(active):
             past = [float(worst[place]) for worst in history]
-            statuses[image] = verdict(past, tolerance, bool(close[place]), steps >= budget, kinks)
+            statuses[image] = verdict(past, tolerance, bool(close[place]), step == budget, kinks)
             if statuses[image] is None:
                 undecided.append(place)
         if not undecided:
             break
-        if splittable and len(undecided) < len(active):
-            problem = problem.samples(undecided)
-            few = tuple(take_rows(array, undecided) for array in point.arrays)
-            point = replace(point, arrays=few, residuals=point.residuals[:, undecided])
+        if len(undecided) < len(active):
             active = [active[place] for place in undecided]
             history = [worst[undecided] for worst in history]
+            if splittable:
+                problem = problem.samples(undecided)
+                few = tuple(take_rows(array, undecided) for array in point.arrays)
+                point = replace(point, arrays=few, residuals=point.residuals[:, undecided])
         point = problem.improved(point)
-        steps += 1
     decided = tuple(status for status in statuses if status is not None)
     return arrays, Rest(decided, residuals, passes)
+
+
+def _put(old: Sequence[Array], rows: Sequence[int], new: Sequence[Array]) -> tuple[Array, ...]:
+    return tuple(put_rows(a, rows, b) for a, b in zip(old, new, strict=True))
+
+
+def _only(
+    active: Sequence[int], point: Point, arrays: Sequence[Array], residuals: np.ndarray
+) -> Point:
+    """The point, with images of a stack that are decided as they were."""
+    if len(active) == residuals.shape[1]:
+        return point
+    xp, first = namespace(arrays[0]), arrays[0]
+    goes = np.zeros(residuals.shape[1], dtype=bool)
+    goes[list(active)] = True
+    batch = first.shape[: len(first.shape) - 1]
+    mask = xp.asarray(goes.reshape(batch), device=array_api_compat.device(first))
+    kept = []
+    for new, old in zip(point.arrays, arrays, strict=True):
+        shape = (*batch, *(1 for _ in old.shape[len(batch) :]))
+        kept.append(xp.where(xp.reshape(mask, shape), new, old))
+    return replace(point, arrays=tuple(kept), residuals=np.where(goes, point.residuals, residuals))
 
 
 def verdict(
@@ -188,7 +218,7 @@ def verdict(
 def after_steps(
     last: Sequence[np.ndarray], tolerance: float, passes: float, words: str = ""
 ) -> Rest:
-    """What became of images after a given number of steps.
+    """What became of images by a rule of so many steps.
 
     Parameters
     ----------
@@ -202,4 +232,4 @@ def after_steps(
         fate = verdict([float(past), float(now)], tolerance, False, True, False)
         assert fate is not None  # the last step is always decided
         status.append(fate)
-    return Rest(tuple(status), last[-1], passes, words)
+    return Rest(tuple(status), last[-1], passes, words, by_steps=True)

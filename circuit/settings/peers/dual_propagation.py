@@ -15,18 +15,17 @@ class DualPropagationSettings(Record):
 
     Attributes
     ----------
-    strength : beta, of the nudge of the outputs, which have no state for 2 and more
+    beta : of the nudge of the outputs, which have no state for 2 and more
     tolerance : see its words
     """
 
     prefix = "dual_"
     needs: ClassVar = {"rule": ("dual",)}
 
-    strength: float = Number(
+    beta: float = Number(
         0.1,
-        "beta, the strength of the nudge, below 2",
+        "strength of the nudge, below 2",
         within=Interval(0, 2, "()", "0.1", ", where the outputs have a state"),
         metavar="B",
-        option="dual_beta",
     ).field()
     tolerance: float = TOLERANCE.field()

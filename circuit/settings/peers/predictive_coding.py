@@ -47,8 +47,14 @@ class PredictiveCodingSettings(Record):
         "how it comes to rest: by Newton's method (equilibrium), or by steps of the rates (states)",
         known=INFERENCES,
     ).field()
-    step: float = Number(0.1, "length of a step of the rates", within=POSITIVE, metavar="S").field()
-    steps: int = Count(20, "steps of the rates at most").field()
+    step: float = Number(
+        0.1,
+        "length of a step of the rates",
+        within=POSITIVE,
+        metavar="S",
+        needs={"pc_inference": (STATES,)},
+    ).field()
+    steps: int = Count(20, "steps of the rates at most", needs={"pc_inference": (STATES,)}).field()
     tolerance: float = TOLERANCE.field()
 
 

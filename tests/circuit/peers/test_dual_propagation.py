@@ -65,7 +65,7 @@ def test_the_printed_equations_hold(
     beta: float, unit: str, loss: str, rng: np.random.Generator
 ) -> None:
     given = case(rng, unit, AUXILIARY, READ, n_outputs=3)
-    signal = rule(given, loss, strength=beta, tolerance=1e-12)
+    signal = rule(given, loss, beta=beta, tolerance=1e-12)
     assert signal.rest.converged.all()
     pairs = list(zip(signal.read[1:], absolute(signal), strict=True))
     up, down = [m + d / 2 for m, d in pairs], [m - d / 2 for m, d in pairs]
@@ -76,7 +76,7 @@ def test_the_printed_equations_hold(
 def test_against_the_roots_that_scipy_finds(rng: np.random.Generator) -> None:
     """All states at once, from the forward pass, by a dense solver."""
     given = network, activity, _ = case(rng, "tanh", (4, 5, 3, 2), batch=3)
-    signal = rule(given, "cross_entropy", strength=1.2, tolerance=1e-12)
+    signal = rule(given, "cross_entropy", beta=1.2, tolerance=1e-12)
     cuts = np.cumsum([n for n in network.widths[1:] for _ in range(2)])[:-1] * 3
 
     def left(flat: np.ndarray) -> np.ndarray:
@@ -103,7 +103,7 @@ def test_smooth_units_are_off_by_the_square_of_beta(
     wanted, betas = responses(given, loss), np.geomspace(1e-3, 1e-1, 5)
     away = []
     for beta in betas:
-        found = per_gain(rule(given, loss, strength=beta, tolerance=1e-12))
+        found = per_gain(rule(given, loss, beta=beta, tolerance=1e-12))
         away.append([np.linalg.norm(a - b) for a, b in zip(found, wanted, strict=True)])
     slopes = np.polyfit(np.log(betas), np.log(away), 1)[0]
     np.testing.assert_allclose(slopes, 2, atol=0.05)
@@ -113,7 +113,7 @@ def test_a_response_that_is_read_as_a_target_is_wrong_by_the_slope(
     rng: np.random.Generator,
 ) -> None:
     given = network, activity, _ = case(rng, "leaky_relu", AUXILIARY, READ, n_outputs=3)
-    signal = rule(given, strength=1e-6)
+    signal = rule(given, beta=1e-6)
     below = [y[:, :n] for y, n in zip(activity.rates, READ, strict=False)]
     told = responses(given)
     right = [r.T @ y / len(y) for r, y in zip(told, below, strict=True)]
@@ -135,7 +135,7 @@ def test_linear_outputs_have_the_printed_state(rng: np.random.Generator) -> None
     network = Network(network.weights, network.biases, units, network.n_inputs, network.n_outputs)
     activity = forward(network, activity.rates[0])
     beta = 0.8
-    signal = rule((network, activity, targets), strength=beta, tolerance=1e-12)
+    signal = rule((network, activity, targets), beta=beta, tolerance=1e-12)
     assert signal.rest.converged.all()
     a = signal.read[-2] @ network.weights[-1].T + network.biases[-1]
     up, down = (a + beta * targets / 2) / (1 + beta / 2), (a - beta * targets / 2) / (1 - beta / 2)
@@ -156,7 +156,7 @@ def test_a_weak_nudge_has_all_digits_in_float32(unit: str, rng: np.random.Genera
         6,
     )
     low = forward(single, activity.rates[0].astype("float32"))
-    signal = rule((single, low, targets.astype("float32")), strength=1e-6)
+    signal = rule((single, low, targets.astype("float32")), beta=1e-6)
     assert signal.rest.converged.all()
     for layer, other in enumerate(wanted, 1):
         size = signal.shifts.scales[layer - 1].over(signal.shifts.gains[layer - 1]).value
@@ -168,7 +168,7 @@ def test_a_weak_nudge_has_all_digits_in_float32(unit: str, rng: np.random.Genera
 def test_what_does_not_settle_is_not_called_settled(rng: np.random.Generator) -> None:
     """A strong nudge through strong weights."""
     given = case(rng, "leaky_relu", (8,) * 6, batch=20, size=2.0)
-    signal = rule(given, strength=1.9)
+    signal = rule(given, beta=1.9)
     bad = ~signal.rest.converged
     assert bad.any()
     assert (signal.rest.residuals.max(axis=0)[bad] > 1e-10).all()
@@ -179,4 +179,4 @@ def test_what_does_not_settle_is_not_called_settled(rng: np.random.Generator) ->
 def test_a_nudge_without_a_state_is_refused(beta: float) -> None:
     words = rf"dual beta {beta:g} is outside \(0, 2\), where the outputs have a state; use"
     with pytest.raises(ValueError, match=words):
-        DualPropagationSettings(strength=beta)
+        DualPropagationSettings(beta=beta)

@@ -53,7 +53,7 @@ def test_errors_of_predictive_coding(strength: float, linear) -> None:
 def test_dyads_of_dual_propagation(strength: float, linear) -> None:
     """D_l = beta / (1 - beta^2 / 4) F_l^T e at any beta below 2, in one sweep."""
     network, activity, targets, error, paths = linear
-    settings = DualPropagationSettings(strength=strength, tolerance=1e-13)
+    settings = DualPropagationSettings(beta=strength, tolerance=1e-13)
     signal = dual_propagation.signal(network, activity, targets, "quadratic", settings, {}, 0)
     factor = strength / (1 - strength**2 / 4)
     assert signal.rest.converged.all()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.optimize import root
 
-from circuit.network import Activity, Network, forward, initialise
+from circuit.network import Network, forward, initialise
 from circuit.peers import Signal, predictive_coding, signal_updates
 from circuit.settings.peers.predictive_coding import PredictiveCodingSettings
 from circuit.verification.judgement import Status
@@ -59,7 +59,7 @@ def gradients(case: tuple, signal: Signal, loss: str, strength: float) -> tuple[
         return found.imag / step
 
     by_weights, by_rates = [], []
-    for layer, matrix in enumerate(weights):
+    for layer in range(network.depth):
         found = np.zeros(network.weights[layer].shape)
         for i, j in np.ndindex(*found.shape):
             matrices, rates = list(weights), list(signal.activity.rates[:-1])
@@ -72,7 +72,6 @@ def gradients(case: tuple, signal: Signal, loss: str, strength: float) -> tuple[
                 matrices, rates = list(weights), list(signal.activity.rates[:-1])
                 found[:, i] = derivative(rates, (layer, slice(None), i))
             by_rates.append(found)
-        assert matrix.shape == weights[layer].shape
     return by_weights, by_rates
 
 
