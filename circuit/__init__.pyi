@@ -1,7 +1,6 @@
 """What `from circuit import ...` offers."""
 
 from .activations import ACTIVATIONS, Activation, asinh, clipped_tanh, leaky_relu, linear, tanh
-from .answers import accuracy, predict
 from .doors import load, save
 from .dynamics import Circuit, Trial, begin, build_circuit
 from .equilibrium import Equilibrium, settle
@@ -16,7 +15,9 @@ from .errors import (
     TargetOutOfRange,
 )
 from .feedback import PATHWAYS
-from .inverse_model import InverseModel, exact_model
+from .labels.answers import accuracy, predict
+from .labels.targets import one_hot
+from .learned_inverse.inverse_model import InverseModel, exact_model
 from .losses import LOSSES, output_error
 from .methods import METHODS
 from .network import INITIALISERS, Activity, Network, forward, gaussian, initialise, orthogonal
@@ -31,7 +32,6 @@ from .rules import (
 )
 from .shifts import Shifts
 from .storage import load_network, open_results, save_network
-from .targets import one_hot
 from .verification.judgement import Status
 
 __all__ = [

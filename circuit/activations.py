@@ -21,10 +21,10 @@ from typing import Any
 
 import array_api_compat
 
+from circuit.checks.given import is_sequence, real, require_choice
 from circuit.errors import CircuitError, TargetOutOfRange
-from circuit.given import is_sequence, real, require_choice
 from circuit.numerics.arrays import Array, any_true, largest, namespace, smallest_normal
-from circuit.remembered import parts, remembered, whole
+from circuit.records.remembered import parts, remembered, whole
 
 Elementwise = Callable[[Array], Array]
 ScaledDifference = Callable[[Array, Array, float], Array]

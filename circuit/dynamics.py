@@ -27,10 +27,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
-from circuit.brief import Brief, Rows, batch_of, same_or_each
-from circuit.errors import CircuitError, ShapeMismatch
-from circuit.feedback import PATHWAYS, Gain, mismatch_ratios, per_layer, ruin_ratios
-from circuit.given import (
+from circuit.checks.given import (
     is_sequence,
     is_whole,
     real,
@@ -40,7 +37,10 @@ from circuit.given import (
     require_kind,
     shown,
 )
-from circuit.inverse_model import (
+from circuit.errors import CircuitError, ShapeMismatch
+from circuit.feedback import PATHWAYS, Gain, mismatch_ratios, per_layer, ruin_ratios
+from circuit.labels.targets import one_hot
+from circuit.learned_inverse.inverse_model import (
     InverseModel,
     model_of_matrices,
     pseudo_inverse_model,
@@ -50,8 +50,8 @@ from circuit.losses import AS_GIVEN, Doubt, Loss, doubt, output_error, require_a
 from circuit.network import Activity, Network, forward, require_activity
 from circuit.numerics.arrays import Array, namespace, take_rows, widened
 from circuit.numerics.taken import labels_taken, taken
+from circuit.records.brief import Brief, Rows, batch_of, same_or_each
 from circuit.shifts import ONE, Scale, Shifts, excess
-from circuit.targets import one_hot
 
 FEEDBACKS = EXACT, PSEUDO_INVERSE = "exact", "pseudo-inverse"  # that have a name
 

@@ -19,10 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from circuit.brief import Brief, Rows, batch_of
+from circuit.checks.given import is_whole, real, require_choice, require_flag, require_kind, shown
 from circuit.dynamics import Circuit, Trial
 from circuit.errors import CircuitError, NotSettled
-from circuit.given import is_whole, real, require_choice, require_flag, require_kind, shown
 from circuit.method import Method, Progress
 from circuit.methods.apart import apart
 from circuit.methods.down_and_up import mismatches_from_above
@@ -35,7 +34,8 @@ from circuit.numerics.arrays import (
     namespace,
     require_samples,
 )
-from circuit.reached import reached
+from circuit.records.brief import Brief, Rows, batch_of
+from circuit.records.reached import reached
 from circuit.shift_dynamics import layer_terms
 from circuit.shifts import ONE, Shifts, joined, require_readout
 from circuit.verification import kinks

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import array_api_compat
 
+from circuit.checks.given import require_kind
 from circuit.dynamics import Trial
 from circuit.errors import CircuitError
-from circuit.given import require_kind
 from circuit.network import Activity
 from circuit.numerics.arrays import Array, namespace
 from circuit.shift_dynamics import balance, scale_ratio

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from circuit.checks.given import require_choice
 from circuit.errors import ShapeMismatch
-from circuit.given import require_choice
 from circuit.network import Activity, Network, require_activity
 from circuit.numerics.arrays import Array, epsilon, largest, namespace, require_finite
 from circuit.numerics.taken import taken

@@ -28,14 +28,7 @@ from typing import Any
 import numpy as np
 
 from circuit.activations import Activation, activations, leaky_relu
-from circuit.brief import Brief, Rows, batch_of, counted, kind_of, same_or_each, widths_of
-from circuit.doors.condition import warned
-from circuit.doors.layers import fields_of_layers
-from circuit.doors.padding import pad
-from circuit.doors.sklearn_models import fields_of_sklearn
-from circuit.doors.torch_modules import fields_of_torch
-from circuit.errors import CircuitError, ShapeMismatch
-from circuit.given import (
+from circuit.checks.given import (
     generator_of,
     is_sequence,
     is_whole,
@@ -44,6 +37,12 @@ from circuit.given import (
     require_kind,
     shown,
 )
+from circuit.doors.condition import warned
+from circuit.doors.layers import fields_of_layers
+from circuit.doors.padding import pad
+from circuit.doors.sklearn_models import fields_of_sklearn
+from circuit.doors.torch_modules import fields_of_torch
+from circuit.errors import CircuitError, ShapeMismatch
 from circuit.numerics.arrays import (
     Array,
     any_true,
@@ -56,6 +55,7 @@ from circuit.numerics.arrays import (
 from circuit.numerics.following_inverse import MovingWeights
 from circuit.numerics.inverse import Factorised
 from circuit.numerics.taken import taken
+from circuit.records.brief import Brief, Rows, batch_of, counted, kind_of, same_or_each, widths_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -29,7 +29,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from circuit.brief import Brief
 from circuit.dynamics import Trial
 from circuit.messages import gait_message, itp_message, plain_message, response
 from circuit.network import Network
@@ -43,6 +42,7 @@ from circuit.numerics.arrays import (
     row_norms,
     take_rows,
 )
+from circuit.records.brief import Brief
 from circuit.shifts import ONE, Shifts, require_fits, times
 
 

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from circuit.brief import Brief, Rows, batch_of, counted
+from circuit.checks.given import require_choice, require_kind
 from circuit.errors import NotFinite, ShapeMismatch
-from circuit.given import require_choice, require_kind
 from circuit.numerics.arrays import Array, largest, namespace, row_norms
+from circuit.records.brief import Brief, Rows, batch_of, counted
 
 
 class Scale(NamedTuple):

@@ -46,7 +46,7 @@ MUTANTS = (
     ),
     Mutant(
         "auxiliary outputs that answer too",
-        "circuit/answers.py",
+        "circuit/labels/answers.py",
         "forward(network, images).rates[-1][..., : network.n_outputs]",
         "forward(network, images).rates[-1]",
         "tests/circuit/test_answers.py",
@@ -173,7 +173,7 @@ MUTANTS = (
     ),
     Mutant(
         "a learned inverse adjusted to the rows and not to its own columns",
-        "circuit/inverse_model.py",
+        "circuit/learned_inverse/inverse_model.py",
         "        if self.exact:\n            return network.squared_lengths(layer)",
         "        if True:\n            return network.squared_lengths(layer)",
         "tests/circuit/test_pseudo_inverse.py "
@@ -1249,21 +1249,21 @@ MUTANTS = (
     ),
     Mutant(
         "a truth value taken for a number",
-        "circuit/given.py",
+        "circuit/checks/given.py",
         "if isinstance(number, bool) or not isinstance(",
         "if not isinstance(",
         "tests/circuit/test_given.py",
     ),
     Mutant(
         "units of a quantity left unread",
-        "circuit/given.py",
+        "circuit/checks/given.py",
         'seconds * (unit == "second") for unit in SI)',
         'seconds * (unit == "second") for unit in ())',
         "tests/circuit/test_given.py",
     ),
     Mutant(
         "6.0 taken for a count",
-        "circuit/given.py",
+        "circuit/checks/given.py",
         "return isinstance(value, Integral) and not isinstance(value, bool)",
         "return value == round(value) and not isinstance(value, bool)",
         "tests/circuit/test_given.py",
@@ -1305,7 +1305,7 @@ MUTANTS = (
     ),
     Mutant(
         "inverse model of another network",
-        "circuit/inverse_model.py",
+        "circuit/learned_inverse/inverse_model.py",
         "if found != wanted:",
         "if len(found) != len(wanted):",
         "tests/circuit/test_given.py",

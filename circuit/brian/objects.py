@@ -36,11 +36,11 @@ from circuit.brian.rate_equations import (
     INPUT_EQUATIONS,
     equations,
 )
-from circuit.brief import Brief, counted
+from circuit.checks.given import is_sequence, real, real_array, require_flag
 from circuit.dynamics import Circuit, Trial
 from circuit.errors import CircuitError, ShapeMismatch
-from circuit.given import is_sequence, real, real_array, require_flag
 from circuit.numerics.arrays import is_numpy
+from circuit.records.brief import Brief, counted
 
 SUM_DRIVES, RESPOND, SUM_FEEDBACK = -3, -2, -1  # places in Brian2's slot "groups"; rates are at 0
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from circuit.activations import ACTIVATIONS, Activation, leaky_relu, linear, tanh
+from circuit.checks.given import shown
 from circuit.errors import CircuitError
-from circuit.given import shown
 
 RELU_SLOPE = 0.01  # PyTorch's for LeakyReLU, from which a trained ReLU network differs little
 NAMES = {

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from circuit.checks.given import require_kind
 from circuit.errors import CircuitError
 from circuit.feedback import output_only
-from circuit.given import require_kind
 from circuit.lateral_inhibition.companions import Decorrelation, Inhibition
 from circuit.learned_inverse.companions import LearnedInverse, PseudoInverse
 from circuit.learned_inverse.model import KEYS

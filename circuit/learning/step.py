@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from circuit.brief import Brief, counted
 from circuit.errors import CircuitError
 from circuit.lateral_inhibition.pull import Companions, Pull
 from circuit.learned_inverse.model import KEYS
@@ -35,6 +34,7 @@ from circuit.numerics.arrays import (
 )
 from circuit.numerics.taken import taken
 from circuit.plasticity import layer_update
+from circuit.records.brief import Brief, counted
 from circuit.shifts import Shifts
 
 

@@ -18,7 +18,6 @@ from functools import cached_property
 
 import numpy as np
 
-from circuit.brief import Brief
 from circuit.dynamics import Trial
 from circuit.numerics.arrays import (
     Array,
@@ -32,6 +31,7 @@ from circuit.numerics.arrays import (
     take_rows,
     to_numpy,
 )
+from circuit.records.brief import Brief
 from circuit.shift_dynamics import LayerTerms, layer_terms, scale_ratio
 from circuit.shifts import Shifts
 from circuit.verification.sliding import balanced_messages, has_kink

@@ -13,8 +13,8 @@ from scipy.optimize import root
 from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError, SingularWeights
-from circuit.inverse_model import exact_model
 from circuit.jacobian import dense_jacobian
+from circuit.learned_inverse.inverse_model import exact_model
 from circuit.network import initialise
 from circuit.shift_dynamics import shift_velocity
 from circuit.shifts import ONE, Shifts

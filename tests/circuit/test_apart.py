@@ -13,7 +13,7 @@ from circuit.activations import tanh
 from circuit.dynamics import Trial, begin, build_circuit
 from circuit.equilibrium import Equilibrium, settle
 from circuit.errors import NotSettled, TargetOutOfRange
-from circuit.inverse_model import exact_model
+from circuit.learned_inverse.inverse_model import exact_model
 from circuit.learning.lesson import Lesson
 from circuit.learning.step import begin_learning, learn
 from circuit.network import Network, initialise

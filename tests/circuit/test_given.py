@@ -22,8 +22,8 @@ import numpy as np
 import pytest
 
 from analysis.linearised import linearised
-from circuit import given
 from circuit.activations import Activation, asinh, clipped_tanh, leaky_relu, tanh
+from circuit.checks import given
 from circuit.dynamics import Trial, begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch

@@ -15,8 +15,8 @@ from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.feedback import GRADIENT_ADJUSTED
-from circuit.inverse_model import InverseModel, pseudo_inverse_model
 from circuit.learned_inverse.companions import LearnedInverse, PseudoInverse
+from circuit.learned_inverse.inverse_model import InverseModel, pseudo_inverse_model
 from circuit.learned_inverse.model import (
     inverse_error,
     practised,

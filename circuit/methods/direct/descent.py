@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuit.brief import Brief
 from circuit.dynamics import Circuit, Trial
 from circuit.methods.direct.unit_equations import known_ratio, ratio, solve_units
 from circuit.numerics.arrays import Array, flattened, row_norms, take_rows, widened
+from circuit.records.brief import Brief
 from circuit.shifts import Scale, excess, times
 
 Through = Callable[[int, Array], Array]  # (layer, array) -> the array beyond W_layer

@@ -11,9 +11,9 @@ from analysis.sweep import run as sweep
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
-from circuit.inverse_model import InverseModel, exact_model
 from circuit.learned_inverse import companions
 from circuit.learned_inverse.companions import LearnedInverse, model_of
+from circuit.learned_inverse.inverse_model import InverseModel, exact_model
 from circuit.learned_inverse.model import (
     improved,
     inverse_error,

@@ -10,7 +10,7 @@ from mpmath import mp, mpf
 
 from circuit.dynamics import Trial, begin, build_circuit
 from circuit.equilibrium import settle
-from circuit.inverse_model import exact_model
+from circuit.learned_inverse.inverse_model import exact_model
 from circuit.network import initialise
 from circuit.numerics.arrays import frobenius_norm, row_norms
 from circuit.plasticity import Update
