@@ -1,9 +1,10 @@
 """What `from circuit import ...` offers."""
 
-from .activations import ACTIVATIONS, Activation, asinh, clipped_tanh, leaky_relu, linear, tanh
+from .activations import Activation
+from .circuit import Circuit
 from .doors import load, save
-from .dynamics import Circuit, Trial, begin, build_circuit
-from .equilibrium import Equilibrium, settle
+from .dynamics import begin, build_circuit
+from .equilibrium import settle
 from .errors import (
     CircuitError,
     IllConditioned,
@@ -15,12 +16,15 @@ from .errors import (
     TargetOutOfRange,
 )
 from .feedback import PATHWAYS
+from .initialisation.networks import initialise
+from .initialisation.weights import INITIALISERS, gaussian, orthogonal
 from .labels.answers import accuracy, predict
 from .labels.targets import one_hot
 from .learned_inverse.inverse_model import InverseModel, exact_model
 from .losses import LOSSES, output_error
 from .methods import METHODS
-from .network import INITIALISERS, Activity, Network, forward, gaussian, initialise, orthogonal
+from .network import Activity, Network, forward
+from .outcome import Equilibrium
 from .plasticity import Update, updates
 from .rules import (
     RULES,
@@ -32,6 +36,13 @@ from .rules import (
 )
 from .shifts import Shifts
 from .storage import load_network, open_results, save_network
+from .trial import Trial
+from .units.asinh import asinh
+from .units.clipped_tanh import clipped_tanh
+from .units.leaky_relu import leaky_relu
+from .units.linear import linear
+from .units.table import ACTIVATIONS
+from .units.tanh import tanh
 from .verification.judgement import Status
 
 __all__ = [

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import array_api_compat
 
 from circuit.checks.given import require_kind
-from circuit.dynamics import Trial
 from circuit.errors import CircuitError
 from circuit.network import Activity
 from circuit.numerics.arrays import Array, namespace
 from circuit.shift_dynamics import balance, scale_ratio
 from circuit.shifts import ONE, Shifts, require_fits
+from circuit.trial import Trial
 
 
 def jacobian_product(trial: Trial, shifts: Shifts, tangents: Sequence[Array]) -> tuple[Array, ...]:

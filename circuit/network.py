@@ -1,6 +1,7 @@
 """Layered networks: weights, forward pass, and the pull-back of a shift (paper 2, 7).
 
-Owns what is true of the network alone. Does not own targets, feedback or learning.
+Owns what is true of the network alone. `circuit.initialisation` makes random ones, `circuit.doors`
+takes in those that were trained elsewhere.
 
 Layers are numbered 0 (input) to L (output). Layer l has N_l units, and reads the first n_l of those
 below it, through W_l (N_l, n_l); the others are *auxiliary* (paper section 7): nobody reads them
@@ -22,21 +23,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from circuit.activations import Activation, activations, leaky_relu
-from circuit.checks.given import (
-    generator_of,
-    is_sequence,
-    is_whole,
-    require_choice,
-    require_flag,
-    require_kind,
-    shown,
-)
+from circuit.activations import Activation
+from circuit.checks.given import is_sequence, is_whole, require_kind, shown
+from circuit.checks.widths import require_decreasing, require_widths
 from circuit.doors.condition import warned
 from circuit.doors.layers import fields_of_layers
 from circuit.doors.padding import pad
@@ -56,6 +49,7 @@ from circuit.numerics.following_inverse import MovingWeights
 from circuit.numerics.inverse import Factorised
 from circuit.numerics.taken import taken
 from circuit.records.brief import Brief, Rows, batch_of, counted, kind_of, same_or_each, widths_of
+from circuit.units.table import activations
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -134,11 +128,11 @@ class Network(Brief):
             remedy = "use finite weights and biases"
             require_finite(weights, f"W of layer {layer}", remedy)
             require_finite(bias, f"bias of layer {layer}", remedy)
-        _require_counts(self.widths)
+        require_widths(self.widths)
         for layer, weights in enumerate(self.weights, 1):
             read, below = int(weights.shape[-1]), self.widths[layer - 1]
             if read > below and read == self.widths[layer]:
-                _require_decreasing(self.widths)
+                require_decreasing(self.widths)
             if not 1 <= read <= below:
                 raise ShapeMismatch(
                     f"W of layer {layer} has shape {tuple(weights.shape)}, which reads {read} "
@@ -375,118 +369,3 @@ def forward(network: Network, inputs: Array, mismatches: Sequence[Array] | None 
             name = f"the forward pass at layer {layer}"
             require_finite(values, name, "use smaller weights or inputs")
     return Activity(tuple(rates), tuple(drives), tuple(slopes))
-
-
-def initialise(
-    widths: Sequence[int],
-    generator: np.random.Generator | int,
-    *,
-    init: str = "orthogonal",
-    activation: str | Activation | Sequence[str | Activation] | None = None,
-    n_outputs: int | None = None,
-    auxiliary: bool = True,
-    whole_input: bool = False,
-    dtype: str = "float64",
-) -> Network:
-    """A network with random weights and zero biases, as NumPy arrays.
-
-    Parameters
-    ----------
-    widths : N_0 .. N_L
-    generator : source of all randomness, or its seed
-    init
-        "orthogonal" (Haar measure), "gaussian" (standard deviation sqrt(2 / (n_in + n_out)), as in
-        the paper's public code) or "unequal_rows" (orthogonal, of lengths between 1/2 and 2).
-    activation
-        A name, an `Activation`, or one per layer; leaky-ReLU by default.
-    n_outputs
-        Output units with an error signal; all of them by default.
-    auxiliary
-        Whether units beyond the width of the layer above are auxiliary, so that all weights are
-        square; widths must then not increase. If not, each layer reads all units below.
-    whole_input
-        Whether layer 1 reads all inputs even so, W_1 being never inverted. If not, it reads the
-        first N_1 of them, and the others are auxiliary: of images, pixels that may all be black.
-    dtype
-        "float64" or "float32".
-
-    Raises
-    ------
-    CircuitError
-    """
-    _require_counts(widths)
-    generator = generator_of("generator", generator)
-    require_flag("auxiliary", auxiliary)
-    require_flag("whole_input", whole_input)
-    if not (isinstance(dtype, str) and dtype in ("float64", "float32")):
-        name = dtype if isinstance(dtype, str) else shown(dtype)
-        raise ShapeMismatch(f"weights of dtype {name}; use float64 or float32")
-    if auxiliary:
-        _require_decreasing(widths, from_layer=2 if whole_input else 1)
-    require_choice("init", init, INITIALISERS)
-    draw = INITIALISERS[init]
-    read = widths[1:] if auxiliary else widths[:-1]
-    read = (widths[0], *read[1:]) if whole_input else read
-    return Network(
-        weights=tuple(
-            draw(width, generator, columns).astype(dtype)
-            for width, columns in zip(widths[1:], read, strict=True)
-        ),
-        biases=tuple(np.zeros(width, dtype=dtype) for width in widths[1:]),
-        activations=activations(
-            leaky_relu() if activation is None else activation, len(widths) - 1
-        ),
-        n_inputs=widths[0],
-        n_outputs=widths[-1] if n_outputs is None else n_outputs,
-    )
-
-
-def orthogonal(
-    width: int, generator: np.random.Generator, columns: int | None = None
-) -> np.ndarray:
-    """A random orthogonal matrix from the Haar measure (Mezzadri 2007), (width, width).
-
-    With another number of `columns` the shorter of rows and columns are orthonormal.
-    """
-    columns = width if columns is None else columns
-    q, r = np.linalg.qr(generator.standard_normal((max(width, columns), min(width, columns))))
-    q = q * np.sign(np.diagonal(r))
-    return q.T if columns > width else q
-
-
-def gaussian(width: int, generator: np.random.Generator, columns: int | None = None) -> np.ndarray:
-    """Independent Gaussian weights with variance 2 / (n_in + n_out), (width, columns)."""
-    columns = width if columns is None else columns
-    return generator.standard_normal((width, columns)) / np.sqrt((width + columns) / 2)
-
-
-def unequal_rows(
-    width: int, generator: np.random.Generator, columns: int | None = None
-) -> np.ndarray:
-    """Orthogonal rows of lengths evenly between 1/2 and 2, (width, columns): what Eq. 23 allows.
-
-    With fewer columns than rows, the rows of `orthogonal` times such lengths.
-    """
-    directions = orthogonal(width, generator, columns)
-    return generator.uniform(0.5, 2.0, (width, 1)) * directions
-
-
-INITIALISERS = {"orthogonal": orthogonal, "gaussian": gaussian, "unequal_rows": unequal_rows}
-
-
-def _require_counts(widths: Sequence[int]) -> None:
-    if not (is_sequence(widths) or getattr(widths, "ndim", None) == 1) or not (
-        len(widths) >= 2 and all(is_whole(width) and width >= 1 for width in widths)
-    ):
-        raise CircuitError(
-            f"widths {shown(widths)}: give at least two whole numbers, input first, each 1 or more"
-        )
-
-
-def _require_decreasing(widths: Sequence[int], from_layer: int = 1) -> None:
-    for layer, (below, above) in enumerate(pairwise(widths), 1):
-        if above > below and layer >= from_layer:
-            raise CircuitError(
-                f"widths {tuple(widths)} increase from {below} to {above} at layer {layer}; "
-                "an exact inverse needs widths that stay equal or decrease"
-            )

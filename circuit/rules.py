@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from circuit.checks.outputs import require_error
 from circuit.errors import TargetOutOfRange
 from circuit.feedback import (
     GRADIENT_ADJUSTED,
@@ -39,7 +40,6 @@ from circuit.feedback import (
     Gain,
     per_layer,
 )
-from circuit.losses import require_error
 from circuit.messages import itp_message
 from circuit.network import Activity, Network, require_activity
 from circuit.numerics.arrays import Array, finite_rows, widened

@@ -29,7 +29,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from circuit.dynamics import Trial
 from circuit.messages import gait_message, itp_message, plain_message, response
 from circuit.network import Network
 from circuit.numerics.arrays import (
@@ -44,6 +43,7 @@ from circuit.numerics.arrays import (
 )
 from circuit.records.brief import Brief
 from circuit.shifts import ONE, Shifts, require_fits, times
+from circuit.trial import Trial
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -36,11 +36,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from circuit.dynamics import Trial
 from circuit.errors import CircuitError
 from circuit.network import Activity
 from circuit.numerics.arrays import row_norms
 from circuit.plasticity import Update, local_update
+from circuit.trial import Trial
 
 Layers = tuple[np.ndarray, ...]
 

@@ -60,7 +60,7 @@ MUTANTS = (
     ),
     Mutant(
         "layer 1 of a narrow network reads the first pixels",
-        "circuit/network.py",
+        "circuit/initialisation/networks.py",
         "read = (widths[0], *read[1:]) if whole_input else read",
         "read = tuple(read)",
         "tests/circuit/test_whole_input.py",
@@ -103,7 +103,7 @@ MUTANTS = (
     ),
     Mutant(
         "kink forgotten in a difference",
-        "circuit/activations.py",
+        "circuit/units/leaky_relu.py",
         "return slope * d + (1 - slope) * above",
         "return slope * d + (1 - slope) * d",
         "tests/circuit/test_activations.py",
@@ -651,7 +651,7 @@ MUTANTS = (
     ),
     Mutant(
         "a mismatch without that of its own free phase",
-        "circuit/equilibrium.py",
+        "circuit/outcome.py",
         "values[i], scales[i] = own + mismatches.absolute(i + 1), ONE",
         "values[i], scales[i] = mismatches.absolute(i + 1), ONE",
         "tests/circuit/learned_inverse/test_learned_inverse.py::test_equilibrium_of_the_printed_equations",
@@ -920,7 +920,7 @@ MUTANTS = (
     ),
     Mutant(
         "Gaussian weights that know only of their rows",
-        "circuit/network.py",
+        "circuit/initialisation/weights.py",
         "/ np.sqrt((width + columns) / 2)",
         "/ np.sqrt(width)",
         "tests/circuit/test_network.py",
@@ -1221,7 +1221,7 @@ MUTANTS = (
     ),
     Mutant(
         "shifts in scales that forget the size of the error",
-        "circuit/dynamics.py",
+        "circuit/trial.py",
         "power = excess(self.error)",
         "power = 0",
         "tests/circuit/numerics/test_norms.py",
@@ -1277,14 +1277,14 @@ MUTANTS = (
     ),
     Mutant(
         "units by name left unread",
-        "circuit/activations.py",
+        "circuit/units/table.py",
         "unit if isinstance(unit, Activation) else activation(unit) for",
         "unit for",
         "tests/circuit/test_given.py",
     ),
     Mutant(
         "error of another batch",
-        "circuit/losses.py",
+        "circuit/checks/outputs.py",
         "if tuple(error.shape) != wanted or error.dtype != outputs.dtype:",
         "if error.dtype != outputs.dtype:",
         "tests/circuit/test_given.py",
@@ -1368,7 +1368,7 @@ MUTANTS = (
     ),
     Mutant(
         "a slope of 1 at the kink",
-        "circuit/activations.py",
+        "circuit/units/leaky_relu.py",
         "return xp.maximum(xp.astype(h > 0, h.dtype), slope)",
         "return xp.maximum(xp.astype(h >= 0, h.dtype), slope)",
         "tests/circuit/test_differences_from_the_code.py",

@@ -37,10 +37,11 @@ from circuit.brian.rate_equations import (
     equations,
 )
 from circuit.checks.given import is_sequence, real, real_array, require_flag
-from circuit.dynamics import Circuit, Trial
+from circuit.circuit import Circuit
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.numerics.arrays import is_numpy
 from circuit.records.brief import Brief, counted
+from circuit.trial import Trial
 
 SUM_DRIVES, RESPOND, SUM_FEEDBACK = -3, -2, -1  # places in Brian2's slot "groups"; rates are at 0
 
@@ -169,7 +170,7 @@ def images_that_fit(
 ) -> int:
     """How many images of a network with widths N_0 .. N_L `make_pieces` takes at once.
 
-    `auxiliary` and `whole_input` as in `network.initialise`.
+    `auxiliary` and `whole_input` as in `initialise`.
     """
     read = widths[1:] if auxiliary else widths[:-1]
     read = (widths[0], *read[1:]) if whole_input else read

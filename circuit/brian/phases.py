@@ -18,9 +18,9 @@ from circuit.brian.library import brian2, code_class, in_seconds, run_steps, see
 from circuit.brian.limits import settling_time
 from circuit.brian.objects import Pieces, make_pieces, read_rates, set_nudge, set_rates
 from circuit.checks.given import require_choice, require_count
-from circuit.dynamics import Trial
 from circuit.errors import CircuitError, NotFinite
 from circuit.records.brief import Brief
+from circuit.trial import Trial
 
 
 @dataclass(frozen=True, eq=False, repr=False)

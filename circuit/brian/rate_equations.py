@@ -6,9 +6,9 @@ Owns the text. Does not own the groups and synapses that carry it, nor their ord
 
 from __future__ import annotations
 
-from circuit.activations import UNIT_TEXTS
-from circuit.dynamics import Circuit
+from circuit.circuit import Circuit
 from circuit.errors import CircuitError
+from circuit.units.table import UNIT_TEXTS
 
 INPUT_EQUATIONS = "y : 1"  # clamped
 

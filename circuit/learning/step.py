@@ -17,21 +17,16 @@ from typing import Any
 
 import numpy as np
 
+from circuit.checks.outputs import require_targets
 from circuit.errors import CircuitError
 from circuit.lateral_inhibition.pull import Companions, Pull
 from circuit.learned_inverse.model import KEYS
 from circuit.learning import adam
 from circuit.learning.lesson import CIRCUIT, Lesson
 from circuit.learning.taught import require_companions, teach
-from circuit.losses import VALUES, require_targets
+from circuit.losses import VALUES
 from circuit.network import Activity, Network, forward
-from circuit.numerics.arrays import (
-    Array,
-    all_finite,
-    namespace,
-    require_finite,
-    require_samples,
-)
+from circuit.numerics.arrays import Array, all_finite, namespace, require_finite, require_samples
 from circuit.numerics.taken import taken
 from circuit.plasticity import layer_update
 from circuit.records.brief import Brief, counted

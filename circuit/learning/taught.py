@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import array_api_compat
 
-from circuit.dynamics import Trial, build_circuit
+from circuit.dynamics import build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.lateral_inhibition.pull import Companions
@@ -20,6 +20,7 @@ from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, namespace, widened
 from circuit.rules import GAINS, back_propagation, propagate_targets
 from circuit.shifts import ONE, Shifts
+from circuit.trial import Trial
 from circuit.verification.judgement import Status
 
 MOST_SWEEPS = 30  # through another feedback than the exact inverse; what needs more is left out

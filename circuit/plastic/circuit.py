@@ -51,7 +51,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from circuit.activations import UNIT_TEXTS
 from circuit.checks.given import (
     is_sequence,
     real_array,
@@ -66,6 +65,7 @@ from circuit.feedback import mismatch_ratios
 from circuit.network import Network
 from circuit.plastic.sleep import Sleep
 from circuit.records.brief import Brief
+from circuit.units.table import UNIT_TEXTS
 
 READOUTS = ("shift", "mismatch")
 PATHWAYS = ("gait", "grait")

@@ -18,8 +18,8 @@ import xarray as xr
 
 from analysis.equilibrium.trajectories import integrate, simulate
 from circuit import brian
-from circuit.equilibrium import Equilibrium
 from circuit.errors import CircuitError
+from circuit.outcome import Equilibrium
 from models.command.equilibrium_options import PROGRAM, brian2_images
 
 _ROOM = f"into the {brian.MOST_SYNAPSES} synapses that it can carry here"

@@ -21,8 +21,8 @@ from training.declarations import MOST_LAYERS
 if TYPE_CHECKING:
     import numpy as np
 
-    from circuit.dynamics import Trial
     from circuit.network import Network
+    from circuit.trial import Trial
     from training.images import Images
 
 PROGRAM = "run_equilibrium"
@@ -242,7 +242,7 @@ def _random_network(
     chosen: argparse.Namespace, data: Images, weights_rng: np.random.Generator
 ) -> Network:
     from circuit.errors import CircuitError
-    from circuit.network import initialise
+    from circuit.initialisation.networks import initialise
 
     pixels = data.inputs.shape[1]
     widths = chosen.widths or [pixels] * (chosen.depth + 2)

@@ -9,8 +9,8 @@ from itertools import groupby
 from typing import Any
 
 from analysis.records import versions
-from circuit.dynamics import Trial
 from circuit.report.comparison import Report
+from circuit.trial import Trial
 from models.command.equilibrium_in_time import InTime
 from models.command.parsing import plain
 

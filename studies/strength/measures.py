@@ -16,7 +16,6 @@ import xarray as xr
 
 from analysis import stability
 from analysis.linearised import linearised
-from circuit.dynamics import Trial
 from circuit.errors import NotFinite, TargetOutOfRange
 from circuit.feedback import closed_form_gain
 from circuit.jacobian import dense_jacobian
@@ -27,6 +26,7 @@ from circuit.report.alignment import agreement
 from circuit.rules import RULES
 from circuit.shift_dynamics import balance
 from circuit.shifts import ONE, Scale, Shifts
+from circuit.trial import Trial
 from circuit.verification.judgement import Status
 from circuit.verification.sliding import sliding_slopes
 from studies.strength.partly_settled import SettledImages, settle_directly, settle_most

@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.continuation import Branch, Field, follow
-from circuit.dynamics import Trial
 from circuit.errors import CircuitError
 from circuit.jacobian import dense_jacobian
 from circuit.shift_dynamics import shift_velocity
 from circuit.shifts import ONE, Shifts
+from circuit.trial import Trial
 from circuit.verification.judgement import judge
 
 

@@ -13,9 +13,9 @@ from scipy.optimize import root
 from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError, SingularWeights
+from circuit.initialisation.networks import initialise
 from circuit.jacobian import dense_jacobian
 from circuit.learned_inverse.inverse_model import exact_model
-from circuit.network import initialise
 from circuit.shift_dynamics import shift_velocity
 from circuit.shifts import ONE, Shifts
 from circuit.verification.judgement import Status

@@ -32,8 +32,8 @@ from circuit import (
     updates,
 )
 from circuit.feedback import PATHWAYS
+from circuit.initialisation.weights import gaussian
 from circuit.learning import Lesson, begin_learning, learn
-from circuit.network import gaussian
 
 RNG = np.random.default_rng(8)
 NETWORK = initialise([6, 5, 4], 3)

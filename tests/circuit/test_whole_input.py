@@ -10,7 +10,8 @@ import pytest
 from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
-from circuit.network import forward, initialise
+from circuit.initialisation.networks import initialise
+from circuit.network import forward
 from circuit.report.comparison import report
 
 DEPRECATED = r"'\w+' (argument is )?deprecated"

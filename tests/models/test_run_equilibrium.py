@@ -115,7 +115,7 @@ def test_a_circuit_without_equilibrium_exits_with_1(tmp_path, capsys):
 
 def test_an_update_outside_the_bound_exits_with_1(tmp_path, monkeypatch):
     """The verdict depends on the update: a circuit read out wrongly is not called right."""
-    from circuit.equilibrium import Equilibrium
+    from circuit.outcome import Equilibrium
 
     right = Equilibrium.read_out
 

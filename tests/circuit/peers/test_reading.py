@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from circuit.activations import tanh
 from circuit.network import Activity, Network, forward
 from circuit.peers import Signal, signal_updates
 from circuit.shifts import Scale, Shifts
+from circuit.units.tanh import tanh
 
 WIDTHS = (4, 5, 3, 2)
 GAINS = (0.3, 0.5, 2.0)
