@@ -28,23 +28,15 @@ from typing import Any
 import numpy as np
 
 from circuit.activations import Activation
-from circuit.checks.given import is_sequence, is_whole, require_kind, shown
-from circuit.checks.widths import require_decreasing, require_widths
+from circuit.checks.given import is_whole, require_kind, shown
+from circuit.checks.layers import layers_taken, require_layers, require_read, require_widths
 from circuit.doors.condition import warned
 from circuit.doors.layers import fields_of_layers
 from circuit.doors.padding import pad
 from circuit.doors.sklearn_models import fields_of_sklearn
 from circuit.doors.torch_modules import fields_of_torch
 from circuit.errors import CircuitError, ShapeMismatch
-from circuit.numerics.arrays import (
-    Array,
-    any_true,
-    namespace,
-    require_finite,
-    require_real,
-    rows_times,
-    widened,
-)
+from circuit.numerics.arrays import Array, any_true, namespace, require_finite, rows_times, widened
 from circuit.numerics.following_inverse import MovingWeights
 from circuit.numerics.inverse import Factorised
 from circuit.numerics.taken import taken
@@ -85,59 +77,12 @@ class Network(Brief):
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for what in ("weights", "biases"):
-            if not is_sequence(getattr(self, what)):
-                raise ShapeMismatch(
-                    f"{what} are {type(getattr(self, what)).__name__}; give a tuple of arrays, one "
-                    "for each layer"
-                )
-            name = {"weights": "W", "biases": "bias"}[what]
-            arrays = [
-                taken(f"{name} of layer {layer}", array)
-                for layer, array in enumerate(getattr(self, what), 1)
-            ]
-            object.__setattr__(self, what, tuple(arrays))
+        for what, name in (("weights", "W"), ("biases", "bias")):
+            object.__setattr__(self, what, layers_taken(what, name, getattr(self, what)))
         object.__setattr__(self, "activations", activations(self.activations, len(self.weights)))
-        if not len(self.weights) == len(self.biases) == len(self.activations) > 0:
-            raise ShapeMismatch(
-                f"{len(self.weights)} weights, {len(self.biases)} biases and "
-                f"{len(self.activations)} activations; give one of each per layer, at least one"
-            )
-        namespace(*self.weights, *self.biases)
-        for layer, (weights, bias) in enumerate(zip(self.weights, self.biases, strict=True), 1):
-            require_real(weights, f"W of layer {layer}")
-            if weights.ndim < 2:
-                raise ShapeMismatch(
-                    f"W of layer {layer} has shape {tuple(weights.shape)}; it must be a matrix "
-                    "(units, units that are read)"
-                )
-            if (
-                tuple(bias.shape) != tuple(weights.shape[:-1])
-                or bias.dtype != self.weights[0].dtype
-            ):
-                raise ShapeMismatch(
-                    f"bias of layer {layer} has shape {tuple(bias.shape)} and dtype {bias.dtype}; "
-                    f"it needs {weights.shape[-2]} entries of {self.weights[0].dtype}, shape "
-                    f"{tuple(weights.shape[:-1])}"
-                )
-            if weights.dtype != self.weights[0].dtype:
-                raise ShapeMismatch(
-                    f"W of layer {layer} has dtype {weights.dtype}, W of layer 1 "
-                    f"{self.weights[0].dtype}; use one precision for all layers"
-                )
-            remedy = "use finite weights and biases"
-            require_finite(weights, f"W of layer {layer}", remedy)
-            require_finite(bias, f"bias of layer {layer}", remedy)
+        require_layers(self.weights, self.biases, len(self.activations))
         require_widths(self.widths)
-        for layer, weights in enumerate(self.weights, 1):
-            read, below = int(weights.shape[-1]), self.widths[layer - 1]
-            if read > below and read == self.widths[layer]:
-                require_decreasing(self.widths)
-            if not 1 <= read <= below:
-                raise ShapeMismatch(
-                    f"W of layer {layer} has shape {tuple(weights.shape)}, which reads {read} "
-                    f"units of the {below} below; give 1 to {below} columns"
-                )
+        require_read(self.weights, self.widths)
         if not (is_whole(self.n_outputs) and 1 <= self.n_outputs <= self.widths[-1]):
             raise CircuitError(
                 f"{shown(self.n_outputs)} output units with an error signal do not fit into an "

@@ -10,16 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from circuit.methods.table import METHODS
 from circuit.numerics.arrays import Array, any_true
 from circuit.records.brief import Brief, Rows, batch_of
 from circuit.records.reached import reached
+from circuit.settling.remedies import remedy
 from circuit.shift_dynamics import layer_terms
 from circuit.shifts import ONE, Shifts, require_readout
 from circuit.trial import Trial
-from circuit.verification import kinks
 from circuit.verification.bounds import relative_error_bounds
-from circuit.verification.judgement import NEAR, Status
+from circuit.verification.judgement import Status
 from circuit.verification.sliding import sliding_slopes
 
 
@@ -157,58 +156,17 @@ class Equilibrium(Brief):
     def failure(self) -> str:
         """One line: which layer did not settle, how, and what may help."""
         worst = max(range(len(self.relative_residuals)), key=self.relative_residuals.__getitem__)
-        bad = sum(status is not Status.CONVERGED for status in self.sample_status)
+        failed = [status is not Status.CONVERGED for status in self.sample_status]
+        words = remedy(self.trial, self.shifts, self.status, failed, self.method)
         return (
             f"{self.method}: {self.status.value} after {self.steps} steps; "
-            f"{bad} of {len(self.sample_status)} samples, worst in layer {worst + 1} with relative "
+            f"{sum(failed)} of {len(failed)} samples, worst in layer {worst + 1} with relative "
             f"residual {self.relative_residuals[worst]:.2g} (tolerance {self.tolerance:.2g}); "
-            f"{self._remedy()}"
+            f"{words}"
         )
-
-    def _remedy(self) -> str:
-        """What may help, with the reason where it is known."""
-        exact = self.trial.circuit.feedback is None
-        others = [name for name in OTHER_METHODS.get(self.status, ()) if name != self.method]
-        others = [name for name in others if exact or not METHODS[name]().exact_only]
-        instead = f", or use method {' or '.join(others)}" if others else ""
-        failed = [status is not Status.CONVERGED for status in self.sample_status]
-        if self.status in OTHER_METHODS and (
-            reason := kinks.words(self.trial, self.shifts, failed)
-        ):
-            return (
-                f"{reason}: use smooth units (asinh), the itp pathway, fewer layers or weaker "
-                f"feedback{instead}"
-            )
-        remedy = REMEDIES[self.status]
-        if (
-            exact
-            and self.status is Status.DIVERGED
-            and any(factor.condition > NEAR for factor in self.trial.network.factors[1:])
-        ):
-            feedback = "weaker feedback"
-            remedy = remedy.replace(feedback, f"{feedback} or orthogonal weights")
-        return remedy + instead
 
 
 QUICK = 1024  # units in all, of which a bound is had in a few hundredths of a second
-
-
-REMEDIES: dict[Status, str] = {
-    Status.CONVERGED: "nothing to do",
-    Status.DIVERGED: "use weaker feedback, or targets that the units can reach",
-    Status.CYCLING: "strong feedback may have no equilibrium that is stable: try weaker feedback "
-    "or smooth units (asinh)",
-    Status.OUT_OF_BUDGET: "allow more steps",
-    Status.NOT_FINITE: "use weaker feedback or smaller weights",
-    Status.NOT_RESOLVABLE: "use float64, better conditioned weights, or a larger tolerance",
-}
-
-
-OTHER_METHODS: dict[Status, tuple[str, ...]] = {  # that may help where one has failed
-    Status.DIVERGED: ("newton", "ode"),
-    Status.CYCLING: ("newton",),
-    Status.OUT_OF_BUDGET: ("direct", "newton"),
-}
 
 
 def _with_still(mismatches: Shifts, still: Sequence[Array]) -> Shifts:

@@ -145,7 +145,7 @@ MUTANTS = (
     ),
     Mutant(
         "Jacobian without the lengths of rows",
-        "circuit/jacobian.py",
+        "circuit/linearisation/jacobian.py",
         "deviation = circuit.by_rows(layer, tangent - pushed[-1])",
         "deviation = tangent - pushed[-1]",
         "tests/circuit/test_dynamics.py -k jacobian",
@@ -238,7 +238,7 @@ MUTANTS = (
     ),
     Mutant(
         "Jacobian without the change of slope",
-        "circuit/jacobian.py",
+        "circuit/linearisation/jacobian.py",
         "tangent = pushed[-1] + slope * slope * deviation + steepening",
         "tangent = pushed[-1] + slope * slope * deviation",
         "tests/circuit/test_dynamics.py",
@@ -686,14 +686,14 @@ MUTANTS = (
     ),
     Mutant(
         "the drive of a sender that is not taken off the Jacobian's message",
-        "circuit/jacobian.py",
+        "circuit/linearisation/jacobian.py",
         "messages[-1] = messages[-1] - drive_tangent",
         "messages[-1] = messages[-1]",
         "tests/circuit/test_any_feedback.py -k jacobian",
     ),
     Mutant(
         "a Jacobian that forgets the mismatches at rest",
-        "circuit/jacobian.py",
+        "circuit/linearisation/jacobian.py",
         "mismatch = mismatch + trial.still_by_rows(layer)",
         "mismatch = mismatch + 0",
         "tests/circuit/test_any_feedback.py -k jacobian",
@@ -1270,7 +1270,7 @@ MUTANTS = (
     ),
     Mutant(
         "biases of another shape",
-        "circuit/network.py",
+        "circuit/checks/layers.py",
         "tuple(bias.shape) != tuple(weights.shape[:-1])",
         "tuple(bias.shape[-1:]) != (weights.shape[-2],)",
         "tests/circuit/test_given.py",

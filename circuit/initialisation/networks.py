@@ -8,7 +8,7 @@ import numpy as np
 
 from circuit.activations import Activation
 from circuit.checks.given import generator_of, require_choice, require_flag, shown
-from circuit.checks.widths import require_decreasing, require_widths
+from circuit.checks.layers import require_decreasing, require_widths
 from circuit.errors import ShapeMismatch
 from circuit.initialisation.weights import INITIALISERS
 from circuit.network import Network
