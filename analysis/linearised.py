@@ -28,8 +28,9 @@ from circuit.dynamics import in_float64
 from circuit.errors import CircuitError
 from circuit.network import Network
 from circuit.numerics.arrays import is_numpy, widened
+from circuit.numerics.scale import ONE
 from circuit.shift_dynamics import balance
-from circuit.shifts import ONE, Shifts, require_fits
+from circuit.shifts import Shifts, require_fits
 from circuit.trial import Trial
 
 Layers = list[np.ndarray]

@@ -9,7 +9,7 @@ activations, network, losses            what a network is and computes
 feedback, shifts, messages, rules       what the algorithms say its synapses should learn from
 plasticity                              from shifts to weight changes, locally
 circuit, trial, dynamics                the circuit that is to compute the same shifts
-shift_dynamics, jacobian                the same in coordinates in which no digit is lost
+shift_dynamics                          the same in coordinates in which no digit is lost
 method, outcome, equilibrium            where it comes to rest, and what became of the attempt
 
 The wings, each with a face of its own (`from circuit.learning import Lesson, learn`):
@@ -20,6 +20,7 @@ labels                labels as targets, and what a network answers of an image
 initialisation        networks with random weights
 units                 the activation functions that have a name, one file each
 settling              the loop in which a method settles a batch
+linearisation         how a small change of a state goes on
 methods               ways to look for the equilibrium, one file each
 verification          whether a state is at rest, and how far off it can be
 report                what a settled circuit is reported by

@@ -15,8 +15,8 @@ from circuit.feedback import Gain, mismatch_ratios, per_layer, ruin_ratios
 from circuit.learned_inverse.inverse_model import InverseModel
 from circuit.network import Network
 from circuit.numerics.arrays import Array
+from circuit.numerics.scale import ONE, Scale
 from circuit.records.brief import Brief, Rows, same_or_each
-from circuit.shifts import ONE, Scale
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -1,8 +1,7 @@
 """A circuit built, a trial of it begun, and its rate equations (docs/derivation.md, section 2).
 
 Owns which rates drive which, and how fast. Does not own the same equations in shift coordinates
-(`circuit.shift_dynamics`), their linearisation (`circuit.jacobian`), nor where the rates come to
-rest (`circuit.equilibrium`).
+(`circuit.shift_dynamics`), nor where the rates come to rest (`circuit.equilibrium`).
 
     tau_l dy_l/dt = -y_l + (1 - gamma_l) g_l(y_{l-1}) + gamma_l F_{l+1}(y_l, y_{l+1})    l < L
     tau_L dy_L/dt = -y_L + (1 - gamma_L) g_L(y_{L-1}) + gamma_L t_L

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from circuit.numerics.arrays import Array, any_true
+from circuit.numerics.scale import ONE
 from circuit.records.brief import Brief, Rows, batch_of
 from circuit.records.reached import reached
 from circuit.settling.remedies import remedy
 from circuit.shift_dynamics import layer_terms
-from circuit.shifts import ONE, Shifts, require_readout
+from circuit.shifts import Shifts, require_readout
 from circuit.trial import Trial
 from circuit.verification.bounds import relative_error_bounds
 from circuit.verification.judgement import Status

@@ -43,8 +43,9 @@ from circuit.feedback import (
 from circuit.messages import itp_message
 from circuit.network import Activity, Network, require_activity
 from circuit.numerics.arrays import Array, finite_rows, widened
+from circuit.numerics.scale import ONE, Scale
 from circuit.numerics.taken import taken
-from circuit.shifts import ONE, Scale, Shifts, renormalised
+from circuit.shifts import Shifts, renormalised
 
 Strength = float | Sequence[float]
 Rule = Callable[[Network, Activity, Array, Strength], Shifts]

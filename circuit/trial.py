@@ -18,8 +18,9 @@ from circuit.feedback import per_layer
 from circuit.losses import AS_GIVEN, Doubt
 from circuit.network import Activity, Network, forward, require_activity
 from circuit.numerics.arrays import Array, namespace, take_rows, widened
+from circuit.numerics.scale import ONE, Scale
 from circuit.records.brief import Brief, Rows, batch_of
-from circuit.shifts import ONE, Scale, Shifts, excess
+from circuit.shifts import Shifts, excess
 
 
 @dataclass(frozen=True, eq=False, repr=False)

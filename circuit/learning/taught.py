@@ -18,8 +18,9 @@ from circuit.learning.lesson import CIRCUIT, Lesson
 from circuit.losses import output_error
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, namespace, widened
+from circuit.numerics.scale import ONE
 from circuit.rules import GAINS, back_propagation, propagate_targets
-from circuit.shifts import ONE, Shifts
+from circuit.shifts import Shifts
 from circuit.trial import Trial
 from circuit.verification.judgement import Status
 

@@ -20,7 +20,8 @@ from circuit.brian.phases import BrianCircuit, advance, build, whole_steps
 from circuit.errors import CircuitError
 from circuit.method import Method, Progress
 from circuit.numerics.arrays import epsilon
-from circuit.shifts import ONE, Shifts
+from circuit.numerics.scale import ONE
+from circuit.shifts import Shifts
 from circuit.trial import Trial
 from circuit.verification.judgement import Judgement
 

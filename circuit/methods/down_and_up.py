@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from circuit.messages import gait_message, plain_message, response
 from circuit.numerics.arrays import Array, widened
+from circuit.numerics.scale import ONE, times
 from circuit.shift_dynamics import scale_ratio
-from circuit.shifts import ONE, Shifts, times
+from circuit.shifts import Shifts
 from circuit.trial import Trial
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from circuit.method import Method
+from circuit.numerics.arrays import namespace
+from circuit.numerics.scale import times
 from circuit.outcome import Equilibrium
 from circuit.settling.loop import settle_block
-from circuit.shifts import joined
+from circuit.shifts import Shifts
 from circuit.trial import Trial
 from circuit.verification.samples import worst_of
 
@@ -42,7 +45,7 @@ def settle_all(
 def _joined(parts: list[Equilibrium]) -> Equilibrium:
     """One record of the blocks of a batch."""
     first = parts[0]
-    shifts = joined([part.shifts for part in parts])
+    shifts = _joined_shifts([part.shifts for part in parts])
     times = [part.model_time for part in parts if part.model_time is not None]
     return replace(
         first,
@@ -56,3 +59,18 @@ def _joined(parts: list[Equilibrium]) -> Equilibrium:
         steps=max(part.steps for part in parts),
         model_time=max(times, default=None),
     )
+
+
+def _joined_shifts(parts: Sequence[Shifts]) -> Shifts:
+    """The shifts of the blocks of a batch, in the scales of the first block.
+
+    The blocks' scales differ by powers of two, so that nothing is rounded.
+    """
+    first, values = parts[0], []
+    for layer in range(1, first.depth + 1):
+        scaled = [
+            times(part.values[layer - 1], part.scales[layer - 1].over(first.scales[layer - 1]))
+            for part in parts
+        ]
+        values.append(namespace(scaled[0]).concat(scaled, axis=-2))
+    return first.with_values(tuple(values))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuit.equilibrium import settle
-from circuit.jacobian import dense_jacobian
+from circuit.linearisation.matrix import dense_jacobian
 from circuit.numerics.arrays import take_rows
 from circuit.outcome import Equilibrium
 from circuit.plasticity import Update, updates

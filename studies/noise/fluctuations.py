@@ -26,9 +26,10 @@ import scipy.linalg
 
 from circuit.circuit import Circuit
 from circuit.errors import CircuitError
-from circuit.jacobian import dense_jacobian
+from circuit.linearisation.matrix import dense_jacobian
 from circuit.network import Network
-from circuit.shifts import ONE, Shifts
+from circuit.numerics.scale import ONE
+from circuit.shifts import Shifts
 from circuit.trial import Trial
 
 READOUTS = ("shift", "mismatch")

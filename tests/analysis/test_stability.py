@@ -16,7 +16,7 @@ from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.initialisation.networks import initialise
-from circuit.jacobian import dense_jacobian
+from circuit.linearisation.matrix import dense_jacobian
 
 
 def _norm_at(jacobian, time):

@@ -29,12 +29,13 @@ from circuit.equilibrium import settle
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch
 from circuit.feedback import closed_form_gain, output_only, per_layer
 from circuit.initialisation.networks import initialise
-from circuit.jacobian import dense_jacobian, jacobian_product
 from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learned_inverse.model import propagate_learned, random_model
 from circuit.learning.adam import Adam
 from circuit.learning.lesson import Decorrelation, Inhibition, Lesson, Regulariser
 from circuit.learning.regulariser import descent
+from circuit.linearisation.jacobian import jacobian_product
+from circuit.linearisation.matrix import dense_jacobian
 from circuit.losses import output_error
 from circuit.network import Network, forward
 from circuit.plastic.circuit import Plastic, Timing

@@ -20,7 +20,7 @@ from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.initialisation.networks import initialise
 from circuit.initialisation.weights import orthogonal
-from circuit.jacobian import dense_jacobian
+from circuit.linearisation.matrix import dense_jacobian
 from circuit.network import Network, forward
 from circuit.numerics.arrays import to_numpy
 from circuit.plasticity import updates

@@ -35,6 +35,7 @@ from circuit.initialisation.networks import initialise
 from circuit.initialisation.weights import gaussian, orthogonal
 from circuit.losses import output_error
 from circuit.network import Activity, Network, forward
+from circuit.numerics.scale import ONE, Scale
 from circuit.plasticity import updates
 from circuit.rules import (
     RULES,
@@ -44,7 +45,7 @@ from circuit.rules import (
     incremental_target_propagation,
     target_propagation,
 )
-from circuit.shifts import ONE, Scale, Shifts, renormalised
+from circuit.shifts import Shifts, renormalised
 from circuit.units.table import activation
 from tests.literal_units import LEAK, LITERAL, exactly
 

@@ -14,7 +14,7 @@ from analysis.statistics import over_repetitions
 from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.initialisation.networks import initialise
-from circuit.jacobian import dense_jacobian
+from circuit.linearisation.matrix import dense_jacobian
 from circuit.methods import ode
 from circuit.storage.networks import save_network
 from circuit.verification.judgement import Status

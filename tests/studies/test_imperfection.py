@@ -14,7 +14,7 @@ from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.initialisation.networks import initialise
 from circuit.initialisation.weights import orthogonal
-from circuit.jacobian import dense_jacobian
+from circuit.linearisation.matrix import dense_jacobian
 from circuit.plasticity import updates
 from circuit.report.alignment import agreement
 from circuit.rules import RULES

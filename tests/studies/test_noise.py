@@ -18,7 +18,7 @@ from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.initialisation.networks import initialise
-from circuit.jacobian import dense_jacobian
+from circuit.linearisation.matrix import dense_jacobian
 from circuit.network import Network
 from circuit.plasticity import updates
 from circuit.report.alignment import agreement

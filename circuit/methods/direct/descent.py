@@ -14,8 +14,9 @@ import numpy as np
 from circuit.circuit import Circuit
 from circuit.methods.direct.unit_equations import known_ratio, ratio, solve_units
 from circuit.numerics.arrays import Array, flattened, row_norms, take_rows, widened
+from circuit.numerics.scale import Scale, times
 from circuit.records.brief import Brief
-from circuit.shifts import Scale, excess, times
+from circuit.shifts import excess
 from circuit.trial import Trial
 
 Through = Callable[[int, Array], Array]  # (layer, array) -> the array beyond W_layer

@@ -41,8 +41,9 @@ from circuit.methods.direct.descent import Couplings, Descent, descend
 from circuit.methods.direct.unit_equations import known_ratio
 from circuit.methods.sweep import sweep
 from circuit.numerics.arrays import Array, namespace, put_rows, row_indices
+from circuit.numerics.scale import Scale
 from circuit.shift_dynamics import balance
-from circuit.shifts import Scale, Shifts
+from circuit.shifts import Shifts
 from circuit.trial import Trial
 from circuit.verification.judgement import Judgement, jumps_at_kinks
 

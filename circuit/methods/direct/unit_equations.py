@@ -20,7 +20,7 @@ from circuit.numerics.arrays import (
     widened,
 )
 from circuit.numerics.crossing import replace_crossing
-from circuit.shifts import Scale
+from circuit.numerics.scale import Scale
 from circuit.trial import Trial
 from circuit.verification.sliding import has_kink, messages_at_kink
 

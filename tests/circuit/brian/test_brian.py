@@ -23,10 +23,11 @@ from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch
 from circuit.initialisation.networks import initialise
-from circuit.jacobian import dense_jacobian
+from circuit.linearisation.matrix import dense_jacobian
 from circuit.methods import METHODS
 from circuit.network import Network, forward
-from circuit.shifts import Scale, Shifts
+from circuit.numerics.scale import Scale
+from circuit.shifts import Shifts
 from circuit.trial import Trial
 from circuit.verification.judgement import Status, judge
 from tests.circuit.lateral_inhibition.spontaneous_equations import Spontaneous

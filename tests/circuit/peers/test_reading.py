@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from circuit.network import Activity, Network, forward
+from circuit.numerics.scale import Scale
 from circuit.peers import Signal, signal_updates
-from circuit.shifts import Scale, Shifts
+from circuit.shifts import Shifts
 from circuit.units.tanh import tanh
 
 WIDTHS = (4, 5, 3, 2)
