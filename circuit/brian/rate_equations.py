@@ -40,7 +40,7 @@ def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
     if unit.name not in UNIT_TEXTS:
         raise CircuitError(
             f"activation {unit.name!r} has no Brian2 text; use {', '.join(UNIT_TEXTS)}, or add it "
-            "to circuit.activations"
+            "to its file in circuit.units"
         )
     text = UNIT_TEXTS[unit.name]
     pull = received = "target" if layer == circuit.network.depth else "feedback"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from circuit.activations import Activation
+from circuit.activations import Activation, UnitText
 from circuit.numerics.arrays import Array, namespace
 from circuit.records.remembered import remembered
 from circuit.units.scaled import clamped, everywhere
@@ -48,3 +48,11 @@ def asinh() -> Activation:
         largest_curvature=2 / (3 * math.sqrt(3)),
         piecewise_linear=False,
     )
+
+
+# Brian2 has neither arcsinh nor arctanh; this keeps the digits of small arguments
+TEXT = UnitText(
+    "sign(drive)*log1p(abs(drive) + drive**2/(1 + sqrt(1 + drive**2)))",
+    "1/sqrt(1 + drive**2)",
+    "sinh(sent)",
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from circuit.activations import Activation
+from circuit.activations import Activation, UnitText
 from circuit.checks.given import real
 from circuit.errors import CircuitError
 from circuit.numerics.arrays import Array, namespace
@@ -61,3 +61,10 @@ def _leaky_relu(slope: float) -> Activation:
         largest_curvature=0.0,
         piecewise_linear=True,
     )
+
+
+TEXT = UnitText(
+    "int(drive > 0)*drive + int(drive <= 0)*leak*drive",
+    "int(drive > 0) + int(drive <= 0)*leak",
+    "int(sent > 0)*sent + int(sent <= 0)*sent/leak",
+)

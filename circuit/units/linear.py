@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from circuit.activations import Activation
+from circuit.activations import Activation, UnitText
 from circuit.numerics.arrays import namespace
 from circuit.records.remembered import remembered
 from circuit.units.scaled import everywhere
@@ -25,3 +25,6 @@ def linear() -> Activation:
         largest_curvature=0.0,
         piecewise_linear=True,
     )
+
+
+TEXT = UnitText("drive", "1", "sent")

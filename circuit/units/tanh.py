@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from circuit.activations import Activation
+from circuit.activations import Activation, UnitText
 from circuit.errors import TargetOutOfRange
 from circuit.numerics.arrays import Array, any_true, largest, namespace
 from circuit.records.remembered import remembered
@@ -86,3 +86,11 @@ def _require_inside_unit_interval(y: Array) -> None:
             "(-1, 1); use smaller targets or weaker feedback, an activation without bounds "
             "(asinh, leaky_relu), or clipped_tanh"
         )
+
+
+# Brian2 has neither arcsinh nor arctanh; this keeps the digits of small arguments
+TEXT = UnitText(
+    "tanh(drive)",
+    "4*exp(-2*abs(drive))/(1 + exp(-2*abs(drive)))**2",
+    "0.5*(log1p(sent) - log1p(-sent))",
+)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuit.settings.learning import LOSSES, PATHWAYS, READOUTS
+from circuit.settings.units import INVERTIBLE
 from models.command.parsing import OneLineParser, at_least, path, refuse_idle
 from models.command.shared import add_data_dir, add_dataset, add_images, add_results
 from training.declarations import MOST_LAYERS
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from training.images import Images
 
 PROGRAM = "run_equilibrium"
-UNITS = ("linear", "leaky_relu", "asinh", "tanh", "relu", "logistic")
+UNITS = (*INVERTIBLE, "relu", "logistic")  # those of files too
 
 
 def options() -> OneLineParser:
@@ -98,7 +99,7 @@ def options() -> OneLineParser:
     )
     add(
         "--activation",
-        choices=("leaky_relu", "linear", "asinh", "tanh"),
+        choices=INVERTIBLE,
         default="leaky_relu",
         help="activation function of all units (default: leaky_relu, slope 0.1)",
     )
