@@ -75,8 +75,8 @@ MUTANTS = (
     Mutant(
         "back-propagation leaves out units that it could read",
         "models/command/training_settings.py",
-        'if chosen.rule == "bp" and narrow and',
-        'if chosen.rule == "none" and narrow and',
+        "if not TABLE[chosen.rule].through_inverse and narrow and",
+        "if TABLE[chosen.rule].through_inverse and narrow and",
         "tests/models/test_own_in_commands.py::"
         "test_back_propagation_reads_all_units_of_a_narrow_network",
     ),
@@ -728,7 +728,7 @@ MUTANTS = (
     ),
     Mutant(
         "noise in the scale of the shift it is added to",
-        "circuit/learning/taught.py",
+        "circuit/learned_inverse/model.py",
         "widened(wrong * ONE.over(scale).value, value.shape[-1])",
         "widened(wrong, value.shape[-1])",
         "tests/circuit/learned_inverse/test_learned_inverse.py::test_a_circuits_shifts_are_read_with_noise_in_units_of_the_rates",
@@ -934,7 +934,7 @@ MUTANTS = (
     ),
     Mutant(
         "samples that do not settle weaken the others",
-        "circuit/learning/step.py",
+        "circuit/learning/taught.py",
         "xp.where(mask, value * weight,",
         "xp.where(mask, value,",
         "tests/circuit/learning/test_learning.py",
@@ -990,9 +990,9 @@ MUTANTS = (
     ),
     Mutant(
         "noise of the first step in every step",
-        "circuit/learning/taught.py",
-        "beside[KEYS][0], step, error)",
-        "beside[KEYS][0], 0, error)",
+        "circuit/learned_inverse/model.py",
+        "companions[KEYS][0], step, like)",
+        "companions[KEYS][0], 0, like)",
         "tests/circuit/learned_inverse/test_learned_inverse.py",
     ),
     Mutant(

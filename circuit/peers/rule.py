@@ -52,6 +52,7 @@ class Rule:
         they learn, before the network does
     needs_inverse : whether it inverts the weights, which must then be square (auxiliary units)
     auxiliaries : whether it takes networks with auxiliary units
+    settles : whether its equations are solved image by image, so that its signal has a `rest`
     """
 
     name: str
@@ -63,3 +64,4 @@ class Rule:
     practise: Callable[[Network, Activity, Companions, Any, int], Companions] = no_practice
     needs_inverse: bool = False
     auxiliaries: bool = True
+    settles: bool = False

@@ -32,6 +32,7 @@ from circuit.learning.regulariser import Regulariser
 from circuit.learning.step import Learner, begin_learning, learn
 from circuit.network import Network, forward
 from circuit.outcome import Equilibrium
+from circuit.peers.table import TABLE
 from circuit.settings.learned_inverse import EXACT, LEARNED, PSEUDO
 from circuit.settings.learning import Adam
 from circuit.units.table import activations
@@ -216,7 +217,7 @@ class CircuitClassifier(ClassifierMixin, BaseEstimator):
         if not hidden or not all(is_whole(width) and width >= 1 for width in hidden):
             raise CircuitError(f"hidden = {shown(self.hidden)}: give whole numbers of 1 or more")
         require_choice("init", self.init, INITIALISERS)
-        exact = self.inverse == EXACT and self.rule != "bp"
+        exact = self.inverse == EXACT and TABLE[self.rule].through_inverse
         widths = (self.n_features_in_, *hidden, hidden[-1] if exact else n_classes)
         if exact and not all(low >= high for low, high in pairwise(hidden)):
             raise CircuitError(

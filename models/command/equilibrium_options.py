@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from circuit.settings.learning import LOSSES, PATHWAYS, READOUTS
+from circuit.settings.learning import LOSSES
+from circuit.settings.peers.of_lesson import PATHWAYS, READOUTS
 from circuit.settings.units import INVERTIBLE
 from models.command.parsing import OneLineParser, at_least, path, refuse_idle
 from models.command.shared import add_data_dir, add_dataset, add_images, add_results

@@ -9,7 +9,6 @@ from circuit.network import Activity, Network, forward
 from circuit.numerics.scale import Scale
 from circuit.peers import Signal, signal_updates
 from circuit.shifts import Shifts
-from circuit.units.tanh import tanh
 
 WIDTHS = (4, 5, 3, 2)
 GAINS = (0.3, 0.5, 2.0)
@@ -19,7 +18,7 @@ def net(rng: np.random.Generator) -> tuple[Network, Activity]:
     pairs = list(zip(WIDTHS[1:], WIDTHS, strict=False))
     weights = tuple(rng.standard_normal(pair) for pair in pairs)
     biases = tuple(rng.standard_normal(n) for n in WIDTHS[1:])
-    network = Network(weights, biases, (tanh,) * 3, WIDTHS[-1])
+    network = Network(weights, biases, ("tanh",) * 3, WIDTHS[0], WIDTHS[-1])
     return network, forward(network, rng.standard_normal((6, WIDTHS[0])))
 
 
