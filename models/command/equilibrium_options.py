@@ -310,15 +310,15 @@ def brian2_images(chosen: argparse.Namespace, widths: Sequence[int]) -> int:
 
     Raises `CircuitError` where a number was given that does not fit.
     """
-    from circuit import brian
     from circuit.errors import CircuitError
+    from circuit.room import MOST_SYNAPSES, images_that_fit
 
     exact = chosen.feedback == "exact"
-    room = brian.images_that_fit(widths, auxiliary=exact, whole_input=True)
+    room = images_that_fit(widths, auxiliary=exact, whole_input=True)
     if "brian2_images" in chosen.given and chosen.brian2_images > room:
         remedy = f"give {room} or less" if room else "give --no-brian2, or narrower --widths"
         raise CircuitError(
             f"--brian2-images {chosen.brian2_images} is more than the {room} that fit into the "
-            f"{brian.MOST_SYNAPSES} synapses that Brian2 can carry here; {remedy}"
+            f"{MOST_SYNAPSES} synapses that Brian2 can carry here; {remedy}"
         )
     return min(chosen.brian2_images, chosen.batch, room)
