@@ -98,6 +98,18 @@ _LINES = (
         "the equilibrium of a circuit, which settles for every batch",
         "of_lesson:CircuitSettings",
     ),
+    RuleLine(
+        "chl",
+        "contrastive Hebbian learning",
+        "free state and clamped state contrasted, feedback through weak transposed weights",
+        "contrast:ContrastiveHebbianSettings",
+    ),
+    RuleLine(
+        "ep",
+        "equilibrium propagation",
+        "the same with an output that is pulled and pushed a little by its error",
+        "contrast:EquilibriumPropagationSettings",
+    ),
 )
 TABLE: dict[str, RuleLine] = {one.name: one for one in _LINES}
 
