@@ -46,7 +46,7 @@ MUTANTS = (
     ),
     Mutant(
         "auxiliary outputs that answer too",
-        "circuit/answers.py",
+        "circuit/labels/answers.py",
         "forward(network, images).rates[-1][..., : network.n_outputs]",
         "forward(network, images).rates[-1]",
         "tests/circuit/test_answers.py",
@@ -60,7 +60,7 @@ MUTANTS = (
     ),
     Mutant(
         "layer 1 of a narrow network reads the first pixels",
-        "circuit/network.py",
+        "circuit/initialisation/networks.py",
         "read = (widths[0], *read[1:]) if whole_input else read",
         "read = tuple(read)",
         "tests/circuit/test_whole_input.py",
@@ -103,7 +103,7 @@ MUTANTS = (
     ),
     Mutant(
         "kink forgotten in a difference",
-        "circuit/activations.py",
+        "circuit/units/leaky_relu.py",
         "return slope * d + (1 - slope) * above",
         "return slope * d + (1 - slope) * d",
         "tests/circuit/test_activations.py",
@@ -145,7 +145,7 @@ MUTANTS = (
     ),
     Mutant(
         "Jacobian without the lengths of rows",
-        "circuit/jacobian.py",
+        "circuit/linearisation/jacobian.py",
         "deviation = circuit.by_rows(layer, tangent - pushed[-1])",
         "deviation = tangent - pushed[-1]",
         "tests/circuit/test_dynamics.py -k jacobian",
@@ -173,7 +173,7 @@ MUTANTS = (
     ),
     Mutant(
         "a learned inverse adjusted to the rows and not to its own columns",
-        "circuit/inverse_model.py",
+        "circuit/learned_inverse/inverse_model.py",
         "        if self.exact:\n            return network.squared_lengths(layer)",
         "        if True:\n            return network.squared_lengths(layer)",
         "tests/circuit/test_pseudo_inverse.py "
@@ -238,7 +238,7 @@ MUTANTS = (
     ),
     Mutant(
         "Jacobian without the change of slope",
-        "circuit/jacobian.py",
+        "circuit/linearisation/jacobian.py",
         "tangent = pushed[-1] + slope * slope * deviation + steepening",
         "tangent = pushed[-1] + slope * slope * deviation",
         "tests/circuit/test_dynamics.py",
@@ -651,7 +651,7 @@ MUTANTS = (
     ),
     Mutant(
         "a mismatch without that of its own free phase",
-        "circuit/equilibrium.py",
+        "circuit/outcome.py",
         "values[i], scales[i] = own + mismatches.absolute(i + 1), ONE",
         "values[i], scales[i] = mismatches.absolute(i + 1), ONE",
         "tests/circuit/learned_inverse/test_learned_inverse.py::test_equilibrium_of_the_printed_equations",
@@ -686,14 +686,14 @@ MUTANTS = (
     ),
     Mutant(
         "the drive of a sender that is not taken off the Jacobian's message",
-        "circuit/jacobian.py",
+        "circuit/linearisation/jacobian.py",
         "messages[-1] = messages[-1] - drive_tangent",
         "messages[-1] = messages[-1]",
         "tests/circuit/test_any_feedback.py -k jacobian",
     ),
     Mutant(
         "a Jacobian that forgets the mismatches at rest",
-        "circuit/jacobian.py",
+        "circuit/linearisation/jacobian.py",
         "mismatch = mismatch + trial.still_by_rows(layer)",
         "mismatch = mismatch + 0",
         "tests/circuit/test_any_feedback.py -k jacobian",
@@ -920,7 +920,7 @@ MUTANTS = (
     ),
     Mutant(
         "Gaussian weights that know only of their rows",
-        "circuit/network.py",
+        "circuit/initialisation/weights.py",
         "/ np.sqrt((width + columns) / 2)",
         "/ np.sqrt(width)",
         "tests/circuit/test_network.py",
@@ -934,7 +934,7 @@ MUTANTS = (
     ),
     Mutant(
         "samples that do not settle weaken the others",
-        "circuit/learning/step.py",
+        "circuit/learning/taught.py",
         "xp.where(mask, value * weight,",
         "xp.where(mask, value,",
         "tests/circuit/learning/test_learning.py",
@@ -1221,7 +1221,7 @@ MUTANTS = (
     ),
     Mutant(
         "shifts in scales that forget the size of the error",
-        "circuit/dynamics.py",
+        "circuit/trial.py",
         "power = excess(self.error)",
         "power = 0",
         "tests/circuit/numerics/test_norms.py",
@@ -1354,42 +1354,42 @@ MUTANTS = (
     ),
     Mutant(
         "a truth value taken for a number",
-        "circuit/given.py",
+        "circuit/checks/given.py",
         "if isinstance(number, bool) or not isinstance(",
         "if not isinstance(",
         "tests/circuit/test_given.py",
     ),
     Mutant(
         "units of a quantity left unread",
-        "circuit/given.py",
+        "circuit/checks/given.py",
         'seconds * (unit == "second") for unit in SI)',
         'seconds * (unit == "second") for unit in ())',
         "tests/circuit/test_given.py",
     ),
     Mutant(
         "6.0 taken for a count",
-        "circuit/given.py",
+        "circuit/checks/given.py",
         "return isinstance(value, Integral) and not isinstance(value, bool)",
         "return value == round(value) and not isinstance(value, bool)",
         "tests/circuit/test_given.py",
     ),
     Mutant(
         "biases of another shape",
-        "circuit/network.py",
+        "circuit/checks/layers.py",
         "tuple(bias.shape) != tuple(weights.shape[:-1])",
         "tuple(bias.shape[-1:]) != (weights.shape[-2],)",
         "tests/circuit/test_given.py",
     ),
     Mutant(
         "units by name left unread",
-        "circuit/activations.py",
+        "circuit/units/table.py",
         "unit if isinstance(unit, Activation) else activation(unit) for",
         "unit for",
         "tests/circuit/test_given.py",
     ),
     Mutant(
         "error of another batch",
-        "circuit/losses.py",
+        "circuit/checks/outputs.py",
         "if tuple(error.shape) != wanted or error.dtype != outputs.dtype:",
         "if error.dtype != outputs.dtype:",
         "tests/circuit/test_given.py",
@@ -1410,7 +1410,7 @@ MUTANTS = (
     ),
     Mutant(
         "inverse model of another network",
-        "circuit/inverse_model.py",
+        "circuit/learned_inverse/inverse_model.py",
         "if found != wanted:",
         "if len(found) != len(wanted):",
         "tests/circuit/test_given.py",
@@ -1473,7 +1473,7 @@ MUTANTS = (
     ),
     Mutant(
         "a slope of 1 at the kink",
-        "circuit/activations.py",
+        "circuit/units/leaky_relu.py",
         "return xp.maximum(xp.astype(h > 0, h.dtype), slope)",
         "return xp.maximum(xp.astype(h >= 0, h.dtype), slope)",
         "tests/circuit/test_differences_from_the_code.py",
@@ -1610,14 +1610,14 @@ MUTANTS = (
     ),
     Mutant(
         "one image too many for Brian2",
-        "circuit/room.py",
+        "circuit/checks/room.py",
         "return MOST_SYNAPSES // both_ways(",
         "return 1 + MOST_SYNAPSES // both_ways(",
         "tests/models/test_run_equilibrium.py",
     ),
     Mutant(
         "synapses of the lowest layer counted twice",
-        "circuit/room.py",
+        "circuit/checks/room.py",
         "return sum(sizes) + sum(sizes[1:])",
         "return sum(sizes) + sum(sizes[:-1])",
         "tests/models/test_run_equilibrium.py",
