@@ -25,9 +25,10 @@ from circuit.numerics.arrays import (
     to_numpy,
     widened,
 )
+from circuit.numerics.scale import ONE, Scale, times
 from circuit.peers.settling import Point, relative, some
 from circuit.settings.peers.feedback_control import JACOBIAN, FeedbackControlSettings
-from circuit.shifts import ONE, Scale, Shifts, excess, times
+from circuit.shifts import Shifts, excess
 
 HALVINGS = 5  # of one that does not come nearer
 SLOW = 0.1  # a step that leaves more than this asks for new derivatives

@@ -45,12 +45,13 @@ from circuit.numerics.arrays import (
     take_rows,
     widened,
 )
+from circuit.numerics.scale import ONE, Scale, times
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.settling import Point, relative, rounding_floors, settle, some, tolerance_for
 from circuit.peers.signal import RESPONSE, Signal
 from circuit.peers.steepness import error_after, is_quadratic
 from circuit.settings.peers.dual_propagation import DualPropagationSettings
-from circuit.shifts import ONE, Scale, Shifts, excess, times
+from circuit.shifts import Shifts, excess
 
 BUDGET = 100  # sweeps down
 OUTPUT_STEPS = 200  # elementwise, towards the state of the outputs

@@ -34,9 +34,10 @@ from circuit.losses import Loss
 from circuit.messages import response
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, namespace, row_norms, take_rows, widened
+from circuit.numerics.scale import ONE, Scale, times
 from circuit.peers.settling import relative, some
 from circuit.peers.steepness import error_after, error_change
-from circuit.shifts import ONE, Scale, Shifts, excess, times
+from circuit.shifts import Shifts, excess
 
 Layers = list[Array]
 

@@ -23,11 +23,12 @@ import numpy as np
 from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, row_norms, widened
+from circuit.numerics.scale import ONE, Scale, times
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.settling import after_steps, relative, tolerance_for
 from circuit.peers.signal import TARGET, Rest, Signal
 from circuit.settings.peers.predictive_coding import FixedPredictionSettings
-from circuit.shifts import ONE, Scale, Shifts, excess, renormalised, times
+from circuit.shifts import Shifts, excess, renormalised
 
 SWEEPS = 10_000  # where none are given: more than any step needs that is of use
 

@@ -36,12 +36,12 @@ import numpy as np
 from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, any_true, namespace
+from circuit.numerics.scale import times
 from circuit.peers.energy import Energy, Layers, State, energy_of
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.settling import Point, after_steps, rounding_floors, settle, tolerance_for
 from circuit.peers.signal import TARGET, Rest, Signal
 from circuit.settings.peers.predictive_coding import STATES, PredictiveCodingSettings
-from circuit.shifts import times
 from circuit.verification.sliding import has_kink
 
 BUDGET = 40  # Newton's steps

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from circuit.activations import activation
 from circuit.network import Activity, Network, forward
 from circuit.peers import Signal
 
@@ -58,7 +57,7 @@ def case(
     weights = tuple(size * rng.standard_normal(pair) / pair[1] ** 0.5 for pair in pairs)
     biases = tuple(0.3 * rng.standard_normal(n) for n in widths[1:])
     n_outputs = widths[-1] if n_outputs is None else n_outputs
-    units = (activation(unit),) * len(weights)
+    units = (unit,) * len(weights)
     network = Network(weights, biases, units, widths[0], n_outputs)
     targets = rng.dirichlet(np.ones(n_outputs), size=batch)
     return network, forward(network, rng.standard_normal((batch, widths[0]))), targets

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy.optimize import root
 
-from circuit.network import Network, forward, initialise
+from circuit.initialisation.networks import initialise
+from circuit.network import Network, forward
 from circuit.peers import Signal, predictive_coding, signal_updates
 from circuit.settings.peers.predictive_coding import PredictiveCodingSettings
 from circuit.verification.judgement import Status
