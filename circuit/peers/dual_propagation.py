@@ -41,13 +41,14 @@ from circuit.numerics.arrays import (
     any_true,
     epsilon,
     namespace,
+    require_samples,
     row_norms,
     take_rows,
     widened,
 )
 from circuit.numerics.scale import ONE, Scale, times
 from circuit.peers.rule import Companions, Rule
-from circuit.peers.settling import Point, relative, rounding_floors, settle, some, tolerance_for
+from circuit.peers.settling import Point, relative, rounding_floors, settle, tolerance_for
 from circuit.peers.signal import RESPONSE, Signal
 from circuit.peers.steepness import error_after, is_quadratic
 from circuit.settings.peers.dual_propagation import DualPropagationSettings
@@ -102,7 +103,7 @@ class Dyads:
         """Those of some images."""
         return replace(
             self,
-            activity=some(self.activity, rows),
+            activity=self.activity.samples(rows),
             error=take_rows(self.error, rows),
             targets=take_rows(self.targets, rows),
         )
@@ -244,6 +245,7 @@ def signal(
 ) -> Signal:
     """See `circuit.peers.rule.Rule`."""
     error = output_error(network, activity, targets, loss)
+    require_samples(error)
     with np.errstate(all="ignore"):  # what overflows on the way is judged, not printed
         problem = Dyads(network, activity, error, targets, loss, settings.beta).begun()
     arrays, rest = settle(

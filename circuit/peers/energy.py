@@ -35,7 +35,7 @@ from circuit.messages import response
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, namespace, row_norms, take_rows, widened
 from circuit.numerics.scale import ONE, Scale, times
-from circuit.peers.settling import relative, some
+from circuit.peers.settling import relative
 from circuit.peers.steepness import error_after, error_change
 from circuit.shifts import Shifts, excess
 
@@ -91,7 +91,7 @@ class Energy:
         """That of some images of one network."""
         return replace(
             self,
-            activity=some(self.activity, rows),
+            activity=self.activity.samples(rows),
             error=take_rows(self.error, rows),
             targets=take_rows(self.targets, rows),
         )

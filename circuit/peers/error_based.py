@@ -25,7 +25,7 @@ import numpy as np
 
 from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network
-from circuit.numerics.arrays import Array, flattened
+from circuit.numerics.arrays import Array, flattened, require_samples
 from circuit.peers.energy import Energy, Layers, State, energy_of
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.settling import after_steps, tolerance_for
@@ -81,6 +81,7 @@ def signal(
 ) -> Signal:
     """See `circuit.peers.rule.Rule`."""
     error = output_error(network, activity, targets, loss)
+    require_samples(error)
     energy, first = energy_of(network, activity, targets, loss, settings.strength, error)
     state, rest = descended(energy, first, settings)
     shifts = energy.shifts_of(state.errors)

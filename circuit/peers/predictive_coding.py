@@ -35,7 +35,7 @@ import numpy as np
 
 from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network
-from circuit.numerics.arrays import Array, any_true, namespace
+from circuit.numerics.arrays import Array, any_true, namespace, require_samples
 from circuit.numerics.scale import times
 from circuit.peers.energy import Energy, Layers, State, energy_of
 from circuit.peers.rule import Companions, Rule
@@ -214,6 +214,7 @@ def signal(
 ) -> Signal:
     """See `circuit.peers.rule.Rule`."""
     error = output_error(network, activity, targets, loss)
+    require_samples(error)
     energy, first = energy_of(network, activity, targets, loss, settings.strength, error)
     if settings.inference == STATES:
         state, rest = by_states(energy, first, settings)

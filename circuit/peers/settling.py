@@ -17,7 +17,6 @@ from typing import Protocol, Self
 import array_api_compat
 import numpy as np
 
-from circuit.network import Activity
 from circuit.numerics.arrays import (
     Array,
     epsilon,
@@ -61,15 +60,6 @@ class Problem(Protocol):
 
     def improved(self, point: Point) -> Point:
         """A better one."""
-
-
-def some(activity: Activity, rows: Sequence[int]) -> Activity:
-    """That of some images of one network."""
-
-    def few(arrays: Sequence[Array]) -> tuple[Array, ...]:
-        return tuple(take_rows(array, rows) for array in arrays)
-
-    return Activity(few(activity.rates), few(activity.drives), few(activity.slopes))
 
 
 def relative(

@@ -138,7 +138,7 @@ class ShiftedLayers(Brief):
 
     def samples(self, rows: Sequence[int]) -> ShiftedLayers:
         """As `Coupled`."""
-        return replace(self, free=of_rows(self.free, rows), nudge=self.nudge.samples(rows))
+        return replace(self, free=self.free.samples(rows), nudge=self.nudge.samples(rows))
 
     def _unit(self, layer: int, drive: Array) -> Array:
         unit, h, slope = (
@@ -170,12 +170,6 @@ class ShiftedLayers(Brief):
         )
         rest = response(unit, h[..., n:], slope[..., n:], drive[..., n:], self.scales[-1].value)
         return namespace(drive).concat([nudged, rest], axis=-1)
-
-
-def of_rows(activity: Activity, rows: Sequence[int]) -> Activity:
-    """The activity of some samples of a batch."""
-    each = (activity.rates, activity.drives, activity.slopes)
-    return Activity(*(tuple(take_rows(array, rows) for array in arrays) for arrays in each))
 
 
 def descended(
