@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from circuit.brian.library import brian2
+from circuit.checks.given import is_whole, require_kind, shown
 from circuit.errors import CircuitError
-from circuit.given import is_whole, require_kind, shown
 
 written = brian2.equations.equations
 DIFFERENTIAL_EQUATION, PARAMETER, FLOAT = (

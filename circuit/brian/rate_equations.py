@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from circuit.activations import UNIT_TEXTS
 from circuit.brian.extra import text_of_layer, with_extra
-from circuit.dynamics import Circuit
+from circuit.circuit import Circuit
 from circuit.errors import CircuitError
+from circuit.units.table import UNIT_TEXTS
 
 INPUT_EQUATIONS = "y : 1"  # clamped
 
@@ -50,7 +50,7 @@ def equations(
     if unit.name not in UNIT_TEXTS:
         raise CircuitError(
             f"activation {unit.name!r} has no Brian2 text; use {', '.join(UNIT_TEXTS)}, or add it "
-            "to circuit.activations"
+            "to its file in circuit.units"
         )
     text = UNIT_TEXTS[unit.name]
     pull = received = "target" if layer == circuit.network.depth else "feedback"

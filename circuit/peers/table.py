@@ -98,6 +98,18 @@ _LINES = (
         "the equilibrium of a circuit, which settles for every batch",
         "of_lesson:CircuitSettings",
     ),
+    RuleLine(
+        "chl",
+        "contrastive Hebbian learning",
+        "free state and clamped state contrasted, feedback through weak transposed weights",
+        "contrast:ContrastiveHebbianSettings",
+    ),
+    RuleLine(
+        "ep",
+        "equilibrium propagation",
+        "the same with an output that is pulled and pushed a little by its error",
+        "contrast:EquilibriumPropagationSettings",
+    ),
 )
 TABLE: dict[str, RuleLine] = {one.name: one for one in _LINES}
 
@@ -119,8 +131,8 @@ def register(rule: Rule, called: str = "") -> ExitStack:
     CircuitError
         For what is no `Rule`, or where there is a rule of that name.
     """
+    from circuit.checks.given import require_kind
     from circuit.errors import CircuitError
-    from circuit.given import require_kind
     from circuit.peers.rule import Rule
 
     require_kind("rule", rule, Rule)

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 import scipy.integrate
 
-from circuit.dynamics import Trial, begin, build_circuit
+from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError, NotFinite
-from circuit.network import forward, initialise
+from circuit.initialisation.networks import initialise
+from circuit.network import forward
+from circuit.trial import Trial
 from tests.circuit.brian.conftest import DEPRECATED
 
 with warnings.catch_warnings():

@@ -19,6 +19,7 @@ with warnings.catch_warnings():
     import brian2
 
     from circuit import brian
+    from circuit.brian.library import QuietGroup, QuietSynapses
 
 pytestmark = pytest.mark.filterwarnings(f"ignore:{DEPRECATED}:DeprecationWarning")
 
@@ -77,8 +78,8 @@ def described(pieces: Any) -> dict[tuple[str, str], str]:
     """(piece, variable) -> kind, of everything that pieces hold beside Brian2's own."""
     depth = len(pieces.layers) - 1
     bare = {
-        "layers": set(brian2.NeuronGroup(1, "x : 1").variables) - {"x"},
-        "feedforward": set(brian2.Synapses(brian2.NeuronGroup(1, "x : 1")).variables),
+        "layers": set(QuietGroup(1, "x : 1").variables) - {"x"},
+        "feedforward": set(QuietSynapses(QuietGroup(1, "x : 1")).variables),
     }
     bare["feedback"] = bare["feedforward"]
     found = {}
@@ -92,7 +93,7 @@ def described(pieces: Any) -> dict[tuple[str, str], str]:
             own = {
                 name
                 for name, one in group.variables.items()
-                if one.owner.name == group.name and name[0] != "_"
+                if one.owner is not None and one.owner.name == group.name and name[0] != "_"
             }
             for name in own - bare[kind]:
                 equation = getattr(group, "user_equations", group.equations)[name]
