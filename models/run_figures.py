@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from analysis.sweep.run import Study
 
 PROGRAM = "run_figures"
-FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid", "every")  # in this order, one by one
+# in this order, one by one
+FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid", "every", "claim", "longer")
 ALL = "all"
 RULES = ("bp", "gait", "circuit", "itp", "tp")
 
@@ -69,7 +70,7 @@ def options() -> OneLineParser:
     )
     add(
         "--scale",
-        choices=("smoke", "laptop", "paper"),
+        choices=("smoke", "laptop", "desk", "paper"),
         default="smoke",
         help="smoke: digits, seconds; laptop: three data sets of 14 x 14 pixels, half an hour on "
         "two cores; paper: as in the paper, 100 epochs, weeks on two cores (default: smoke)",
