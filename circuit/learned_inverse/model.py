@@ -40,11 +40,12 @@ exact inverse and the rows are orthogonal, 1 / s of it where B is s times that, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import array_api_compat
 
+from circuit.activations import Activation
 from circuit.given import (
     require_choice,
     require_flag,
@@ -55,7 +56,7 @@ from circuit.numerics.arrays import Array, namespace, plus_outer_sum, rows_times
 from circuit.numerics.keyed_random import normals, signs
 from circuit.rules import GAINS, Strength, propagate_targets
 from circuit.settings.learned_inverse import LearnedInverseSettings
-from circuit.shifts import Shifts
+from circuit.shifts import ONE, Shifts
 
 WEIGHTS, BIASES, KEYS = "feedback_weights", "feedback_biases", "noise_keys"  # of companions
 BEGINNING, PRACTICE, READING = range(3)  # what a random number is for
@@ -105,11 +106,23 @@ def practised(
 
 
 def improved(
-    weights: Array, biases: Array, seen: Array, aim: Array, rate: float
+    weights: Array,
+    biases: Array,
+    seen: Array,
+    aim: Array,
+    rate: float,
+    unit: Activation | None = None,
 ) -> tuple[Array, Array]:
-    """B and c after one step, from drives `(..., batch, N_l)` and aims `(..., batch, n_l)`."""
+    """B and c after one step, from drives `(..., batch, N_l)` and aims `(..., batch, n_l)`.
+
+    With a `unit` f it is f(B h~ + c) that is held against the aim, and its slope enters the error.
+    """
     xp, batch = namespace(seen), seen.shape[-2]
-    error = aim - rows_times(seen, weights) - biases[..., None, :]
+    if unit is None:
+        error = aim - rows_times(seen, weights) - biases[..., None, :]
+    else:
+        drive = rows_times(seen, weights) + biases[..., None, :]
+        error = (aim - unit.value(drive)) * unit.slope(drive)
     square = xp.mean(seen * seen, axis=(-2, -1), keepdims=True)
     inputs = seen.shape[-1] + 1
     # drives of 0 teach nothing
@@ -183,6 +196,29 @@ def reading_noise(
     return tuple(
         sigma * normals(keys, (READING, step, layer), like, network.n_projecting(layer))
         for layer in range(1, network.depth + 1)
+    )
+
+
+def noise_of(
+    network: Network,
+    sigma: float,
+    companions: Mapping[str, Sequence[Array]],
+    step: int,
+    like: Array,
+) -> tuple[Array, ...]:
+    """`reading_noise` from the keys among the companions; nothing where `sigma` is 0."""
+    return reading_noise(network, sigma, companions[KEYS][0], step, like) if sigma > 0 else ()
+
+
+def read_with(noise: Sequence[Array], shifts: Shifts) -> Shifts:
+    """Shifts that are read with noise, but were not made with it."""
+    if not noise:
+        return shifts
+    return shifts.with_values(
+        tuple(
+            value + widened(wrong * ONE.over(scale).value, value.shape[-1])
+            for value, wrong, scale in zip(shifts.values, noise, shifts.scales, strict=True)
+        )
     )
 
 
