@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 
-from circuit.network import Network, forward, initialise
+from circuit.initialisation.networks import initialise
+from circuit.network import Network, forward
 from circuit.numerics.arrays import to_numpy
 from circuit.peers import critical_strength, free_state, own_gradient
 from circuit.peers.ep import RULE as EP
