@@ -59,7 +59,7 @@ FIGURES: Drawings = {
 
 def _by_pathway(
     data: xr.Dataset, rows: dict[str, Callable[[xr.Dataset], np.ndarray]]
-) -> tuple[Figure, list[list[Axes]]]:
+) -> tuple[Figure, np.ndarray]:
     """A row for each quantity, a column for each pathway, a line for each kind of network."""
     pathways = values_of(data, "pathway")
     figure, grid = panels(
