@@ -10,6 +10,7 @@ others are where they would be without it.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ import numpy as np
 
 from circuit.brief import Brief, Rows, batch_of
 from circuit.dynamics import Circuit, Trial
-from circuit.errors import CircuitError, NotSettled
+from circuit.errors import CircuitError, NotFinite, NotSettled, TargetOutOfRange
 from circuit.given import is_whole, real, require_choice, require_flag, require_kind, shown
 from circuit.method import Method, Progress
 from circuit.methods.apart import apart
@@ -62,7 +63,7 @@ class Equilibrium(Brief):
     steps : states that were judged
     model_time : seconds of the circuit's own time, or None for a method without a clock
     seconds : wall-clock time
-    method : its name
+    method : its name; "direct and newton" where the default method needed both
     free : the record of the free phase of a plain circuit, from the forward pass on, with the same
         statuses: what has none cannot be nudged. None for others, whose free phase is that pass.
     """
@@ -190,7 +191,8 @@ class Equilibrium(Brief):
     def _remedy(self) -> str:
         """What may help, with the reason where it is known."""
         exact = self.trial.circuit.feedback is None
-        others = [name for name in OTHER_METHODS.get(self.status, ()) if name != self.method]
+        tried = self.method.split(" and ")
+        others = [name for name in OTHER_METHODS.get(self.status, ()) if name not in tried]
         others = [name for name in others if exact or not METHODS[name]().exact_only]
         instead = f", or use method {' or '.join(others)}" if others else ""
         failed = [status is not Status.CONVERGED for status in self.sample_status]
@@ -219,6 +221,9 @@ SMALLEST_BLOCK = 64
 QUICK = 1024  # units in all, of which a bound is had in a few hundredths of a second
 
 DEFAULT = "default"  # in place of a method's name
+SECOND = "newton"  # where no method was named and the first did not find an equilibrium
+SEARCHED_UNITS = 1024  # up to so many in all layers
+UNFOUND = {Status.DIVERGED, Status.CYCLING, Status.OUT_OF_BUDGET, Status.NOT_FINITE}
 
 REMEDIES: dict[Status, str] = {
     Status.CONVERGED: "nothing to do",
@@ -234,6 +239,7 @@ OTHER_METHODS: dict[Status, tuple[str, ...]] = {  # that may help where one has 
     Status.DIVERGED: ("newton", "ode"),
     Status.CYCLING: ("newton",),
     Status.OUT_OF_BUDGET: ("direct", "newton"),
+    Status.NOT_FINITE: ("newton",),
 }
 
 
@@ -268,7 +274,8 @@ def settle(
     trial : from `dynamics.begin`
     method
         A name in `circuit.methods.table.METHODS`; docs/numerics.md says which when. "default" is
-        direct, and sweep where feedback is not the exact inverse.
+        direct, and sweep where feedback is not the exact inverse; without `max_steps` and options,
+        newton then looks for what these did not find (NumPy, one network of up to 1024 units).
     tolerance
         Relative residual to reach in every layer of every sample; `default_tolerance` if None.
     max_steps : budget of steps; the method's own if None
@@ -285,6 +292,7 @@ def settle(
     """
     began = time.perf_counter()
     require_kind("trial", trial, Trial)
+    second = method == DEFAULT and max_steps is None and not options
     method = default_method(trial.circuit) if method == DEFAULT else method
     require_choice("method", method, METHODS)
     require_flag("must_converge", must_converge)
@@ -309,13 +317,17 @@ def settle(
         raise CircuitError(f"max_steps {shown(budget)} leaves no whole step; give 1 or more")
     chosen.require_options(options)
 
+    def settle_phase(trial: Trial) -> Equilibrium:
+        found = _settle_all(trial, chosen, tolerance, budget, options)
+        return _with_second(found) if second else found
+
     trial = trial.from_forward_pass()
     if trial.is_free:
-        free = _settle_all(trial, chosen, tolerance, budget, options)
+        free = settle_phase(trial)
         trial = trial.resting(_mismatches_at_rest(free))
-        record = _after(free, _settle_all(trial, chosen, tolerance, budget, options))
+        record = _after(free, settle_phase(trial))
     else:
-        record = _settle_all(trial, chosen, tolerance, budget, options)
+        record = settle_phase(trial)
     record = replace(record, seconds=time.perf_counter() - began)
     if must_converge and not record.converged:
         raise NotSettled(record.failure(), record)
@@ -341,6 +353,45 @@ def _settle_all(
             for rows in blocks
         ]
     )
+
+
+def _with_second(found: Equilibrium) -> Equilibrium:
+    """The record with what `SECOND` settles of the samples that it did not."""
+    trial = found.trial
+    left = [i for i, status in enumerate(found.sample_status) if status in UNFOUND]
+    small = sum(trial.network.widths[1:]) <= SEARCHED_UNITS
+    if not (left and small and is_numpy(trial.error) and trial.error.ndim == 2):
+        return found
+    second = METHODS[SECOND]()
+    again = _settle_all(trial.samples(left), second, found.tolerance, second.budget, {})
+    statuses = list(found.sample_status)
+    better = [i for i, one in enumerate(again.sample_status) if one is Status.CONVERGED]
+    method = f"{found.method} and {again.method}"
+    if not better:
+        return replace(found, method=method)
+    for place in better:
+        statuses[left[place]] = Status.CONVERGED
+    rows = [left[place] for place in better]
+    shifts = found.shifts.with_rows(rows, again.shifts.samples(better))
+    return replace(
+        found,
+        shifts=shifts,
+        status=worst_of(statuses),
+        sample_status=tuple(statuses),
+        relative_residuals=_worst_residuals(trial, shifts, found.tolerance),
+        evaluations=found.evaluations + again.evaluations,
+        steps=found.steps + again.steps,
+        method=method,
+    )
+
+
+def _worst_residuals(trial: Trial, shifts: Shifts, tolerance: float) -> tuple[float, ...]:
+    """The worst sample's, for every layer; infinite for a state that is none."""
+    try:
+        found = judge(trial, shifts, tolerance).relative_residuals
+    except (TargetOutOfRange, NotFinite):
+        return (math.inf,) * trial.network.depth
+    return tuple(math.inf if math.isnan(value) else value for value in found)
 
 
 def _settle_block(

@@ -69,7 +69,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
 
     from analysis import pictures, records
     from analysis.lock import locked
-    from circuit.equilibrium import default_method, settle
+    from circuit.equilibrium import DEFAULT, default_method, settle
     from circuit.report.comparison import as_dataset, report
     from circuit.report.tables import tables, wrapped
     from circuit.storage.owner import remove_leftovers
@@ -89,9 +89,10 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     if data.remark:
         say(data.remark)
 
-    if chosen.method is None:
-        chosen.method = default_method(trial.circuit)
-    record = settle(trial, chosen.method, tolerance=chosen.tolerance, must_converge=False)
+    record = settle(
+        trial, chosen.method or DEFAULT, tolerance=chosen.tolerance, must_converge=False
+    )
+    chosen.method = chosen.method or default_method(trial.circuit)
     seconds["settle"] = record.seconds
     say(
         f"{record.method}: {record.status.value} in {record.seconds:.3f} s "

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import array_api_compat
 
 from circuit.dynamics import Trial, build_circuit
-from circuit.equilibrium import settle
+from circuit.equilibrium import default_method, settle
 from circuit.errors import CircuitError
 from circuit.lateral_inhibition.pull import Companions
 from circuit.learned_inverse.model import KEYS, propagate_learned, reading_noise
@@ -92,7 +92,9 @@ def _circuit_shifts(
             network, lesson.pathway, strengths, feedback=model, corrected=back.corrected
         )
     trial = Trial(circuit, activity, widened(error, network.widths[-1]))
-    record = settle(trial, max_steps=steps, must_converge=False)
+    # a sample that is not found at once waits for the next epoch: no second method is tried
+    method = default_method(circuit)
+    record = settle(trial, method, max_steps=steps, must_converge=False)
     xp, device = namespace(error), array_api_compat.device(error)
     settled = [status is Status.CONVERGED for status in record.sample_status]
     mask = xp.reshape(xp.asarray(settled, device=device), error.shape[:-1])
