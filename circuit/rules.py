@@ -57,13 +57,30 @@ def back_propagation(
 
     Parameters, returns and errors as `gait_propagation`.
     """
+    return propagate_errors(network, activity, output_error, network.pull_transposed)
+
+
+def propagate_errors(
+    network: Network,
+    activity: Activity,
+    output_error: Array,
+    pull: Callable[[int, Array], Array],
+) -> Shifts:
+    """Eq. 3 with another map down than W_l^T: delta_{l-1} = B_l A_l delta_l.
+
+    Parameters
+    ----------
+    pull : (layer, drives of the first units) -> rates below, in place of `network.pull_transposed`
+
+    Other parameters, returns and errors as `gait_propagation`.
+    """
 
     def send_down(layer: int, value: Array, scale: Scale) -> tuple[Array, float]:
         sent = slice(None, network.n_projecting(layer))  # the other units have no shift
         message = activity.slope(layer)[..., sent] * value[..., sent]
-        return network.pull_transposed(layer, message), 1.0
+        return pull(layer, message), 1.0
 
-    return _recursion(network, activity, output_error, send_down)
+    return propagate_down(network, activity, output_error, send_down)
 
 
 def target_propagation(
@@ -188,17 +205,27 @@ def propagate_targets(
             ) from None
         return pull(layer, drive_shift), gamma  # Eqs. 5, 12, 17
 
-    return _recursion(network, activity, output_error, send_down, added)
+    return propagate_down(network, activity, output_error, send_down, added)
 
 
-def _recursion(
+def propagate_down(
     network: Network,
     activity: Activity,
     output_error: Array,
     send_down: Callable[[int, Array, Scale], tuple[Array, float]],
     added: Sequence[Array | None] = (),
+    nudge: float = 1.0,
 ) -> Shifts:
-    """From the output error down to layer 1; `send_down` gives the next value and its gain."""
+    """From the output down to layer 1, by any recursion.
+
+    Parameters
+    ----------
+    send_down : (layer, value, scale) -> the value of the layer below, and the gain between them
+    added : as in `propagate_targets`
+    nudge : the output's shift per its error, a gain of all layers
+
+    Other parameters, returns and errors as `gait_propagation`.
+    """
 
     def with_added(layer: int, value: Array, scale: Scale) -> Array:
         extra = added[layer - 1] if added else None
@@ -209,9 +236,9 @@ def _recursion(
     require_activity(network, activity)
     output_error = taken("the output error", output_error, activity.rates[-1])
     require_error(network, activity, output_error)
-    value = with_added(network.depth, widened(output_error, network.widths[-1]), ONE)
-    value, scale = renormalised(value, ONE, network.depth)
-    gain = ONE
+    gain = Scale.of(nudge)
+    value = with_added(network.depth, widened(output_error, network.widths[-1]), gain)
+    value, scale = renormalised(value, gain, network.depth)
     values, scales, gains = [value], [scale], [gain]
     for layer in range(network.depth, 1, -1):
         value, gamma = send_down(layer, value, scale)

@@ -34,7 +34,12 @@ from circuit.numerics.arrays import (
 )
 from circuit.shift_dynamics import LayerTerms, layer_terms, scale_ratio
 from circuit.shifts import Shifts
-from circuit.verification.sliding import balanced_hull, balanced_messages, has_kink
+from circuit.verification.sliding import (
+    balanced_hull,
+    balanced_messages,
+    has_kink,
+    near_a_kink,
+)
 
 NEAR = 1.01  # condition number up to which |W^-1| |W R| stands for |R|
 
@@ -201,8 +206,9 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
                 worst = _relative(residual_norm, shift_norms[-1], silent)
             if worst > tolerance and kinked and has_kink(network.activation(layer)):
                 at_kinks = _residual_at_kinks(trial, shifts, layer, terms, weight)
-                residual_norm = namespace(pushed).minimum(residual_norm, at_kinks)
-                worst = _relative(residual_norm, shift_norms[-1], silent)
+                if at_kinks is not None:
+                    residual_norm = namespace(pushed).minimum(residual_norm, at_kinks)
+                    worst = _relative(residual_norm, shift_norms[-1], silent)
             note(below, residual_norm, worst, here.condition)
         if layer == network.depth:
             residual_norm = row_norms(terms.demand)
@@ -221,11 +227,13 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
 
 def _residual_at_kinks(
     trial: Trial, shifts: Shifts, layer: int, terms: LayerTerms, weight: float
-) -> Array:
+) -> Array | None:
     """|R| of the layer below `layer`, (..., batch), with the best slope at every unit of `layer`
-    that is rather at its kink; how far it is from there counts as well.
+    that is rather at its kink; how far it is from there counts as well. None where no unit is.
     """
     here = trial.network.factors[layer - 1]
+    if not near_a_kink(trial, shifts, layer, terms, terms.demand_drive - weight * terms.message):
+        return None
     _, message, away = balanced_messages(trial, shifts, layer, terms)
     residual = row_norms(here.solve(terms.demand_drive - weight * message))
     return residual + here.inverse_norm * row_norms(away)

@@ -28,7 +28,7 @@ from dataclasses import replace
 from circuit.activations import Activation
 from circuit.dynamics import Trial
 from circuit.feedback import Gain
-from circuit.numerics.arrays import Array, namespace, smallest_normal
+from circuit.numerics.arrays import Array, any_true, namespace, smallest_normal
 from circuit.shift_dynamics import Balance, LayerTerms, layer_terms, scale_ratio
 from circuit.shifts import Shifts
 from circuit.verification.hull import hull_messages
@@ -53,6 +53,24 @@ def messages_at_kink(
     return sent(unit.largest_slope), sent(unit.smallest_slope)
 
 
+def near_a_kink(
+    trial: Trial, shifts: Shifts, layer: int, terms: LayerTerms, residual: Array
+) -> bool:
+    """Whether any unit of `layer` can be rather at its kink: one with a negative mismatch that
+    is nearer to its kink than what it contradicts, the `residual` of its drive.
+    """
+    xp = namespace(residual)
+    gap = xp.abs(_from_kink(trial, shifts, layer, terms))
+    return any_true((gap <= 2 * xp.abs(residual)) & (terms.mismatch < 0))
+
+
+def _from_kink(trial: Trial, shifts: Shifts, layer: int, terms: LayerTerms) -> Array:
+    """How far the drives of `layer` are from their kink, in units of the scale below."""
+    below = shifts.scales[layer - 2].value
+    drive = trial.activity.drive(layer)
+    return drive / max(below, smallest_normal(drive)) + terms.drive_shift
+
+
 def balanced_messages(
     trial: Trial, shifts: Shifts, layer: int, terms: LayerTerms
 ) -> tuple[Array, Array, Array]:
@@ -63,13 +81,13 @@ def balanced_messages(
     change of its drive beside the least change of its message, both as the layer below feels them.
     """
     xp, unit, i = namespace(terms.message), trial.network.activation(layer), layer - 1
-    below, scale = shifts.scales[i - 1].value, shifts.scales[i].value
+    scale = shifts.scales[i].value
     weight = trial.circuit.strength(layer - 1) * scale_ratio(shifts, layer, layer - 1)
     wanted = terms.demand_drive / weight
     deviation = trial.circuit.by_rows(layer, terms.mismatch)
     least, largest = messages_at_kink(unit, trial.circuit.pathway, deviation, scale)
     nearest = xp.minimum(xp.maximum(wanted, least), largest)
-    away = trial.activity.drive(layer) / max(below, smallest_normal(wanted)) + terms.drive_shift
+    away = _from_kink(trial, shifts, layer, terms)
     there = weight * xp.abs(wanted - nearest) + xp.abs(away) < weight * xp.abs(
         wanted - terms.message
     )

@@ -17,7 +17,9 @@ from circuit.plasticity import updates
 from circuit.report.alignment import agreement
 from circuit.report.deviation import deviations, update_bound
 from circuit.rules import RULES
+from circuit.shift_dynamics import layer_terms, scale_ratio
 from circuit.verification.judgement import Status, judge
+from circuit.verification.sliding import balanced_messages, near_a_kink
 from tests.circuit.test_dynamics import make_trial
 from tests.exact_roots import ExactRoot
 
@@ -295,3 +297,28 @@ def test_2000_circuits_against_exact_roots():
     assert total == 2000
     assert slid >= 50
     assert converged > 0.9 * total
+
+
+def test_the_shortcut_of_the_ruler_overlooks_no_unit_at_its_kink():
+    """States around settled ones: where it says that no unit can be at its kink, none is."""
+    looked, skipped, rng = 0, 0, np.random.default_rng(5)
+    for record, _ in _some_sliding(20):
+        trial = record.trial
+        for spread in (0, 1e-6, 1e-3, 1):
+            shifts = record.shifts.with_values(
+                tuple(
+                    v + spread * np.abs(v).max() * rng.normal(size=v.shape)
+                    for v in record.shifts.values
+                )
+            )
+            for layer, terms in enumerate(layer_terms(trial, shifts, push_demands=True), 1):
+                if layer == 1:
+                    continue
+                weight = trial.circuit.strength(layer - 1) * scale_ratio(shifts, layer, layer - 1)
+                there, _, _ = balanced_messages(trial, shifts, layer, terms)
+                residual = terms.demand_drive - weight * terms.message
+                near = near_a_kink(trial, shifts, layer, terms, residual)
+                assert near or not there.any()
+                looked, skipped = looked + bool(there.any()), skipped + (not near)
+    assert looked > 20
+    assert skipped > 20
