@@ -30,6 +30,7 @@ from circuit.learning.lesson import Lesson
 from circuit.learning.regulariser import Regulariser
 from circuit.learning.step import Learner, begin_learning, learn
 from circuit.network import INITIALISERS, Network, forward
+from circuit.peers.table import TABLE
 from circuit.settings.learned_inverse import EXACT, LEARNED, PSEUDO
 from circuit.settings.learning import Adam
 from circuit.targets import one_hot
@@ -214,7 +215,7 @@ class CircuitClassifier(ClassifierMixin, BaseEstimator):
         if not hidden or not all(is_whole(width) and width >= 1 for width in hidden):
             raise CircuitError(f"hidden = {shown(self.hidden)}: give whole numbers of 1 or more")
         require_choice("init", self.init, INITIALISERS)
-        exact = self.inverse == EXACT and self.rule != "bp"
+        exact = self.inverse == EXACT and TABLE[self.rule].through_inverse
         widths = (self.n_features_in_, *hidden, hidden[-1] if exact else n_classes)
         if exact and not all(low >= high for low, high in pairwise(hidden)):
             raise CircuitError(

@@ -75,8 +75,8 @@ MUTANTS = (
     Mutant(
         "back-propagation leaves out units that it could read",
         "models/command/training_settings.py",
-        'if chosen.rule == "bp" and narrow and',
-        'if chosen.rule == "none" and narrow and',
+        "if not TABLE[chosen.rule].through_inverse and narrow and",
+        "if TABLE[chosen.rule].through_inverse and narrow and",
         "tests/models/test_own_in_commands.py::"
         "test_back_propagation_reads_all_units_of_a_narrow_network",
     ),
@@ -728,7 +728,7 @@ MUTANTS = (
     ),
     Mutant(
         "noise in the scale of the shift it is added to",
-        "circuit/learning/taught.py",
+        "circuit/learned_inverse/model.py",
         "widened(wrong * ONE.over(scale).value, value.shape[-1])",
         "widened(wrong, value.shape[-1])",
         "tests/circuit/learned_inverse/test_learned_inverse.py::test_a_circuits_shifts_are_read_with_noise_in_units_of_the_rates",
@@ -990,9 +990,9 @@ MUTANTS = (
     ),
     Mutant(
         "noise of the first step in every step",
-        "circuit/learning/taught.py",
-        "beside[KEYS][0], step, error)",
-        "beside[KEYS][0], 0, error)",
+        "circuit/learned_inverse/model.py",
+        "companions[KEYS][0], step, like)",
+        "companions[KEYS][0], 0, like)",
         "tests/circuit/learned_inverse/test_learned_inverse.py",
     ),
     Mutant(
@@ -1505,14 +1505,14 @@ MUTANTS = (
     ),
     Mutant(
         "one image too many for Brian2",
-        "circuit/brian/library.py",
-        "return MOST_SYNAPSES // synapses",
-        "return 1 + MOST_SYNAPSES // synapses",
+        "circuit/room.py",
+        "return MOST_SYNAPSES // both_ways(",
+        "return 1 + MOST_SYNAPSES // both_ways(",
         "tests/models/test_run_equilibrium.py",
     ),
     Mutant(
         "synapses of the lowest layer counted twice",
-        "circuit/brian/objects.py",
+        "circuit/room.py",
         "return sum(sizes) + sum(sizes[1:])",
         "return sum(sizes) + sum(sizes[:-1])",
         "tests/models/test_run_equilibrium.py",

@@ -49,6 +49,8 @@ def configuration(plan: Plan, dataset: str, digest: str) -> Configuration:
     """What a checkpoint must agree in: the plan, and the images by name and digest."""
     values = asdict(plan)
     lesson = values.pop("lesson")  # with its parts as they are nested, none of them twice alike
+    if lesson["settings"] is None:
+        del lesson["settings"]  # of a rule that has none of its own
     if not plan.auxiliary or plan.widths[0] == plan.widths[1]:
         del values["whole_input"]  # which decides nothing there
     described: Configuration = json.loads(

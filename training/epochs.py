@@ -24,7 +24,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from circuit.errors import CircuitError
-from circuit.learning.lesson import CIRCUIT
 from circuit.learning.step import Learner, Moments, Step, begin_learning, fresh, learn
 from circuit.network import Network
 from circuit.numerics.arrays import Array, is_numpy, namespace, to_numpy
@@ -187,7 +186,7 @@ def _finish_epoch(plan: Plan, material: Material, state: State) -> State:
     seen = min(state.batch * plan.batch, state.orders.shape[1])
     for name, total in zip(BY_EPOCH, state.sums, strict=False):  # the first three
         row[name] = _by_seed(total) / seen if seen else np.full(len(plan.seeds), np.nan)
-    if plan.lesson.rule != CIRCUIT:
+    if not plan.lesson.of_table.settles:
         row["settled"] = np.full(len(plan.seeds), np.nan)
     history = {
         name: np.concatenate([state.history[name], row[name][np.newaxis]])

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from analysis.canvas import COLOURS, NAMES, Axes, Drawings, Figure, headline, panels, shades, styled
+from analysis.canvas import COLOURS, Axes, Drawings, Figure, headline, panels, shades, styled
+from circuit.peers.table import TABLE
 from training.measures import accuracies
 
 SPLITS = {  # name -> (words, colour, line)
@@ -110,8 +111,7 @@ TRAINING: Drawings = {
 
 
 def _name(data: xr.Dataset) -> str:
-    rule = str(data.attrs["rule"])
-    name = "the circuit" if rule == "circuit" else NAMES[rule]
+    name = TABLE[str(data.attrs["rule"])].called
     return name[0].upper() + name[1:]
 
 

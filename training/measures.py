@@ -10,23 +10,25 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from circuit.feedback import PATHWAYS, TARGET_PROPAGATION, per_layer
+from circuit.feedback import per_layer
 from circuit.learned_inverse.companions import Companions, LearnedInverse, model_of
 from circuit.learned_inverse.model import inverse_error
 from circuit.learning import regulariser
 from circuit.learning.lesson import Lesson
-from circuit.learning.taught import teach
+from circuit.learning.taught import settled_of, teach
 from circuit.losses import output_error
 from circuit.network import Activity, Network, forward
 from circuit.numerics.arrays import Array, namespace, row_indices, take_rows, to_numpy
+from circuit.peers.reading import signal_updates
 from circuit.plasticity import updates
 from circuit.report.alignment import agreement
-from circuit.rules import RULES
+from circuit.rules import GAINS, RULES
 from circuit.storage.files import write_atomically
 
 # name -> what it is, as it is written into the files
@@ -106,23 +108,25 @@ def alignment_with_back_propagation(
     """For each layer, cosine with and norm over the weight change of back-propagation.
 
     The weight change of the task alone, before the regulariser and Adam, with the noise of step 0
-    where rates are read with noise. Images whose circuit does
-    not settle are left out on both sides; NaN where none does.
+    where rates are read with noise. Images whose equations are not solved are left out on both
+    sides; NaN where all are.
     """
     forward_pass = forward(network, inputs)
-    activity, shifts, settled = teach(network, lesson, forward_pass, targets, companions)
+    signal = teach(network, lesson, forward_pass, targets, companions)
+    settled = settled_of(signal, targets)
     if settled is not None and not bool(namespace(settled).all(settled)):
         rows = row_indices(settled)
         if not rows:
             return [(np.nan, np.nan)] * network.depth
-        shifts = shifts.with_values(_rows(shifts.values, rows))
-        activity, forward_pass = (
-            Activity(*(_rows(arrays, rows) for arrays in (one.rates, one.drives, one.slopes)))
-            for one in (activity, forward_pass)
+        signal = replace(
+            signal,
+            activity=_activity(signal.activity, rows),
+            shifts=signal.shifts.with_values(_rows(signal.shifts.values, rows)),
+            read=None if signal.read is None else _rows(signal.read, rows),
         )
-        targets = take_rows(targets, rows)
+        forward_pass, targets = _activity(forward_pass, rows), take_rows(targets, rows)
     error = output_error(network, forward_pass, targets, lesson.loss)
-    own = updates(network, activity, shifts)
+    own = signal_updates(network, signal)
     exact = RULES["bp"](network, forward_pass, error, 1.0)
     reference = updates(network, forward_pass, exact)
     compared = [
@@ -155,11 +159,11 @@ def clipped_targets(
     NaN where none is sent down: in layer 1, by back-propagation, and in units that clip nothing.
     """
     found = np.full(network.depth, np.nan)
-    gain = {"tp": TARGET_PROPAGATION, **PATHWAYS}.get(lesson.rule)
+    gain = GAINS.get(lesson.rule)
     if gain is None or all(unit.clips is None for unit in network.activations):
         return found
     activity = forward(network, inputs)
-    _, shifts, _ = teach(network, lesson, activity, targets, companions)
+    shifts = teach(network, lesson, activity, targets, companions).shifts
     strengths = per_layer(
         lesson.strengths(network.depth) if gain.incremental else 1.0, network.depth, up_to_one=True
     )
@@ -243,6 +247,12 @@ def write_table(path: Path, data: xr.Dataset) -> None:
 def _in_float64(weights: Array) -> Array:
     xp = namespace(weights)
     return xp.astype(weights, xp.float64, copy=False)
+
+
+def _activity(activity: Activity, rows: Sequence[int]) -> Activity:
+    return Activity(
+        *(_rows(arrays, rows) for arrays in (activity.rates, activity.drives, activity.slopes))
+    )
 
 
 def _rows(arrays: Sequence[Array], rows: Sequence[int]) -> tuple[Array, ...]:

@@ -61,7 +61,7 @@ class Plan(NetworkSettings, ImageSettings, ComputingSettings):
             raise CircuitError(
                 "a circuit inverts its units exactly, clipped_tanh does not; use tanh"
             )
-        inverted = self.lesson.inverse is None and self.lesson.rule != "bp"
+        inverted = self.lesson.inverse is None and self.lesson.of_table.needs_inverse
         first = 0 if self.lesson.rule == "circuit" else 1  # of the widths that have to be equal
         if inverted and not self.auxiliary and len({*self.widths[first:]}) > 1:
             raise CircuitError(

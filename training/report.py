@@ -24,6 +24,7 @@ from circuit.lateral_inhibition.companions import Decorrelation, Inhibition
 from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learning.lesson import Lesson
 from circuit.numerics.arrays import to_numpy
+from circuit.peers.table import TABLE
 from circuit.storage.networks import save_network
 from training.epochs import State
 from training.measures import accuracies, labelled, write_table
@@ -36,14 +37,6 @@ if TYPE_CHECKING:
 INTERVAL = 5.0  # seconds between two lines, where there is no terminal
 PICTURES = ("learning_curves", "layers")  # known without matplotlib
 LOOK = 0.5  # seconds between two looks at the loss, which on a GPU make it wait
-NAMES = {
-    "bp": "back-propagation",
-    "tp": "target propagation",
-    "itp": "ITP",
-    "gait": "GAIT-prop",
-    "grait": "GRAIT-prop",
-    "circuit": "the circuit",
-}
 
 
 class TrainingProgress(ProgressBar):
@@ -184,7 +177,7 @@ def outcome(data: xr.Dataset, failure: str | None) -> str:
                 for which, (mean, half) in means.items()
             )
         )
-    name = NAMES[data.attrs["rule"]]
+    name = TABLE[data.attrs["rule"]].called
     how = "the validation images" if by == "validation" else "the test images themselves"
     verdict = (
         f"{name[0].upper()}{name[1:]} learnt {data.attrs['dataset']} to a test accuracy of "
@@ -214,9 +207,10 @@ def _description(plan: Plan, material: Material, settings: dict[str, Any]) -> st
         )
     if lesson.rate_noise > 0:
         inverse += f"shifts read with noise {lesson.rate_noise:g}; "
+    name, count = TABLE[lesson.rule].called, material.learning.shape[1]
     return (
-        f"{NAMES[lesson.rule]} on {settings['dataset']}: {material.learning.shape[1]} images to "
-        f"learn from, {chosen_by}{len(material.test_inputs)} to test on; layers {widths}, "
+        f"{name} on {settings['dataset']}: {count} images to learn from, "
+        f"{chosen_by}{len(material.test_inputs)} to test on; layers {widths}, "
         f"{units}, {plan.init} weights; {inverse}learning rate {lesson.adam.learning_rate:g}, "
         f"lambda {settings['orthogonality']:g} ({_pull(settings, lesson)}), batch {plan.batch}, "
         f"{settings['epochs']} epochs, seed {seeds}, {plan.precision}, preset {settings['preset']}"

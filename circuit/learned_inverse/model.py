@@ -40,7 +40,7 @@ exact inverse and the rows are orthogonal, 1 / s of it where B is s times that, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import array_api_compat
@@ -55,7 +55,7 @@ from circuit.numerics.arrays import Array, namespace, plus_outer_sum, rows_times
 from circuit.numerics.keyed_random import normals, signs
 from circuit.rules import GAINS, Strength, propagate_targets
 from circuit.settings.learned_inverse import LearnedInverseSettings
-from circuit.shifts import Shifts
+from circuit.shifts import ONE, Shifts
 
 WEIGHTS, BIASES, KEYS = "feedback_weights", "feedback_biases", "noise_keys"  # of companions
 BEGINNING, PRACTICE, READING = range(3)  # what a random number is for
@@ -183,6 +183,29 @@ def reading_noise(
     return tuple(
         sigma * normals(keys, (READING, step, layer), like, network.n_projecting(layer))
         for layer in range(1, network.depth + 1)
+    )
+
+
+def noise_of(
+    network: Network,
+    sigma: float,
+    companions: Mapping[str, Sequence[Array]],
+    step: int,
+    like: Array,
+) -> tuple[Array, ...]:
+    """`reading_noise` from the keys among the companions; nothing where `sigma` is 0."""
+    return reading_noise(network, sigma, companions[KEYS][0], step, like) if sigma > 0 else ()
+
+
+def read_with(noise: Sequence[Array], shifts: Shifts) -> Shifts:
+    """Shifts that are read with noise, but were not made with it."""
+    if not noise:
+        return shifts
+    return shifts.with_values(
+        tuple(
+            value + widened(wrong * ONE.over(scale).value, value.shape[-1])
+            for value, wrong, scale in zip(shifts.values, noise, shifts.scales, strict=True)
+        )
     )
 
 

@@ -1,21 +1,26 @@
 """What a step of learning is, in plain values that are checked where they are given.
 
-Owns how the parts of a lesson go together: its rule, Adam, what pulls weights towards
-orthogonality, and the inverse. Does not own any of these, nor the step (`learning.step`).
+Owns how the parts of a lesson go together: its rule with the rule's own settings, Adam, what pulls
+weights towards orthogonality, and the inverse. Does not own any of these, nor the step
+(`learning.step`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 
 from circuit.errors import CircuitError
-from circuit.feedback import output_only
 from circuit.given import require_kind
 from circuit.lateral_inhibition.companions import Decorrelation, Inhibition
 from circuit.learned_inverse.companions import LearnedInverse, PseudoInverse
 from circuit.learned_inverse.model import KEYS
 from circuit.learning.regulariser import Regulariser
-from circuit.settings.learning import CIRCUIT, Adam, LessonSettings
+from circuit.peers.rule import Rule
+from circuit.peers.table import TABLE
+from circuit.settings.declaration import Record
+from circuit.settings.learning import Adam, LessonSettings
+from circuit.settings.peers.of_lesson import GainSettings, PlainSettings, require_strength
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,8 @@ class Lesson(LessonSettings):
     pull : what keeps weights orthogonal: Eq. 23, inhibition that teaches in its place, inhibition
         that acts, or nothing
     inverse : through which targets go; None for the exact one
+    settings : what else the rule is set to, a record of the class that the table names; None for
+        its defaults, and for rules whose settings are the fields above
 
     Raises
     ------
@@ -39,6 +46,7 @@ class Lesson(LessonSettings):
     adam: Adam = field(default_factory=Adam)
     pull: Regulariser | Inhibition | Decorrelation | None = None
     inverse: LearnedInverse | PseudoInverse | None = None
+    settings: Record | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,29 +55,48 @@ class Lesson(LessonSettings):
             require_kind("pull", self.pull, Regulariser)
         if not isinstance(self.inverse, LearnedInverse | PseudoInverse | None):
             require_kind("inverse", self.inverse, LearnedInverse)
-        whole = self.feedback_strength == 1 and self.rule != CIRCUIT  # no increment at all
-        if not (0 < self.feedback_strength < 1 or whole):
+        line = TABLE[self.rule]
+        if line.is_paper:
+            if self.settings is not None:
+                raise CircuitError(
+                    f"settings of rule {self.rule} are the lesson's own, such as feedback_strength;"
+                    " leave settings out"
+                )
+        elif self.settings is None:
+            object.__setattr__(self, "settings", line.settings()())
+        else:
+            require_kind("settings", self.settings, line.settings())
+        if not isinstance(self.given, GainSettings):
+            require_strength(self.feedback_strength, whole=True)
+        plain = isinstance(self.given, PlainSettings)
+        if plain and (self.inverse is not None or self.rate_noise > 0):
             raise CircuitError(
-                f"feedback strength gamma = {self.feedback_strength:g} is outside (0, 1); "
-                "use for example 0.001"
+                f"{line.called} ({self.rule}) goes through no inverse and reads no shifts of rates;"
+                " leave out the inverse and the rate noise, or use another rule"
             )
-        if self.rule == "bp" and (self.inverse is not None or self.rate_noise > 0):
+        if self.inverse is not None and not line.through_inverse:
             raise CircuitError(
-                "back-propagation (bp) goes through no inverse and reads no shifts of rates; leave "
-                "out the inverse and the rate noise, or use another rule"
+                f"{line.called} ({self.rule}) goes through no inverse; leave out the inverse, or "
+                "use another rule"
             )
+
+    @cached_property
+    def given(self) -> Record:
+        """What the rule is set to."""
+        if self.settings is not None:
+            return self.settings
+        record = TABLE[self.rule].settings()
+        found = {one.name: getattr(self, one.name) for one in fields(record)}  # type: ignore[arg-type]
+        return record(**found)
+
+    @property
+    def of_table(self) -> Rule:
+        """The rule itself."""
+        return TABLE[self.rule].rule()
 
     def strengths(self, depth: int) -> float | tuple[float, ...]:
-        """Gamma of all layers, or gamma_1 .. gamma_L where the output alone has an increment.
-
-        Then a rule multiplies by 1 below. So does the circuit's mismatch, gamma_l / (1 - gamma_l),
-        with gamma_l = 1/2; its rates would not feel their input with 1.
-        """
-        if self.increments == "every":
-            return self.feedback_strength
-        if self.rule == CIRCUIT:
-            return (0.5,) * (depth - 1) + (self.feedback_strength,)
-        return output_only(self.feedback_strength, depth)
+        """Gamma of all layers, or gamma_1 .. gamma_L; 1 for a rule that has none."""
+        return self.given.strengths(depth) if isinstance(self.given, GainSettings) else 1.0
 
     def network_steps(self, steps: int) -> int:
         """In how many of the first `steps` the network learns."""

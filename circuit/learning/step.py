@@ -22,8 +22,8 @@ from circuit.errors import CircuitError
 from circuit.lateral_inhibition.pull import Companions, Pull
 from circuit.learned_inverse.model import KEYS
 from circuit.learning import adam
-from circuit.learning.lesson import CIRCUIT, Lesson
-from circuit.learning.taught import require_companions, teach
+from circuit.learning.lesson import Lesson
+from circuit.learning.taught import Beside, of_settled, require_companions, settled_of, teach
 from circuit.losses import VALUES, require_targets
 from circuit.network import Activity, Network, forward
 from circuit.numerics.arrays import (
@@ -34,8 +34,9 @@ from circuit.numerics.arrays import (
     require_samples,
 )
 from circuit.numerics.taken import taken
-from circuit.plasticity import layer_update
-from circuit.shifts import Shifts
+from circuit.peers.reading import signal_update
+from circuit.peers.rule import no_companions
+from circuit.peers.signal import Signal
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -88,8 +89,8 @@ class Step(Brief):
     ----------
     loss : array (...), the mean over the batch, one for each network of a stack
     correct : array (...), the fraction of the batch whose largest output is the target's
-    settled : array (...), the fraction of the batch that settled and was learnt from; None unless
-        the rule is the circuit
+    settled : array (...), the fraction of the batch that settled and was learnt from; None for a
+        rule in closed form
     """
 
     loss: Array
@@ -118,15 +119,19 @@ def begin_learning(
 
 def _companions(network: Network, lesson: Lesson, keys: Array | None) -> Companions:
     """What learns beside a network, and the keys of all that is random in its steps."""
-    inhibiting = _pull(lesson).companions(network, keys)
-    if not lesson.needed(network.depth):
+    inhibiting, rule = _pull(lesson).companions(network, keys), lesson.of_table
+    if not lesson.needed(network.depth) and rule.companions is no_companions:
         return inhibiting
     if keys is None:
         raise CircuitError(
             "a learned inverse and rate noise are random; give a key for every network"
+            if rule.companions is no_companions
+            else f"what rule {rule.name} has beside the network is random; give a key for every "
+            "network"
         )
+    noise = {KEYS: (keys,)} if lesson.needed(network.depth) else {}
     back = {} if lesson.inverse is None else lesson.inverse.companions(network, keys)
-    return {KEYS: (keys,), **back, **inhibiting}
+    return {**noise, **back, **rule.companions(network, lesson.given, keys), **inhibiting}
 
 
 def _pull(lesson: Lesson) -> Pull:
@@ -166,25 +171,29 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
     through = companions
     if lesson.inverse is not None:
         through, companions = lesson.inverse.practise(network, activity, through, learner.steps)
+    else:
+        through = companions = lesson.of_table.practise(
+            network, activity, Beside(companions), lesson.given, learner.steps
+        )
     if not lesson.network_learns(learner.steps):
-        nothing = loss * float("nan") if lesson.rule == CIRCUIT else None  # has settled
+        nothing = loss * float("nan") if lesson.of_table.settles else None  # has settled
         waited = replace(learner, steps=learner.steps + 1, companions=companions)
         return waited, Step(loss, correct, nothing)
-    activity, shifts, mask = teach(network, lesson, activity, targets, through, learner.steps)
-    shifts, settled = _of_settled(shifts, mask, targets)
+    signal = teach(network, lesson, activity, targets, through, learner.steps)
+    signal, settled = of_settled(signal, settled_of(signal, targets), targets)
     learner = replace(learner, network=network, companions=companions)
-    return _moved(learner, lesson, activity, shifts), Step(loss, correct, settled)
+    return _moved(learner, lesson, signal), Step(loss, correct, settled)
 
 
-def _moved(learner: Learner, lesson: Lesson, activity: Activity, shifts: Shifts) -> Learner:
+def _moved(learner: Learner, lesson: Lesson, signal: Signal) -> Learner:
     """The learner after what the rule teaches, the pull, and Adam."""
     network, old, pull = learner.network, learner.moments, _pull(lesson)
-    steps = lesson.network_steps(learner.steps)
+    steps, activity = lesson.network_steps(learner.steps), signal.activity
     turned, companions = pull.turned(network, activity, learner.companions, learner.steps, steps)
     synapses, move = pull.synapses(network, companions), partial(adam.step, lesson.adam, steps)
     moved: list[tuple[Any, ...]] = []
     for i in reversed(range(network.depth)):  # those last that are needed first, still in the cache
-        change = layer_update(network, activity, shifts, i + 1)
+        change = signal_update(network, signal, i + 1)
         w, b, direction = synapses[i], network.biases[i], turned(i, change.weights)
         w, mw, vw = move(w, direction, old.first_weights[i], old.second_weights[i])
         b, mb, vb = move(b, change.biases, old.first_biases[i], old.second_biases[i])
@@ -204,23 +213,6 @@ def _refuse(
     for layer, arrays in enumerate(zip(weights, biases, moments[2], moments[3], strict=True), 1):
         for name, array in zip(("W", "bias", "change of W", "change of bias"), arrays, strict=True):
             require_finite(array, f"{name} of layer {layer}", remedy)
-
-
-def _of_settled(shifts: Shifts, mask: Array | None, targets: Array) -> tuple[Shifts, Array | None]:
-    """The shifts with those of samples that did not settle set to zero, so that the mean over the
-    batch becomes the mean over the others, and the fraction that these are.
-    """
-    if mask is None:
-        return shifts, None
-    xp = namespace(targets)
-    fraction = xp.mean(xp.astype(mask, targets.dtype), axis=-1)
-    if bool(xp.all(mask)):
-        return shifts, fraction
-    weight = xp.where(fraction > 0, 1 / xp.where(fraction > 0, fraction, 1 + fraction), fraction)
-    weight, mask = weight[..., None, None], mask[..., None]
-    return shifts.with_values(
-        tuple(xp.where(mask, value * weight, xp.zeros_like(value)) for value in shifts.values)
-    ), fraction
 
 
 def _marks(

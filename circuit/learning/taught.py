@@ -1,28 +1,34 @@
-"""What the synapses learn from in a step: shifts of a rule or of the settled circuit, as read.
+"""What the synapses learn from in a step: the signal of the lesson's rule, as it is read.
 
-Owns the choice between them. Does not own any of them, nor the step (`circuit.learning.step`).
+Owns how the table of rules is asked, and what becomes of samples whose equations were not solved.
+Does not own any rule, nor the step (`circuit.learning.step`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import array_api_compat
 
-from circuit.dynamics import Trial, build_circuit
-from circuit.equilibrium import default_method, settle
 from circuit.errors import CircuitError
 from circuit.lateral_inhibition.pull import Companions
-from circuit.learned_inverse.model import KEYS, propagate_learned, reading_noise
-from circuit.learning.lesson import CIRCUIT, Lesson
-from circuit.losses import output_error
+from circuit.learned_inverse.model import noise_of, read_with
+from circuit.learning.lesson import Lesson
 from circuit.network import Activity, Network
-from circuit.numerics.arrays import Array, namespace, widened
-from circuit.rules import GAINS, back_propagation, propagate_targets
-from circuit.shifts import ONE, Shifts
-from circuit.verification.judgement import Status
+from circuit.numerics.arrays import Array, all_finite, namespace
+from circuit.peers.signal import Signal
+from circuit.settings.peers.of_lesson import OfLesson
 
-MOST_SWEEPS = 30  # through another feedback than the exact inverse; what needs more is left out
+
+class Beside(dict[str, tuple[Array, ...]]):
+    """What a learner has beside its network; what a rule asks for and it lacks is refused."""
+
+    def __missing__(self, name: str) -> tuple[Array, ...]:
+        raise CircuitError(
+            f"this learner has no {name.replace('_', ' ')}, which the lesson needs; begin "
+            "with begin_learning(network, lesson)"
+        )
 
 
 def teach(
@@ -32,7 +38,7 @@ def teach(
     targets: Array,
     companions: Companions | None = None,
     step: int = 0,
-) -> tuple[Activity, Shifts, Array | None]:
+) -> Signal:
     """What the synapses learn from.
 
     Parameters
@@ -40,96 +46,60 @@ def teach(
     activity : the forward pass
     companions : of the learner
     step : of the learner, which decides what the noise is
-
-    Returns
-    -------
-    The rates and slopes that shifts count from (the forward pass, or the free phase of a circuit
-    that has another); the shifts; and which samples settled, `(..., batch)`, None unless the rule
-    is the circuit.
     """
-    error = output_error(network, activity, targets, lesson.loss)
-    if lesson.rule == "bp":
-        return activity, back_propagation(network, activity, error), None
-    beside = {} if companions is None else companions
+    beside = Beside({} if companions is None else companions)
     require_companions(beside, lesson.needed(network.depth))
-    noise: tuple[Array, ...] = ()
-    if lesson.rate_noise > 0:
-        noise = reading_noise(network, lesson.rate_noise, beside[KEYS][0], step, error)
-    if lesson.rule != CIRCUIT:
-        return activity, _rule_shifts(network, lesson, beside, activity, error, noise), None
-    activity, shifts, mask = _circuit_shifts(network, lesson, beside, activity, error)
-    return activity, read_with(noise, _of_projecting(network, shifts)), mask
+    given = lesson.given
+    signal = lesson.of_table.signal(network, activity, targets, lesson.loss, given, beside, step)
+    if lesson.rate_noise > 0 and not isinstance(given, OfLesson):  # which has read with it itself
+        noise = noise_of(network, lesson.rate_noise, beside, step, targets)
+        signal = replace(signal, shifts=read_with(noise, signal.shifts))
+    return signal
 
 
-def _rule_shifts(
-    network: Network,
-    lesson: Lesson,
-    companions: Companions,
-    activity: Activity,
-    error: Array,
-    noise: Sequence[Array],
-) -> Shifts:
-    """Shifts of tp, itp, gait or grait."""
-    rule, strengths, back = lesson.rule, lesson.strengths(network.depth), lesson.inverse
-    if back is None:
-        return propagate_targets(GAINS[rule], network, activity, error, strengths, added=noise)
-    model, corrected = back.model(network, companions), back.corrected
-    return propagate_learned(
-        rule, network, model, activity, error, strengths, corrected=corrected, noise=noise
-    )
+def settled_of(signal: Signal, like: Array) -> Array | None:
+    """Which samples settled, `(..., batch)`; None for a rule in closed form.
 
-
-def _circuit_shifts(
-    network: Network, lesson: Lesson, companions: Companions, activity: Activity, error: Array
-) -> tuple[Activity, Shifts, Array]:
-    """What shifts count from, the read-out of the circuit, and which samples settled."""
-    back, strengths = lesson.inverse, lesson.strengths(network.depth)
-    if back is None:
-        circuit, steps = build_circuit(network, lesson.pathway, strengths), None
-    else:
-        model, steps = back.model(network, companions), MOST_SWEEPS
-        circuit = build_circuit(
-            network, lesson.pathway, strengths, feedback=model, corrected=back.corrected
-        )
-    trial = Trial(circuit, activity, widened(error, network.widths[-1]))
-    # a sample that is not found at once waits for the next epoch: no second method is tried
-    method = default_method(circuit)
-    record = settle(trial, method, max_steps=steps, must_converge=False)
-    xp, device = namespace(error), array_api_compat.device(error)
-    settled = [status is Status.CONVERGED for status in record.sample_status]
-    mask = xp.reshape(xp.asarray(settled, device=device), error.shape[:-1])
-    return record.trial.activity, record.read_out(lesson.readout), mask
-
-
-def read_with(noise: Sequence[Array], shifts: Shifts) -> Shifts:
-    """Shifts that are read with noise, but were not made with it."""
-    if not noise:
-        return shifts
-    return shifts.with_values(
-        tuple(
-            value + widened(wrong * ONE.over(scale).value, value.shape[-1])
-            for value, wrong, scale in zip(shifts.values, noise, shifts.scales, strict=True)
-        )
-    )
-
-
-def _of_projecting(network: Network, shifts: Shifts) -> Shifts:
-    """The read-out with that of auxiliary units set to zero: they follow what drives them, and
-    there is no target in them to learn from.
+    `like` is any array (..., batch, units).
     """
-    return shifts.with_values(
-        tuple(
-            widened(value[..., : network.n_projecting(layer)], value.shape[-1])
-            for layer, value in enumerate(shifts.values, 1)
-        )
-    )
+    if signal.rest is None:
+        return None
+    xp, device = namespace(like), array_api_compat.device(like)
+    return xp.reshape(xp.asarray(signal.rest.converged, device=device), like.shape[:-1])
+
+
+def of_settled(signal: Signal, mask: Array | None, like: Array) -> tuple[Signal, Array | None]:
+    """The signal with the shifts of samples that did not settle set to zero, so that the mean over
+    the batch becomes the mean over the others, and the fraction that these are.
+    """
+    if mask is None:
+        return signal, None
+    xp = namespace(like)
+    fraction = xp.mean(xp.astype(mask, like.dtype), axis=-1)
+    if bool(xp.all(mask)):
+        return signal, fraction
+    weight = xp.where(fraction > 0, 1 / xp.where(fraction > 0, fraction, 1 + fraction), fraction)
+    weight, mask = weight[..., None, None], mask[..., None]
+    shifts = signal.shifts
+    values = tuple(xp.where(mask, value * weight, xp.zeros_like(value)) for value in shifts.values)
+
+    def known(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Zero times what is not finite is not zero."""
+        if all_finite(arrays):
+            return arrays
+        return tuple(xp.where(mask, array, xp.zeros_like(array)) for array in arrays)
+
+    activity = signal.activity
+    return replace(
+        signal,
+        shifts=shifts.with_values(values),
+        activity=Activity(known(activity.rates), known(activity.drives), known(activity.slopes)),
+        read=None if signal.read is None else known(signal.read),
+    ), fraction
 
 
 def require_companions(companions: Companions, names: Sequence[str]) -> None:
     """Raise `CircuitError` for the first of the names that is missing."""
-    missing = [name for name in names if name not in companions]
-    if missing:
-        raise CircuitError(
-            f"this learner has no {missing[0].replace('_', ' ')}, which the lesson needs; begin "
-            "with begin_learning(network, lesson)"
-        )
+    found = Beside(companions)
+    for name in names:
+        found[name]

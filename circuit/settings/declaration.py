@@ -13,7 +13,7 @@ An *option name* is what options, presets, summaries and flat TOML keys call a s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import KW_ONLY, Field, dataclass, field, fields, replace
 from typing import Any, ClassVar
 
@@ -150,9 +150,9 @@ class Count(Declaration):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(Declaration):
-    """One of the words that are `known`."""
+    """One of the words that are `known`, which may become more."""
 
-    known: tuple[str, ...]
+    known: Collection[str]
 
     def checked(self, what: str, value: Any) -> str:
         """As `Declaration.checked`."""

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from circuit.peers.table import TABLE
 from circuit.settings.declaration import Choice, Flag, Interval, Number, Record
+from circuit.settings.peers.of_lesson import FEEDBACK_STRENGTH, INCREMENTS, PATHWAY, READOUT
 
 CIRCUIT = "circuit"
-RULES = ("gait", "grait", "itp", "tp", "bp", CIRCUIT)
-PATHWAYS = ("itp", "gait", "grait")
-READOUTS = ("shift", "mismatch")
 LOSSES = ("quadratic", "cross_entropy")
-INCREMENTAL = ("itp", "gait", "grait", CIRCUIT)  # rules that have a feedback strength
 INFINITE = float("inf")
 POSITIVE = Interval(0, INFINITE, "()", "1e-8")
 FRACTION = Interval(0, 1, "[)", "0.9")
@@ -27,7 +25,7 @@ class LessonSettings(Record):
 
     Attributes
     ----------
-    rule : bp, tp, itp, gait, grait, or circuit, which settles for every batch
+    rule : a name in `circuit.peers.table.TABLE`
     feedback_strength : gamma (itp, gait, grait, circuit)
     pathway, readout : of the circuit; itp, gait or grait, shift or mismatch
     loss : a name in `losses.LOSSES`
@@ -36,40 +34,12 @@ class LessonSettings(Record):
     rate_noise : standard deviation with which each shift is read, in units of the rates
     """
 
-    rule: str = Choice("gait", "learning rule (default: gait)", known=RULES, fixed=True).field()
-    feedback_strength: float = Number(
-        1e-3,
-        "feedback strength, between 0 and 1 (itp, gait, grait, circuit)",
-        option="gamma",
-        called="feedback strength gamma",
-        metavar="G",
-        needs={"rule": INCREMENTAL},
-    ).field()
-    pathway: str = Choice(
-        "gait",
-        "of the circuit: what a layer sends down",
-        known=PATHWAYS,
-        needs={"rule": (CIRCUIT,)},
-    ).field()
-    readout: str = Choice(
-        "shift",
-        "of the circuit: what a synapse learns from, the shift of its layer from the free phase or "
-        "its mismatch with its own drive",
-        called="read-out",
-        known=READOUTS,
-        needs={"rule": (CIRCUIT,)},
-    ).field()
+    rule: str = Choice("gait", "learning rule (default: gait)", known=TABLE, fixed=True).field()
+    feedback_strength: float = FEEDBACK_STRENGTH.field()
+    pathway: str = PATHWAY.field()
+    readout: str = READOUT.field()
     loss: str = Choice("quadratic", "", known=LOSSES).field()
-    increments: str = Choice(
-        "every",
-        "where the feedback strength is: at every layer, or at the output alone and none below, as "
-        "paper section 9 says is possible; the circuit then has 1/2 below (itp, gait, grait, "
-        "circuit)",
-        known=("every", "output"),
-        called="increments at",
-        needs={"rule": INCREMENTAL},
-        idle=({"depth": 0},),
-    ).field()
+    increments: str = INCREMENTS.field()
     rate_noise: float = Number(
         0.0,
         "standard deviation with which every shift is read, in units of the rates",

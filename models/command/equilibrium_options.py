@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from circuit.settings.learning import LOSSES, PATHWAYS, READOUTS
+from circuit.settings.learning import LOSSES
+from circuit.settings.peers.of_lesson import PATHWAYS, READOUTS
 from models.command.parsing import OneLineParser, at_least, path, refuse_idle
 from models.command.shared import add_data_dir, add_dataset, add_images, add_results
 from training.declarations import MOST_LAYERS
@@ -308,15 +309,15 @@ def brian2_images(chosen: argparse.Namespace, widths: Sequence[int]) -> int:
 
     Raises `CircuitError` where a number was given that does not fit.
     """
-    from circuit import brian
     from circuit.errors import CircuitError
+    from circuit.room import MOST_SYNAPSES, images_that_fit
 
     exact = chosen.feedback == "exact"
-    room = brian.images_that_fit(widths, auxiliary=exact, whole_input=True)
+    room = images_that_fit(widths, auxiliary=exact, whole_input=True)
     if "brian2_images" in chosen.given and chosen.brian2_images > room:
         remedy = f"give {room} or less" if room else "give --no-brian2, or narrower --widths"
         raise CircuitError(
             f"--brian2-images {chosen.brian2_images} is more than the {room} that fit into the "
-            f"{brian.MOST_SYNAPSES} synapses that Brian2 can carry here; {remedy}"
+            f"{MOST_SYNAPSES} synapses that Brian2 can carry here; {remedy}"
         )
     return min(chosen.brian2_images, chosen.batch, room)

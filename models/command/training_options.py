@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from circuit.peers.table import TABLE
 from circuit.settings.declaration import Choice, Count, Declaration, Flag, Number
 from circuit.settings.learned_inverse import LEARNED
-from circuit.settings.learning import RULES
 from models.command.parsing import MOST, Distinct, OneLineParser, at_least
 from models.command.shared import Options, add_data_dir, add_images, add_results
 from training.declarations import HEADINGS, PRESETS, SETTINGS, TABLES
@@ -102,7 +102,7 @@ def _shown(name: str) -> str:
     """The values of an option by preset, for its help."""
     words = {}
     for one in PRESETS:
-        values = dict.fromkeys(_word(preset(one, rule)[name]) for rule in RULES)
+        values = dict.fromkeys(_word(preset(one, rule)[name]) for rule in TABLE)
         words[one] = ("by rule " if len(values) > 1 else "") + " or ".join(values)
     if len(set(words.values())) == 1:
         return f"(default: {words['quick']})"

@@ -8,8 +8,10 @@ of the options, nor the presets' values.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
+from circuit.peers.table import TABLE, with_option
 from training.declarations import SETTINGS
 from training.settings import DEFAULTS, resolve
 
@@ -33,7 +35,7 @@ def resolved(chosen: argparse.Namespace) -> dict[str, Any]:
     settings: dict[str, Any] = resolve(chosen.preset, chosen.rule, given)
     settings |= {name: getattr(chosen, name) for name in PLAIN}
     narrow = chosen.widths is not None and len({*chosen.widths}) > 1
-    if chosen.rule == "bp" and narrow and "auxiliary" not in given:
+    if not TABLE[chosen.rule].through_inverse and narrow and "auxiliary" not in given:
         settings["auxiliary"] = "no"  # no inverse is needed: every layer reads all units below
     for name, value in given.items():
         others = {other: given[other] for other in given if other != name}
@@ -51,12 +53,18 @@ def _option(name: str) -> str:
 
 def _needed(name: str, settings: dict[str, Any]) -> str:
     """What keeps the option `name` from doing anything for want of another, and the remedy."""
-    for other, values in (SETTINGS[name].needs or {}).items():
+    for other, values in _needs(name).items():
         if settings[other] not in values:
             option = _option(other)
             alternatives = " or ".join(values)
             return f"{option} {settings[other]}; leave it out, or give {option} {alternatives}"
     return ""
+
+
+def _needs(name: str) -> Mapping[str, tuple[str, ...]]:
+    """Options with their values, without which the option `name` does nothing."""
+    rules = with_option(name)
+    return {"rule": rules} if rules else SETTINGS[name].needs or {}
 
 
 def _idle(name: str, settings: dict[str, Any]) -> str:

@@ -188,7 +188,7 @@ def jacobians(circuit: TopDown, state: Layers) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Rest:
+class FreeRest:
     """What became of an attempt to find equilibria.
 
     Attributes
@@ -206,7 +206,7 @@ class Rest:
 
 
 @np.errstate(all="ignore")  # what overflows on the way is refused, not printed
-def find_rest(circuit: TopDown, start: Layers | None = None, tolerance: float = 1e-9) -> Rest:
+def find_rest(circuit: TopDown, start: Layers | None = None, tolerance: float = 1e-9) -> FreeRest:
     """Equilibria by Newton's method, each image on its own.
 
     From `start` or, without one, from the forward pass: in one go, and what is not found so from
@@ -232,11 +232,11 @@ def find_rest(circuit: TopDown, start: Layers | None = None, tolerance: float = 
         step = _step(circuit, state, missing, int(image))
         size = np.linalg.norm(np.concatenate([z[image] for z in state]))
         settled[image] = step is not None and np.linalg.norm(step) <= SMALL_STEP * size
-    return Rest(state, relative, settled)
+    return FreeRest(state, relative, settled)
 
 
 def _relative(circuit: TopDown, state: Layers, missing: Layers) -> np.ndarray:
-    """(batch,), see `Rest`."""
+    """(batch,), see `FreeRest`."""
     none = np.zeros(len(state[0]))
     sizes = [none, *(np.linalg.norm(z, axis=1) for z in state), none]
     ratios = []

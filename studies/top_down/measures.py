@@ -15,8 +15,8 @@ from circuit.plasticity import local_update, updates
 from circuit.report.alignment import agreement
 from circuit.rules import RULES
 from studies.top_down.circuit import (
+    FreeRest,
     Layers,
-    Rest,
     TopDown,
     find_rest,
     image_of,
@@ -47,7 +47,7 @@ INPUT_STEP = 1e-4  # |dx| of the difference quotient
 
 
 def measures(
-    circuit: TopDown, found: Rest, judged: int, rng: np.random.Generator | None
+    circuit: TopDown, found: FreeRest, judged: int, rng: np.random.Generator | None
 ) -> dict[str, float]:
     """All of `MEASURES`; NaN where no image is settled.
 
@@ -118,7 +118,7 @@ def has_another(circuit: TopDown, state: Layers, rng: np.random.Generator) -> bo
 
 
 @np.errstate(all="ignore")  # what overflows is refused
-def arrival(circuit: TopDown, found: Rest) -> float:
+def arrival(circuit: TopDown, found: FreeRest) -> float:
     """|z_1| over the shift of layer 1 with full targets (Eq. 5), the mean over settled images."""
     ratios = []
     for image in np.flatnonzero(found.settled):
@@ -132,7 +132,7 @@ def arrival(circuit: TopDown, found: Rest) -> float:
     return float(np.mean(ratios)) if ratios else float("nan")
 
 
-def input_share(circuit: TopDown, found: Rest, image: int) -> float:
+def input_share(circuit: TopDown, found: FreeRest, image: int) -> float:
     """|dy_1/dx . v| over that of the forward pass, for one direction v: what is left of the input.
 
     By central differences of equilibria for the same target; NaN where these are not found.
@@ -154,7 +154,7 @@ def input_share(circuit: TopDown, found: Rest, image: int) -> float:
 
 
 @np.errstate(all="ignore")  # what overflows is refused
-def cosines(circuit: TopDown, found: Rest) -> np.ndarray:
+def cosines(circuit: TopDown, found: FreeRest) -> np.ndarray:
     """Cosines between updates, over the settled images, (readout, rule, layer).
 
     With rates and slopes of the forward pass, from both `READOUTS`, against `RULE_NAMES`. NaN where

@@ -25,7 +25,7 @@ from circuit.learned_inverse.model import (
 )
 from circuit.learning.lesson import Lesson
 from circuit.learning.step import begin_learning, learn
-from circuit.learning.taught import teach
+from circuit.learning.taught import settled_of, teach
 from circuit.network import Network, forward, initialise
 from circuit.plasticity import updates
 from circuit.rules import RULES, propagate_targets
@@ -266,7 +266,8 @@ def test_learning_goes_through_the_pseudo_inverse(rule, rng):
     lesson = Lesson(rule, pathway="grait", inverse=PseudoInverse(), feedback_strength=1e-4)
     inputs, targets = rng.standard_normal((8, 6)), rng.random((8, 3))
     activity = forward(network, inputs)
-    _, shifts, mask = teach(network, lesson, activity, targets)
+    signal = teach(network, lesson, activity, targets)
+    shifts, mask = signal.shifts, settled_of(signal, targets)
     wanted = through_pseudo_inverse("grait", network, activity, targets - activity.rates[-1], 1e-4)
     assert mask is None or mask.all()
     for layer in (1, 2, 3):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from circuit.settings.learning import RULES
+from circuit.peers.table import TABLE
 from models.command.training_options import options
 from models.command.training_settings import resolved
 from training.declarations import PRESETS
@@ -27,7 +27,7 @@ def test_chosen_parameters_of_the_paper(name, rule):
     assert values["depth"] == 4  # Fig. 2B
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", TABLE)
 def test_reference_has_the_quirks_and_paper_has_none(rule):
     quirks = {
         "batch": 60,
@@ -76,7 +76,7 @@ def test_what_is_given_wins_and_the_rest_stays(name):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", TABLE)
 def test_every_value_of_a_preset_is_one_that_its_option_accepts(name, rule):
     """Written on the command line, the values come back as they are."""
     values = resolve(name, rule, {})

@@ -349,8 +349,8 @@ def test_lessons_read_with_another_noise_in_every_step(rule, inverse):
     lesson = Lesson(rule, inverse=inverse, feedback_strength=1e-3, rate_noise=0.1)
     beside, activity = begin_learning(network, lesson, KEY).companions, forward(network, inputs)
     quiet = replace(lesson, rate_noise=0.0)
-    _, still, _ = teach(network, quiet, activity, targets, beside, 0)
-    reads = [teach(network, lesson, activity, targets, beside, step)[1] for step in (0, 1)]
+    still = teach(network, quiet, activity, targets, beside, 0).shifts
+    reads = [teach(network, lesson, activity, targets, beside, step).shifts for step in (0, 1)]
     layers = (1, 2, 3) if rule == "circuit" else (3,)  # by a rule, what comes down is noisy too
     wrong = [read.absolute(layer) - still.absolute(layer) for read in reads for layer in layers]
     assert all(_unlike(one, other) for one, other in combinations(wrong, 2))
@@ -535,8 +535,8 @@ def test_a_circuits_shifts_are_read_with_noise_in_units_of_the_rates(inverse):
     noisy = replace(quiet, rate_noise=0.1)
     beside = begin_learning(network, noisy, KEY).companions
     activity = forward(network, inputs)
-    _, still, _ = teach(network, quiet, activity, targets, beside, 3)
-    _, read, _ = teach(network, noisy, activity, targets, beside, 3)
+    still = teach(network, quiet, activity, targets, beside, 3).shifts
+    read = teach(network, noisy, activity, targets, beside, 3).shifts
     noise = reading_noise(network, 0.1, KEY, 3, targets)
     for layer in (1, 2, 3):
         wrong = read.absolute(layer) - still.absolute(layer)
@@ -923,7 +923,7 @@ def test_every_order_makes_as_many_steps_of_inverse_and_network(monkeypatch):
     """Counted where they are made."""
     study = learned_inverse.study("smoke", seeds=(1,))
     made = {}
-    step, practise = learning.layer_update, companions.practised
+    step, practise = learning.signal_update, companions.practised
 
     def changing(*arguments):
         made[order]["network"] += 1
@@ -933,7 +933,7 @@ def test_every_order_makes_as_many_steps_of_inverse_and_network(monkeypatch):
         made[order]["inverse"] += arguments[-1]
         return practise(*arguments)
 
-    monkeypatch.setattr(learning, "layer_update", changing)
+    monkeypatch.setattr(learning, "signal_update", changing)
     monkeypatch.setattr(companions, "practised", practising)
     for cell in study.cells:
         if cell["part"] == "order":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from circuit.activations import tanh
 from circuit.network import Activity, Network, forward
 from circuit.peers import Signal, signal_updates
 from circuit.shifts import Scale, Shifts
@@ -18,7 +17,7 @@ def net(rng: np.random.Generator) -> tuple[Network, Activity]:
     pairs = list(zip(WIDTHS[1:], WIDTHS, strict=False))
     weights = tuple(rng.standard_normal(pair) for pair in pairs)
     biases = tuple(rng.standard_normal(n) for n in WIDTHS[1:])
-    network = Network(weights, biases, (tanh,) * 3, WIDTHS[-1])
+    network = Network(weights, biases, ("tanh",) * 3, WIDTHS[0], WIDTHS[-1])
     return network, forward(network, rng.standard_normal((6, WIDTHS[0])))
 
 
