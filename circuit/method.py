@@ -8,8 +8,8 @@ from inspect import signature
 
 import numpy as np
 
-from circuit.brief import Brief
 from circuit.errors import CircuitError
+from circuit.records.brief import Brief
 from circuit.shifts import Shifts
 
 

@@ -1,7 +1,7 @@
 """Feedback weights that learn to invert the feed-forward path (paper section 9).
 
 Owns how an inverse model learns, and the target rules that go through it. Does not own the model
-itself (`circuit.inverse_model`), the circuit through it, nor the recursion of the rules.
+itself (`inverse_model`), the circuit through it, nor the recursion of the rules.
 
 The model g^(y) = B f^-1(y) + c learns as a denoising
 auto-encoder (Bengio 2014; Lee et al. 2015): the layer below is disturbed by xi, the layer sees the
@@ -45,17 +45,16 @@ from functools import partial
 
 import array_api_compat
 
-from circuit.given import (
-    require_choice,
-    require_flag,
-)
-from circuit.inverse_model import InverseModel, require_model
+from circuit.activations import Activation
+from circuit.checks.given import require_choice, require_flag
+from circuit.learned_inverse.inverse_model import InverseModel, require_model
 from circuit.network import Activity, Network, require_activity
 from circuit.numerics.arrays import Array, namespace, plus_outer_sum, rows_times, widened
 from circuit.numerics.keyed_random import normals, signs
+from circuit.numerics.scale import ONE
 from circuit.rules import GAINS, Strength, propagate_targets
 from circuit.settings.learned_inverse import LearnedInverseSettings
-from circuit.shifts import ONE, Shifts
+from circuit.shifts import Shifts
 
 WEIGHTS, BIASES, KEYS = "feedback_weights", "feedback_biases", "noise_keys"  # of companions
 BEGINNING, PRACTICE, READING = range(3)  # what a random number is for
@@ -105,11 +104,23 @@ def practised(
 
 
 def improved(
-    weights: Array, biases: Array, seen: Array, aim: Array, rate: float
+    weights: Array,
+    biases: Array,
+    seen: Array,
+    aim: Array,
+    rate: float,
+    unit: Activation | None = None,
 ) -> tuple[Array, Array]:
-    """B and c after one step, from drives `(..., batch, N_l)` and aims `(..., batch, n_l)`."""
+    """B and c after one step, from drives `(..., batch, N_l)` and aims `(..., batch, n_l)`.
+
+    With a `unit` f it is f(B h~ + c) that is held against the aim, and its slope enters the error.
+    """
     xp, batch = namespace(seen), seen.shape[-2]
-    error = aim - rows_times(seen, weights) - biases[..., None, :]
+    if unit is None:
+        error = aim - rows_times(seen, weights) - biases[..., None, :]
+    else:
+        drive = rows_times(seen, weights) + biases[..., None, :]
+        error = (aim - unit.value(drive)) * unit.slope(drive)
     square = xp.mean(seen * seen, axis=(-2, -1), keepdims=True)
     inputs = seen.shape[-1] + 1
     # drives of 0 teach nothing

@@ -19,8 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from circuit.activations import Activation
-from circuit.brief import Brief
-from circuit.dynamics import Circuit, Trial
+from circuit.circuit import Circuit
 from circuit.messages import plain_message
 from circuit.numerics.arrays import (
     Array,
@@ -35,9 +34,12 @@ from circuit.numerics.arrays import (
     to_numpy,
     widened,
 )
+from circuit.numerics.scale import ONE, times
 from circuit.plasticity import Update, local_update
+from circuit.records.brief import Brief
 from circuit.shift_dynamics import Balance, balance, scale_ratio
-from circuit.shifts import ONE, Shifts, require_readout, times
+from circuit.shifts import Shifts, require_readout
+from circuit.trial import Trial
 from circuit.verification.sliding import with_messages_at_kinks
 
 EXACT = 1e-3  # relative, on top of both causes: rounding of the bound itself and of the averages

@@ -12,10 +12,10 @@ import array_api_compat
 import numpy as np
 from scipy.optimize import lsq_linear
 
-from circuit.dynamics import Trial
 from circuit.numerics.arrays import Array, epsilon, namespace, smallest_normal, to_numpy
 from circuit.shift_dynamics import LayerTerms, scale_ratio
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 
 NEAR_KINK = 0.5  # power of eps: how near a unit's drive is to its kink, beside how far drives moved
 BETTER = 0.5  # of the residual without it, by which a state at kinks is to be nearer to rest
@@ -41,7 +41,7 @@ def hull_messages(
     xp, device = namespace(terms.message), array_api_compat.device(terms.message)
     weight = trial.circuit.strength(layer - 1) * scale_ratio(shifts, layer, layer - 1)
     residual = demand - weight * trial.circuit.pull(layer, terms.message)
-    norms = np.linalg.norm(to_numpy(residual), axis=-1)
+    norms = np.asarray(np.linalg.norm(to_numpy(residual), axis=-1))
     message = np.array(to_numpy(terms.message))
     there = np.zeros(message.shape, dtype=bool)
     if message.ndim == 2:
@@ -59,7 +59,7 @@ def hull_messages(
             found, left = _balanced(
                 to_numpy(residual)[sample], back[:, at], message[sample, at], ends
             )
-            left += np.linalg.norm(np.linalg.pinv(rows[at]) @ away[sample, at])
+            left += float(np.linalg.norm(np.linalg.pinv(rows[at]) @ away[sample, at]))
             if left < BETTER * norms[sample]:
                 there[sample], norms[sample] = at, left
                 message[sample, at] = found

@@ -12,9 +12,9 @@ from analysis.linearised import linearised
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
-from circuit.network import initialise
+from circuit.initialisation.networks import initialise
 from circuit.numerics.arrays import to_numpy
-from circuit.shifts import Scale
+from circuit.numerics.scale import Scale
 from tests.circuit.test_any_feedback import _oracle, _trial
 from tests.circuit.test_dynamics import (
     LiteralCircuit,

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuit.dynamics import Trial
 from circuit.methods.newton.steps import Layers
 from circuit.numerics.arrays import smallest_normal
 from circuit.shift_dynamics import scale_ratio
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 from circuit.verification.sliding import has_kink, messages_at_kink
 
 CHOICES = 200  # of pieces that are tried
@@ -88,7 +88,7 @@ class _Search:
         self.depth, self.start = trial.network.depth, start
         self.scales = [1.0, *(scale.value for scale in start.scales)]
         self.total = sum(self.network.widths[1:])
-        self.feedback = [None, None, *map(self._feedback, range(2, self.depth + 1))]
+        self.feedback = {layer: self._feedback(layer) for layer in range(2, self.depth + 1)}
         gait = self.circuit.pathway.gradient_adjusted
         units = self.network.activations
         self.jumps = [False, False, *(gait and has_kink(unit) for unit in units[1:])]

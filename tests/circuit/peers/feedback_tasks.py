@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from circuit.network import Activity, Network, forward, initialise
+from circuit.initialisation.networks import initialise
+from circuit.network import Activity, Network, forward
 from circuit.numerics.arrays import Array
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.signal import Signal
@@ -68,3 +69,19 @@ def cosine(first: np.ndarray, second: np.ndarray, axes: Any = None) -> np.ndarra
     """Over those axes, all of them by default."""
     sizes = np.sum(first**2, axis=axes) * np.sum(second**2, axis=axes)
     return np.sum(first * second, axis=axes) / np.sqrt(sizes)
+
+
+def practised(
+    rule: Rule,
+    given: tuple[Network, Activity, Array],
+    settings: Any,
+    steps: int,
+    beside: Companions | None = None,
+    first: int = 0,
+) -> Companions:
+    """The companions after so many steps on one batch."""
+    network, activity, _ = given
+    beside = rule.companions(network, settings, KEY) if beside is None else beside
+    for step in range(first, first + steps):
+        beside = rule.practise(network, activity, beside, settings, step)
+    return beside
