@@ -26,11 +26,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from circuit.inverse_model import InverseModel
 from scipy.sparse.linalg import LinearOperator
 
 from circuit.dynamics import in_float64
 from circuit.errors import CircuitError
+from circuit.learned_inverse.inverse_model import InverseModel
 from circuit.network import Network
 from circuit.numerics.arrays import is_numpy, widened
 from circuit.numerics.scale import ONE

@@ -6,6 +6,7 @@ in `circuit.dynamics`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 

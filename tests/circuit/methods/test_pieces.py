@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from circuit.activations import leaky_relu
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
-from circuit.network import Network, forward, initialise
+from circuit.initialisation.networks import initialise
+from circuit.network import Network, forward
+from circuit.units.leaky_relu import leaky_relu
 from circuit.verification.judgement import Status, judge
 from tests.circuit.test_dynamics import make_trial
 from tests.circuit.test_row_adjusted import rows_of

@@ -14,7 +14,8 @@ import pytest
 
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
-from circuit.network import forward, initialise
+from circuit.initialisation.networks import initialise
+from circuit.network import forward
 from circuit.report.comparison import Outcome, report
 
 A = 0.1
