@@ -189,7 +189,7 @@ def _peaks(axes: Axes, shown: Sequence[Group], name: str, *, filled: bool) -> No
     for place, group in enumerate(shown):
         for number, rule in enumerate(group.runs):
             mean, half = over_repetitions(_errors(group.accuracy(rule, name)))
-            at = place + 0.15 * (number - (len(group.runs) - 1) / 2)
+            at = place + 0.13 * (number - (len(group.runs) - 1) / 2)
             middle = _drawn(mean)
             bars = np.abs([[middle - _drawn(mean - half)], [_drawn(mean + half) - middle]])
             axes.errorbar(
