@@ -98,6 +98,24 @@ _LINES = (
         "the equilibrium of a circuit, which settles for every batch",
         "of_lesson:CircuitSettings",
     ),
+    RuleLine(
+        "fa",
+        "feedback alignment",
+        "feedback alignment: errors come down through fixed random weights",
+        "fa:FeedbackAlignmentSettings",
+    ),
+    RuleLine(
+        "dfa",
+        "direct feedback alignment",
+        "direct feedback alignment: fixed random weights tell every layer the output's error",
+        "dfa:DirectAlignmentSettings",
+    ),
+    RuleLine(
+        "sign",
+        "sign symmetry",
+        "sign symmetry: feedback weights have the signs of the feed-forward ones",
+        "sign:SignSymmetrySettings",
+    ),
 )
 TABLE: dict[str, RuleLine] = {one.name: one for one in _LINES}
 
