@@ -11,14 +11,16 @@ import platform
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from circuit.errors import CircuitError
 from circuit.storage.files import REMEDY, write_atomically
 from circuit.storage.results import read_dataset
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["output_folder", "read_dataset", "versions", "write_dataset", "write_json"]
 
@@ -61,7 +63,21 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def write_dataset(path: Path, dataset: xr.Dataset, *, remedy: str = REMEDY) -> None:
     """Write a NetCDF file (version 3, through SciPy) that xarray opens without further packages."""
-    write_atomically(path, lambda name: dataset.to_netcdf(name, engine="scipy"), remedy=remedy)
+    write_atomically(path, lambda name: _dump(dataset, name), remedy=remedy)
+
+
+def _dump(dataset: xr.Dataset, path: Path) -> None:
+    """The bytes of `to_netcdf(engine="scipy")`, which loads Dask to ask whether it runs.
+
+    (A quarter of a second.)
+    """
+    from xarray.backends import ScipyDataStore
+
+    store = ScipyDataStore(str(path), mode="w", lock=False)  # nobody else knows the name
+    try:
+        dataset.dump_to_store(store)
+    finally:
+        store.close()
 
 
 def _plain(value: Any) -> Any:

@@ -67,13 +67,8 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     """Everything between the options and the exit status."""
     import numpy as np
 
-    from analysis import pictures, records
     from analysis.lock import locked
-    from circuit.equilibrium import default_method, settle
-    from circuit.report.comparison import as_dataset, report
-    from circuit.report.tables import tables, wrapped
     from circuit.storage.owner import remove_leftovers
-    from models.command.equilibrium_in_time import InTime, in_time
     from models.command.equilibrium_summary import brian2_words, description, summarise
 
     say = (lambda *_, **__: None) if chosen.quiet else print
@@ -85,9 +80,15 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     trial, data = make_trial(chosen, images_rng, weights_rng)
     remove_leftovers(folder)
     seconds["load"] = time.perf_counter() - clock
-    say(description(chosen, trial, data.name))
+    say(description(chosen, trial, data.name), flush=True)  # what follows takes a second to load
     if data.remark:
-        say(data.remark)
+        say(data.remark, flush=True)
+
+    from analysis import pictures, records
+    from circuit.equilibrium import default_method, settle
+    from circuit.report.comparison import as_dataset, report
+    from circuit.report.tables import tables, wrapped
+    from models.command.equilibrium_in_time import InTime, in_time
 
     if chosen.method is None:
         chosen.method = default_method(trial.circuit)

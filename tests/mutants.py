@@ -1505,14 +1505,14 @@ MUTANTS = (
     ),
     Mutant(
         "one image too many for Brian2",
-        "circuit/brian/library.py",
-        "return MOST_SYNAPSES // synapses",
-        "return 1 + MOST_SYNAPSES // synapses",
+        "circuit/room.py",
+        "return MOST_SYNAPSES // both_ways(",
+        "return 1 + MOST_SYNAPSES // both_ways(",
         "tests/models/test_run_equilibrium.py",
     ),
     Mutant(
         "synapses of the lowest layer counted twice",
-        "circuit/brian/objects.py",
+        "circuit/room.py",
         "return sum(sizes) + sum(sizes[1:])",
         "return sum(sizes) + sum(sizes[:-1])",
         "tests/models/test_run_equilibrium.py",

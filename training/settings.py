@@ -105,6 +105,15 @@ OTHERS: dict[str, Value] = {
     "validation": 0.0833,
 }
 
+# tanh, for which most of them were made; two hidden layers; values by hand, as for BP above
+OTHERS_QUICK: dict[str, Value] = {
+    "depth": 2,
+    "activation": "tanh",
+    "output_activation": "linear",
+    "learning_rate": 2e-3,
+    "orthogonality": 0.0,
+}
+
 
 def preset(name: str, rule: str) -> dict[str, Value]:
     """All values of the preset `name` for `rule`; among them maybe `widths`, which has no other."""
@@ -118,12 +127,12 @@ def preset(name: str, rule: str) -> dict[str, Value]:
             DEFAULTS | REFERENCE | CHOSEN[rule] | {"init": REFERENCE_INIT.get(rule, "orthogonal")}
         )
     own = {one.option: one.spelt(one.default) for one in own_settings(rule).values()}
-    values = {
-        "quick": {"orthogonality": 0.0},
+    values: dict[str, dict[str, Value]] = {
+        "quick": OTHERS_QUICK,
         "paper": OTHERS,
         "reference": REFERENCE | CHOSEN["bp"] | {"orthogonality_of": "rows"},
-    }[name]
-    return DEFAULTS | own | values | dict(line.settings().presets.get(name, {}))
+    }
+    return DEFAULTS | own | values[name] | dict(line.settings().presets.get(name, {}))
 
 
 def resolve(name: str, rule: str, given: Mapping[str, Value]) -> dict[str, Value]:

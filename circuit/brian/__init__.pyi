@@ -1,13 +1,11 @@
 """What `from circuit.brian import ...` offers."""
 
-from .library import MOST_SYNAPSES
 from .limits import float_floor, float_floors, longest_step, settling_time
 from .objects import (
     RESPOND,
     SUM_DRIVES,
     SUM_FEEDBACK,
     Pieces,
-    images_that_fit,
     make_pieces,
     read_rates,
     set_nudge,
@@ -26,7 +24,6 @@ from .phases import (
 from .rate_equations import equations
 
 __all__ = [
-    "MOST_SYNAPSES",
     "RESPOND",
     "STARTS",
     "SUM_DRIVES",
@@ -40,7 +37,6 @@ __all__ = [
     "equations",
     "float_floor",
     "float_floors",
-    "images_that_fit",
     "longest_step",
     "make_pieces",
     "read_rates",

@@ -1,20 +1,21 @@
 """Brian2 itself: its import, which leaves the process alone, and what it asks of everybody.
 
 The only file that imports Brian2; the others of this package take it from here. Owns what their
-runs share: names, seconds, code objects, the steps, the seed, and how many synapses fit. Does not
-own any equation or object of a circuit.
+runs share: names, seconds, code objects, the steps and the seed. Does not own any equation or
+object of a circuit.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -69,8 +70,6 @@ with _process_left_alone():
     import brian2.codegen.runtime as targets
     from brian2.devices.device import runtime_device
 
-MOST_SYNAPSES = 20_000_000  # about 1 GB while Brian2 sums over them
-
 
 def in_seconds(value: float | brian2.Quantity, name: str) -> float:
     """A time given in seconds or as a Brian2 quantity, as a number. Raises `CircuitError`."""
@@ -101,20 +100,6 @@ def require_runtime() -> None:
         raise CircuitError(
             "Brian2 is set to a standalone device; call brian2.set_device('runtime') first"
         )
-
-
-def require_so_few(count: int, widths: Sequence[int]) -> None:
-    """Raise `CircuitError` where there would be more than `MOST_SYNAPSES`."""
-    if count > MOST_SYNAPSES:
-        raise CircuitError(
-            f"{count} synapses in widths {widths} are more than the {MOST_SYNAPSES} that Brian2 "
-            "can carry here; give fewer images or networks at a time, or narrower layers"
-        )
-
-
-def most_within(synapses: int) -> int:
-    """How many images of so many `synapses` each are within `MOST_SYNAPSES`."""
-    return MOST_SYNAPSES // synapses
 
 
 @contextlib.contextmanager
@@ -152,10 +137,27 @@ def run_steps(network: brian2.Network, clock: brian2.Clock, steps: int) -> None:
     # What is not finite is found afterwards. Brian2 writes, at every call of a function such as
     # log1p, an error message with the array in it, in case it should need it: for up to 1000
     # entries that takes longer than the step itself, unless arrays are abbreviated.
-    with np.errstate(all="ignore"), np.printoptions(threshold=1, edgeitems=1):
+    with np.errstate(all="ignore"), np.printoptions(threshold=1, edgeitems=1), _unsearched():
         network.run(steps * length * brian2.second, namespace={})
     if round(float(network.t_) / length) < end:
         raise KeyboardInterrupt("Brian2 was stopped before the last step")
+
+
+@contextlib.contextmanager
+def _unsearched() -> Iterator[None]:
+    """Keep what is there from the search for garbage with which every run of Brian2 begins.
+
+    It takes a tenth of a second and more in a process that has much loaded. Where somebody else
+    has set objects apart, as a server may before it forks, nothing is touched.
+    """
+    if gc.get_freeze_count():
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextlib.contextmanager

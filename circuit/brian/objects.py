@@ -25,9 +25,7 @@ from circuit.brian.library import (
     brian2,
     code_class,
     in_seconds,
-    most_within,
     require_name,
-    require_so_few,
 )
 from circuit.brian.limits import longest_step
 from circuit.brian.rate_equations import (
@@ -41,6 +39,7 @@ from circuit.dynamics import Circuit, Trial
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.given import is_sequence, real, real_array, require_flag
 from circuit.numerics.arrays import is_numpy
+from circuit.room import both_ways, require_so_few
 
 SUM_DRIVES, RESPOND, SUM_FEEDBACK = -3, -2, -1  # places in Brian2's slot "groups"; rates are at 0
 
@@ -164,19 +163,6 @@ def make_pieces(
     return Pieces(trial, clock, layers, tuple(feedforward), tuple(feedback), float(noise))
 
 
-def images_that_fit(
-    widths: Sequence[int], *, auxiliary: bool = True, whole_input: bool = False
-) -> int:
-    """How many images of a network with widths N_0 .. N_L `make_pieces` takes at once.
-
-    `auxiliary` and `whole_input` as in `network.initialise`.
-    """
-    read = widths[1:] if auxiliary else widths[:-1]
-    read = (widths[0], *read[1:]) if whole_input else read
-    pairs = zip(widths[1:], read, strict=True)
-    return most_within(_both_ways([units * columns for units, columns in pairs]))
-
-
 def set_nudge(pieces: Pieces, on: bool) -> None:
     """Let the target draw on the output units that carry an error (nudged phase), or not (free)."""
     require_flag("on", on)
@@ -273,9 +259,4 @@ def _require_plain(trial: Trial) -> None:
 
 def _require_few_synapses(trial: Trial) -> None:
     sizes = [matrix.size for matrix in trial.network.weights]
-    require_so_few(trial.error.shape[0] * _both_ways(sizes), trial.network.widths)
-
-
-def _both_ways(sizes: Sequence[int]) -> int:
-    """Synapses of one image: into every layer, and back down from every layer but the first."""
-    return sum(sizes) + sum(sizes[1:])
+    require_so_few(trial.error.shape[0] * both_ways(sizes), trial.network.widths)

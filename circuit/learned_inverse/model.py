@@ -45,6 +45,7 @@ from functools import partial
 
 import array_api_compat
 
+from circuit.activations import Activation
 from circuit.given import (
     require_choice,
     require_flag,
@@ -105,11 +106,23 @@ def practised(
 
 
 def improved(
-    weights: Array, biases: Array, seen: Array, aim: Array, rate: float
+    weights: Array,
+    biases: Array,
+    seen: Array,
+    aim: Array,
+    rate: float,
+    unit: Activation | None = None,
 ) -> tuple[Array, Array]:
-    """B and c after one step, from drives `(..., batch, N_l)` and aims `(..., batch, n_l)`."""
+    """B and c after one step, from drives `(..., batch, N_l)` and aims `(..., batch, n_l)`.
+
+    With a `unit` f it is f(B h~ + c) that is held against the aim, and its slope enters the error.
+    """
     xp, batch = namespace(seen), seen.shape[-2]
-    error = aim - rows_times(seen, weights) - biases[..., None, :]
+    if unit is None:
+        error = aim - rows_times(seen, weights) - biases[..., None, :]
+    else:
+        drive = rows_times(seen, weights) + biases[..., None, :]
+        error = (aim - unit.value(drive)) * unit.slope(drive)
     square = xp.mean(seen * seen, axis=(-2, -1), keepdims=True)
     inputs = seen.shape[-1] + 1
     # drives of 0 teach nothing

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
 from circuit.dynamics import Trial, velocity
 from circuit.errors import CircuitError, NotFinite
@@ -240,6 +239,8 @@ def _solved(
     """States at `times` (times, entries) and evaluations; `NotFinite` where it stops before."""
     if not np.isfinite(field(0.0, start_at)).all():  # some integrators would go round for ever
         raise NotFinite("the trajectory's first step is not finite; use weaker feedback")
+    from scipy.integrate import solve_ivp  # takes a while to load, and other methods need it not
+
     solution = solve_ivp(
         field,
         (0.0, float(times[-1])),

@@ -1,5 +1,7 @@
 """What `from circuit.peers import ...` offers."""
 
+from .contrast.critical import critical_strength
+from .contrast.states import free_state, own_gradient
 from .reading import signal_updates
 from .rule import Rule
 from .signal import Rest, Signal
@@ -8,5 +10,8 @@ __all__ = [
     "Rest",
     "Rule",
     "Signal",
+    "critical_strength",
+    "free_state",
+    "own_gradient",
     "signal_updates",
 ]

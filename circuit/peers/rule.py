@@ -14,6 +14,7 @@ from circuit.losses import Loss
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array
 from circuit.peers.signal import Signal
+from circuit.plasticity import Update
 from circuit.settings.declaration import Record
 
 Companions = Mapping[str, tuple[Array, ...]]  # name -> arrays that live beside a network
@@ -52,6 +53,9 @@ class Rule:
         they learn, before the network does
     needs_inverse : whether it inverts the weights, which must then be square (auxiliary units)
     auxiliaries : whether it takes networks with auxiliary units
+    own_gradient : (network, signal, targets, loss, settings) -> Updates
+        -dL/dW and -dL/db at the rule's own equilibrium, where that is not the forward pass: what
+        the rule is to be held against beside back-propagation. None where there is no such thing
     settles : whether its equations are solved image by image, so that its signal has a `rest`
     """
 
@@ -64,4 +68,7 @@ class Rule:
     practise: Callable[[Network, Activity, Companions, Any, int], Companions] = no_practice
     needs_inverse: bool = False
     auxiliaries: bool = True
+    own_gradient: Callable[[Network, Signal, Array, str | Loss, Any], tuple[Update, ...]] | None = (
+        None
+    )
     settles: bool = False

@@ -99,6 +99,36 @@ _LINES = (
         "of_lesson:CircuitSettings",
     ),
     RuleLine(
+        "chl",
+        "contrastive Hebbian learning",
+        "free state and clamped state contrasted, feedback through weak transposed weights",
+        "contrast:ContrastiveHebbianSettings",
+    ),
+    RuleLine(
+        "ep",
+        "equilibrium propagation",
+        "the same with an output that is pulled and pushed a little by its error",
+        "contrast:EquilibriumPropagationSettings",
+    ),
+    RuleLine(
+        "dtp",
+        "difference target propagation",
+        "difference targets, through feedback that learns by reconstruction",
+        "dtp:DifferenceTargetSettings",
+    ),
+    RuleLine(
+        "ldrl",
+        "difference target propagation by local differences",
+        "difference targets, through feedback that learns to be the transpose",
+        "ldrl:LocalDifferenceSettings",
+    ),
+    RuleLine(
+        "ddtp",
+        "direct difference target propagation",
+        "difference targets, through learned linear feedback from the output to every layer",
+        "ddtp:DirectDifferenceSettings",
+    ),
+    RuleLine(
         "fa",
         "feedback alignment",
         "feedback alignment: errors come down through fixed random weights",

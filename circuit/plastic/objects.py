@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from circuit.brian.library import brian2, code_class, require_name, require_so_few
+from circuit.brian.library import brian2, code_class, require_name
 from circuit.brief import Brief
 from circuit.plastic.circuit import Plastic, require_stream
 from circuit.plastic.equations import (
@@ -28,6 +28,7 @@ from circuit.plastic.equations import (
     transmission,
 )
 from circuit.plastic.sleep import LATERAL, require_patterns
+from circuit.room import require_so_few
 
 # places in the slot "groups" in a plastic circuit: what was sent arrives, is summed and answered,
 # the answer goes down, and then weights and rates move, each by what all of them were before

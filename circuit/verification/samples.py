@@ -131,7 +131,7 @@ class Batch:
                 return Status.DIVERGED
             recent, before = past[-self.method.patience :], past[: -self.method.patience]
             stands = self._jumps and before and min(recent) >= self.method.gain * min(before)
-            if stands or _repeats(past):
+            if stands or repeats(past):
                 return Status.CYCLING
         if last:
             return Status.NOT_RESOLVABLE if near_floor else Status.OUT_OF_BUDGET
@@ -177,7 +177,7 @@ def _with_exact_auxiliaries(
     )
 
 
-def _repeats(past: list[float]) -> bool:
+def repeats(past: list[float]) -> bool:
     """Whether the last residuals went through a cycle twice (four times for a standstill)."""
     for length in range(1, LONGEST_CYCLE + 1):
         span = max(length, 3)

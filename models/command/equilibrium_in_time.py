@@ -17,12 +17,12 @@ from typing import Any
 import xarray as xr
 
 from analysis.equilibrium.trajectories import integrate, simulate
-from circuit import brian
 from circuit.equilibrium import Equilibrium
 from circuit.errors import CircuitError
+from circuit.room import MOST_SYNAPSES
 from models.command.equilibrium_options import PROGRAM, brian2_images
 
-_ROOM = f"into the {brian.MOST_SYNAPSES} synapses that it can carry here"
+_ROOM = f"into the {MOST_SYNAPSES} synapses that it can carry here"
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,15 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analysis.records import versions
-from circuit.dynamics import Trial
-from circuit.report.comparison import Report
-from models.command.equilibrium_in_time import InTime
 from models.command.parsing import plain
+
+if TYPE_CHECKING:
+    from circuit.dynamics import Trial
+    from circuit.report.comparison import Report
+    from models.command.equilibrium_in_time import InTime
 
 LONGEST_RUN = 12  # of layers of one width, whose widths are all printed
 

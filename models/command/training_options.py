@@ -42,9 +42,10 @@ def options() -> OneLineParser:
             _add(group, _with_rules(SETTINGS[name]) if name == "rule" else SETTINGS[name])
     for rule, line in TABLE.items():
         own = own_settings(rule).values()
-        group = parser.add_argument_group(f"--rule {rule}", line.words) if own else None
-        for one in own if group else ():
-            _add(group, one)
+        if own:
+            of_rule = parser.add_argument_group(f"--rule {rule}", line.words)
+            for one in own:
+                _add(of_rule, one)
     everyday, *_ = groups.values()
     add_data_dir(everyday)
     add_images(everyday)

@@ -2,6 +2,10 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,6 +41,26 @@ def test_dataset_comes_back(tmp_path):
     data = xr.Dataset({"shift": (("sample", "unit"), np.eye(3))}, attrs={"seed": 4})
     records.write_dataset(tmp_path / "a.nc", data)
     assert records.read_dataset(tmp_path / "a.nc").identical(data)
+
+
+def test_a_dataset_has_the_bytes_that_xarray_writes_and_dask_stays_out(tmp_path):
+    """Names, words, numbers of all kinds, coordinates; in a process without a scheduler."""
+    program = (
+        "import sys, numpy as np, xarray as xr\n"
+        "from pathlib import Path\n"
+        "from analysis import records\n"
+        "words = np.array(['gait', 'itp'])\n"
+        "variables = {'x': (('rule', 'unit'), np.eye(2, 3)), 'n': ('unit', np.ones(3, 'i4')),\n"
+        "             'scalar': 2.5, 'bare': ('unit', [np.nan, 1, 2], {'units': 'ms'})}\n"
+        "data = xr.Dataset(variables, {'rule': words}, {'verdict': 'yes \u03b3', 'seed': 4})\n"
+        "records.write_dataset(Path('ours.nc'), data)\n"
+        "assert 'distributed' not in sys.modules\n"
+        "data.to_netcdf('theirs.nc', engine='scipy')\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "ours.nc").read_bytes() == (tmp_path / "theirs.nc").read_bytes()
 
 
 def test_reading_keeps_no_hold_of_the_file(tmp_path, monkeypatch):

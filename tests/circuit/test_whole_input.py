@@ -12,11 +12,12 @@ from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.network import forward, initialise
 from circuit.report.comparison import report
+from circuit.room import images_that_fit
 
 DEPRECATED = r"'\w+' (argument is )?deprecated"
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", DEPRECATED, DeprecationWarning)
-    from circuit import brian
+    from circuit import brian  # noqa: F401 - before the method of that name does
 
 
 def test_layer_1_reads_all_and_the_others_are_square(rng):
@@ -73,7 +74,7 @@ def test_brian2_joins_every_pixel_with_layer_1(rng):
 
 
 def test_images_that_fit_are_counted_with_every_synapse_into_layer_1(monkeypatch):
-    monkeypatch.setattr(brian.library, "MOST_SYNAPSES", 3 * (8 * 5 + 2 * 9))
-    assert brian.images_that_fit([8, 5, 3], whole_input=True) == 3
-    monkeypatch.setattr(brian.library, "MOST_SYNAPSES", 3 * (8 * 5 + 2 * 9) - 1)
-    assert brian.images_that_fit([8, 5, 3], whole_input=True) == 2
+    monkeypatch.setattr("circuit.room.MOST_SYNAPSES", 3 * (8 * 5 + 2 * 9))
+    assert images_that_fit([8, 5, 3], whole_input=True) == 3
+    monkeypatch.setattr("circuit.room.MOST_SYNAPSES", 3 * (8 * 5 + 2 * 9) - 1)
+    assert images_that_fit([8, 5, 3], whole_input=True) == 2

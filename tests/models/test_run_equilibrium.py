@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from circuit import brian, network
+from circuit import network
 from circuit.errors import NotFinite
 from models.command import equilibrium_in_time
 from models.run_equilibrium import main, options
@@ -224,7 +224,7 @@ SYNAPSES = 64 * 40 + 10**2 + 10**2  # of one image: into both layers, and down f
 
 @pytest.mark.parametrize(("most", "room"), [(3 * SYNAPSES, 3), (3 * SYNAPSES - 1, 2)])
 def test_brian2_simulates_as_many_images_as_fit(tmp_path, capsys, monkeypatch, most, room):
-    monkeypatch.setattr(brian.library, "MOST_SYNAPSES", most)
+    monkeypatch.setattr("circuit.room.MOST_SYNAPSES", most)
     assert main([*NARROW, "--no-figures", "--output", str(tmp_path)]) == 0
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert summary["brian2_images"] == room
@@ -234,7 +234,7 @@ def test_brian2_simulates_as_many_images_as_fit(tmp_path, capsys, monkeypatch, m
 
 
 def test_where_not_even_one_image_fits_brian2_is_left_out(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(brian.library, "MOST_SYNAPSES", SYNAPSES - 1)
+    monkeypatch.setattr("circuit.room.MOST_SYNAPSES", SYNAPSES - 1)
     assert main([*NARROW, "--output", str(tmp_path)]) == 0
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert summary["brian2_images"] == 0
@@ -247,7 +247,7 @@ def test_where_not_even_one_image_fits_brian2_is_left_out(tmp_path, capsys, monk
 def test_more_images_than_fit_are_refused_before_anything_is_computed(
     tmp_path, capsys, monkeypatch, room, remedy
 ):
-    monkeypatch.setattr(brian.library, "MOST_SYNAPSES", room * SYNAPSES + 7)
+    monkeypatch.setattr("circuit.room.MOST_SYNAPSES", room * SYNAPSES + 7)
     monkeypatch.setattr(network, "initialise", lambda *_, **__: pytest.fail("computed"))
     arguments = [*NARROW, "--brian2-images", "4", "--output", str(tmp_path)]
     words = refusal(capsys, main, *arguments)
@@ -463,3 +463,31 @@ def test_earlier_results_survive_bad_input(capsys, tmp_path):
     _, before = _run(tmp_path)
     _refusal(capsys, "--output", str(tmp_path), "--gamma", "7")
     assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8")) == before
+
+
+def test_the_first_line_comes_before_what_takes_long_to_load(tmp_path):
+    """In a process of its own: when the first words reach the pipe, nothing heavy is there yet;
+    what comes later is (the control).
+    """
+    path = str(ROOT / "models" / "run_equilibrium.py")
+    script = (
+        "import runpy, sys\n"
+        "loaded = []\n"
+        "class Seen:\n"
+        "    def __getattr__(self, name): return getattr(sys.__stdout__, name)\n"
+        "    def write(self, text):\n"
+        "        loaded.append({'brian2', 'matplotlib', 'xarray', 'sklearn'} & set(sys.modules))\n"
+        "        return sys.__stdout__.write(text)\n"
+        "sys.stdout = Seen()\n"
+        f"sys.argv = ['run', '--batch', '3', '--depth', '1', '--output', {str(tmp_path)!r}]\n"
+        "try:\n"
+        f"    runpy.run_path({path!r}, run_name='__main__')\n"
+        "except SystemExit as leaving:\n"
+        "    assert leaving.code == 0\n"
+        "assert loaded[0] == set(), loaded[0]\n"
+        "assert loaded[-1] >= {'brian2', 'matplotlib', 'xarray'}, loaded[-1]\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("3 images of digits, layers 64-64-64")

@@ -92,7 +92,9 @@ def test_every_rule_learns_digits_and_the_same_with_another_sign_does_not(name: 
 @pytest.mark.parametrize("name", TABLE)
 def test_every_rule_goes_on_from_a_file_to_the_same_bits(name: str, seeds, splits, tmp_path):
     """Amid an epoch, with what learns beside the network; the two paths are of the same steps."""
-    plan = plan_of(name, (6, 6, 5, 4), seeds=seeds, batch=7, checkpoint_every=3, precision="float64")
+    plan = plan_of(
+        name, (6, 6, 5, 4), seeds=seeds, batch=7, checkpoint_every=3, precision="float64"
+    )
     material = prepare(plan, *splits)
     configured = checkpoints.configuration(plan, "made up", "0123")
     states = list(train(plan, material, begin_training(plan, material), 2))

@@ -727,9 +727,9 @@ def test_too_many_synapses_are_refused_before_they_are_made(
 ) -> None:
     trial = make_trial(rng, (6, 5, 4), batch=3)
     count = 3 * (25 + 16 + 16)
-    monkeypatch.setattr(brian.library, "MOST_SYNAPSES", count)
+    monkeypatch.setattr("circuit.room.MOST_SYNAPSES", count)
     brian.build(trial, record=0)
-    monkeypatch.setattr(brian.library, "MOST_SYNAPSES", count - 1)
+    monkeypatch.setattr("circuit.room.MOST_SYNAPSES", count - 1)
     message = one_line(lambda: brian.build(trial))
     assert str(count) in message
     assert "fewer images" in message

@@ -68,3 +68,19 @@ def cosine(first: np.ndarray, second: np.ndarray, axes: Any = None) -> np.ndarra
     """Over those axes, all of them by default."""
     sizes = np.sum(first**2, axis=axes) * np.sum(second**2, axis=axes)
     return np.sum(first * second, axis=axes) / np.sqrt(sizes)
+
+
+def practised(
+    rule: Rule,
+    given: tuple[Network, Activity, Array],
+    settings: Any,
+    steps: int,
+    beside: Companions | None = None,
+    first: int = 0,
+) -> Companions:
+    """The companions after so many steps on one batch."""
+    network, activity, _ = given
+    beside = rule.companions(network, settings, KEY) if beside is None else beside
+    for step in range(first, first + steps):
+        beside = rule.practise(network, activity, beside, settings, step)
+    return beside

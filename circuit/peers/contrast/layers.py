@@ -1,0 +1,207 @@
+"""The two systems of layers beside layers that a contrast needs: a free state, and its change.
+
+Owns what a layer gets from below and from above, and what it makes of it. Does not own how states
+are found (`circuit.peers.contrast.sweeps`), nor the nudge (`circuit.peers.contrast.nudge`).
+
+    free state   s_l = f(h_l),  h_l = W_l s_{l-1} + b_l + gamma W_{l+1}^T s_{l+1}
+    its change   d_l = f(h_l + D_l) - f(h_l),  D_l = W_l d_{l-1} + gamma W_{l+1}^T d_{l+1}
+
+without the last term at the output. In units of scales with s_l near gamma s_{l+1} the change
+v_l = d_l / s_l has ordinary size in every layer,
+
+    v_l = [f(h_l + s_l u_l) - f(h_l)] / s_l
+    u_l = s_{l-1}/s_l W_l v_{l-1} + r_l W_{l+1}^T v_{l+1},
+
+r_l = gamma s_{l+1}/s_l being a power of two, 1 but where weights amplify: back-propagation, and a
+term of the order gamma from below. No two numbers of one size are subtracted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
+
+from circuit.brief import Brief
+from circuit.messages import response
+from circuit.network import Activity, Network
+from circuit.numerics.arrays import Array, namespace, take_rows
+from circuit.peers.contrast.nudge import Nudge
+from circuit.shifts import ONE, Scale, excess, times
+
+
+class Coupled(Protocol):
+    """Layers 1 .. L whose values `(..., batch, N_l)` depend on those of the layers beside them."""
+
+    @property
+    def network(self) -> Network:
+        """Whose weights join the layers."""
+
+    def from_below(self, layer: int, below: Array) -> Array:
+        """What `layer` gets from the values of the one below, which layer 1 gets without."""
+
+    def from_above(self, layer: int, above: Array) -> Array:
+        """What `layer` gets from the values of the one above."""
+
+    def respond(self, layer: int, drive: Array, last: Array | None = None) -> Array:
+        """The value of a layer that gets `drive` in all; `last` is the one that it had."""
+
+    def miss(self, layer: int, value: Array, drive: Array) -> Array:
+        """By how much a value misses its own equation."""
+
+    def samples(self, rows: Sequence[int]) -> Self:
+        """The same for some samples of the batch."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FreeLayers(Brief):
+    """The free state, in units of the rates.
+
+    Attributes
+    ----------
+    gamma : feedback strength
+    base : (..., batch, N_1), what the input drives layer 1 by
+    """
+
+    network: Network
+    gamma: float
+    base: Array
+
+    def from_below(self, layer: int, below: Array) -> Array:
+        """As `Coupled`, with the bias."""
+        return self.base if layer == 1 else self.network.drive(layer, below)
+
+    def from_above(self, layer: int, above: Array) -> Array:
+        """As `Coupled`."""
+        return self.gamma * self.network.pull_transposed(layer + 1, above)
+
+    def respond(self, layer: int, drive: Array, last: Array | None = None) -> Array:
+        """As `Coupled`."""
+        return self.network.activation(layer).value(drive)
+
+    def miss(self, layer: int, value: Array, drive: Array) -> Array:
+        """As `Coupled`."""
+        return value - self.respond(layer, drive)
+
+    def samples(self, rows: Sequence[int]) -> FreeLayers:
+        """As `Coupled`."""
+        return replace(self, base=take_rows(self.base, rows))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ShiftedLayers(Brief):
+    """The change of a free state under a nudge, in units of a scale for each layer.
+
+    Attributes
+    ----------
+    free : the free state
+    scales : s_1 .. s_L
+    below : L floats, s_{l-1}/s_l, of which the first is not used
+    above : L floats, r_l, of which the last is not used
+    """
+
+    network: Network
+    free: Activity
+    nudge: Nudge
+    scales: tuple[Scale, ...]
+    below: tuple[float, ...]
+    above: tuple[float, ...]
+
+    def from_below(self, layer: int, below: Array) -> Array:
+        """As `Coupled`."""
+        if layer == 1:
+            return namespace(self.free.drive(1)).zeros_like(self.free.drive(1))
+        return self.below[layer - 1] * self.network.push(layer, below)
+
+    def from_above(self, layer: int, above: Array) -> Array:
+        """As `Coupled`."""
+        pulled, ratio = self.network.pull_transposed(layer + 1, above), self.above[layer - 1]
+        return pulled if ratio == 1 else ratio * pulled
+
+    def respond(self, layer: int, drive: Array, last: Array | None = None) -> Array:
+        """As `Coupled`."""
+        if layer < self.network.depth:
+            return self._unit(layer, drive)
+        n = self.network.n_outputs
+        last = None if last is None else last[..., :n]
+        nudged = self.nudge.respond(self._output, drive[..., :n], last)
+        return self._with_auxiliaries(drive, nudged)
+
+    def miss(self, layer: int, value: Array, drive: Array) -> Array:
+        """As `Coupled`."""
+        if layer < self.network.depth:
+            return value - self._unit(layer, drive)
+        n = self.network.n_outputs
+        asked = self.nudge.asked(self._output, drive[..., :n], value[..., :n])
+        return value - self._with_auxiliaries(drive, asked)
+
+    def samples(self, rows: Sequence[int]) -> ShiftedLayers:
+        """As `Coupled`."""
+        return replace(self, free=of_rows(self.free, rows), nudge=self.nudge.samples(rows))
+
+    def _unit(self, layer: int, drive: Array) -> Array:
+        unit, h, slope = (
+            self.network.activation(layer),
+            self.free.drive(layer),
+            self.free.slope(layer),
+        )
+        return response(unit, h, slope, drive, self.scales[layer - 1].value)
+
+    def _output(self, drive: Array) -> Array:
+        """What the outputs with an error make of a drive, the nudge's part of it included."""
+        depth, n = self.network.depth, drive.shape[-1]
+        unit, h, slope = (
+            self.network.activation(depth),
+            self.free.drive(depth),
+            self.free.slope(depth),
+        )
+        return response(unit, h[..., :n], slope[..., :n], drive, self.scales[-1].value)
+
+    def _with_auxiliaries(self, drive: Array, nudged: Array) -> Array:
+        """The nudged outputs, and the others, which no nudge reaches."""
+        depth, n = self.network.depth, nudged.shape[-1]
+        if n == drive.shape[-1]:
+            return nudged
+        unit, h, slope = (
+            self.network.activation(depth),
+            self.free.drive(depth),
+            self.free.slope(depth),
+        )
+        rest = response(unit, h[..., n:], slope[..., n:], drive[..., n:], self.scales[-1].value)
+        return namespace(drive).concat([nudged, rest], axis=-1)
+
+
+def of_rows(activity: Activity, rows: Sequence[int]) -> Activity:
+    """The activity of some samples of a batch."""
+    each = (activity.rates, activity.drives, activity.slopes)
+    return Activity(*(tuple(take_rows(array, rows) for array in arrays) for arrays in each))
+
+
+def descended(
+    network: Network, free: Activity, gamma: float, nudge: Nudge
+) -> tuple[ShiftedLayers, list[Array], list[Array]]:
+    """The change to the lowest order in gamma, in scales of its own: back-propagation.
+
+    Returns
+    -------
+    The layers, their values, and what each of the layers 1 .. L - 1 got from above.
+    """
+    depth = network.depth
+    scales, above = [nudge.scale], [1.0]
+    layers = ShiftedLayers(
+        network, free, nudge, (nudge.scale,) * depth, (0.0,) * depth, (1.0,) * depth
+    )
+    values = [layers.respond(depth, namespace(free.drive(depth)).zeros_like(free.drive(depth)))]
+    received: list[Array] = []
+    for layer in range(depth - 1, 0, -1):
+        drive = layers.from_above(layer, values[0])
+        power = excess(drive)
+        scales.insert(0, scales[0].times(gamma).shifted(power))
+        above.insert(0, Scale(0.5, 1 - power).value)
+        if power:
+            drive = times(drive, Scale(0.5, 1 - power))
+        layers = replace(layers, scales=(ONE,) * (layer - 1) + tuple(scales))
+        values.insert(0, layers._unit(layer, drive))
+        received.insert(0, drive)
+    below = [0.0] + [scales[i].over(scales[i + 1]).value for i in range(depth - 1)]
+    return replace(layers, below=tuple(below), above=tuple(above)), values, received
