@@ -24,12 +24,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from circuit.dynamics import Trial, in_float64
+from circuit.dynamics import in_float64
 from circuit.errors import CircuitError
 from circuit.network import Network
 from circuit.numerics.arrays import is_numpy, widened
+from circuit.numerics.scale import ONE
 from circuit.shift_dynamics import balance
-from circuit.shifts import ONE, Shifts, require_fits
+from circuit.shifts import Shifts, require_fits
+from circuit.trial import Trial
 
 Layers = list[np.ndarray]
 

@@ -1,7 +1,7 @@
 """How fast, how surely and along which detours a linearised circuit comes to rest.
 
 Owns measures of one Jacobian J, a square matrix with dx/dt = J x for a deviation x. Does not own
-Jacobians (`circuit.jacobian.dense_jacobian`, `analysis.linearised`) nor what is done with the
+Jacobians (`circuit.linearisation`, `analysis.linearised`) nor what is done with the
 measures.
 
 Functions take J as a NumPy array (n, n), the last two as a SciPy LinearOperator with a transpose,

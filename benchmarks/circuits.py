@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from circuit.dynamics import Trial, begin, build_circuit
-from circuit.network import Network, forward, initialise
+from circuit.dynamics import begin, build_circuit
+from circuit.initialisation.networks import initialise
+from circuit.network import Network, forward
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 from circuit.verification.judgement import judge
 
 TOLERANCE = 1e-10  # relative residual of every layer

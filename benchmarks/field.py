@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from circuit.dynamics import Trial
 from circuit.shift_dynamics import scale_ratio
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 
 State = tuple[Any, ...]
 

@@ -22,8 +22,8 @@ from typing import Any
 from benchmarks import field as equations
 from benchmarks.circuits import TOLERANCE, problem, residuals
 from benchmarks.field import State, make_field
-from circuit.dynamics import Trial
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 
 Recipe = tuple[int, int, int, str]  # width, depth, batch and pathway, as `circuits.problem` takes
 FLOOR_SLACK = 64  # rounding adds up over the products of a step; as in `circuit.methods.brian2`

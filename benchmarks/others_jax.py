@@ -14,8 +14,8 @@ from benchmarks import field as equations
 from benchmarks.circuits import TOLERANCE, problem
 from benchmarks.field import FieldConstants, State, make_field
 from benchmarks.others import Candidates, Facts, Recipe, Solve, tune
-from circuit.dynamics import Trial
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 
 LONGEST = 200.0  # time constants that an integrator may take
 

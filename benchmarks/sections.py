@@ -26,10 +26,11 @@ from benchmarks.circuits import (
 )
 from benchmarks.tables import Section, columns, compete, ratios
 from benchmarks.timing import peak_memory, take_turns, timed
-from circuit.equilibrium import Equilibrium, settle
+from circuit.equilibrium import settle
 from circuit.losses import output_error
 from circuit.network import forward
 from circuit.numerics.arrays import rows_times
+from circuit.outcome import Equilibrium
 from circuit.rules import RULES
 from circuit.shifts import Shifts
 

@@ -29,7 +29,8 @@ from benchmarks.circuits import GAMMA, PATHWAYS, TOLERANCE, Problem, problem
 from benchmarks.command import options, parsed, run_sections
 from benchmarks.tables import Section, columns, compete, ratios
 from benchmarks.timing import Turn, take_turns, timed
-from circuit.equilibrium import Equilibrium, settle
+from circuit.equilibrium import settle
+from circuit.outcome import Equilibrium
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ from benchmarks.command import begun, keep, options, parsed, show
 from benchmarks.others import missing
 from benchmarks.tables import Section, ratios
 from benchmarks.timing import RoundTimes, Worker, take_turns
+from circuit.initialisation.networks import initialise
 from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learning.lesson import Lesson
 from circuit.learning.regulariser import Regulariser
 from circuit.learning.step import begin_learning, learn
-from circuit.network import initialise
 from circuit.settings.learning import Adam
 from training.images import DATA_DIR_VARIABLE, ImageError, load, one_hot
 

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from circuit.checks.given import real, reals, require_count
 from circuit.errors import CircuitError
-from circuit.given import real, reals, require_count
 from circuit.numerics.arrays import Array, namespace
 
 

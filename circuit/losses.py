@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from circuit.checks.given import require_choice
+from circuit.checks.outputs import require_targets
 from circuit.errors import ShapeMismatch
-from circuit.given import require_choice
 from circuit.network import Activity, Network, require_activity
 from circuit.numerics.arrays import Array, epsilon, largest, namespace, require_finite
 from circuit.numerics.taken import taken
@@ -99,49 +100,6 @@ def output_error(
         )
     require_finite(error, "the output error", "check the loss and its gradient")
     return error
-
-
-def require_error(network: Network, activity: Activity, error: Array) -> None:
-    """Raise `ShapeMismatch` unless there is an error for each output that carries one, and for each
-    sample of the activity.
-    """
-    outputs = activity.rates[-1]
-    namespace(error, outputs)
-    wanted = (*outputs.shape[:-1], network.n_outputs)
-    if error.ndim and error.shape[-1] != network.n_outputs:
-        raise ShapeMismatch(
-            f"the output error has {error.shape[-1]} units; the network has "
-            f"{network.n_outputs} output units with an error signal"
-        )
-    if tuple(error.shape) != wanted or error.dtype != outputs.dtype:
-        raise ShapeMismatch(
-            f"the output error has shape {tuple(error.shape)} and dtype {error.dtype}; this "
-            f"activity needs {wanted} of {outputs.dtype}"
-        )
-
-
-def require_all_errors(activity: Activity, error: Array) -> None:
-    """Raise `ShapeMismatch` unless there is an error, or 0, for every output and sample."""
-    outputs = activity.rates[-1]
-    namespace(error, outputs)
-    if tuple(error.shape) != tuple(outputs.shape):
-        raise ShapeMismatch(
-            f"the error has shape {tuple(error.shape)}; this activity needs one for every output, "
-            f"{tuple(outputs.shape)}"
-        )
-
-
-def require_targets(targets: Array, outputs: Array) -> None:
-    """Raise `ShapeMismatch` or `NotFinite` unless there is one target for each of the `outputs`
-    `(..., batch, n_outputs)`.
-    """
-    namespace(targets, outputs)
-    if tuple(targets.shape) != tuple(outputs.shape) or targets.dtype != outputs.dtype:
-        raise ShapeMismatch(
-            f"targets have shape {tuple(targets.shape)} and dtype {targets.dtype}; the output "
-            f"needs {tuple(outputs.shape)} of {outputs.dtype}"
-        )
-    require_finite(targets, "targets", "remove or replace such entries")
 
 
 def doubt(targets: Array, loss: str | Loss) -> Doubt:

@@ -11,20 +11,10 @@ the drive shift k and the layer's own shift are measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
-
 from circuit.activations import Activation
 from circuit.feedback import Gain
-from circuit.numerics.arrays import (
-    Array,
-    epsilon,
-    is_numpy,
-    namespace,
-    put_units,
-    smallest_normal,
-)
+from circuit.numerics.arrays import Array, epsilon, namespace, smallest_normal
+from circuit.numerics.crossing import where_crossing
 
 
 def response(
@@ -139,31 +129,3 @@ def slope_change(unit: Activation, h: Array, k: Array, scale: float) -> Array:
         return difference
     small = xp.abs(moved) < epsilon(h) ** 0.5  # there both are wrong by about as much
     return xp.where(small, unit.curvature(h) * k, difference)
-
-
-def where_crossing(
-    stays: Array, simple: Array, exact: Callable[..., Array], arrays: tuple[Array, ...]
-) -> Array:
-    """`simple` for the units that stay on their piece, `exact(*arrays)` for the others."""
-    (found,) = replace_crossing(stays, (simple,), lambda *some: (exact(*some),), arrays)
-    return found
-
-
-def replace_crossing(
-    stays: Array,
-    simple: tuple[Array, ...],
-    exact: Callable[..., tuple[Array, ...]],
-    arrays: tuple[Array, ...],
-) -> tuple[Array, ...]:
-    """`where_crossing` for functions of several results. All arrays have the shape of `stays`."""
-    xp = namespace(simple[0])
-    if bool(xp.all(stays)):
-        return simple
-    if is_numpy(stays):
-        units = np.flatnonzero(~stays)
-        if len(units) <= stays.size // 2:
-            solved = exact(*(array.reshape(-1)[units] for array in arrays))
-            pairs = zip(simple, solved, strict=True)
-            return tuple(put_units(old, units, new) for old, new in pairs)
-    pairs = zip(simple, exact(*arrays), strict=True)
-    return tuple(xp.where(stays, old, new) for old, new in pairs)

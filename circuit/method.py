@@ -8,9 +8,9 @@ from inspect import signature
 
 import numpy as np
 
-from circuit.brief import Brief
 from circuit.errors import CircuitError
 from circuit.numerics.arrays import take_rows
+from circuit.records.brief import Brief
 from circuit.shifts import Shifts
 
 

@@ -1,6 +1,7 @@
 """Layered networks: weights, forward pass, and the pull-back of a shift (paper 2, 7).
 
-Owns what is true of the network alone. Does not own targets, feedback or learning.
+Owns what is true of the network alone. `circuit.initialisation` makes random ones, `circuit.doors`
+takes in those that were trained elsewhere.
 
 Layers are numbered 0 (input) to L (output). Layer l has N_l units, and reads the first n_l of those
 below it, through W_l (N_l, n_l); the others are *auxiliary* (paper section 7): nobody reads them
@@ -22,40 +23,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from circuit.activations import Activation, activations, leaky_relu
-from circuit.brief import Brief, Rows, batch_of, counted, kind_of, same_or_each, widths_of
+from circuit.activations import Activation
+from circuit.checks.given import is_whole, require_kind, shown
+from circuit.checks.layers import layers_taken, require_layers, require_read, require_widths
 from circuit.doors.condition import warned
 from circuit.doors.layers import fields_of_layers
 from circuit.doors.padding import pad
 from circuit.doors.sklearn_models import fields_of_sklearn
 from circuit.doors.torch_modules import fields_of_torch
 from circuit.errors import CircuitError, ShapeMismatch
-from circuit.given import (
-    generator_of,
-    is_sequence,
-    is_whole,
-    require_choice,
-    require_flag,
-    require_kind,
-    shown,
-)
-from circuit.numerics.arrays import (
-    Array,
-    any_true,
-    namespace,
-    require_finite,
-    require_real,
-    rows_times,
-    widened,
-)
+from circuit.numerics.arrays import Array, any_true, namespace, require_finite, rows_times, widened
 from circuit.numerics.following_inverse import MovingWeights
 from circuit.numerics.inverse import Factorised
 from circuit.numerics.taken import taken
+from circuit.records.brief import Brief, Rows, batch_of, counted, kind_of, same_or_each, widths_of
+from circuit.units.table import activations
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,59 +77,12 @@ class Network(Brief):
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for what in ("weights", "biases"):
-            if not is_sequence(getattr(self, what)):
-                raise ShapeMismatch(
-                    f"{what} are {type(getattr(self, what)).__name__}; give a tuple of arrays, one "
-                    "for each layer"
-                )
-            name = {"weights": "W", "biases": "bias"}[what]
-            arrays = [
-                taken(f"{name} of layer {layer}", array)
-                for layer, array in enumerate(getattr(self, what), 1)
-            ]
-            object.__setattr__(self, what, tuple(arrays))
+        for what, name in (("weights", "W"), ("biases", "bias")):
+            object.__setattr__(self, what, layers_taken(what, name, getattr(self, what)))
         object.__setattr__(self, "activations", activations(self.activations, len(self.weights)))
-        if not len(self.weights) == len(self.biases) == len(self.activations) > 0:
-            raise ShapeMismatch(
-                f"{len(self.weights)} weights, {len(self.biases)} biases and "
-                f"{len(self.activations)} activations; give one of each per layer, at least one"
-            )
-        namespace(*self.weights, *self.biases)
-        for layer, (weights, bias) in enumerate(zip(self.weights, self.biases, strict=True), 1):
-            require_real(weights, f"W of layer {layer}")
-            if weights.ndim < 2:
-                raise ShapeMismatch(
-                    f"W of layer {layer} has shape {tuple(weights.shape)}; it must be a matrix "
-                    "(units, units that are read)"
-                )
-            if (
-                tuple(bias.shape) != tuple(weights.shape[:-1])
-                or bias.dtype != self.weights[0].dtype
-            ):
-                raise ShapeMismatch(
-                    f"bias of layer {layer} has shape {tuple(bias.shape)} and dtype {bias.dtype}; "
-                    f"it needs {weights.shape[-2]} entries of {self.weights[0].dtype}, shape "
-                    f"{tuple(weights.shape[:-1])}"
-                )
-            if weights.dtype != self.weights[0].dtype:
-                raise ShapeMismatch(
-                    f"W of layer {layer} has dtype {weights.dtype}, W of layer 1 "
-                    f"{self.weights[0].dtype}; use one precision for all layers"
-                )
-            remedy = "use finite weights and biases"
-            require_finite(weights, f"W of layer {layer}", remedy)
-            require_finite(bias, f"bias of layer {layer}", remedy)
-        _require_counts(self.widths)
-        for layer, weights in enumerate(self.weights, 1):
-            read, below = int(weights.shape[-1]), self.widths[layer - 1]
-            if read > below and read == self.widths[layer]:
-                _require_decreasing(self.widths)
-            if not 1 <= read <= below:
-                raise ShapeMismatch(
-                    f"W of layer {layer} has shape {tuple(weights.shape)}, which reads {read} "
-                    f"units of the {below} below; give 1 to {below} columns"
-                )
+        require_layers(self.weights, self.biases, len(self.activations))
+        require_widths(self.widths)
+        require_read(self.weights, self.widths)
         if not (is_whole(self.n_outputs) and 1 <= self.n_outputs <= self.widths[-1]):
             raise CircuitError(
                 f"{shown(self.n_outputs)} output units with an error signal do not fit into an "
@@ -375,118 +314,3 @@ def forward(network: Network, inputs: Array, mismatches: Sequence[Array] | None 
             name = f"the forward pass at layer {layer}"
             require_finite(values, name, "use smaller weights or inputs")
     return Activity(tuple(rates), tuple(drives), tuple(slopes))
-
-
-def initialise(
-    widths: Sequence[int],
-    generator: np.random.Generator | int,
-    *,
-    init: str = "orthogonal",
-    activation: str | Activation | Sequence[str | Activation] | None = None,
-    n_outputs: int | None = None,
-    auxiliary: bool = True,
-    whole_input: bool = False,
-    dtype: str = "float64",
-) -> Network:
-    """A network with random weights and zero biases, as NumPy arrays.
-
-    Parameters
-    ----------
-    widths : N_0 .. N_L
-    generator : source of all randomness, or its seed
-    init
-        "orthogonal" (Haar measure), "gaussian" (standard deviation sqrt(2 / (n_in + n_out)), as in
-        the paper's public code) or "unequal_rows" (orthogonal, of lengths between 1/2 and 2).
-    activation
-        A name, an `Activation`, or one per layer; leaky-ReLU by default.
-    n_outputs
-        Output units with an error signal; all of them by default.
-    auxiliary
-        Whether units beyond the width of the layer above are auxiliary, so that all weights are
-        square; widths must then not increase. If not, each layer reads all units below.
-    whole_input
-        Whether layer 1 reads all inputs even so, W_1 being never inverted. If not, it reads the
-        first N_1 of them, and the others are auxiliary: of images, pixels that may all be black.
-    dtype
-        "float64" or "float32".
-
-    Raises
-    ------
-    CircuitError
-    """
-    _require_counts(widths)
-    generator = generator_of("generator", generator)
-    require_flag("auxiliary", auxiliary)
-    require_flag("whole_input", whole_input)
-    if not (isinstance(dtype, str) and dtype in ("float64", "float32")):
-        name = dtype if isinstance(dtype, str) else shown(dtype)
-        raise ShapeMismatch(f"weights of dtype {name}; use float64 or float32")
-    if auxiliary:
-        _require_decreasing(widths, from_layer=2 if whole_input else 1)
-    require_choice("init", init, INITIALISERS)
-    draw = INITIALISERS[init]
-    read = widths[1:] if auxiliary else widths[:-1]
-    read = (widths[0], *read[1:]) if whole_input else read
-    return Network(
-        weights=tuple(
-            draw(width, generator, columns).astype(dtype)
-            for width, columns in zip(widths[1:], read, strict=True)
-        ),
-        biases=tuple(np.zeros(width, dtype=dtype) for width in widths[1:]),
-        activations=activations(
-            leaky_relu() if activation is None else activation, len(widths) - 1
-        ),
-        n_inputs=widths[0],
-        n_outputs=widths[-1] if n_outputs is None else n_outputs,
-    )
-
-
-def orthogonal(
-    width: int, generator: np.random.Generator, columns: int | None = None
-) -> np.ndarray:
-    """A random orthogonal matrix from the Haar measure (Mezzadri 2007), (width, width).
-
-    With another number of `columns` the shorter of rows and columns are orthonormal.
-    """
-    columns = width if columns is None else columns
-    q, r = np.linalg.qr(generator.standard_normal((max(width, columns), min(width, columns))))
-    q = q * np.sign(np.diagonal(r))
-    return q.T if columns > width else q
-
-
-def gaussian(width: int, generator: np.random.Generator, columns: int | None = None) -> np.ndarray:
-    """Independent Gaussian weights with variance 2 / (n_in + n_out), (width, columns)."""
-    columns = width if columns is None else columns
-    return generator.standard_normal((width, columns)) / np.sqrt((width + columns) / 2)
-
-
-def unequal_rows(
-    width: int, generator: np.random.Generator, columns: int | None = None
-) -> np.ndarray:
-    """Orthogonal rows of lengths evenly between 1/2 and 2, (width, columns): what Eq. 23 allows.
-
-    With fewer columns than rows, the rows of `orthogonal` times such lengths.
-    """
-    directions = orthogonal(width, generator, columns)
-    return generator.uniform(0.5, 2.0, (width, 1)) * directions
-
-
-INITIALISERS = {"orthogonal": orthogonal, "gaussian": gaussian, "unequal_rows": unequal_rows}
-
-
-def _require_counts(widths: Sequence[int]) -> None:
-    if not (is_sequence(widths) or getattr(widths, "ndim", None) == 1) or not (
-        len(widths) >= 2 and all(is_whole(width) and width >= 1 for width in widths)
-    ):
-        raise CircuitError(
-            f"widths {shown(widths)}: give at least two whole numbers, input first, each 1 or more"
-        )
-
-
-def _require_decreasing(widths: Sequence[int], from_layer: int = 1) -> None:
-    for layer, (below, above) in enumerate(pairwise(widths), 1):
-        if above > below and layer >= from_layer:
-            raise CircuitError(
-                f"widths {tuple(widths)} increase from {below} to {above} at layer {layer}; "
-                "an exact inverse needs widths that stay equal or decrease"
-            )

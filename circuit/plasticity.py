@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from circuit.brief import Brief
 from circuit.errors import ShapeMismatch
 from circuit.network import Activity, Network, require_activity
 from circuit.numerics.arrays import Array, namespace, outer_sum
+from circuit.records.brief import Brief
 from circuit.shifts import Shifts, require_fits
 
 

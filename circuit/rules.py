@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from circuit.checks.outputs import require_error
 from circuit.errors import TargetOutOfRange
 from circuit.feedback import (
     GRADIENT_ADJUSTED,
@@ -39,12 +40,12 @@ from circuit.feedback import (
     Gain,
     per_layer,
 )
-from circuit.losses import require_error
 from circuit.messages import itp_message
 from circuit.network import Activity, Network, require_activity
 from circuit.numerics.arrays import Array, finite_rows, widened
+from circuit.numerics.scale import ONE, Scale
 from circuit.numerics.taken import taken
-from circuit.shifts import ONE, Scale, Shifts, renormalised
+from circuit.shifts import Shifts, renormalised
 
 Strength = float | Sequence[float]
 Rule = Callable[[Network, Activity, Array, Strength], Shifts]

@@ -2,8 +2,8 @@
 
 Owns what each layer receives and asks for when its state is its shift from the forward pass,
 divided by a scale for each layer: in such units a shift of 1e-300 keeps all its digits. Does not
-own the equations as they are printed (`circuit.dynamics`), the linearisation (`circuit.jacobian`),
-nor the judgement whether a state is at rest (`circuit.verification.judgement`).
+own the equations as they are printed (`circuit.dynamics`), their linearisation
+(`circuit.linearisation`), nor the judgement whether a state is at rest (`circuit.verification`).
 
 With alpha_l = s_{l-1}/s_l, beta_l = s_{l+1}/s_l, the drive shift k_l = W_l d_{l-1} and the
 feed-forward shift p_l = alpha_l [f(h_l + s_{l-1} k_l) - f(h_l)] / s_{l-1}, the residual of layer l
@@ -29,8 +29,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from circuit.brief import Brief
-from circuit.dynamics import Trial
 from circuit.messages import gait_message, itp_message, plain_message, response
 from circuit.network import Network
 from circuit.numerics.arrays import (
@@ -43,7 +41,10 @@ from circuit.numerics.arrays import (
     row_norms,
     take_rows,
 )
-from circuit.shifts import ONE, Shifts, require_fits, times
+from circuit.numerics.scale import ONE, times
+from circuit.records.brief import Brief
+from circuit.shifts import Shifts, require_fits
+from circuit.trial import Trial
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -9,64 +9,14 @@ alone explain (a product of gammas, known to the layer), which a local update di
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
-from circuit.brief import Brief, Rows, batch_of, counted
+from circuit.checks.given import require_choice, require_kind
 from circuit.errors import NotFinite, ShapeMismatch
-from circuit.given import require_choice, require_kind
 from circuit.numerics.arrays import Array, largest, namespace, row_norms
-
-
-class Scale(NamedTuple):
-    """`mantissa * 2**exponent`, with the mantissa in [0.5, 1) (or 0)."""
-
-    mantissa: float
-    exponent: int
-
-    @staticmethod
-    def of(value: float) -> Scale:
-        """The scale of a non-negative float."""
-        return Scale(*math.frexp(value))
-
-    def times(self, other: Scale | float) -> Scale:
-        """The product, one rounding."""
-        if not isinstance(other, Scale):
-            other = Scale.of(other)
-        mantissa, carry = math.frexp(self.mantissa * other.mantissa)
-        return Scale(mantissa, self.exponent + other.exponent + carry)
-
-    def over(self, other: Scale) -> Scale:
-        """The quotient, one rounding."""
-        mantissa, carry = math.frexp(self.mantissa / other.mantissa)
-        return Scale(mantissa, self.exponent - other.exponent + carry)
-
-    def shifted(self, powers_of_two: int) -> Scale:
-        """`self * 2**powers_of_two`, exactly."""
-        return Scale(self.mantissa, self.exponent + powers_of_two)
-
-    @property
-    def value(self) -> float:
-        """The factor as a float: 0 where it underflows, infinity where it overflows."""
-        if self.exponent > 1024:
-            return math.inf if self.mantissa else 0.0
-        try:
-            return math.ldexp(self.mantissa, self.exponent)
-        except OverflowError:
-            return math.inf
-
-    @property
-    def log10(self) -> float:
-        """Decimal logarithm (minus infinity for zero)."""
-        if self.mantissa == 0:
-            return -math.inf
-        return math.log10(self.mantissa) + self.exponent * math.log10(2)
-
-
-ONE = Scale.of(1.0)
-
+from circuit.numerics.scale import Scale, power_words, times
+from circuit.records.brief import Brief, Rows, batch_of, counted
 
 READOUTS = ("shift", "mismatch")  # what of a settled circuit synapses learn from
 
@@ -87,7 +37,7 @@ class Shifts(Brief):
     gains: tuple[Scale, ...]
 
     def _words(self) -> list[str]:
-        sizes = [_power(self.norm(layer).log10) for layer in (1, self.depth)]
+        sizes = [power_words(self.norm(layer).log10) for layer in (1, self.depth)]
         return [
             counted(self.depth, "layer"),
             batch_of(self.values[0].shape),
@@ -101,8 +51,8 @@ class Shifts(Brief):
                 (
                     layer,
                     int(self.values[layer - 1].shape[-1]),
-                    _power(size.log10),
-                    _power(size.over(self.gains[layer - 1]).log10),
+                    power_words(size.log10),
+                    power_words(size.over(self.gains[layer - 1]).log10),
                 )
                 for layer in range(1, self.depth + 1)
                 for size in [self.norm(layer)]
@@ -135,14 +85,6 @@ class Shifts(Brief):
         return self.scales[layer - 1].times(mean)
 
 
-def _power(log10: float) -> str:
-    """10**log10 in two digits, also where it underflows."""
-    if not math.isfinite(log10):
-        return "0" if log10 < 0 else "not finite"
-    exponent = math.floor(log10)
-    return f"{10 ** (log10 - exponent):.1f}e{exponent:+03d}"
-
-
 def require_readout(name: str) -> None:
     """Raise `CircuitError` unless `name` is in `READOUTS`."""
     require_choice("read-out", name, READOUTS)
@@ -159,21 +101,6 @@ def require_fits(shifts: Shifts, rates: Sequence[Array]) -> None:
             f"shifts of shapes {found} do not belong to rates of shapes {wanted}; give those of "
             "the same network and batch"
         )
-
-
-def joined(parts: Sequence[Shifts]) -> Shifts:
-    """The shifts of the blocks of a batch, in the scales of the first block.
-
-    The blocks' scales differ by powers of two, so that nothing is rounded.
-    """
-    first, values = parts[0], []
-    for layer in range(1, first.depth + 1):
-        scaled = [
-            times(part.values[layer - 1], part.scales[layer - 1].over(first.scales[layer - 1]))
-            for part in parts
-        ]
-        values.append(namespace(scaled[0]).concat(scaled, axis=-2))
-    return first.with_values(tuple(values))
 
 
 def renormalised(value: Array, scale: Scale, layer: int) -> tuple[Array, Scale]:
@@ -209,15 +136,3 @@ def excess(value: Array) -> int:
 def _excess(peak: float) -> int:
     exponent = Scale.of(peak).exponent
     return 0 if -20 <= exponent <= 20 else exponent
-
-
-def times(value: Array, factor: Scale) -> Array:
-    """`value * factor`, where the factor may be out of range although the product is not."""
-    step = 100 if "32" in str(value.dtype) else 1000  # 2**step is in range
-    if abs(factor.exponent) < step:
-        return value * factor.value
-    value, left = value * factor.mantissa, max(-3 * step, min(factor.exponent, 3 * step))
-    while left:
-        power = max(-step, min(left, step))
-        value, left = value * 2.0**power, left - power
-    return value

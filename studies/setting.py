@@ -15,7 +15,8 @@ import numpy as np
 
 from analysis.sweep.study import Cell
 from circuit.errors import CircuitError, IllConditioned
-from circuit.network import Network, initialise
+from circuit.initialisation.networks import initialise
+from circuit.network import Network
 from circuit.storage.networks import load_network
 from training import images
 from training.sources import kept

@@ -13,8 +13,8 @@ import mpmath
 import numpy as np
 from mpmath import mp, mpf
 
-from circuit.dynamics import Trial
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 from tests.circuit.test_dynamics import LiteralCircuit, Vector, digits
 from tests.literal_units import exactly
 

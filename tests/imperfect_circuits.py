@@ -1,7 +1,7 @@
 """Circuits with imperfect feedback by Newton's method, dense and image by image: an oracle.
 
 A vector field, a Jacobian and a Newton of its own, in units of the rates, that share nothing with
-`circuit.shift_dynamics`, `circuit.jacobian` and the methods but the activation functions.
+`circuit.shift_dynamics`, `circuit.linearisation` and the methods but the activation functions.
 
 B_l stands in for W_l^-1 in the feedback to the hidden layers (docs/derivation.md, section 2). With
 h = W_{l+1} y_l + b the drive of layer l+1, u = f(h), and what the layer sends, y_{l+1} in the ITP
@@ -36,11 +36,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from circuit.dynamics import Trial
 from circuit.errors import CircuitError
 from circuit.network import Activity
 from circuit.numerics.arrays import row_norms
 from circuit.plasticity import Update, local_update
+from circuit.trial import Trial
 
 Layers = tuple[np.ndarray, ...]
 

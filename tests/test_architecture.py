@@ -190,7 +190,7 @@ def test_importing_the_circuit_brings_in_nothing_heavy() -> None:
     picture, and the estimator of scikit-learn.
     """
     needs = {"circuit.plastic.objects", "circuit.plastic.run", "circuit.methods.brian2"}
-    needs |= {"circuit.sklearn"}
+    needs |= {"circuit.sklearn.classifier"}
     needs |= {f"circuit.report.{name}" for name in ("canvas", "comparison", "picture", "tables")}
     names = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")

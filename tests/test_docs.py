@@ -158,7 +158,7 @@ def mentions(path: Path) -> set[str]:
 
 
 def test_what_docstrings_refer_to_is_there() -> None:
-    """`circuit.jacobian.dense_jacobian` is a file, or defined in one or imported by it."""
+    """`circuit.shift_dynamics.balance` is a file, or defined in one or imported by it."""
     for floor in ("circuit", "analysis", "training", "studies", "models", "benchmarks", "tests"):
         for path in (ROOT / floor).rglob("*.py"):
             for name in mentions(path):

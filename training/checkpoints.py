@@ -23,13 +23,13 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from analysis.records import versions
-from circuit.activations import activation
 from circuit.errors import CircuitError, shortened
 from circuit.learning.step import Learner, Moments
 from circuit.network import Network
 from circuit.numerics.arrays import Array, to_numpy
 from circuit.storage.files import write_atomically
 from circuit.storage.networks import arrays_of
+from circuit.units.table import activation
 from training.epochs import State
 from training.measures import BY_EPOCH, BY_LAYER
 from training.plan import Material, Plan, placed

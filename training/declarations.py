@@ -24,9 +24,9 @@ from circuit.settings.declaration import (
 from circuit.settings.learned_inverse import INVERSE, LearnedInverseSettings
 from circuit.settings.learning import Adam, LessonSettings
 from circuit.settings.pull import PULL, PULLS
+from circuit.settings.units import UNITS
 
 DATASETS = ("digits", "mnist", "fashion_mnist", "kmnist")  # those of `images`, which is slow
-ACTIVATIONS = ("leaky_relu", "linear", "asinh", "tanh", "clipped_tanh")
 MOST_LAYERS = 1000  # hidden ones; memory and patience end before
 PRESETS = ("quick", "paper", "reference")
 
@@ -81,13 +81,13 @@ class NetworkSettings(Record):
         "activation function of all units; clipped_tanh is tanh whose targets (tp, itp, gait, "
         "grait) beyond +-0.999 are clipped to there before they are inverted, which history.nc "
         "counts",
-        known=ACTIVATIONS,
+        known=UNITS,
     ).field()
     output_activation: str = Choice(
         "same",
         "that of the output layer alone: a one-hot target, inside the range of linear units, is at "
         "the end of that of tanh",
-        known=("same", *ACTIVATIONS),
+        known=("same", *UNITS),
     ).field()
     init: str = Choice(
         "orthogonal", "random weights to begin with", known=("orthogonal", "gaussian")

@@ -13,19 +13,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from circuit.activations import activation
 from circuit.errors import CircuitError
+from circuit.initialisation.networks import initialise
 from circuit.lateral_inhibition.companions import Decorrelation, Inhibition
 from circuit.learned_inverse.companions import LearnedInverse, PseudoInverse
 from circuit.learning.lesson import Lesson
 from circuit.learning.regulariser import Regulariser
-from circuit.network import Network, initialise
+from circuit.network import Network
 from circuit.numerics.arrays import Array, namespace
 from circuit.peers.table import TABLE, own_settings
 from circuit.settings.declaration import Values, meant
 from circuit.settings.learned_inverse import EXACT, LEARNED
 from circuit.settings.learning import Adam
 from circuit.settings.pull import MECHANISMS, REGULARISER
+from circuit.units.table import activation
 from training.declarations import ComputingSettings, ImageSettings, NetworkSettings
 from training.images import Images, targets_of
 

@@ -20,10 +20,12 @@ from analysis.derivation.claim import Check, ClaimPlan, worst
 from analysis.derivation.literal import digits_for
 from analysis.derivation.random_networks import Case, case, cases, shrunk, unequal
 from analysis.derivation.rounding import EPS
-from circuit.dynamics import Trial, begin, build_circuit, velocity
-from circuit.equilibrium import Equilibrium, settle
+from circuit.dynamics import begin, build_circuit, velocity
+from circuit.equilibrium import settle
 from circuit.numerics.arrays import Array
+from circuit.outcome import Equilibrium
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 
 TOLERANCE = 1e-12  # asked of every residual; a hundred times what pull-backs round to
 MOST_STEPS = 40  # a circuit that has not settled by then is left undecided

@@ -16,7 +16,7 @@ from analysis.derivation.claim import Check, ClaimPlan
 from analysis.derivation.equilibria import per_unit, settled, undecided
 from analysis.derivation.random_networks import Case, cases
 from analysis.derivation.rounding import EPS
-from circuit.equilibrium import Equilibrium
+from circuit.outcome import Equilibrium
 
 SMALLEST_ERROR = 12  # powers of 1/8 tried before a circuit is left undecided
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.derivation.claim import ClaimPlan, Subject
-from circuit.network import Activity, Network, forward, initialise
+from circuit.initialisation.networks import initialise
+from circuit.network import Activity, Network, forward
 
 GAMMAS = (1e-6, 1e-3, 0.1, 0.5)
 # (depth, width): narrow networks to any depth, wide ones as far as many digits are affordable

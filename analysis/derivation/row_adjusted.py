@@ -19,7 +19,7 @@ from analysis.derivation.mismatch import mismatch_chain
 from analysis.derivation.random_networks import GAMMAS, Case, case, cases
 from analysis.derivation.rounding import EPS, row_departure
 from analysis.derivation.rules import against_back_propagation, against_literal
-from circuit.jacobian import dense_jacobian
+from circuit.linearisation.matrix import dense_jacobian
 
 GAUSSIAN = (("linear", "gaussian"), ("leaky_relu", "gaussian"))
 SPECTRA = ((3, 6, 0), (5, 8, 3))  # depth, width, and units at the output without a target

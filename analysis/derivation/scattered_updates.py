@@ -9,7 +9,8 @@ import xarray as xr
 
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
-from circuit.network import forward, initialise
+from circuit.initialisation.networks import initialise
+from circuit.network import forward
 from circuit.numerics.arrays import Array
 from circuit.plasticity import Update, updates
 from circuit.report.alignment import agreement

@@ -17,7 +17,7 @@ from analysis.derivation.claim import Check, ClaimPlan
 from analysis.derivation.equilibria import STRENGTHS, trial_of
 from analysis.derivation.random_networks import Case, case, cases
 from analysis.derivation.rounding import EPS
-from circuit.jacobian import dense_jacobian
+from circuit.linearisation.matrix import dense_jacobian
 
 
 def spectrum(plan: ClaimPlan) -> Iterator[Check]:

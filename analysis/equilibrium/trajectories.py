@@ -15,9 +15,10 @@ import xarray as xr
 
 from circuit import brian
 from circuit.dynamics import in_float64
-from circuit.equilibrium import Equilibrium, settle
+from circuit.equilibrium import settle
 from circuit.methods import ode
 from circuit.numerics.arrays import epsilon
+from circuit.outcome import Equilibrium
 
 FINE_STEP = 0.02  # time constants, of an integration without error control
 

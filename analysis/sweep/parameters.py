@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from xarray.backends.netcdf3 import is_valid_nc3_name
 
+from circuit.checks.given import shown
 from circuit.errors import CircuitError
-from circuit.given import shown
 
 
 def column(values: Sequence[Any]) -> np.ndarray:

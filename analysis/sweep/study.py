@@ -26,8 +26,8 @@ import xarray as xr
 
 from analysis import records
 from analysis.sweep.parameters import column, require_storable
+from circuit.checks.given import is_sequence, require_count, shown
 from circuit.errors import CircuitError
-from circuit.given import is_sequence, require_count, shown
 
 Cell = dict[str, str | int | float | None]
 Seeds = Sequence[int] | None  # that were asked for; None for those of the study

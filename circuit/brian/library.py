@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from circuit.checks.given import generator_of, real, require_choice, require_count
 from circuit.errors import CircuitError
-from circuit.given import generator_of, real, require_choice, require_count
 
 
 @contextlib.contextmanager

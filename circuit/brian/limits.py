@@ -11,9 +11,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from circuit.dynamics import Circuit, Trial
+from circuit.circuit import Circuit
 from circuit.numerics.arrays import epsilon, flattened, frobenius_norm, row_norms
-from circuit.shifts import ONE, Scale, Shifts, require_fits, times
+from circuit.numerics.scale import ONE, Scale, times
+from circuit.shifts import Shifts, require_fits
+from circuit.trial import Trial
 
 LEAST_SLOPE = 0.1  # at which an Euler step is still sure to be short enough
 

@@ -34,12 +34,13 @@ from circuit.brian.rate_equations import (
     INPUT_EQUATIONS,
     equations,
 )
-from circuit.brief import Brief, counted
-from circuit.dynamics import Circuit, Trial
+from circuit.checks.given import is_sequence, real, real_array, require_flag
+from circuit.checks.room import both_ways, require_so_few
+from circuit.circuit import Circuit
 from circuit.errors import CircuitError, ShapeMismatch
-from circuit.given import is_sequence, real, real_array, require_flag
 from circuit.numerics.arrays import is_numpy
-from circuit.room import both_ways, require_so_few
+from circuit.records.brief import Brief, counted
+from circuit.trial import Trial
 
 SUM_DRIVES, RESPOND, SUM_FEEDBACK = -3, -2, -1  # places in Brian2's slot "groups"; rates are at 0
 

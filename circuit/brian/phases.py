@@ -17,10 +17,10 @@ import numpy as np
 from circuit.brian.library import brian2, code_class, in_seconds, run_steps, seeded
 from circuit.brian.limits import settling_time
 from circuit.brian.objects import Pieces, make_pieces, read_rates, set_nudge, set_rates
-from circuit.brief import Brief
-from circuit.dynamics import Trial
+from circuit.checks.given import require_choice, require_count
 from circuit.errors import CircuitError, NotFinite
-from circuit.given import require_choice, require_count
+from circuit.records.brief import Brief
+from circuit.trial import Trial
 
 
 @dataclass(frozen=True, eq=False, repr=False)

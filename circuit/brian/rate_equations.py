@@ -6,9 +6,9 @@ Owns the text. Does not own the groups and synapses that carry it, nor their ord
 
 from __future__ import annotations
 
-from circuit.activations import UNIT_TEXTS
-from circuit.dynamics import Circuit
+from circuit.circuit import Circuit
 from circuit.errors import CircuitError
+from circuit.units.table import UNIT_TEXTS
 
 INPUT_EQUATIONS = "y : 1"  # clamped
 
@@ -40,7 +40,7 @@ def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
     if unit.name not in UNIT_TEXTS:
         raise CircuitError(
             f"activation {unit.name!r} has no Brian2 text; use {', '.join(UNIT_TEXTS)}, or add it "
-            "to circuit.activations"
+            "to its file in circuit.units"
         )
     text = UNIT_TEXTS[unit.name]
     pull = received = "target" if layer == circuit.network.depth else "feedback"

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from circuit.activations import Activation
+from circuit.checks.given import is_sequence, shown
 from circuit.doors.units import RELU_SLOPE, taken_in
 from circuit.errors import ShapeMismatch
-from circuit.given import is_sequence, shown
 from circuit.numerics.arrays import to_numpy
 
 Fields = dict[str, Any]  # of a `Network`, by name

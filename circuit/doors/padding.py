@@ -23,10 +23,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuit.brief import Brief
+from circuit.checks.given import generator_of, require_choice
 from circuit.errors import CircuitError, ShapeMismatch, SingularWeights
-from circuit.given import generator_of, require_choice
 from circuit.numerics.arrays import Array, to_numpy
+from circuit.records.brief import Brief
 
 ORTHONORMAL, GAUSSIAN = ROWS = ("orthonormal", "gaussian")
 

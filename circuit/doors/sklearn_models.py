@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from circuit.checks.given import shown
 from circuit.doors.layers import Fields, fields_of_layers
 from circuit.doors.units import RELU_SLOPE
 from circuit.errors import CircuitError
-from circuit.given import shown
 
 
 def fields_of_sklearn(model: Any, *, relu_slope: float = RELU_SLOPE) -> Fields:

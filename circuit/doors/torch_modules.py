@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from circuit.activations import Activation, leaky_relu
+from circuit.activations import Activation
+from circuit.checks.given import shown
 from circuit.doors.layers import Fields, fields_of_layers
 from circuit.doors.units import RELU_SLOPE
 from circuit.errors import CircuitError
-from circuit.given import shown
+from circuit.units.leaky_relu import leaky_relu
 
 SILENT = ("Flatten", "Dropout", "AlphaDropout", "Identity")  # without effect once trained
 UNITS = ("ReLU", "Tanh", "Sigmoid", "Softmax", "LogSoftmax")

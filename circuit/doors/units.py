@@ -13,9 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from circuit.activations import ACTIVATIONS, Activation, leaky_relu, linear, tanh
+from circuit.activations import Activation
+from circuit.checks.given import shown
 from circuit.errors import CircuitError
-from circuit.given import shown
+from circuit.units.leaky_relu import leaky_relu
+from circuit.units.linear import linear
+from circuit.units.table import ACTIVATIONS
+from circuit.units.tanh import tanh
 
 RELU_SLOPE = 0.01  # PyTorch's for LeakyReLU, from which a trained ReLU network differs little
 NAMES = {

@@ -1,4 +1,4 @@
-"""Feedback that learns to invert the feed-forward weights, and the circuit that goes through it."""
+"""Feedback that is not the exact inverse: given, or learning to invert the feed-forward weights."""
 
 import lazy_loader
 

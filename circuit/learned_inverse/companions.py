@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from circuit.inverse_model import InverseModel, pseudo_inverse_model
+from circuit.learned_inverse.inverse_model import InverseModel, pseudo_inverse_model
 from circuit.learned_inverse.model import (
     BIASES,
     KEYS,

@@ -1,7 +1,7 @@
 """Feedback weights that learn to invert the feed-forward path (paper section 9).
 
 Owns how an inverse model learns, and the target rules that go through it. Does not own the model
-itself (`circuit.inverse_model`), the circuit through it, nor the recursion of the rules.
+itself (`inverse_model`), the circuit through it, nor the recursion of the rules.
 
 The model g^(y) = B f^-1(y) + c learns as a denoising
 auto-encoder (Bengio 2014; Lee et al. 2015): the layer below is disturbed by xi, the layer sees the
@@ -46,17 +46,15 @@ from functools import partial
 import array_api_compat
 
 from circuit.activations import Activation
-from circuit.given import (
-    require_choice,
-    require_flag,
-)
-from circuit.inverse_model import InverseModel, require_model
+from circuit.checks.given import require_choice, require_flag
+from circuit.learned_inverse.inverse_model import InverseModel, require_model
 from circuit.network import Activity, Network, require_activity
 from circuit.numerics.arrays import Array, namespace, plus_outer_sum, rows_times, widened
 from circuit.numerics.keyed_random import normals, signs
+from circuit.numerics.scale import ONE
 from circuit.rules import GAINS, Strength, propagate_targets
 from circuit.settings.learned_inverse import LearnedInverseSettings
-from circuit.shifts import ONE, Shifts
+from circuit.shifts import Shifts
 
 WEIGHTS, BIASES, KEYS = "feedback_weights", "feedback_biases", "noise_keys"  # of companions
 BEGINNING, PRACTICE, READING = range(3)  # what a random number is for

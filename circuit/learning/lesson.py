@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 
+from circuit.checks.given import require_kind
 from circuit.errors import CircuitError
-from circuit.given import require_kind
 from circuit.lateral_inhibition.companions import Decorrelation, Inhibition
 from circuit.learned_inverse.companions import LearnedInverse, PseudoInverse
 from circuit.learned_inverse.model import KEYS

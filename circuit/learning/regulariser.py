@@ -19,8 +19,8 @@ import array_api_compat
 import numpy as np
 from scipy.linalg.blas import dsymm, dsyrk, ssymm, ssyrk
 
+from circuit.checks.given import require_choice
 from circuit.errors import CircuitError
-from circuit.given import require_choice
 from circuit.lateral_inhibition.pull import Companions, Pull, Turn
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, is_numpy, namespace

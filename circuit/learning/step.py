@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from circuit.brief import Brief, counted
+from circuit.checks.outputs import require_targets
 from circuit.errors import CircuitError
 from circuit.lateral_inhibition.pull import Companions, Pull
 from circuit.learned_inverse.model import KEYS
 from circuit.learning import adam
 from circuit.learning.lesson import Lesson
 from circuit.learning.taught import Beside, of_settled, require_companions, settled_of, teach
-from circuit.losses import VALUES, require_targets
+from circuit.losses import VALUES
 from circuit.network import Activity, Network, forward
 from circuit.numerics.arrays import (
     Array,
@@ -37,6 +37,7 @@ from circuit.numerics.taken import taken
 from circuit.peers.reading import signal_update
 from circuit.peers.rule import no_companions
 from circuit.peers.signal import Signal
+from circuit.records.brief import Brief, counted
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -17,11 +17,12 @@ import numpy as np
 from circuit.brian.limits import float_floors, longest_step, settling_time
 from circuit.brian.objects import read_rates, set_nudge, set_rates
 from circuit.brian.phases import BrianCircuit, advance, build, whole_steps
-from circuit.dynamics import Trial
 from circuit.errors import CircuitError
 from circuit.method import Method, Progress
 from circuit.numerics.arrays import epsilon
-from circuit.shifts import ONE, Shifts
+from circuit.numerics.scale import ONE
+from circuit.shifts import Shifts
+from circuit.trial import Trial
 from circuit.verification.judgement import Judgement
 
 LONGEST_STRETCH = 2000  # Euler steps

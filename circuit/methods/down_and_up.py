@@ -9,11 +9,12 @@ where feedback does not invert the weights.
 
 from __future__ import annotations
 
-from circuit.dynamics import Trial
 from circuit.messages import gait_message, plain_message, response
 from circuit.numerics.arrays import Array, widened
+from circuit.numerics.scale import ONE, times
 from circuit.shift_dynamics import scale_ratio
-from circuit.shifts import ONE, Shifts, times
+from circuit.shifts import Shifts
+from circuit.trial import Trial
 
 
 def down_and_up(trial: Trial, shifts: Shifts) -> Shifts:

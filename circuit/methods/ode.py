@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuit.dynamics import Trial, velocity
+from circuit.dynamics import velocity
 from circuit.errors import CircuitError, NotFinite
 from circuit.method import Method, Progress
 from circuit.methods.newton.steps import Layers, eliminated, residuals
 from circuit.numerics.arrays import all_finite
 from circuit.shift_dynamics import shift_velocity
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 from circuit.verification.judgement import Judgement
 
 INTEGRATORS = ("RK45", "RK23", "DOP853", "LSODA", "Radau", "BDF")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from functools import cache
 
-from circuit.dynamics import Trial
 from circuit.messages import gait_message, itp_message, response
 from circuit.method import Method, Progress
 from circuit.methods.down_and_up import down_and_up
 from circuit.numerics.arrays import Array, namespace
+from circuit.numerics.scale import ONE, times
 from circuit.shift_dynamics import scale_ratio
-from circuit.shifts import ONE, times
+from circuit.trial import Trial
 from circuit.verification.judgement import Judgement
 
 

@@ -20,8 +20,8 @@ import numpy as np
 from scipy.linalg.blas import dsyrk, ssyrk
 from scipy.linalg.lapack import get_lapack_funcs
 
-from circuit.brief import Brief
 from circuit.numerics.arrays import Array, epsilon, is_numpy, namespace, product_rounding
+from circuit.records.brief import Brief
 
 
 @dataclass(frozen=True, eq=False, repr=False)

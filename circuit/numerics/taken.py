@@ -14,8 +14,8 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from circuit.checks.given import is_sequence, shown, without_unit
 from circuit.errors import CircuitError, Rounded, ShapeMismatch
-from circuit.given import is_sequence, shown, without_unit
 from circuit.numerics.arrays import Array, namespace
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from circuit.dynamics import Trial, build_circuit
+from circuit.dynamics import build_circuit
 from circuit.equilibrium import settle
 from circuit.learned_inverse.model import noise_of, read_with
 from circuit.losses import Loss, output_error
@@ -20,6 +20,7 @@ from circuit.peers.signal import Rest, Signal
 from circuit.peers.table import TABLE
 from circuit.settings.peers.of_lesson import CircuitSettings
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 
 MOST_SWEEPS = 30  # through another feedback than the exact inverse; what needs more is left out
 

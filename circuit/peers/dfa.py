@@ -17,10 +17,11 @@ from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, namespace, rows_times, widened
 from circuit.numerics.keyed_random import normals
+from circuit.numerics.scale import Scale
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.signal import Signal
 from circuit.settings.peers.dfa import DirectAlignmentSettings
-from circuit.shifts import Scale, Shifts, renormalised
+from circuit.shifts import Shifts, renormalised
 
 DIRECT = "direct_feedback_weights"  # of companions
 

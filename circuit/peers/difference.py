@@ -21,13 +21,14 @@ Lee, Zhang, Fischer and Bengio, Difference target propagation, ECML 2015.
 
 from __future__ import annotations
 
-from circuit.inverse_model import InverseModel
+from circuit.learned_inverse.inverse_model import InverseModel
 from circuit.messages import itp_message, response
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, widened
+from circuit.numerics.scale import Scale
 from circuit.rules import propagate_down
 from circuit.settings.peers.dtp import ABOVE, INVERSE
-from circuit.shifts import Scale, Shifts
+from circuit.shifts import Shifts
 
 BELOW = "below"
 

@@ -25,8 +25,8 @@ Suykens, Sacramento and Grewe, A theoretical framework for target propagation, N
 
 from __future__ import annotations
 
-from circuit.inverse_model import InverseModel
 from circuit.learned_inverse.companions import model_of
+from circuit.learned_inverse.inverse_model import InverseModel
 from circuit.learned_inverse.model import BIASES, KEYS, WEIGHTS, improved, random_model
 from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from circuit.inverse_model import InverseModel
+from circuit.learned_inverse.inverse_model import InverseModel
 from circuit.learned_inverse.model import WEIGHTS, random_model
 from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuit.brief import Brief, counted
-from circuit.given import require_choice
+from circuit.checks.given import require_choice
 from circuit.network import Activity
 from circuit.numerics.arrays import Array
+from circuit.records.brief import Brief, counted
 from circuit.shifts import Shifts
 from circuit.verification.judgement import Status
 

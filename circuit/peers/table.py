@@ -167,8 +167,8 @@ def register(rule: Rule, called: str = "") -> ExitStack:
     CircuitError
         For what is no `Rule`, or where there is a rule of that name.
     """
+    from circuit.checks.given import require_kind
     from circuit.errors import CircuitError
-    from circuit.given import require_kind
     from circuit.peers.rule import Rule
 
     require_kind("rule", rule, Rule)

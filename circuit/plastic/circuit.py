@@ -51,11 +51,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from circuit.activations import UNIT_TEXTS
-from circuit.brief import Brief
-from circuit.errors import CircuitError, ShapeMismatch
-from circuit.feedback import mismatch_ratios
-from circuit.given import (
+from circuit.checks.given import (
     is_sequence,
     real_array,
     require_choice,
@@ -64,8 +60,12 @@ from circuit.given import (
     set_reals,
     shown,
 )
+from circuit.errors import CircuitError, ShapeMismatch
+from circuit.feedback import mismatch_ratios
 from circuit.network import Network
 from circuit.plastic.sleep import Sleep
+from circuit.records.brief import Brief
+from circuit.units.table import UNIT_TEXTS
 
 READOUTS = ("shift", "mismatch")
 PATHWAYS = ("gait", "grait")

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from circuit.activations import UNIT_TEXTS
 from circuit.errors import CircuitError
 from circuit.plastic import sleep
 from circuit.plastic.circuit import Plastic
+from circuit.units.table import UNIT_TEXTS
 
 
 def input_equations(plastic: Plastic) -> str:

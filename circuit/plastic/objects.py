@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from circuit.brian.library import brian2, code_class, require_name
-from circuit.brief import Brief
+from circuit.checks.room import require_so_few
 from circuit.plastic.circuit import Plastic, require_stream
 from circuit.plastic.equations import (
     fire,
@@ -28,7 +28,7 @@ from circuit.plastic.equations import (
     transmission,
 )
 from circuit.plastic.sleep import LATERAL, require_patterns
-from circuit.room import require_so_few
+from circuit.records.brief import Brief
 
 # places in the slot "groups" in a plastic circuit: what was sent arrives, is summed and answered,
 # the answer goes down, and then weights and rates move, each by what all of them were before

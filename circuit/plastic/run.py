@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from circuit.brian.library import brian2, code_class, divergence_unsaid, run_steps, seeded, unsaid
+from circuit.checks.given import generator_of, require_count, require_kind
 from circuit.errors import CircuitError
-from circuit.given import generator_of, require_count, require_kind
 from circuit.plastic.circuit import Plastic, PlasticRecord, require_stream
 from circuit.plastic.objects import PlasticPieces, make_plastic_pieces
 from circuit.plastic.sleep import spontaneous_patterns

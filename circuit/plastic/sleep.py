@@ -37,9 +37,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from circuit.brief import Brief
+from circuit.checks.given import is_sequence, real_array, require_count, shown
 from circuit.errors import CircuitError, ShapeMismatch
-from circuit.given import is_sequence, real_array, require_count, shown
+from circuit.records.brief import Brief
 
 # what a group carries out in every step, before all sums: whether it is awake, and what fires
 CALENDAR = """

@@ -13,18 +13,18 @@ from html import escape
 import numpy as np
 import xarray as xr
 
-from circuit.brief import Brief
-from circuit.dynamics import Trial
-from circuit.equilibrium import Equilibrium
 from circuit.errors import NotFinite, TargetOutOfRange
 from circuit.learned_inverse.model import propagate_learned
 from circuit.numerics.arrays import epsilon, flattened, row_norms, to_numpy
+from circuit.outcome import Equilibrium
 from circuit.plasticity import Update, updates
-from circuit.reached import reached
+from circuit.records.brief import Brief
+from circuit.records.reached import reached
 from circuit.report.alignment import Agreement, agreement
 from circuit.report.deviation import Deviation, deviations, update_bound
 from circuit.rules import RULES
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 
 DECISIVE = 0.5  # relative error beyond which two updates never agree; a bound of that decides none
 SCATTERED_SYNAPSES = 1500  # of each layer, kept for the scatter plot

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuit.activations import Activation
-from circuit.brief import Brief
-from circuit.dynamics import Trial
 from circuit.numerics.arrays import (
     Array,
     epsilon,
@@ -30,8 +28,10 @@ from circuit.numerics.arrays import (
     widened,
 )
 from circuit.plasticity import Update, local_update
+from circuit.records.brief import Brief
 from circuit.shift_dynamics import Balance, balance, scale_ratio
 from circuit.shifts import Shifts, require_readout
+from circuit.trial import Trial
 from circuit.verification.sliding import with_messages_at_kinks
 
 EXACT = 1e-3  # relative, on top of both causes: rounding of the bound itself and of the averages

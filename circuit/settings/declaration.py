@@ -114,8 +114,8 @@ class Number(Declaration):
 
     def checked(self, what: str, value: Any) -> float:
         """As `Declaration.checked`."""
+        from circuit.checks.given import real  # NumPy, for which `--help` has no time
         from circuit.errors import CircuitError
-        from circuit.given import real  # NumPy, for which `--help` has no time
 
         number = real(what, value)
         fault = self.within.fault(number) if self.within else ""
@@ -136,8 +136,8 @@ class Count(Declaration):
 
     def checked(self, what: str, value: Any) -> Any:
         """As `Declaration.checked`."""
+        from circuit.checks.given import is_whole, shown
         from circuit.errors import CircuitError
-        from circuit.given import is_whole, shown
 
         if value is None and self.default is None:
             return value
@@ -156,7 +156,7 @@ class Choice(Declaration):
 
     def checked(self, what: str, value: Any) -> str:
         """As `Declaration.checked`."""
-        from circuit.given import require_choice
+        from circuit.checks.given import require_choice
 
         require_choice(what, value, self.known)
         return str(value)
@@ -170,7 +170,7 @@ class Flag(Declaration):
 
     def checked(self, what: str, value: Any) -> Any:
         """As `Declaration.checked`."""
-        from circuit.given import require_flag
+        from circuit.checks.given import require_flag
 
         require_flag(what, value)
         return value

@@ -17,12 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from circuit.activations import ACTIVATIONS, Activation, leaky_relu
+from circuit.activations import Activation
 from circuit.errors import CircuitError, shortened
 from circuit.network import Network
 from circuit.numerics.arrays import to_numpy
 from circuit.storage import archives
 from circuit.storage.files import write_atomically
+from circuit.units.leaky_relu import leaky_relu
+from circuit.units.table import ACTIVATIONS
 
 FORMAT = "gait-circuit weights"
 VERSION = 1

@@ -16,14 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from circuit.dynamics import Trial, build_circuit
-from circuit.equilibrium import Equilibrium
+from circuit.dynamics import build_circuit
 from circuit.errors import CircuitError
 from circuit.losses import Doubt
 from circuit.network import Activity, require_activity
 from circuit.numerics.arrays import to_numpy
-from circuit.shifts import Scale, Shifts, require_fits
+from circuit.numerics.scale import Scale
+from circuit.outcome import Equilibrium
+from circuit.shifts import Shifts, require_fits
 from circuit.storage.networks import arrays_of, network_arrays, network_of, write_arrays
+from circuit.trial import Trial
 from circuit.verification.judgement import Status
 
 VERSION = 1

@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from circuit.brief import Brief, Rows, counted
 from circuit.errors import CircuitError
+from circuit.records.brief import Brief, Rows, counted
 
 if TYPE_CHECKING:
     import xarray as xr

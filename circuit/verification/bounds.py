@@ -39,10 +39,11 @@ from typing import Any
 
 import numpy as np
 
-from circuit.dynamics import Trial
 from circuit.numerics.arrays import Array, epsilon, flattened, namespace, row_norms, to_numpy
+from circuit.numerics.scale import ONE
 from circuit.shift_dynamics import balance, scale_ratio
-from circuit.shifts import ONE, Shifts
+from circuit.shifts import Shifts
+from circuit.trial import Trial
 from circuit.verification.judgement import relative_to
 
 ITERATIONS = 200

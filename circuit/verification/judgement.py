@@ -18,8 +18,6 @@ from functools import cached_property
 
 import numpy as np
 
-from circuit.brief import Brief
-from circuit.dynamics import Trial
 from circuit.numerics.arrays import (
     Array,
     any_true,
@@ -32,8 +30,10 @@ from circuit.numerics.arrays import (
     take_rows,
     to_numpy,
 )
+from circuit.records.brief import Brief
 from circuit.shift_dynamics import LayerTerms, layer_terms, scale_ratio
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 from circuit.verification.sliding import balanced_messages, has_kink, near_a_kink
 
 NEAR = 1.01  # condition number up to which |W^-1| |W R| stands for |R|

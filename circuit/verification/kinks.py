@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from circuit.dynamics import Trial
 from circuit.errors import TargetOutOfRange
 from circuit.numerics.arrays import namespace, to_numpy
 from circuit.shift_dynamics import layer_terms
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 from circuit.verification.judgement import jumps_at_kinks
 
 

@@ -12,11 +12,11 @@ from functools import cached_property
 
 import numpy as np
 
-from circuit.dynamics import Trial
 from circuit.errors import NotFinite, TargetOutOfRange
 from circuit.method import Method, Progress
 from circuit.numerics.arrays import Array, finite_rows, namespace, put_rows
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 from circuit.verification.judgement import Judgement, Status, judge, jumps_at_kinks
 
 RISE_OF_DIVERGENCE = 1e3  # a residual this much over its lowest is on its way out

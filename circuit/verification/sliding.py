@@ -24,11 +24,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from circuit.activations import Activation
-from circuit.dynamics import Trial
 from circuit.feedback import Gain
 from circuit.numerics.arrays import Array, any_true, namespace, smallest_normal
 from circuit.shift_dynamics import Balance, LayerTerms, layer_terms, scale_ratio
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 
 
 def has_kink(unit: Activation) -> bool:

@@ -17,9 +17,9 @@ from typing import Any
 import xarray as xr
 
 from analysis.equilibrium.trajectories import integrate, simulate
-from circuit.equilibrium import Equilibrium
+from circuit.checks.room import MOST_SYNAPSES
 from circuit.errors import CircuitError
-from circuit.room import MOST_SYNAPSES
+from circuit.outcome import Equilibrium
 from models.command.equilibrium_options import PROGRAM, brian2_images
 
 _ROOM = f"into the {MOST_SYNAPSES} synapses that it can carry here"

@@ -24,7 +24,7 @@ from models.command.shared import add_results
 if TYPE_CHECKING:
     import numpy as np
 
-    from circuit.dynamics import Trial
+    from circuit.trial import Trial
     from training.images import Images
 
 PROGRAM = "run_equilibrium"
@@ -150,8 +150,8 @@ def brian2_images(chosen: argparse.Namespace, widths: Sequence[int]) -> int:
 
     Raises `CircuitError` where a number was given that does not fit.
     """
+    from circuit.checks.room import MOST_SYNAPSES, images_that_fit
     from circuit.errors import CircuitError
-    from circuit.room import MOST_SYNAPSES, images_that_fit
 
     exact = chosen.feedback == "exact"
     room = images_that_fit(widths, auxiliary=exact, whole_input=True)

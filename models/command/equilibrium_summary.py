@@ -12,8 +12,8 @@ from analysis.records import versions
 from models.command.parsing import plain
 
 if TYPE_CHECKING:
-    from circuit.dynamics import Trial
     from circuit.report.comparison import Report
+    from circuit.trial import Trial
     from models.command.equilibrium_in_time import InTime
 
 LONGEST_RUN = 12  # of layers of one width, whose widths are all printed

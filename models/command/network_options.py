@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from circuit.settings.units import INVERTIBLE
 from models.command.parsing import OneLineParser, at_least, path, refuse_idle
 from models.command.shared import add_data_dir, add_dataset, add_images
 from training.declarations import MOST_LAYERS
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from circuit.network import Network
     from training.images import Images
 
-UNITS = ("linear", "leaky_relu", "asinh", "tanh", "relu", "logistic")
+UNITS = (*INVERTIBLE, "relu", "logistic")  # those of files too
 
 
 def add_images_and_network(parser: OneLineParser) -> None:
@@ -85,7 +86,7 @@ def add_images_and_network(parser: OneLineParser) -> None:
     )
     add(
         "--activation",
-        choices=("leaky_relu", "linear", "asinh", "tanh"),
+        choices=INVERTIBLE,
         default="leaky_relu",
         help="activation function of all units (default: leaky_relu, slope 0.1)",
     )
@@ -160,7 +161,7 @@ def _random_network(
     check: Callable[[Sequence[int]], object],
 ) -> Network:
     from circuit.errors import CircuitError
-    from circuit.network import initialise
+    from circuit.initialisation.networks import initialise
 
     pixels = data.inputs.shape[1]
     widths = chosen.widths or [pixels] * (chosen.depth + 2)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuit.dynamics import Trial
-from circuit.equilibrium import Equilibrium, settle
-from circuit.jacobian import dense_jacobian
+from circuit.equilibrium import settle
+from circuit.linearisation.matrix import dense_jacobian
 from circuit.numerics.arrays import take_rows
+from circuit.outcome import Equilibrium
 from circuit.plasticity import Update, updates
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 from circuit.verification.judgement import Status, judge
 
 TOLERANCE = 1e-10  # of the residual, relative to the shift of every layer

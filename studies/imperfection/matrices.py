@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from circuit.network import orthogonal
+from circuit.initialisation.weights import orthogonal
 
 
 def noisy_inverse(weights: np.ndarray, size: float, generator: np.random.Generator) -> np.ndarray:

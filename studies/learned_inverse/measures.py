@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from circuit.errors import CircuitError
-from circuit.inverse_model import InverseModel, exact_model
 from circuit.learned_inverse.companions import LearnedInverse
+from circuit.learned_inverse.inverse_model import InverseModel, exact_model
 from circuit.learned_inverse.model import (
     BIASES,
     KEYS,

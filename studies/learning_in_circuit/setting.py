@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from circuit.activations import activation
 from circuit.network import Network
 from circuit.plastic.circuit import Plastic, Timing
+from circuit.units.table import activation
 from training import images
 
 TAU = 0.010  # seconds; everything else is measured in it

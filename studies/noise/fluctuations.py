@@ -24,11 +24,13 @@ from dataclasses import replace
 import numpy as np
 import scipy.linalg
 
-from circuit.dynamics import Circuit, Trial
+from circuit.circuit import Circuit
 from circuit.errors import CircuitError
-from circuit.jacobian import dense_jacobian
+from circuit.linearisation.matrix import dense_jacobian
 from circuit.network import Network
-from circuit.shifts import ONE, Shifts
+from circuit.numerics.scale import ONE
+from circuit.shifts import Shifts
+from circuit.trial import Trial
 
 READOUTS = ("shift", "mismatch")
 SHORTEST = 1e-3  # of 1/|J|: an average over less keeps less than 13 of float64's 16 digits

@@ -13,10 +13,12 @@ import numpy as np
 import xarray as xr
 
 from analysis.sweep.study import Seeds, Study, grid, unmeasured
-from circuit.dynamics import Trial, begin, build_circuit
-from circuit.equilibrium import Equilibrium, settle
+from circuit.dynamics import begin, build_circuit
+from circuit.equilibrium import settle
 from circuit.errors import CircuitError, NotFinite
-from circuit.jacobian import dense_jacobian
+from circuit.linearisation.matrix import dense_jacobian
+from circuit.outcome import Equilibrium
+from circuit.trial import Trial
 from studies.noise.fluctuations import (
     READOUTS,
     averaged,

@@ -17,11 +17,11 @@ import numpy as np
 import scipy.interpolate
 import scipy.optimize
 
-from circuit.dynamics import Trial
 from circuit.network import Network
 from circuit.plasticity import updates
 from circuit.rules import RULES
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 from studies.noise.fluctuations import READOUTS, unit_slices
 
 VANISHING = 1e-12  # a feedback strength at which what is of first order in it is below rounding

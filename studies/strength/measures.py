@@ -16,17 +16,18 @@ import xarray as xr
 
 from analysis import stability
 from analysis.linearised import linearised
-from circuit.dynamics import Trial
 from circuit.errors import NotFinite, TargetOutOfRange
 from circuit.feedback import closed_form_gain
-from circuit.jacobian import dense_jacobian
+from circuit.linearisation.matrix import dense_jacobian
 from circuit.network import Network
 from circuit.numerics.arrays import row_norms, to_numpy
+from circuit.numerics.scale import ONE, Scale
 from circuit.plasticity import Update, updates
 from circuit.report.alignment import agreement
 from circuit.rules import RULES
 from circuit.shift_dynamics import balance
-from circuit.shifts import ONE, Scale, Shifts
+from circuit.shifts import Shifts
+from circuit.trial import Trial
 from circuit.verification.judgement import Status
 from circuit.verification.sliding import sliding_slopes
 from studies.strength.partly_settled import SettledImages, settle_directly, settle_most

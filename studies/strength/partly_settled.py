@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from circuit.dynamics import Trial
-from circuit.equilibrium import Equilibrium, settle
+from circuit.equilibrium import settle
 from circuit.network import Network
 from circuit.numerics.arrays import put_rows, take_rows
+from circuit.outcome import Equilibrium
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 from circuit.verification.judgement import Status
 
 # Steps that methods may take, so that images without an equilibrium do not cost more than all

@@ -14,8 +14,9 @@ import numpy as np
 import xarray as xr
 
 from analysis.sweep.study import Study, grid
-from circuit.dynamics import Trial, begin, build_circuit
+from circuit.dynamics import begin, build_circuit
 from circuit.errors import CircuitError
+from circuit.trial import Trial
 from studies.setting import described, reading, setting
 from studies.strength.measures import first_crossing, measures
 from training.sources import OUTSIDE, kept

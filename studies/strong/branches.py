@@ -10,11 +10,12 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.continuation import Branch, Field, follow
-from circuit.dynamics import Trial
 from circuit.errors import CircuitError
-from circuit.jacobian import dense_jacobian
+from circuit.linearisation.matrix import dense_jacobian
+from circuit.numerics.scale import ONE
 from circuit.shift_dynamics import shift_velocity
-from circuit.shifts import ONE, Shifts
+from circuit.shifts import Shifts
+from circuit.trial import Trial
 from circuit.verification.judgement import judge
 
 

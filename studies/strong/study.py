@@ -18,8 +18,9 @@ import xarray as xr
 from analysis.continuation import Branch, leading_eigenvalue
 from analysis.stability import spectrum
 from analysis.sweep.study import Seeds, Study, grid
-from circuit.activations import linear
-from circuit.dynamics import Circuit, begin, build_circuit
+from circuit.circuit import Circuit
+from circuit.dynamics import begin, build_circuit
+from circuit.units.linear import linear
 from studies.setting import reading, setting
 from studies.strong.branches import circuit_field, feedback_branch
 from training.sources import OUTSIDE

@@ -19,7 +19,7 @@ in units of tau. Units that nobody reads have keep 1 and take 0.
 Added without memory, y_l = g(y_{l-1}) + kappa (F_{l+1} - y_l), is `replacing` with gamma =
 kappa / (1 + kappa), faster by 1 + kappa: kappa = 1 is gamma = 1/2. NumPy only.
 
-Below 1, `replacing` is a `circuit.dynamics.Circuit`, which `circuit.settle` settles as well
+Below 1, `replacing` is a `circuit.circuit.Circuit`, which `circuit.settle` settles as well
 (`test_top_down.py::test_replacing_below_one_is_the_circuit_that_settle_knows`). The two others are
 none: gamma = 1 leaves z_l - Phi_l, in which a layer's own mismatch has no part to solve for, and
 `added` leaves z_l - p_l - kappa Phi_l, where p_l keeps its whole weight whatever kappa is. And the

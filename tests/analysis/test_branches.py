@@ -10,11 +10,12 @@ import pytest
 from analysis.canvas import draw
 from analysis.continuation import Ending, Field, follow
 from analysis.sweep.run import run
-from circuit.activations import asinh
 from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError, TargetOutOfRange
-from circuit.network import Network, initialise
+from circuit.initialisation.networks import initialise
+from circuit.network import Network
+from circuit.units.asinh import asinh
 from studies.strong import figures as strong_figures
 from studies.strong import study as strong
 from studies.strong.branches import circuit_field, feedback_branch

@@ -11,9 +11,9 @@ from mpmath import mp
 from analysis.linearised import linearised
 from circuit.dynamics import begin, build_circuit
 from circuit.errors import CircuitError
-from circuit.network import initialise
+from circuit.initialisation.networks import initialise
 from circuit.numerics.arrays import to_numpy
-from circuit.shifts import Scale
+from circuit.numerics.scale import Scale
 from tests.circuit.test_dynamics import (
     LiteralCircuit,
     literal_directional,

@@ -15,8 +15,8 @@ from analysis.linearised import linearised
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
-from circuit.jacobian import dense_jacobian
-from circuit.network import initialise
+from circuit.initialisation.networks import initialise
+from circuit.linearisation.matrix import dense_jacobian
 
 
 def _norm_at(jacobian, time):

@@ -14,16 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp, mpf
 
-from circuit.activations import (
-    ACTIVATIONS,
-    Activation,
-    activation,
-    asinh,
-    leaky_relu,
-    linear,
-    tanh,
-)
+from circuit.activations import Activation
 from circuit.errors import CircuitError, TargetOutOfRange
+from circuit.units.asinh import asinh
+from circuit.units.leaky_relu import leaky_relu
+from circuit.units.linear import linear
+from circuit.units.table import ACTIVATIONS, activation
+from circuit.units.tanh import tanh
 
 SLOPE = 0.1
 DTYPES = ("float64", "float32")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
-from circuit.network import initialise
+from circuit.initialisation.networks import initialise
 from circuit.plasticity import updates
 from circuit.report.alignment import agreement
 from circuit.report.deviation import deviations, shift_bounds, update_bound

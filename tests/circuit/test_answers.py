@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from circuit.answers import accuracy, outputs, predict
 from circuit.errors import ShapeMismatch
+from circuit.labels.answers import accuracy, outputs, predict
 from circuit.network import Network
 
 # drives of five outputs for two inputs, of which the first three have a target

@@ -13,11 +13,12 @@ from scipy.optimize import root
 from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError, SingularWeights
-from circuit.inverse_model import exact_model
-from circuit.jacobian import dense_jacobian
-from circuit.network import initialise
+from circuit.initialisation.networks import initialise
+from circuit.learned_inverse.inverse_model import exact_model
+from circuit.linearisation.matrix import dense_jacobian
+from circuit.numerics.scale import ONE
 from circuit.shift_dynamics import shift_velocity
-from circuit.shifts import ONE, Shifts
+from circuit.shifts import Shifts
 from circuit.verification.judgement import Status
 from tests.imperfect_circuits import Imperfect, jacobians, settle_imperfect
 

@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 from mpmath import mp
 
-from circuit.activations import tanh
-from circuit.dynamics import Trial, begin, build_circuit
-from circuit.equilibrium import Equilibrium, settle
+from circuit.dynamics import begin, build_circuit
+from circuit.equilibrium import settle
 from circuit.errors import NotSettled, TargetOutOfRange
-from circuit.inverse_model import exact_model
+from circuit.initialisation.networks import initialise
+from circuit.learned_inverse.inverse_model import exact_model
 from circuit.learning.lesson import Lesson
 from circuit.learning.step import begin_learning, learn
-from circuit.network import Network, initialise
+from circuit.network import Network
+from circuit.outcome import Equilibrium
 from circuit.settings.learning import Adam
+from circuit.trial import Trial
+from circuit.units.tanh import tanh
 from circuit.verification.judgement import Status
 from studies.strength.partly_settled import settle_most
 from tests.circuit.test_dynamics import LiteralCircuit, digits

@@ -12,15 +12,17 @@ import array_api_compat
 import numpy as np
 import pytest
 
-from circuit.activations import ACTIVATIONS, activation
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch, SingularWeights, TargetOutOfRange
+from circuit.initialisation.networks import initialise
 from circuit.losses import LOSSES, output_error
-from circuit.network import Activity, Network, forward, initialise
+from circuit.network import Activity, Network, forward
 from circuit.numerics import arrays
 from circuit.numerics.inverse import Factorised
+from circuit.numerics.scale import Scale
 from circuit.plasticity import updates
 from circuit.rules import RULES
-from circuit.shifts import Scale, Shifts, renormalised
+from circuit.shifts import Shifts, renormalised
+from circuit.units.table import ACTIVATIONS, activation
 
 if TYPE_CHECKING:
     from tests.conftest import Backend

@@ -12,8 +12,8 @@ import pytest
 
 import circuit
 from circuit import begin, build_circuit, initialise, leaky_relu, settle, tanh, updates
-from circuit.brief import Brief, table, widths_of
 from circuit.learning import Lesson, begin_learning, learn
+from circuit.records.brief import Brief, table, widths_of
 from circuit.report import report
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from circuit.activations import activation
-from circuit.network import Network, forward, initialise
+from circuit.initialisation.networks import initialise
+from circuit.network import Network, forward
 from circuit.plasticity import updates
 from circuit.rules import RULES
+from circuit.units.table import activation
 
 
 def _deep(hidden: int) -> tuple[Network, np.ndarray, np.ndarray]:

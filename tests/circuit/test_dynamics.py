@@ -17,13 +17,18 @@ import pytest
 import scipy.linalg
 from mpmath import mp, mpf
 
-from circuit.activations import leaky_relu
-from circuit.dynamics import Circuit, Trial, begin, build_circuit, in_float64, velocity
+from circuit.circuit import Circuit
+from circuit.dynamics import begin, build_circuit, in_float64, velocity
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch, TargetOutOfRange
-from circuit.jacobian import dense_jacobian, jacobian_product
-from circuit.network import Network, forward, initialise
+from circuit.initialisation.networks import initialise
+from circuit.linearisation.jacobian import jacobian_product
+from circuit.linearisation.matrix import dense_jacobian
+from circuit.network import Network, forward
+from circuit.numerics.scale import ONE, Scale
 from circuit.shift_dynamics import balance, shift_velocity
-from circuit.shifts import ONE, Scale, Shifts
+from circuit.shifts import Shifts
+from circuit.trial import Trial
+from circuit.units.leaky_relu import leaky_relu
 from tests.literal_units import LITERAL, exactly
 
 EPS = float(np.finfo(float).eps)

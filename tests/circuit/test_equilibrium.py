@@ -7,13 +7,14 @@ import pytest
 import scipy.optimize
 from mpmath import mp
 
-from circuit.activations import leaky_relu
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import default_tolerance, settle
 from circuit.errors import CircuitError, NotSettled
 from circuit.feedback import closed_form_gain
+from circuit.initialisation.networks import initialise
 from circuit.methods import METHODS as ALL
-from circuit.network import Network, initialise
+from circuit.network import Network
+from circuit.units.leaky_relu import leaky_relu
 from circuit.verification.judgement import Status
 from tests.circuit.test_dynamics import LiteralCircuit, digits, make_trial
 

@@ -22,24 +22,31 @@ import numpy as np
 import pytest
 
 from analysis.linearised import linearised
-from circuit import given
-from circuit.activations import Activation, asinh, clipped_tanh, leaky_relu, tanh
-from circuit.dynamics import Trial, begin, build_circuit, velocity
+from circuit.activations import Activation
+from circuit.checks import given
+from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch
 from circuit.feedback import closed_form_gain, output_only, per_layer
-from circuit.jacobian import dense_jacobian, jacobian_product
+from circuit.initialisation.networks import initialise
 from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learned_inverse.model import propagate_learned, random_model
 from circuit.learning.adam import Adam
 from circuit.learning.lesson import Decorrelation, Inhibition, Lesson, Regulariser
 from circuit.learning.regulariser import descent
+from circuit.linearisation.jacobian import jacobian_product
+from circuit.linearisation.matrix import dense_jacobian
 from circuit.losses import output_error
-from circuit.network import Network, forward, initialise
+from circuit.network import Network, forward
 from circuit.plastic.circuit import Plastic, Timing
 from circuit.plastic.sleep import Sleep
 from circuit.plasticity import local_update, updates
 from circuit.rules import RULES
+from circuit.trial import Trial
+from circuit.units.asinh import asinh
+from circuit.units.clipped_tanh import clipped_tanh
+from circuit.units.leaky_relu import leaky_relu
+from circuit.units.tanh import tanh
 from circuit.verification.bounds import relative_error_bounds
 from tests.circuit.lateral_inhibition.spontaneous_equations import Spontaneous
 
@@ -167,7 +174,7 @@ def test_brian2_units_are_known_without_importing_it() -> None:
 import sys, warnings
 import numpy as np
 from circuit.dynamics import build_circuit
-from circuit.network import initialise
+from circuit.initialisation.networks import initialise
 from circuit.plastic.circuit import Timing
 network = initialise([5, 4, 3], np.random.default_rng(1))
 build_circuit(network, "gait", 0.1, time_constant=0.01)

@@ -18,22 +18,22 @@ from circuit import (
     Circuit,
     CircuitError,
     Network,
-    Rounded,
     ShapeMismatch,
     Trial,
-    back_propagation,
     begin,
     build_circuit,
     forward,
     initialise,
-    one_hot,
     output_error,
     settle,
     updates,
 )
+from circuit.errors import Rounded
 from circuit.feedback import PATHWAYS
+from circuit.initialisation.weights import gaussian
+from circuit.labels import one_hot
 from circuit.learning import Lesson, begin_learning, learn
-from circuit.network import gaussian
+from circuit.rules import back_propagation
 
 RNG = np.random.default_rng(8)
 NETWORK = initialise([6, 5, 4], 3)

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 
-from circuit.activations import leaky_relu
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch
+from circuit.initialisation.networks import initialise
 from circuit.losses import LOSSES, doubt, output_error, quadratic, softmax_cross_entropy
-from circuit.network import Activity, Network, forward, initialise
+from circuit.network import Activity, Network, forward
+from circuit.units.leaky_relu import leaky_relu
 
 EPS = np.finfo(float).eps
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from mpmath import mp
 
-from circuit.activations import asinh, leaky_relu, linear
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch, SingularWeights
-from circuit.network import Activity, Network, forward, gaussian, initialise, orthogonal
+from circuit.initialisation.networks import initialise
+from circuit.initialisation.weights import gaussian, orthogonal
+from circuit.network import Activity, Network, forward
 from circuit.numerics.arrays import (
     SMALL_BATCH,
     any_true,
@@ -36,6 +37,9 @@ from circuit.numerics.arrays import (
 from circuit.numerics.inverse import Factorised
 from circuit.plasticity import updates
 from circuit.rules import back_propagation, gait_propagation
+from circuit.units.asinh import asinh
+from circuit.units.leaky_relu import leaky_relu
+from circuit.units.linear import linear
 
 EPS = np.finfo(float).eps
 

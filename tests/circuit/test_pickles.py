@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 
 from circuit import (
-    ACTIVATIONS,
-    PATHWAYS,
     CircuitError,
     NotFinite,
     NotSettled,
@@ -29,8 +27,10 @@ from circuit import (
     tanh,
     updates,
 )
+from circuit.feedback import PATHWAYS
 from circuit.learning import Adam, Lesson, begin_learning, learn
 from circuit.report import report
+from circuit.units import ACTIVATIONS
 
 WAYS = {
     "pickle": lambda one: pickle.loads(pickle.dumps(one)),

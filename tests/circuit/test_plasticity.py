@@ -7,11 +7,13 @@ import inspect
 import numpy as np
 import pytest
 
-from circuit.activations import asinh
-from circuit.network import Activity, Network, forward, initialise
+from circuit.initialisation.networks import initialise
+from circuit.network import Activity, Network, forward
+from circuit.numerics.scale import Scale
 from circuit.plasticity import Update, local_update, updates
 from circuit.rules import RULES
-from circuit.shifts import Scale, Shifts
+from circuit.shifts import Shifts
+from circuit.units.asinh import asinh
 
 EPS = np.finfo(float).eps
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from circuit.activations import leaky_relu
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.feedback import GRADIENT_ADJUSTED
-from circuit.inverse_model import InverseModel, pseudo_inverse_model
+from circuit.initialisation.networks import initialise
 from circuit.learned_inverse.companions import LearnedInverse, PseudoInverse
+from circuit.learned_inverse.inverse_model import InverseModel, pseudo_inverse_model
 from circuit.learned_inverse.model import (
     inverse_error,
     practised,
@@ -26,10 +26,11 @@ from circuit.learned_inverse.model import (
 from circuit.learning.lesson import Lesson
 from circuit.learning.step import begin_learning, learn
 from circuit.learning.taught import settled_of, teach
-from circuit.network import Network, forward, initialise
+from circuit.network import Network, forward
 from circuit.plasticity import updates
 from circuit.rules import RULES, propagate_targets
 from circuit.settings.learned_inverse import PSEUDO
+from circuit.units.leaky_relu import leaky_relu
 from models.run_training import main
 from tests.circuit.test_row_adjusted import gradients
 from tests.commands import refusal

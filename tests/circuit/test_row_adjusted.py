@@ -16,14 +16,17 @@ import pytest
 import scipy.linalg
 from mpmath import mp
 
-from circuit.dynamics import Trial, begin, build_circuit
+from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
-from circuit.jacobian import dense_jacobian
-from circuit.network import Network, forward, initialise, orthogonal
+from circuit.initialisation.networks import initialise
+from circuit.initialisation.weights import orthogonal
+from circuit.linearisation.matrix import dense_jacobian
+from circuit.network import Network, forward
 from circuit.numerics.arrays import to_numpy
 from circuit.plasticity import updates
 from circuit.rules import RULES
 from circuit.shift_dynamics import shift_velocity
+from circuit.trial import Trial
 from circuit.verification.bounds import relative_error_bounds
 from circuit.verification.judgement import Status
 from tests.circuit.test_backends import carried

@@ -18,7 +18,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from mpmath import mp, mpf
 
-from circuit.activations import activation
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch, TargetOutOfRange
 from circuit.feedback import (
     GRADIENT_ADJUSTED,
@@ -32,8 +31,11 @@ from circuit.feedback import (
     per_layer,
     ruin_ratios,
 )
+from circuit.initialisation.networks import initialise
+from circuit.initialisation.weights import gaussian, orthogonal
 from circuit.losses import output_error
-from circuit.network import Activity, Network, forward, gaussian, initialise, orthogonal
+from circuit.network import Activity, Network, forward
+from circuit.numerics.scale import ONE, Scale
 from circuit.plasticity import updates
 from circuit.rules import (
     RULES,
@@ -43,7 +45,8 @@ from circuit.rules import (
     incremental_target_propagation,
     target_propagation,
 )
-from circuit.shifts import ONE, Scale, Shifts, renormalised
+from circuit.shifts import Shifts, renormalised
+from circuit.units.table import activation
 from tests.literal_units import LEAK, LITERAL, exactly
 
 EPS = float(np.finfo(float).eps)

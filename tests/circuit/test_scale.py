@@ -1,4 +1,4 @@
-"""circuit.shifts.Scale against exact rational arithmetic and mpmath."""
+"""circuit.numerics.scale.Scale against exact rational arithmetic and mpmath."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import mpmath
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuit.shifts import ONE, Scale
+from circuit.numerics.scale import ONE, Scale
 
 HALF_ULP = Fraction(1, 2**53)  # relative error of one correct rounding
 positive = st.floats(min_value=5e-324, max_value=sys.float_info.max)

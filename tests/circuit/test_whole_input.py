@@ -7,12 +7,13 @@ import warnings
 import numpy as np
 import pytest
 
+from circuit.checks.room import images_that_fit
 from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
-from circuit.network import forward, initialise
+from circuit.initialisation.networks import initialise
+from circuit.network import forward
 from circuit.report.comparison import report
-from circuit.room import images_that_fit
 
 DEPRECATED = r"'\w+' (argument is )?deprecated"
 with warnings.catch_warnings():
@@ -74,7 +75,7 @@ def test_brian2_joins_every_pixel_with_layer_1(rng):
 
 
 def test_images_that_fit_are_counted_with_every_synapse_into_layer_1(monkeypatch):
-    monkeypatch.setattr("circuit.room.MOST_SYNAPSES", 3 * (8 * 5 + 2 * 9))
+    monkeypatch.setattr("circuit.checks.room.MOST_SYNAPSES", 3 * (8 * 5 + 2 * 9))
     assert images_that_fit([8, 5, 3], whole_input=True) == 3
-    monkeypatch.setattr("circuit.room.MOST_SYNAPSES", 3 * (8 * 5 + 2 * 9) - 1)
+    monkeypatch.setattr("circuit.checks.room.MOST_SYNAPSES", 3 * (8 * 5 + 2 * 9) - 1)
     assert images_that_fit([8, 5, 3], whole_input=True) == 2

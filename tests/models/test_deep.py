@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from circuit.dynamics import Trial, begin, build_circuit
+from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
-from circuit.network import initialise
+from circuit.initialisation.networks import initialise
 from circuit.report.tables import shown_layers, tables
+from circuit.trial import Trial
 from circuit.verification import kinks
 from models.command.equilibrium_summary import shortened
 from models.run_equilibrium import main

@@ -115,7 +115,7 @@ def test_a_circuit_without_equilibrium_exits_with_1(tmp_path, capsys):
 
 def test_an_update_outside_the_bound_exits_with_1(tmp_path, monkeypatch):
     """The verdict depends on the update: a circuit read out wrongly is not called right."""
-    from circuit.equilibrium import Equilibrium
+    from circuit.outcome import Equilibrium
 
     right = Equilibrium.read_out
 
@@ -224,7 +224,7 @@ SYNAPSES = 64 * 40 + 10**2 + 10**2  # of one image: into both layers, and down f
 
 @pytest.mark.parametrize(("most", "room"), [(3 * SYNAPSES, 3), (3 * SYNAPSES - 1, 2)])
 def test_brian2_simulates_as_many_images_as_fit(tmp_path, capsys, monkeypatch, most, room):
-    monkeypatch.setattr("circuit.room.MOST_SYNAPSES", most)
+    monkeypatch.setattr("circuit.checks.room.MOST_SYNAPSES", most)
     assert main([*NARROW, "--no-figures", "--output", str(tmp_path)]) == 0
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert summary["brian2_images"] == room
@@ -234,7 +234,7 @@ def test_brian2_simulates_as_many_images_as_fit(tmp_path, capsys, monkeypatch, m
 
 
 def test_where_not_even_one_image_fits_brian2_is_left_out(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("circuit.room.MOST_SYNAPSES", SYNAPSES - 1)
+    monkeypatch.setattr("circuit.checks.room.MOST_SYNAPSES", SYNAPSES - 1)
     assert main([*NARROW, "--output", str(tmp_path)]) == 0
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert summary["brian2_images"] == 0
@@ -247,7 +247,7 @@ def test_where_not_even_one_image_fits_brian2_is_left_out(tmp_path, capsys, monk
 def test_more_images_than_fit_are_refused_before_anything_is_computed(
     tmp_path, capsys, monkeypatch, room, remedy
 ):
-    monkeypatch.setattr("circuit.room.MOST_SYNAPSES", room * SYNAPSES + 7)
+    monkeypatch.setattr("circuit.checks.room.MOST_SYNAPSES", room * SYNAPSES + 7)
     monkeypatch.setattr(network, "initialise", lambda *_, **__: pytest.fail("computed"))
     arguments = [*NARROW, "--brian2-images", "4", "--output", str(tmp_path)]
     words = refusal(capsys, main, *arguments)

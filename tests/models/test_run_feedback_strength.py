@@ -11,7 +11,7 @@ import xarray as xr
 from analysis.records import write_dataset
 from analysis.sweep import cluster
 from analysis.sweep import run as sweep
-from circuit.network import initialise
+from circuit.initialisation.networks import initialise
 from circuit.storage.networks import save_network
 from models import run_feedback_strength as command
 from models.command import studies

@@ -15,13 +15,16 @@ from mpmath import mp, mpf
 
 from analysis.canvas import draw
 from analysis.sweep.run import run
-from circuit.activations import ACTIVATIONS, activation, clipped_tanh, tanh
 from circuit.dynamics import build_circuit
 from circuit.errors import CircuitError, TargetOutOfRange
+from circuit.initialisation.networks import initialise
 from circuit.learning.lesson import Lesson
 from circuit.losses import output_error
-from circuit.network import forward, initialise
+from circuit.network import forward
 from circuit.rules import RULES
+from circuit.units.clipped_tanh import clipped_tanh
+from circuit.units.table import ACTIVATIONS, activation
+from circuit.units.tanh import tanh
 from models import run_training
 from models.command.studies import findings
 from studies.activations import figures

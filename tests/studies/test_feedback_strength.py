@@ -13,9 +13,9 @@ from analysis import stability
 from analysis.statistics import over_repetitions
 from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
-from circuit.jacobian import dense_jacobian
+from circuit.initialisation.networks import initialise
+from circuit.linearisation.matrix import dense_jacobian
 from circuit.methods import ode
-from circuit.network import initialise
 from circuit.storage.networks import save_network
 from circuit.verification.judgement import Status
 from studies.setting import described, setting

@@ -12,8 +12,9 @@ from analysis.sweep.run import run
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
-from circuit.jacobian import dense_jacobian
-from circuit.network import initialise, orthogonal
+from circuit.initialisation.networks import initialise
+from circuit.initialisation.weights import orthogonal
+from circuit.linearisation.matrix import dense_jacobian
 from circuit.plasticity import updates
 from circuit.report.alignment import agreement
 from circuit.rules import RULES

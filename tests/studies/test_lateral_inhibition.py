@@ -10,13 +10,14 @@ import scipy.linalg
 import xarray as xr
 
 from circuit.errors import CircuitError
+from circuit.initialisation.networks import initialise
 from circuit.lateral_inhibition.acting import PLACES
 from circuit.lateral_inhibition.companions import Decorrelation, Inhibition
 from circuit.lateral_inhibition.teaching import MECHANISMS, spontaneous
 from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learning.lesson import Lesson
 from circuit.learning.step import begin_learning, learn
-from circuit.network import forward, initialise
+from circuit.network import forward
 from circuit.settings.learning import Adam
 from models import run_open_questions
 from models.command.studies import findings

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from circuit.activations import activation
 from circuit.dynamics import begin, build_circuit
 from circuit.errors import CircuitError, ShapeMismatch
 from circuit.network import Network
 from circuit.plastic.circuit import Plastic, Timing
 from circuit.plasticity import local_update
+from circuit.units.table import activation
 from studies.learning_in_circuit.measures import (
     accuracies,
     alignments,

@@ -14,15 +14,16 @@ import scipy.stats
 
 from analysis import canvas
 from analysis.sweep.run import run
-from circuit.activations import leaky_relu
 from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
-from circuit.jacobian import dense_jacobian
-from circuit.network import Network, initialise
+from circuit.initialisation.networks import initialise
+from circuit.linearisation.matrix import dense_jacobian
+from circuit.network import Network
 from circuit.plasticity import updates
 from circuit.report.alignment import agreement
 from circuit.rules import RULES
+from circuit.units.leaky_relu import leaky_relu
 from studies.noise import study as noise_study
 from studies.noise.figures import FIGURES
 from studies.noise.fluctuations import (

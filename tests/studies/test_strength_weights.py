@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from circuit import initialise, save_network
+from circuit import initialise
 from circuit.errors import CircuitError
+from circuit.storage import save_network
 from models import run_feedback_strength as command
 from studies.strength.figures import FIGURES
 from studies.strength.findings import findings

@@ -15,10 +15,11 @@ from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.feedback import output_only
+from circuit.initialisation.networks import initialise
 from circuit.learning.lesson import Lesson
 from circuit.learning.step import begin_learning, learn
 from circuit.losses import output_error
-from circuit.network import forward, initialise
+from circuit.network import forward
 from circuit.plasticity import local_update, updates
 from circuit.report.alignment import agreement
 from circuit.rules import RULES

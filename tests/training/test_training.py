@@ -11,11 +11,11 @@ import scipy.linalg
 import xarray as xr
 
 from circuit.errors import CircuitError
+from circuit.initialisation.networks import initialise
 from circuit.learned_inverse.companions import LearnedInverse, model_of
 from circuit.learning.lesson import Lesson
 from circuit.learning.regulariser import Regulariser
 from circuit.learning.step import begin_learning
-from circuit.network import initialise
 from circuit.settings.learning import Adam
 from models.command.training_options import options
 from models.command.training_settings import resolved

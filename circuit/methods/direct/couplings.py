@@ -13,8 +13,6 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from circuit.brief import Brief
-from circuit.dynamics import Trial
 from circuit.methods.direct.descent import (
     Couplings,
     Descent,
@@ -34,6 +32,8 @@ from circuit.numerics.arrays import (
     put_rows,
     rows_times,
 )
+from circuit.records.brief import Brief
+from circuit.trial import Trial
 
 PREPARATORY_DESCENTS = 60
 UNDAMPED = 4  # preparatory descents before any damping; weak feedback needs fewer in all

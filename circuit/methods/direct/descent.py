@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuit.brief import Brief
-from circuit.dynamics import Circuit, Trial
+from circuit.circuit import Circuit
 from circuit.methods.direct.unit_equations import known_ratio, ratio, solve_units
 from circuit.numerics.arrays import Array, flattened, row_norms, take_rows, widened
-from circuit.shifts import Scale, excess, times
+from circuit.numerics.scale import Scale, times
+from circuit.records.brief import Brief
+from circuit.shifts import excess
+from circuit.trial import Trial
 
 Through = Callable[[int, Array], Array]  # (layer, array) -> the array beyond W_layer
 Couplings = Sequence[Array | None]  # Q_1 .. Q_L, None where zero

@@ -26,7 +26,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from circuit.dynamics import Trial
 from circuit.feedback import INCREMENTAL
 from circuit.method import Method, Progress
 from circuit.methods.direct.couplings import (
@@ -42,8 +41,10 @@ from circuit.methods.direct.descent import Couplings, Descent, descend
 from circuit.methods.direct.unit_equations import known_ratio
 from circuit.methods.sweep import sweep
 from circuit.numerics.arrays import Array, namespace, put_rows, row_indices
+from circuit.numerics.scale import Scale
 from circuit.shift_dynamics import balance
-from circuit.shifts import Scale, Shifts
+from circuit.shifts import Shifts
+from circuit.trial import Trial
 from circuit.verification.judgement import Judgement, jumps_at_kinks
 
 STALLED = 0.3  # a descent that leaves more than this of the residual has gained too little

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from circuit.dynamics import Circuit, Trial
-from circuit.messages import exact_gait_message, replace_crossing
+from circuit.circuit import Circuit
+from circuit.messages import exact_gait_message
 from circuit.numerics.arrays import (
     Array,
     any_true,
@@ -19,7 +19,9 @@ from circuit.numerics.arrays import (
     smallest_normal,
     widened,
 )
-from circuit.shifts import Scale
+from circuit.numerics.crossing import replace_crossing
+from circuit.numerics.scale import Scale
+from circuit.trial import Trial
 from circuit.verification.sliding import has_kink, messages_at_kink
 
 UNIT_ITERATIONS = 200  # of the scalar equation at a unit; inside a linear piece it takes one

@@ -11,12 +11,12 @@ import math
 
 import numpy as np
 
-from circuit.dynamics import Trial
 from circuit.method import Method, Progress
 from circuit.methods.newton.steps import Layers, direction, residuals
 from circuit.methods.newton.undamped import search
 from circuit.methods.sweep import sweep
 from circuit.numerics.arrays import row_norms
+from circuit.trial import Trial
 from circuit.verification.judgement import Judgement
 
 HALVINGS = 3  # of a Newton step that does not lower a sample's residual

@@ -11,11 +11,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, gmres
 
-from circuit.dynamics import Trial
-from circuit.jacobian import jacobian_product
+from circuit.linearisation.jacobian import jacobian_product
 from circuit.numerics.arrays import finite_rows, widened
 from circuit.shift_dynamics import scale_ratio, shift_velocity
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 
 Layers = tuple[np.ndarray, ...]
 

@@ -18,9 +18,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from circuit.dynamics import Trial
 from circuit.methods.newton.steps import Layers, dense_direction, direction, is_small, residuals
 from circuit.shifts import Shifts
+from circuit.trial import Trial
 
 STEPS = 60  # without damping, from the forward pass
 STEPS_OF_LARGE = 12  # the same where one takes many products with the Jacobian

@@ -22,12 +22,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
-from circuit.brief import Brief
 from circuit.messages import response
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, namespace, take_rows
+from circuit.numerics.scale import ONE, Scale, times
 from circuit.peers.contrast.nudge import Nudge
-from circuit.shifts import ONE, Scale, excess, times
+from circuit.records.brief import Brief
+from circuit.shifts import excess
 
 
 class Coupled(Protocol):

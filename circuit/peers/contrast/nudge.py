@@ -20,12 +20,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from circuit.activations import Activation
-from circuit.brief import Brief
 from circuit.losses import LOSSES, Loss, output_error, quadratic
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, any_true, epsilon, namespace, row_norms, take_rows
+from circuit.numerics.scale import Scale, times
+from circuit.records.brief import Brief
 from circuit.settings.peers.contrast import CLAMP, FORCE
-from circuit.shifts import Scale, excess, times
+from circuit.shifts import excess
 
 STEPS = 60  # to solve a spring's equation: bisection alone takes as many for 16 digits
 FEW_STEPS = 6  # of any loss, in each pass

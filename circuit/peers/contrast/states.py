@@ -30,14 +30,8 @@ import numpy as np
 from circuit.errors import CircuitError
 from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network, require_activity
-from circuit.numerics.arrays import (
-    Array,
-    epsilon,
-    namespace,
-    product_rounding,
-    put_rows,
-    take_rows,
-)
+from circuit.numerics.arrays import Array, epsilon, namespace, product_rounding, put_rows, take_rows
+from circuit.numerics.scale import Scale, times
 from circuit.numerics.taken import taken
 from circuit.peers.contrast.critical import critical_strength
 from circuit.peers.contrast.layers import FreeLayers, descended, of_rows
@@ -47,7 +41,7 @@ from circuit.peers.reading import signal_updates
 from circuit.peers.signal import CONTRAST, Rest, Signal
 from circuit.plasticity import Update
 from circuit.settings.peers.contrast import FORCE, SPRING, EquilibriumPropagationSettings
-from circuit.shifts import Scale, Shifts, times
+from circuit.shifts import Shifts
 from circuit.verification.judgement import Status
 
 NO_BETA = Scale(0.5, -4000)  # so weak a nudge that every difference is its limit

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 import array_api_compat
 import numpy as np
 
-from circuit.brief import Brief
 from circuit.numerics.arrays import (
     Array,
     epsilon,
@@ -35,6 +34,7 @@ from circuit.numerics.arrays import (
     take_rows,
 )
 from circuit.peers.contrast.layers import Coupled
+from circuit.records.brief import Brief
 from circuit.verification.judgement import Status
 from circuit.verification.samples import RISE_OF_DIVERGENCE, ROUNDING_SLACK, repeats
 

@@ -25,7 +25,7 @@ from analysis.derivation.literal import Literal
 from analysis.derivation.random_networks import case
 from circuit.errors import CircuitError
 from circuit.feedback import Gain
-from circuit.network import initialise
+from circuit.initialisation.networks import initialise
 
 ROOT = Path(__file__).resolve().parents[3]
 SUBJECT = Subject(3, 8, "linear", "orthogonal", 0.1, 1)

@@ -19,13 +19,16 @@ import pytest
 import scipy.linalg
 import scipy.optimize
 
-from circuit.dynamics import Trial, begin, build_circuit, velocity
+from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch
-from circuit.jacobian import dense_jacobian
+from circuit.initialisation.networks import initialise
+from circuit.linearisation.matrix import dense_jacobian
 from circuit.methods import METHODS
-from circuit.network import Network, forward, initialise
-from circuit.shifts import Scale, Shifts
+from circuit.network import Network, forward
+from circuit.numerics.scale import Scale
+from circuit.shifts import Shifts
+from circuit.trial import Trial
 from circuit.verification.judgement import Status, judge
 from tests.circuit.lateral_inhibition.spontaneous_equations import Spontaneous
 from tests.circuit.lateral_inhibition.spontaneous_in_brian2 import run_spontaneous
@@ -112,7 +115,7 @@ def test_one_euler_step_is_the_printed_velocity(
 
 @pytest.mark.parametrize("slope", [0.01, 0.5])
 def test_leaky_slope_is_that_of_the_activation(slope: float, rng: np.random.Generator) -> None:
-    from circuit.activations import leaky_relu
+    from circuit.units.leaky_relu import leaky_relu
 
     trial = make_trial(rng, (5, 5), "linear", "itp")
     network = replace(trial.network, activations=(leaky_relu(slope),), biases=(-5 * np.ones(5),))
@@ -565,7 +568,7 @@ before = sys.excepthook, signal.getsignal(signal.SIGINT), warnings.showwarning
 import numpy as np
 from circuit import brian
 from circuit.dynamics import begin, build_circuit
-from circuit.network import initialise
+from circuit.initialisation.networks import initialise
 generator = np.random.default_rng(1)
 network = initialise([4, 4, 3], generator)
 trial = begin(build_circuit(network, "itp"), generator.random((1, 4)), generator.random((1, 3)))
@@ -727,9 +730,9 @@ def test_too_many_synapses_are_refused_before_they_are_made(
 ) -> None:
     trial = make_trial(rng, (6, 5, 4), batch=3)
     count = 3 * (25 + 16 + 16)
-    monkeypatch.setattr("circuit.room.MOST_SYNAPSES", count)
+    monkeypatch.setattr("circuit.checks.room.MOST_SYNAPSES", count)
     brian.build(trial, record=0)
-    monkeypatch.setattr("circuit.room.MOST_SYNAPSES", count - 1)
+    monkeypatch.setattr("circuit.checks.room.MOST_SYNAPSES", count - 1)
     message = one_line(lambda: brian.build(trial))
     assert str(count) in message
     assert "fewer images" in message

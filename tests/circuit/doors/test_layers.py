@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from circuit.activations import asinh
 from circuit.doors.condition import ill_conditioned
 from circuit.errors import CircuitError, IllConditioned, NotFinite, ShapeMismatch
 from circuit.network import Network, forward
+from circuit.units.asinh import asinh
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from circuit.doors.padding import pad
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError, IllConditioned, ShapeMismatch, SingularWeights
-from circuit.network import Network, forward, initialise
+from circuit.initialisation.networks import initialise
+from circuit.network import Network, forward
 
 
 @pytest.fixture

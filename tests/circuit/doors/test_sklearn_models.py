@@ -11,8 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from circuit.answers import accuracy, outputs, predict
 from circuit.errors import CircuitError
+from circuit.labels.answers import accuracy, outputs, predict
 from circuit.network import Network
 
 

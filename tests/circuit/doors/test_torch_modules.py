@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from circuit.answers import outputs
 from circuit.errors import CircuitError
+from circuit.labels.answers import outputs
 from circuit.network import Network
 
 torch = pytest.importorskip("torch")

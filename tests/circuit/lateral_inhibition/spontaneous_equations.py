@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuit.brief import Brief
+from circuit.checks.given import is_whole, set_reals, shown
 from circuit.errors import CircuitError
-from circuit.given import is_whole, set_reals, shown
+from circuit.records.brief import Brief
 
 PRESYNAPTIC = "x = patterns(t, i) : 1 (constant over dt)"
 

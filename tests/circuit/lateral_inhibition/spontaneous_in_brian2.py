@@ -16,8 +16,8 @@ from circuit.brian.library import (
     run_steps,
 )
 from circuit.brian.objects import RESPOND, SUM_DRIVES
+from circuit.checks.given import real_array
 from circuit.errors import CircuitError, NotFinite
-from circuit.given import real_array
 from tests.circuit.lateral_inhibition import spontaneous_equations as spontaneous
 from tests.circuit.lateral_inhibition.spontaneous_equations import Spontaneous, SpontaneousRecord
 

@@ -11,9 +11,11 @@ from analysis.sweep import run as sweep
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
-from circuit.inverse_model import InverseModel, exact_model
+from circuit.initialisation.networks import initialise
+from circuit.initialisation.weights import orthogonal
 from circuit.learned_inverse import companions
 from circuit.learned_inverse.companions import LearnedInverse, model_of
+from circuit.learned_inverse.inverse_model import InverseModel, exact_model
 from circuit.learned_inverse.model import (
     improved,
     inverse_error,
@@ -28,7 +30,7 @@ from circuit.learning.lesson import Lesson
 from circuit.learning.regulariser import Regulariser
 from circuit.learning.step import begin_learning, learn
 from circuit.learning.taught import teach
-from circuit.network import Network, forward, initialise, orthogonal
+from circuit.network import Network, forward
 from circuit.numerics.keyed_random import normals, signs
 from circuit.plasticity import updates
 from circuit.report.alignment import agreement

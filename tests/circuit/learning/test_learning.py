@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from circuit.errors import CircuitError
+from circuit.initialisation.networks import initialise
 from circuit.learning.lesson import Inhibition, LearnedInverse, Lesson, Regulariser
 from circuit.learning.step import begin_learning, fresh, learn
 from circuit.losses import LOSSES
-from circuit.network import initialise
 from circuit.rules import RULES
 from circuit.settings.learning import CIRCUIT, Adam
 from circuit.shifts import READOUTS

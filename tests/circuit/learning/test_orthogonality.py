@@ -8,8 +8,8 @@ import scipy.linalg
 from mpmath import mp, mpf
 
 from circuit.errors import CircuitError
+from circuit.initialisation.weights import orthogonal
 from circuit.learning.regulariser import descent, distance
-from circuit.network import orthogonal
 from tests.conftest import Backend
 
 SIDES = ("rows", "columns")

@@ -8,9 +8,9 @@ from mpmath import mp
 
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
+from circuit.initialisation.networks import initialise
 from circuit.methods.direct import couplings
 from circuit.methods.direct.couplings import CUT, GROWTH, SHORTEST, _damped
-from circuit.network import initialise
 from tests.circuit.test_dynamics import LiteralCircuit, digits, make_trial
 
 

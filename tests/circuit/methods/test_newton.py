@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from circuit.activations import asinh
-from circuit.dynamics import Trial, begin, build_circuit, velocity
+from circuit.dynamics import begin, build_circuit, velocity
 from circuit.equilibrium import settle
 from circuit.methods.newton.steps import dense_direction, direction, residuals
 from circuit.methods.newton.undamped import follow, from_parts, search, undamped
 from circuit.network import Network
+from circuit.trial import Trial
+from circuit.units.asinh import asinh
 from circuit.verification.judgement import Status
 from tests.circuit.test_dynamics import make_trial
 

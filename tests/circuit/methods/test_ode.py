@@ -9,7 +9,7 @@ import scipy.linalg
 
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError, NotFinite
-from circuit.jacobian import dense_jacobian
+from circuit.linearisation.matrix import dense_jacobian
 from circuit.methods import ode
 from circuit.verification.judgement import Status
 from tests.circuit.test_dynamics import make_trial

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from circuit.activations import leaky_relu
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.network import Network
@@ -18,6 +17,7 @@ from circuit.report.alignment import agreement
 from circuit.report.deviation import deviations, update_bound
 from circuit.rules import RULES
 from circuit.shift_dynamics import layer_terms, scale_ratio
+from circuit.units.leaky_relu import leaky_relu
 from circuit.verification.judgement import Status, judge
 from circuit.verification.sliding import balanced_messages, near_a_kink
 from tests.circuit.test_dynamics import make_trial

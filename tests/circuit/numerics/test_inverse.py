@@ -14,7 +14,8 @@ import scipy.linalg
 from mpmath import mp
 
 from circuit.errors import NotFinite, SingularWeights
-from circuit.network import gaussian, initialise, orthogonal
+from circuit.initialisation.networks import initialise
+from circuit.initialisation.weights import gaussian, orthogonal
 from circuit.numerics import following_inverse
 from circuit.numerics.arrays import product_rounding
 from circuit.numerics.following_inverse import MovingWeights, usual_residual

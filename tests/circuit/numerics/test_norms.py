@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 
-from circuit.dynamics import Trial, begin, build_circuit
+from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
-from circuit.inverse_model import exact_model
-from circuit.network import initialise
+from circuit.initialisation.networks import initialise
+from circuit.learned_inverse.inverse_model import exact_model
 from circuit.numerics.arrays import frobenius_norm, row_norms
 from circuit.plasticity import Update
 from circuit.report.alignment import agreement
 from circuit.report.deviation import Deviation, update_bound
+from circuit.trial import Trial
 from circuit.verification.judgement import judge
 from tests.circuit.test_dynamics import LiteralCircuit, digits, make_trial
 from tests.conftest import Backend

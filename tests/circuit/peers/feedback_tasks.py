@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from circuit.network import Activity, Network, forward, initialise
+from circuit.initialisation.networks import initialise
+from circuit.network import Activity, Network, forward
 from circuit.numerics.arrays import Array
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.signal import Signal

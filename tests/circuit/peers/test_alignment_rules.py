@@ -9,9 +9,10 @@ import pytest
 from sklearn.datasets import load_digits
 
 from circuit.errors import CircuitError
+from circuit.initialisation.networks import initialise
 from circuit.learned_inverse.model import WEIGHTS
 from circuit.losses import output_error
-from circuit.network import forward, initialise
+from circuit.network import forward
 from circuit.peers import dfa, fa, sign, signal_updates
 from circuit.peers.dfa import DIRECT
 from circuit.rules import RULES

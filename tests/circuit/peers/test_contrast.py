@@ -9,13 +9,13 @@ import pytest
 
 from circuit.errors import CircuitError
 from circuit.network import Network, forward
+from circuit.numerics.scale import Scale
 from circuit.peers.chl import RULE as CHL
 from circuit.peers.ep import RULE as EP
 from circuit.peers.reading import signal_updates
 from circuit.peers.rule import Rule
 from circuit.peers.signal import Signal
 from circuit.plasticity import Update
-from circuit.shifts import Scale
 from tests.circuit.peers.literal_contrast import Literal, Vectors
 
 WIDTHS = (5, 4, 6, 3)

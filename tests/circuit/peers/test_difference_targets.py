@@ -10,10 +10,11 @@ from mpmath import mp, mpf
 
 from circuit.errors import CircuitError, TargetOutOfRange
 from circuit.feedback import output_only
-from circuit.inverse_model import exact_model
+from circuit.initialisation.networks import initialise
+from circuit.learned_inverse.inverse_model import exact_model
 from circuit.learned_inverse.model import BIASES, WEIGHTS
 from circuit.losses import output_error
-from circuit.network import forward, initialise
+from circuit.network import forward
 from circuit.peers import ddtp, dtp, ldrl
 from circuit.peers.dfa import DIRECT
 from circuit.rules import RULES

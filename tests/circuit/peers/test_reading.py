@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from circuit.network import Activity, Network, forward
+from circuit.numerics.scale import Scale
 from circuit.peers import Signal, signal_updates
-from circuit.shifts import Scale, Shifts
+from circuit.shifts import Shifts
 
 WIDTHS = (4, 5, 3, 2)
 GAINS = (0.3, 0.5, 2.0)

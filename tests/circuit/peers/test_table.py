@@ -13,11 +13,12 @@ import pytest
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
+from circuit.initialisation.networks import initialise
 from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learning.lesson import Lesson
 from circuit.learning.step import begin_learning, learn
 from circuit.losses import output_error
-from circuit.network import Network, forward, initialise
+from circuit.network import Network, forward
 from circuit.peers import table
 from circuit.peers.rule import Rule
 from circuit.peers.signal import Rest, Signal

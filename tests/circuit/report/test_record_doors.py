@@ -18,12 +18,12 @@ from circuit import (
     begin,
     build_circuit,
     initialise,
-    load_network,
     open_results,
     settle,
     updates,
 )
 from circuit.report import report, tables
+from circuit.storage import load_network
 from models import run_equilibrium
 
 ROOT = Path(__file__).resolve().parents[3]

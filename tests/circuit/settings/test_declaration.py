@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from circuit.activations import ACTIVATIONS
 from circuit.errors import CircuitError
 from circuit.feedback import PATHWAYS
+from circuit.initialisation.weights import INITIALISERS
 from circuit.lateral_inhibition import teaching
 from circuit.lateral_inhibition.companions import Decorrelation, Inhibition
 from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learning.lesson import Lesson
 from circuit.learning.regulariser import Regulariser
 from circuit.losses import LOSSES
-from circuit.network import INITIALISERS
 from circuit.peers.table import TABLE
 from circuit.rules import RULES
 from circuit.settings import pull
@@ -35,6 +34,7 @@ from circuit.settings.declaration import (
 )
 from circuit.settings.learning import CIRCUIT, Adam
 from circuit.shifts import READOUTS
+from circuit.units.table import ACTIVATIONS
 from training import declarations
 from training.plan import Plan
 

@@ -8,10 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from circuit.activations import asinh, leaky_relu, linear, tanh
 from circuit.errors import CircuitError
-from circuit.network import forward, initialise
+from circuit.initialisation.networks import initialise
+from circuit.network import forward
 from circuit.storage.networks import load_network, save_network
+from circuit.units.asinh import asinh
+from circuit.units.leaky_relu import leaky_relu
+from circuit.units.linear import linear
+from circuit.units.tanh import tanh
 
 
 def _network(rng, dtype="float64"):

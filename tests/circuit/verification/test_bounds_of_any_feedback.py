@@ -13,9 +13,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from mpmath import mp, mpf
 
-from circuit.dynamics import Trial, begin, build_circuit
+from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
-from circuit.network import initialise
+from circuit.initialisation.networks import initialise
+from circuit.trial import Trial
 from circuit.verification.bounds import relative_error_bounds
 from tests.literal_units import LITERAL, exactly
 

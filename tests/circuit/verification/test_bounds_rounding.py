@@ -7,7 +7,8 @@ import pytest
 
 from circuit.dynamics import begin, build_circuit, in_float64
 from circuit.equilibrium import settle
-from circuit.network import forward, orthogonal
+from circuit.initialisation.weights import orthogonal
+from circuit.network import forward
 from tests.circuit.test_dynamics import make_trial
 from tests.circuit.verification.test_bounds import _ratios
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from circuit.checks.given import is_whole, require_choice, shown
 from circuit.errors import CircuitError, ShapeMismatch
-from circuit.given import is_whole, require_choice, shown
 from circuit.numerics.arrays import to_numpy
 
 

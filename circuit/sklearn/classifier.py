@@ -20,20 +20,22 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from circuit.activations import activations
+from circuit.checks.given import is_whole, require_choice, require_count, shown
 from circuit.dynamics import begin, build_circuit
-from circuit.equilibrium import Equilibrium, settle
+from circuit.equilibrium import settle
 from circuit.errors import CircuitError
-from circuit.given import is_whole, require_choice, require_count, shown
+from circuit.initialisation.weights import INITIALISERS
+from circuit.labels.targets import one_hot
 from circuit.learned_inverse.companions import LearnedInverse, PseudoInverse
 from circuit.learning.lesson import Lesson
 from circuit.learning.regulariser import Regulariser
 from circuit.learning.step import Learner, begin_learning, learn
-from circuit.network import INITIALISERS, Network, forward
+from circuit.network import Network, forward
+from circuit.outcome import Equilibrium
 from circuit.peers.table import TABLE
 from circuit.settings.learned_inverse import EXACT, LEARNED, PSEUDO
 from circuit.settings.learning import Adam
-from circuit.targets import one_hot
+from circuit.units.table import activations
 
 INVERSES: dict[str, Callable[[], Any] | None] = {
     EXACT: None,

@@ -13,7 +13,7 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
-from circuit.given import shown
+from circuit.checks.given import shown
 
 Rows = Sequence[Sequence[object]]  # the first holds the headings
 

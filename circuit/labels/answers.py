@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from circuit.checks.given import real_array
 from circuit.errors import ShapeMismatch
-from circuit.given import real_array
 from circuit.network import Network, forward
 from circuit.numerics.arrays import Array, to_numpy
 

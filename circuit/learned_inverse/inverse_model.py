@@ -18,11 +18,11 @@ from functools import cached_property
 
 import array_api_compat
 
-from circuit.brief import Brief
+from circuit.checks.given import is_sequence, require_kind
 from circuit.errors import ShapeMismatch
-from circuit.given import is_sequence, require_kind
 from circuit.network import Network
 from circuit.numerics.arrays import Array, largest, namespace, require_finite, rows_times
+from circuit.records.brief import Brief
 
 
 @dataclass(frozen=True, eq=False, repr=False)

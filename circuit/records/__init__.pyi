@@ -1,0 +1,5 @@
+"""What `from circuit.records import ...` offers."""
+
+from .brief import Brief
+
+__all__ = ["Brief"]

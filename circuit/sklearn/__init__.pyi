@@ -1,0 +1,5 @@
+"""What `from circuit.sklearn import ...` offers."""
+
+from .classifier import CircuitClassifier
+
+__all__ = ["CircuitClassifier"]
