@@ -26,7 +26,7 @@ from circuit.numerics.arrays import (
     widened,
 )
 from circuit.numerics.scale import ONE, Scale, times
-from circuit.peers.settling import Point, relative
+from circuit.peers.settling import Tried, relative
 from circuit.settings.peers.feedback_control import JACOBIAN, FeedbackControlSettings
 from circuit.shifts import Shifts, excess
 
@@ -203,7 +203,7 @@ class Control:
             changes.append(response(unit, h, slope, pushed, size))
         return changes, drives
 
-    def start(self) -> Point:
+    def start(self) -> Tried:
         """Newton's first step from u = 0, in the linearised network."""
         matrix = self.newton_matrix(self.matrix(self.activity.slopes, self.at_rest))
         control = solved(matrix, self.error)
@@ -215,7 +215,7 @@ class Control:
         depth = self.network.depth
         return self.network.n_outputs * max(depth - 2, 0) / max(depth - 1, 1)
 
-    def improved(self, point: Point) -> Point:
+    def improved(self, point: Tried) -> Tried:
         """After one more step, by a matrix that has learnt from the last one, and with derivatives
         taken anew where that did not come nearer.
 
@@ -251,9 +251,9 @@ class Control:
             passes += self._passes_of_derivatives
         arrays[1] = solved(arrays[3], arrays[2])
         arrays[4] = xp.astype(slow, fresh.dtype)
-        return Point(tuple(arrays), self._residuals(arrays[0], arrays[1]), passes)
+        return Tried(tuple(arrays), self._residuals(arrays[0], arrays[1]), passes)
 
-    def _at(self, control: Array, matrix: Array, fresh: Array) -> Point:
+    def _at(self, control: Array, matrix: Array, fresh: Array) -> Tried:
         """The point at u, with a step by that matrix."""
         changes, drives = self.moved(control)
         leak = self.settings.leak
@@ -261,7 +261,7 @@ class Control:
         left = self.error - shift / (1 + leak) - (leak / (1 + leak)) * control
         step = solved(matrix, left)
         arrays = (control, step, left, matrix, fresh, *drives, *changes)
-        return Point(arrays, self._residuals(control, step), 1.0)
+        return Tried(arrays, self._residuals(control, step), 1.0)
 
     def _residuals(self, control: Array, step: Array) -> np.ndarray:
         """What Newton's step would change in the feedback to every layer, over that feedback."""
