@@ -3,8 +3,7 @@
 Owns the bound that decides the main command's verdict (docs/derivation.md, section 5): what keeps a
 settled circuit from its rule has two causes, each of which is followed down through the network's
 own weights and feedback, image by image. Has none for plain circuits, nor for the ITP pathway where
-feedback is not the exact inverse. Does not own the measures of agreement
-(`circuit.report.alignment`).
+feedback is not the exact inverse.
 """
 
 from __future__ import annotations
