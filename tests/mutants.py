@@ -130,6 +130,13 @@ MUTANTS = (
         "tests/circuit/test_row_adjusted.py",
     ),
     Mutant(
+        "units out of the range of their inverse are left there",
+        "circuit/methods/direct/unit_equations.py",
+        "(self._tries < HALVINGS)",
+        "(self._tries < 0)",
+        "tests/circuit/methods/test_descent.py -k led_back",
+    ),
+    Mutant(
         "rows forgotten where a unit crosses its kink",
         "circuit/methods/direct/unit_equations.py",
         "below, rows * m, scale, circuit.pathway)",
