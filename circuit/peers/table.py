@@ -110,6 +110,77 @@ _LINES = (
         "the same with an output that is pulled and pushed a little by its error",
         "contrast:EquilibriumPropagationSettings",
     ),
+    RuleLine(
+        "pc",
+        "predictive coding",
+        "predictive coding: errors at the rest of their energy",
+        "predictive_coding:PredictiveCodingSettings",
+        "predictive_coding",
+    ),
+    RuleLine(
+        "pc_fixed",
+        "fixed-prediction coding",
+        "predictive coding whose predictions stay those of the forward pass",
+        "predictive_coding:FixedPredictionSettings",
+        "fixed_prediction",
+    ),
+    RuleLine(
+        "epc",
+        "error-based predictive coding",
+        "predictive coding by steps of its errors",
+        "predictive_coding:ErrorBasedSettings",
+        "error_based",
+    ),
+    RuleLine(
+        "dual",
+        "dual propagation",
+        "dual propagation: the difference of two states of every unit",
+        "dual_propagation:DualPropagationSettings",
+        "dual_propagation",
+    ),
+    RuleLine(
+        "dfc",
+        "deep feedback control",
+        "deep feedback control at its steady state",
+        "feedback_control:FeedbackControlSettings",
+        "feedback_control",
+    ),
+    RuleLine(
+        "dtp",
+        "difference target propagation",
+        "difference targets, through feedback that learns by reconstruction",
+        "dtp:DifferenceTargetSettings",
+    ),
+    RuleLine(
+        "ldrl",
+        "difference target propagation by local differences",
+        "difference targets, through feedback that learns to be the transpose",
+        "ldrl:LocalDifferenceSettings",
+    ),
+    RuleLine(
+        "ddtp",
+        "direct difference target propagation",
+        "difference targets, through learned linear feedback from the output to every layer",
+        "ddtp:DirectDifferenceSettings",
+    ),
+    RuleLine(
+        "fa",
+        "feedback alignment",
+        "feedback alignment: errors come down through fixed random weights",
+        "fa:FeedbackAlignmentSettings",
+    ),
+    RuleLine(
+        "dfa",
+        "direct feedback alignment",
+        "direct feedback alignment: fixed random weights tell every layer the output's error",
+        "dfa:DirectAlignmentSettings",
+    ),
+    RuleLine(
+        "sign",
+        "sign symmetry",
+        "sign symmetry: feedback weights have the signs of the feed-forward ones",
+        "sign:SignSymmetrySettings",
+    ),
 )
 TABLE: dict[str, RuleLine] = {one.name: one for one in _LINES}
 
