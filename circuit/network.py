@@ -193,15 +193,6 @@ class Network(Brief):
         )
         return network
 
-    def astype(self, dtype: Any) -> Network:
-        """In another precision, which is not checked again. Nothing of its inverse is kept."""
-        network, xp = object.__new__(Network), namespace(self.weights[0])
-        kept = {name: value for name, value in vars(self).items() if name != "factors"}
-        each = {"weights": self.weights, "biases": self.biases}
-        cast = {name: tuple(xp.astype(one, dtype) for one in those) for name, those in each.items()}
-        vars(network).update(kept | cast)
-        return network
-
     @property
     def has_moved(self) -> bool:
         """Whether it was made by `moved`."""
