@@ -21,7 +21,7 @@ from circuit.learned_inverse.companions import Companions, LearnedInverse, model
 from circuit.learned_inverse.model import inverse_error
 from circuit.learning import regulariser
 from circuit.learning.lesson import Lesson
-from circuit.learning.taught import settled_of, teach
+from circuit.learning.taught import teach, teaching_of
 from circuit.losses import output_error
 from circuit.network import Activity, Network, forward
 from circuit.numerics.arrays import Array, namespace, row_indices, take_rows, to_numpy
@@ -108,14 +108,14 @@ def alignment_with_back_propagation(
     """For each layer, cosine with and norm over the weight change of back-propagation.
 
     The weight change of the task alone, before the regulariser and Adam, with the noise of step 0
-    where rates are read with noise. Images whose equations are not solved are left out on both
-    sides; NaN where all are.
+    where rates are read with noise. Images that teach nothing, since their equations are not
+    solved, are left out on both sides; NaN where all are.
     """
     forward_pass = forward(network, inputs)
     signal = teach(network, lesson, forward_pass, targets, companions)
-    settled = settled_of(signal, targets)
-    if settled is not None and not bool(namespace(settled).all(settled)):
-        rows = row_indices(settled)
+    taught = teaching_of(signal, targets)
+    if taught is not None and not bool(namespace(taught).all(taught)):
+        rows = row_indices(taught)
         if not rows:
             return [(np.nan, np.nan)] * network.depth
         signal = replace(

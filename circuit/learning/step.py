@@ -23,7 +23,7 @@ from circuit.lateral_inhibition.pull import Companions, Pull
 from circuit.learned_inverse.model import KEYS
 from circuit.learning import adam
 from circuit.learning.lesson import Lesson
-from circuit.learning.taught import Beside, of_settled, require_companions, settled_of, teach
+from circuit.learning.taught import Beside, of_settled, require_companions, teach
 from circuit.losses import VALUES
 from circuit.network import Activity, Network, forward
 from circuit.numerics.arrays import (
@@ -181,7 +181,7 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
         waited = replace(learner, steps=learner.steps + 1, companions=companions)
         return waited, Step(loss, correct, nothing)
     signal = teach(network, lesson, activity, targets, through, learner.steps)
-    signal, settled = of_settled(signal, settled_of(signal, targets), targets)
+    signal, settled = of_settled(signal, targets)
     learner = replace(learner, network=network, companions=companions)
     return _moved(learner, lesson, signal), Step(loss, correct, settled)
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import array_api_compat
+import numpy as np
 
 from circuit.errors import CircuitError
 from circuit.lateral_inhibition.pull import Companions
@@ -62,23 +63,37 @@ def settled_of(signal: Signal, like: Array) -> Array | None:
 
     `like` is any array (..., batch, units).
     """
-    if signal.rest is None:
-        return None
-    xp, device = namespace(like), array_api_compat.device(like)
-    return xp.reshape(xp.asarray(signal.rest.converged, device=device), like.shape[:-1])
+    return None if signal.rest is None else _mask(signal.rest.converged, like)
 
 
-def of_settled(signal: Signal, mask: Array | None, like: Array) -> tuple[Signal, Array | None]:
-    """The signal with the shifts of samples that did not settle set to zero, so that the mean over
-    the batch becomes the mean over the others, and the fraction that these are.
+def teaching_of(signal: Signal, like: Array) -> Array | None:
+    """Which samples teach: those that settled, and by a rule of so many steps the others too.
+
+    Parameters and returns as `settled_of`.
     """
-    if mask is None:
+    return None if signal.rest is None else _mask(signal.rest.teaches, like)
+
+
+def _mask(each: np.ndarray, like: Array) -> Array:
+    device = array_api_compat.device(like)
+    return namespace(like).reshape(namespace(like).asarray(each, device=device), like.shape[:-1])
+
+
+def of_settled(signal: Signal, like: Array) -> tuple[Signal, Array | None]:
+    """The signal with the shifts of samples that teach nothing, since they did not settle, set to
+    zero, so that the mean over the batch becomes the mean over the others; and the fraction that
+    settled, `(...)`, None for a rule in closed form.
+
+    `like` is any array (..., batch, units).
+    """
+    settled, mask, xp = settled_of(signal, like), teaching_of(signal, like), namespace(like)
+    if settled is None or mask is None:
         return signal, None
-    xp = namespace(like)
-    fraction = xp.mean(xp.astype(mask, like.dtype), axis=-1)
+    fraction = xp.mean(xp.astype(settled, like.dtype), axis=-1)
     if bool(xp.all(mask)):
         return signal, fraction
-    weight = xp.where(fraction > 0, 1 / xp.where(fraction > 0, fraction, 1 + fraction), fraction)
+    taught = xp.mean(xp.astype(mask, like.dtype), axis=-1)
+    weight = xp.where(taught > 0, 1 / xp.where(taught > 0, taught, 1 + taught), taught)
     weight, mask = weight[..., None, None], mask[..., None]
     shifts = signal.shifts
     values = tuple(xp.where(mask, value * weight, xp.zeros_like(value)) for value in shifts.values)

@@ -38,17 +38,28 @@ class Rest(Brief):
         what is left of the equation of a layer's shift, over that shift
     passes : over all layers, each of about one matrix product a layer
     words : what else a user should know in one line, such as a critical strength; may be empty
+    by_steps : whether the rule is so many steps and no more, after which every image teaches,
+        settled or not
     """
 
     status: tuple[Status, ...]
     residuals: np.ndarray
     passes: float
     words: str = ""
+    by_steps: bool = False
 
     @property
     def converged(self) -> np.ndarray:
         """(samples,), whether an image has settled."""
         return np.array([one is Status.CONVERGED for one in self.status])
+
+    @property
+    def teaches(self) -> np.ndarray:
+        """(samples,), whether the network is to learn from an image: from those that have settled,
+        and by a rule of steps from those whose steps are over.
+        """
+        over = [one is Status.OUT_OF_BUDGET for one in self.status]
+        return self.converged | (np.array(over) & self.by_steps)
 
     def _words(self) -> list[str]:
         settled = int(self.converged.sum())

@@ -110,6 +110,41 @@ _LINES = (
         "the same with an output that is pulled and pushed a little by its error",
         "contrast:EquilibriumPropagationSettings",
     ),
+    RuleLine(
+        "pc",
+        "predictive coding",
+        "predictive coding: errors at the rest of their energy",
+        "predictive_coding:PredictiveCodingSettings",
+        "predictive_coding",
+    ),
+    RuleLine(
+        "pc_fixed",
+        "fixed-prediction coding",
+        "predictive coding whose predictions stay those of the forward pass",
+        "predictive_coding:FixedPredictionSettings",
+        "fixed_prediction",
+    ),
+    RuleLine(
+        "epc",
+        "error-based predictive coding",
+        "predictive coding by steps of its errors",
+        "predictive_coding:ErrorBasedSettings",
+        "error_based",
+    ),
+    RuleLine(
+        "dual",
+        "dual propagation",
+        "dual propagation: the difference of two states of every unit",
+        "dual_propagation:DualPropagationSettings",
+        "dual_propagation",
+    ),
+    RuleLine(
+        "dfc",
+        "deep feedback control",
+        "deep feedback control at its steady state",
+        "feedback_control:FeedbackControlSettings",
+        "feedback_control",
+    ),
 )
 TABLE: dict[str, RuleLine] = {one.name: one for one in _LINES}
 

@@ -32,7 +32,7 @@ def critical_strength(network: Network, output_slope: float | None = None) -> fl
     Examples
     --------
     >>> import numpy as np
-    >>> from circuit.network import initialise
+    >>> from circuit import initialise
     >>> round(critical_strength(initialise([4, 4, 4, 4], np.random.default_rng(0))), 12)
     0.5
     """

@@ -48,6 +48,7 @@ NO_BETA = Scale(0.5, -4000)  # so weak a nudge that every difference is its limi
 HOPELESS = (Status.DIVERGED, Status.NOT_FINITE)
 
 
+@np.errstate(all="ignore")  # what overflows on the way is judged, not printed
 def contrast_signal(
     network: Network,
     activity: Activity,
@@ -93,6 +94,7 @@ def contrast_signal(
     return Signal(state, moved, CONTRAST, middle, rest)
 
 
+@np.errstate(all="ignore")  # what overflows on the way is judged, not printed
 def free_state(
     network: Network, activity: Activity, settings: EquilibriumPropagationSettings
 ) -> tuple[Activity, Rest]:
@@ -118,6 +120,7 @@ def free_state(
     return Activity((activity.rates[0], *values), tuple(drives), slopes), rest
 
 
+@np.errstate(all="ignore")  # what overflows on the way is judged, not printed
 def own_gradient(
     network: Network,
     signal: Signal,
@@ -125,7 +128,7 @@ def own_gradient(
     loss: str | Loss,
     settings: EquilibriumPropagationSettings,
 ) -> tuple[Update, ...]:
-    """-dL/dW and -dL/db, averaged over the batch, of the loss at the rule's own free state.
+    """-dL/dW and -dL/db, averaged over the images that settled, of the loss at the free state.
 
     Parameters
     ----------
@@ -134,17 +137,12 @@ def own_gradient(
     Raises
     ------
     CircuitError
-        Where an image has no free state, or one without a gradient.
+        Where a free state is so near to being lost that the gradient is not found.
     """
-    if signal.rest is not None and not all(signal.rest.converged):
-        missing = int((~signal.rest.converged).sum())
-        raise CircuitError(
-            f"{missing} of {len(signal.rest.status)} images have no settled state to take a "
-            "gradient at; leave them out, or use weaker feedback"
-        )
     free = signal.activity
     pushed = nudge(network, free, taken("targets", targets, free.rates[-1]), loss, FORCE, 1.0)
-    pushed = replace(pushed, scale=pushed.scale.times(NO_BETA))
+    share = _share(signal.rest, pushed.start)
+    pushed = replace(pushed, start=share * pushed.start, scale=pushed.scale.times(NO_BETA))
     layers, values, above = descended(network, free, settings.gamma, pushed)
     finest = product_rounding(epsilon(free.rates[-1]), max(network.widths))
     found = settled(layers, values, above, finest, settings.sweeps)
@@ -221,6 +219,16 @@ def _contrast(state: Activity, sides: Sequence[Shifts]) -> tuple[Shifts, tuple[A
         moved = Shifts(tuple(values), first.scales, gains)
     rates = zip(state.rates[1:], changes, strict=True)
     return moved, (state.rates[0], *(own + change / 2 for own, change in rates))
+
+
+def _share(rest: Rest | None, like: Array) -> Array | float:
+    """Of each image (..., batch, 1) in the mean over those that settled, beside 1/batch."""
+    if rest is None or all(rest.converged):
+        return 1.0
+    settled = rest.converged.reshape(like.shape[:-1]).astype(float)
+    fraction = np.maximum(settled.mean(axis=-1, keepdims=True), 1 / settled.shape[-1])
+    xp, device = namespace(like), array_api_compat.device(like)
+    return xp.asarray(settled / fraction, dtype=like.dtype, device=device)[..., None]
 
 
 def _gains(network: Network, gamma: float, beta: Scale) -> tuple[Scale, ...]:

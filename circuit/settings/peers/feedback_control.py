@@ -1,0 +1,46 @@
+"""What deep feedback control can be set to. Standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from circuit.settings.declaration import Choice, Number, Record
+from circuit.settings.peers.predictive_coding import POSITIVE, TOLERANCE
+
+JACOBIAN, RATES, RANDOM, GIVEN = FEEDBACKS = ("jacobian", "rates", "random", "given")
+
+
+@dataclass(frozen=True)
+class FeedbackControlSettings(Record):
+    """Deep feedback control at its steady state.
+
+    Attributes
+    ----------
+    strength : lambda, the part of the output error that the controller is to remove
+    leak : a, of the controller
+    feedback
+        Q, from the controller to the drives of each layer: "jacobian", the transposed derivative of
+        the outputs by the drives; "rates", by the rates; each of every image at its forward pass;
+        "random" or "given" matrices that are the same for all images.
+    tolerance : see its words
+    """
+
+    prefix = "dfc_"
+    needs: ClassVar = {"rule": ("dfc",)}
+
+    strength: float = Number(
+        0.1,
+        "lambda, the part of the output error that is to be removed",
+        within=POSITIVE,
+        metavar="L",
+        option="dfc_lambda",
+    ).field()
+    leak: float = Number(0.1, "a, of the controller", within=POSITIVE, metavar="A").field()
+    feedback: str = Choice(
+        JACOBIAN,
+        "from the controller to the layers: the transposed derivative of the outputs by drives "
+        "(jacobian) or by rates (rates), or matrices that are random or given",
+        known=FEEDBACKS,
+    ).field()
+    tolerance: float = TOLERANCE.field()
