@@ -25,6 +25,7 @@ from circuit.losses import output_error
 from circuit.network import Network, forward
 from circuit.numerics.arrays import to_numpy
 from circuit.peers.dfa import DIRECT
+from circuit.peers.feedback_control import FEEDBACK
 from circuit.peers.rule import Companions
 from circuit.peers.sign import concordant
 from circuit.report.alignment import agreement
@@ -208,6 +209,28 @@ def direct(one: Linear) -> list[np.ndarray]:
     return [*sent, one.at_output]
 
 
+def coding(one: Linear) -> list[np.ndarray]:
+    """F_l^T S^-1 e with S = 1/lambda + the sum over hidden layers of F_l F_l^T."""
+    hidden = [one.outputs[layer] for layer in range(1, one.depth)]
+    damped = np.eye(one.network.n_outputs) / one.settings.strength
+    damped = damped + sum(F @ F.T for F in hidden)
+    error = np.linalg.solve(damped, one.error.T).T
+    return gradient(replace(one, error=error))
+
+
+def control(one: Linear) -> list[np.ndarray]:
+    """Q_l (J Q + a)^-1 lambda e; with Q = J^T the outputs' own part of J is the identity."""
+    layers = range(1, one.depth + 1)
+    if FEEDBACK in one.companions:
+        matrices = [to_numpy(matrix).astype(float) for matrix in one.companions[FEEDBACK]]
+    else:
+        matrices = [one.outputs[layer].T for layer in layers]
+    around = sum(one.outputs[layer] @ matrices[layer - 1] for layer in layers)
+    system = around + one.settings.leak * np.eye(one.network.n_outputs)
+    controller = np.linalg.solve(system, one.error.T)
+    return [(matrix @ controller).T for matrix in matrices]
+
+
 THEORY: dict[str, Theory] = {
     "bp": gradient,
     "tp": through_inverse,
@@ -217,6 +240,10 @@ THEORY: dict[str, Theory] = {
     "circuit": settled_circuit,
     "chl": contrast,
     "ep": contrast,
+    "pc": coding,
+    "pc_fixed": gradient,
+    "dual": gradient,
+    "dfc": control,
     "dtp": through_matrices,
     "ldrl": through_matrices,
     "ddtp": direct,
