@@ -93,6 +93,12 @@ class Linear:
             found.insert(0, wide)
         return found
 
+    def learning(self, shifts: list[np.ndarray]) -> list[np.ndarray]:
+        """Shifts with those of auxiliary units, which follow and learn nothing, set to zero."""
+        for layer, values in enumerate(shifts, 1):
+            values[:, self.network.n_projecting(layer) :] = 0
+        return shifts
+
     def inverted(self, layer: int) -> np.ndarray:
         """W_l^-1, or W_l^+, of the part of W_l that reads."""
         whole = to_numpy(self.network.weights[layer - 1]).astype(float)
@@ -149,10 +155,7 @@ def settled_circuit(one: Linear) -> list[np.ndarray]:
     returned = (shifts[-1] - mismatches[-1])[:, :n]  # W_L d_{L-1}, a row for each unit of m_L
     strength = gammas[-1]
     solved = np.linalg.solve(np.eye(n) + strength * returned.T, strength * one.error.T).T
-    read = both(solved)[one.settings.readout == "shift"]
-    for layer, values in enumerate(read, 1):  # auxiliary units follow, and learn nothing
-        values[:, one.network.n_projecting(layer) :] = 0
-    return read
+    return one.learning(both(solved)[one.settings.readout == "shift"])
 
 
 def contrast(one: Linear) -> list[np.ndarray]:
@@ -228,7 +231,7 @@ def control(one: Linear) -> list[np.ndarray]:
     around = sum(one.outputs[layer] @ matrices[layer - 1] for layer in layers)
     system = around + one.settings.leak * np.eye(one.network.n_outputs)
     controller = np.linalg.solve(system, one.error.T)
-    return [(matrix @ controller).T for matrix in matrices]
+    return one.learning([(matrix @ controller).T for matrix in matrices])
 
 
 THEORY: dict[str, Theory] = {
