@@ -21,8 +21,15 @@ from analysis.statistics import LEVEL, over_repetitions, told
 
 MARGIN = 0.01  # a percentage point
 REFERENCE = "bp"
-RULES = ("bp", "gait", "circuit", "itp", "tp")
-NAMES = {"bp": "BP", "gait": "GAIT-prop", "circuit": "circuit", "itp": "ITP", "tp": "TP"}
+RULES = ("bp", "gait", "grait", "circuit", "itp", "tp")
+NAMES = {
+    "bp": "BP",
+    "gait": "GAIT-prop",
+    "grait": "GRAIT-prop",
+    "circuit": "circuit",
+    "itp": "ITP",
+    "tp": "TP",
+}
 DATASETS = {
     "digits": "digits",
     "mnist": "MNIST",

@@ -13,6 +13,10 @@ where A is the slope at the drive that a unit receives, A' that at the point it 
     GAIT   o = A^2 / A' ,   i = (A - A^3 + 2 A f'' m) / A'
     GRAIT  o = A^2 N^2 / A' ,   i = (A - A^3 N^2 + 2 A f'' N^2 m) / A' .
 
+Through other matrices B takes the place of W^-1. In a corrected circuit feedback is added to the
+rate that is there: the leak is 1 - gamma instead of 1, and i is less by 1, of what goes down in the
+ITP pathway too. In a plain one m is all of the mismatch, that of the free phase included.
+
 Units that get no feedback keep all of their drive. NumPy in float64, one network, one sample.
 """
 
@@ -26,6 +30,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from circuit.dynamics import in_float64
 from circuit.errors import CircuitError
+from circuit.learned_inverse.inverse_model import InverseModel
 from circuit.network import Network
 from circuit.numerics.arrays import is_numpy, widened
 from circuit.numerics.scale import ONE
@@ -43,18 +48,22 @@ class Linearised:
     Attributes
     ----------
     kept : L arrays (N_l,), (1 - gamma) A, or A for a unit without feedback
+    leak : L arrays (N_l,), 1, or 1 - gamma where feedback is added to the rate that is there
     own, fed : L arrays (N_l,), o and i of layers 2 .. L; of layer 1 they are not used
     returned : gamma_l, the part that comes from above
     sizes : L floats, 1 for deviations of the rates themselves
+    feedback : what stands in for the inverse of the weights; None for the exact inverse
     """
 
     network: Network
     kept: tuple[np.ndarray, ...]
+    leak: tuple[np.ndarray, ...]
     own: tuple[np.ndarray, ...]
     fed: tuple[np.ndarray, ...]
     returned: tuple[float, ...]
     time_constants: tuple[float, ...]
     sizes: tuple[float, ...]
+    feedback: InverseModel | None = None
 
     @property
     def units(self) -> int:
@@ -85,12 +94,12 @@ class Linearised:
         ]
         changes = []
         for layer in range(1, network.depth + 1):
-            change = -below[layer - 1]
+            change = -self.leak[layer - 1] * below[layer - 1]
             if layer > 1:
                 change = change + self.kept[layer - 1] * drives[layer - 1]
             if layer < network.depth:
                 message = self.own[layer] * below[layer] + self.fed[layer] * drives[layer]
-                returned = network.factors[layer].solve(message)
+                returned = self._pull(layer + 1, message)
                 change = change + self.returned[layer - 1] * widened(returned, change.shape[-1])
             changes.append(change / (self.time_constants[layer - 1] * self.sizes[layer - 1]))
         return np.concatenate([change[0] for change in changes])
@@ -100,16 +109,27 @@ class Linearised:
         network = self.network
         taus = (tau * size for tau, size in zip(self.time_constants, self.sizes, strict=True))
         given = [part / tau for part, tau in zip(self._split(flat), taus, strict=True)]
-        gathered = [-part for part in given]
+        gathered = [-leak * part for leak, part in zip(self.leak, given, strict=True)]
         for layer in range(2, network.depth + 1):
-            n = network.widths[layer]
+            n = network.n_projecting(layer - 1)
             pulled = self.returned[layer - 2] * given[layer - 2][:, :n]
-            message = network.factors[layer - 1].solve_transposed(pulled)
+            message = self._pull_transposed(layer, pulled)
             gathered[layer - 1] = gathered[layer - 1] + self.own[layer - 1] * message
             drive = self.kept[layer - 1] * given[layer - 1] + self.fed[layer - 1] * message
             gathered[layer - 2] = gathered[layer - 2] + network.pull_transposed(layer, drive)
         scaled = (size * part for size, part in zip(self.sizes, gathered, strict=True))
         return np.concatenate([part[0] for part in scaled])
+
+    def _pull(self, layer: int, message: np.ndarray) -> np.ndarray:
+        """What a message of `layer` makes of the units below that get feedback."""
+        if self.feedback is None:
+            return self.network.factors[layer - 1].solve(message)
+        return self.feedback.pull(layer, message)
+
+    def _pull_transposed(self, layer: int, pulled: np.ndarray) -> np.ndarray:
+        if self.feedback is None:
+            return self.network.factors[layer - 1].solve_transposed(pulled)
+        return pulled @ self.feedback.weights[layer - 2]
 
     def operator(self, unit: float = 1.0) -> LinearOperator:
         """`unit` times J for SciPy's solvers; `unit` in s makes its entries pure numbers."""
@@ -140,24 +160,27 @@ def linearised(trial: Trial, shifts: Shifts, sample: int = 0) -> Linearised:
     require_fits(shifts, trial.activity.rates[1:])
     trial = in_float64(trial.samples([sample]))
     circuit, network = trial.circuit, trial.network
+    if trial.is_free:
+        raise CircuitError("a free phase has no output; give the record's trial, that of the nudge")
     values = (
         shifts.absolute(layer)[sample : sample + 1].astype(float)
         for layer in range(1, network.depth + 1)
     )
     absolute = Shifts(tuple(values), (ONE,) * network.depth, shifts.gains)
     terms = balance(trial, absolute)
-    kept, own, fed = [], [], []
+    kept, leak, own, fed = [], [], [], []
     for layer in range(1, network.depth + 1):
         unit, n = network.activation(layer), network.n_projecting(layer)
         drive = trial.activity.drive(layer)
         moved = sender = drive
         if layer > 1:
             moved = drive + terms.drive_shifts[layer - 1]
-            base = moved if circuit.pathway.gradient_adjusted else drive
+            base = moved if circuit.from_present_drive else trial.senders_at_rest(layer)
             sender = base + terms.messages[layer - 1]
         slope, steepness = unit.slope(moved), 1 / unit.slope(sender)
         if circuit.pathway.gradient_adjusted:
             mismatch = circuit.by_rows(layer, terms.mismatches[layer - 1])
+            mismatch = mismatch + trial.still_by_rows(layer)
             steepening = 2 * slope * unit.curvature(moved) * mismatch
             own.append(circuit.by_rows(layer, slope**2) * steepness)
             fed.append((slope - circuit.by_rows(layer, slope**3) + steepening) * steepness)
@@ -166,12 +189,19 @@ def linearised(trial: Trial, shifts: Shifts, sample: int = 0) -> Linearised:
             fed.append(np.zeros_like(slope))
         kept.append(slope.copy())
         kept[-1][:, :n] *= 1 - circuit.strength(layer)
+        leak.append(np.ones_like(slope))
+        if circuit.sends_deviations:
+            fed[-1] = fed[-1] - 1
+            if layer < network.depth:
+                leak[-1][:, :n] -= circuit.strength(layer)
     return Linearised(
         network,
         tuple(part[0] for part in kept),
+        tuple(part[0] for part in leak),
         tuple(part[0] for part in own),
         tuple(part[0] for part in fed),
         circuit.strengths,
         circuit.time_constants,
         (1.0,) * network.depth,
+        circuit.feedback,
     )

@@ -6,6 +6,7 @@ in `circuit.dynamics`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -141,8 +142,22 @@ class Circuit(Brief):
     @cached_property
     def gains(self) -> tuple[Scale, ...]:
         """Product of `ratios` from each layer 1 .. L up: the known size of its shift."""
-        gain, gains = ONE, []
-        for ratio in reversed(self.ratios):
-            gain = gain.times(ratio)
-            gains.append(gain)
-        return tuple(gains[::-1])
+        return _products(self.ratios)
+
+    @cached_property
+    def mismatch_gains(self) -> tuple[Scale, ...]:
+        """The same of what the mismatches are to each other, but for the ITP circuit with the exact
+        inverse, whose mismatches stand for nothing: `gains`.
+        """
+        if self.feedback is None:
+            return self.gains
+        return _products(mismatch_ratios(self.strengths))
+
+
+def _products(ratios: Sequence[float]) -> tuple[Scale, ...]:
+    """Of each layer's ratio and all above it."""
+    gain, gains = ONE, []
+    for ratio in reversed(ratios):
+        gain = gain.times(ratio)
+        gains.append(gain)
+    return tuple(gains[::-1])

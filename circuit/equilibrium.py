@@ -20,6 +20,7 @@ from circuit.numerics.arrays import Array, epsilon, is_numpy, require_samples
 from circuit.outcome import Equilibrium
 from circuit.settling.blocks import settle_all
 from circuit.settling.phases import both_phases, mismatches_at_rest
+from circuit.settling.second import with_second
 from circuit.trial import Trial
 
 DEFAULT = "default"  # in place of a method's name
@@ -56,7 +57,8 @@ def settle(
     trial : from `dynamics.begin`
     method
         A name in `circuit.methods.table.METHODS`; docs/numerics.md says which when. "default" is
-        direct, and sweep where feedback is not the exact inverse.
+        direct, and sweep where feedback is not the exact inverse; without `max_steps` and options,
+        newton then looks for what these did not find (NumPy, one network of up to 1024 units).
     tolerance
         Relative residual to reach in every layer of every sample; `default_tolerance` if None.
     max_steps : budget of steps; the method's own if None
@@ -73,6 +75,7 @@ def settle(
     """
     began = time.perf_counter()
     require_kind("trial", trial, Trial)
+    second = method == DEFAULT and max_steps is None and not options
     method = default_method(trial.circuit) if method == DEFAULT else method
     require_choice("method", method, METHODS)
     require_flag("must_converge", must_converge)
@@ -97,13 +100,17 @@ def settle(
         raise CircuitError(f"max_steps {shown(budget)} leaves no whole step; give 1 or more")
     chosen.require_options(options)
 
+    def settled(trial: Trial) -> Equilibrium:
+        found = settle_all(trial, chosen, tolerance, budget, options)
+        return with_second(found) if second else found
+
     trial = trial.from_forward_pass()
     if trial.is_free:
-        free = settle_all(trial, chosen, tolerance, budget, options)
+        free = settled(trial)
         trial = trial.resting(mismatches_at_rest(free))
-        record = both_phases(free, settle_all(trial, chosen, tolerance, budget, options))
+        record = both_phases(free, settled(trial))
     else:
-        record = settle_all(trial, chosen, tolerance, budget, options)
+        record = settled(trial)
     record = replace(record, seconds=time.perf_counter() - began)
     if must_converge and not record.converged:
         raise NotSettled(record.failure(), record)

@@ -9,7 +9,6 @@ from inspect import signature
 import numpy as np
 
 from circuit.errors import CircuitError
-from circuit.numerics.arrays import take_rows
 from circuit.records.brief import Brief
 from circuit.shifts import Shifts
 
@@ -36,11 +35,9 @@ class Progress(Brief):
 
     def samples(self, rows: Sequence[int]) -> Progress:
         """The state of some samples of the batch."""
-        values = tuple(take_rows(value, rows) for value in self.shifts.values)
         memory = None if self.memory is None else self.memory[list(rows)]
         floors = None if self.floors is None else self.floors[:, list(rows)]
-        shifts = self.shifts.with_values(values)
-        return replace(self, shifts=shifts, memory=memory, floors=floors)
+        return replace(self, shifts=self.shifts.samples(rows), memory=memory, floors=floors)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

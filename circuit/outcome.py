@@ -40,7 +40,7 @@ class Equilibrium(Brief):
     steps : states that were judged
     model_time : seconds of the circuit's own time, or None for a method without a clock
     seconds : wall-clock time
-    method : its name
+    method : its name; "direct and newton" where the default method needed both
     free : the record of the free phase of a plain circuit, from the forward pass on, with the same
         statuses: what has none cannot be nudged. None for others, whose free phase is that pass.
     """

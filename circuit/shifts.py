@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from circuit.checks.given import require_choice, require_kind
 from circuit.errors import NotFinite, ShapeMismatch
-from circuit.numerics.arrays import Array, largest, namespace, row_norms
+from circuit.numerics.arrays import Array, largest, namespace, put_rows, row_norms, take_rows
 from circuit.numerics.scale import Scale, power_words, times
 from circuit.records.brief import Brief, Rows, batch_of, counted
 
@@ -76,6 +76,20 @@ class Shifts(Brief):
     def with_values(self, values: tuple[Array, ...]) -> Shifts:
         """The same scales and gains around other values."""
         return replace(self, values=values)
+
+    def samples(self, rows: Sequence[int]) -> Shifts:
+        """Those of some samples of the batch."""
+        return self.with_values(tuple(take_rows(value, rows) for value in self.values))
+
+    def with_rows(self, rows: Sequence[int], other: Shifts) -> Shifts:
+        """These with the samples `rows` replaced by those of `other`, in the scales of these."""
+        pairs = zip(self.values, other.values, self.scales, other.scales, strict=True)
+        return self.with_values(
+            tuple(
+                put_rows(value, rows, new * theirs.over(own).value)
+                for value, new, own, theirs in pairs
+            )
+        )
 
     def norm(self, layer: int) -> Scale:
         """Root mean square, over samples, of the Euclidean norm of the shift of `layer`."""

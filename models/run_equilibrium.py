@@ -85,14 +85,15 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
         say(data.remark, flush=True)
 
     from analysis import pictures, records
-    from circuit.equilibrium import default_method, settle
+    from circuit.equilibrium import DEFAULT, default_method, settle
     from circuit.report.comparison import as_dataset, report
     from circuit.report.tables import tables, wrapped
     from models.command.equilibrium_in_time import InTime, in_time
 
-    if chosen.method is None:
-        chosen.method = default_method(trial.circuit)
-    record = settle(trial, chosen.method, tolerance=chosen.tolerance, must_converge=False)
+    record = settle(
+        trial, chosen.method or DEFAULT, tolerance=chosen.tolerance, must_converge=False
+    )
+    chosen.method = chosen.method or default_method(trial.circuit)
     seconds["settle"] = record.seconds
     say(
         f"{record.method}: {record.status.value} in {record.seconds:.3f} s "

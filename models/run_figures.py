@@ -46,17 +46,18 @@ if TYPE_CHECKING:
 PROGRAM = "run_figures"
 FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid", "every")  # in this order, one by one
 ALL = "all"
-RULES = ("bp", "gait", "circuit", "itp", "tp")
+RULES = ("bp", "gait", "grait", "circuit", "itp", "tp")
 
 
 def options() -> OneLineParser:
     """All options of the command, each explained in words."""
     parser = OneLineParser(
         prog=PROGRAM,
-        description="Train networks by BP, GAIT-prop, the circuit, ITP and TP, and draw the "
-        "paper's figures of it. fig2a: depths. fig2b: three data sets. fig2c: linear networks. "
-        "fig3: narrowing layers. grid: learning rate and lambda, judged on validation images. "
-        "every: the pull towards orthogonal weights in every k-th step. See docs/results.md.",
+        description="Train networks by BP, GAIT-prop, GRAIT-prop, the circuit, ITP and TP, and "
+        "draw the paper's figures of it. fig2a: depths. fig2b: three data sets. fig2c: linear "
+        "networks. fig3: narrowing layers. grid: learning rate and lambda, judged on validation "
+        "images. every: the pull towards orthogonal weights in every k-th step. See "
+        "docs/results.md.",
         epilog=study_command.epilog("run"),
     )
     add = parser.add_argument

@@ -27,6 +27,11 @@ class _WithKinks(LiteralCircuit):
 
     sent: dict[tuple[int, int], mpf]
 
+    def square(self, layer: int, unit: int) -> mpf:
+        """N^2 of a unit in the GRAIT pathway, else 1."""
+        row = self.weights[layer][unit]
+        return mp.fdot(row, row) if self.grait else mpf(1)
+
     def feedback(self, layer: int, y: list[Vector]) -> Vector:
         received = super().feedback(layer, y)
         for (sender, unit), message in self.sent.items():
@@ -35,7 +40,8 @@ class _WithKinks(LiteralCircuit):
             h = self.drive(sender, y[layer])[unit]
             slope = self.units[sender].slope(h)
             value = self.units[sender].value(h)
-            usual = self.units[sender].inverse(value + slope**2 * (y[sender][unit] - value)) - h
+            gain = slope**2 * self.square(sender, unit)
+            usual = self.units[sender].inverse(value + gain * (y[sender][unit] - value)) - h
             change = message - usual
             for i in range(len(received)):
                 received[i] += self.inverses[sender][i][unit] * change
@@ -48,7 +54,7 @@ class ExactRoot:
     Attributes
     ----------
     consistent : whether it was found, and every unit at its kink is one that stays there: its
-        mismatch negative and its message between a m and m / a
+        mismatch negative and its message between a m and m / a (times N^2 in the GRAIT pathway)
     """
 
     def __init__(self, trial: Trial, shifts: Shifts, slopes: Sequence[np.ndarray]) -> None:
@@ -129,4 +135,5 @@ class ExactRoot:
             slope = mpf(trial.network.activation(layer).smallest_slope)
             own = literal.feedforward(layer, y[layer - 1])[unit]
             mismatch = (y[layer][unit] - own) / self.scales[layer - 1]
+            mismatch *= literal.square(layer, unit)
             self.consistent &= bool(mismatch < 0 and mismatch / slope <= value <= mismatch * slope)

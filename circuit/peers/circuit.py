@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from circuit.dynamics import build_circuit
-from circuit.equilibrium import settle
+from circuit.equilibrium import default_method, settle
 from circuit.learned_inverse.model import noise_of, read_with
 from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network
@@ -48,7 +48,9 @@ def signal(
             network, settings.pathway, strengths, feedback=model, corrected=back.corrected
         )
     trial = Trial(circuit, activity, widened(error, network.widths[-1]))
-    record = settle(trial, max_steps=steps, must_converge=False)
+    # a sample that is not found at once waits for the next epoch: no second method is tried
+    method = default_method(circuit)
+    record = settle(trial, method, max_steps=steps, must_converge=False)
     worst = np.array(record.relative_residuals)[:, np.newaxis]
     residuals = np.broadcast_to(worst, (network.depth, len(record.sample_status)))
     shifts = _of_projecting(network, record.read_out(settings.readout))

@@ -244,7 +244,9 @@ def _cosine_words(cosine: float) -> str:
 
 
 def _rule(name: str, trial: Trial) -> Shifts:
-    """The shifts of a rule, which go through the same feedback as the circuit's."""
+    """The shifts of a rule, which go through the same feedback as the circuit's; with the
+    difference correction, as a plain circuit's shifts from its free phase are.
+    """
     trial = trial.from_forward_pass()
     circuit, activity = trial.circuit, trial.activity
     error = trial.error[..., : trial.network.n_outputs]
@@ -257,21 +259,14 @@ def _rule(name: str, trial: Trial) -> Shifts:
         activity,
         error,
         circuit.strengths,
-        corrected=circuit.corrected,
     )
 
 
 def _deviations(
     record: Equilibrium, direction: Shifts | None, readout: str
 ) -> tuple[Deviation, ...] | None:
-    """How far the read-out may be from the rule; None where that cannot be said.
-
-    So it is in the ITP pathway through another feedback than the exact inverse, whose mismatches
-    are in other ratios than its gains, and of plain circuits.
-    """
-    circuit = record.trial.circuit
-    gait = circuit.pathway.gradient_adjusted
-    if direction is None or circuit.is_plain or not (circuit.feedback is None or gait):
+    """How far the read-out may be from the rule; None where that cannot be said."""
+    if direction is None:
         return None
     # what the tolerance leaves unsettled comes on top of what feedback explains
     spare = 10 * record.tolerance

@@ -2,19 +2,25 @@
 
 Owns the bound that decides the main command's verdict (docs/derivation.md, section 5): what keeps a
 settled circuit from its rule has two causes, each of which is followed down through the network's
-own weights and feedback, image by image. Has none for plain circuits, nor for the ITP pathway where
-feedback is not the exact inverse. Does not own the measures of agreement
+own weights and feedback, image by image. Does not own the measures of agreement
 (`circuit.report.alignment`).
+
+Through another feedback than the exact inverse it is the mismatches that obey the rule's recursion,
+in the ITP pathway too, with gamma / (1 - gamma) a layer: what is read per gain of the circuit
+differs by a known factor and the layer's own drive. A plain circuit's nudge stands for the rule
+with the difference correction: the free phase has taken the feedback's own error out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from circuit.activations import Activation
+from circuit.circuit import Circuit
+from circuit.messages import plain_message
 from circuit.numerics.arrays import (
     Array,
     epsilon,
@@ -24,9 +30,11 @@ from circuit.numerics.arrays import (
     namespace,
     product_rounding,
     row_norms,
+    smallest_normal,
     to_numpy,
     widened,
 )
+from circuit.numerics.scale import ONE, times
 from circuit.plasticity import Update, local_update
 from circuit.records.brief import Brief
 from circuit.shift_dynamics import Balance, balance, scale_ratio
@@ -74,22 +82,27 @@ def deviations(
     Raises `CircuitError` for an unknown read-out.
     """
     require_readout(readout)
-    network, gait = trial.network, trial.circuit.pathway.gradient_adjusted
+    network, circuit = trial.network, trial.circuit
     xp, terms = namespace(trial.error), balance(trial, shifts)
     if kinks is not None:
         terms = with_messages_at_kinks(trial, shifts, terms, kinks)
+    read, shifts = shifts, replace(shifts, gains=circuit.mismatch_gains)
     found: list[Deviation] = []
     returned = bent = xp.zeros_like(trial.error)
     unsure = np.zeros(int(np.prod(trial.error.shape[:-1])))
     for layer in range(network.depth, 0, -1):
-        returned = returned + _fresh(trial, shifts, terms, layer)
+        returned = returned + _fresh(trial, shifts, rule, terms, layer)
         size = _norms(rule.per_gain(layer))
         unsure = unsure + tolerance * (size + _norms(returned) + _norms(bent))
-        seen = returned
-        if gait and readout == "shift" and layer > 1:
+        # of what is followed, how much is read: 1 but in the ITP pathway through another feedback
+        share = shifts.gains[layer - 1].over(read.gains[layer - 1]).value
+        seen = share * returned + (share - 1) * rule.per_gain(layer)
+        if _by_mismatch(circuit) and readout == "shift" and layer > 1:
             # the shift is the mismatch and what the layer's own drive adds
-            seen = seen + _per_gain(shifts, layer, _driven(shifts, terms, layer))
-        found.append(Deviation(seen, bent, unsure))
+            seen = seen + _per_gain(read, layer, _driven(shifts, terms, layer))
+        if readout == "mismatch" and trial.still is not None:
+            seen = seen + times(trial.still[layer - 1], ONE.over(read.gains[layer - 1]))
+        found.append(Deviation(seen, share * bent, share * unsure))
         if layer == 1:
             break
         steepness, fresh, size = _passage(
@@ -103,6 +116,11 @@ def deviations(
         returned = widened(trial.circuit.pull(layer, steepness * returned), below)
         bent = widened(trial.circuit.pull(layer, steepness * bent + fresh), below)
     return tuple(found[::-1])
+
+
+def _by_mismatch(circuit: Circuit) -> bool:
+    """Whether it is the mismatches that obey the rule's recursion, and not the shifts."""
+    return circuit.pathway.gradient_adjusted or circuit.feedback is not None
 
 
 def _norms_of_feedback(trial: Trial, layer: int) -> tuple[float, float]:
@@ -145,9 +163,10 @@ def update_bound(trial: Trial, update: Update, layer: int, deviation: Deviation)
     return (1 + EXACT) * (total + unsure) / norm if norm > 0 else np.inf
 
 
-def _fresh(trial: Trial, shifts: Shifts, terms: Balance, layer: int) -> Array:
+def _fresh(trial: Trial, shifts: Shifts, rule: Shifts, terms: Balance, layer: int) -> Array:
     """What `layer` adds to the deviation: what its drive returns other than a linear circuit's
-    would (ITP) or draws off the nudge (GAIT), and what the state leaves unbalanced; per gain.
+    would (ITP) or draws off the nudge (GAIT), what the state leaves unbalanced, and of a plain
+    circuit what feedback makes of the shift that it does not invert; per gain.
     """
     circuit, network = trial.circuit, trial.network
     n, gamma = network.n_projecting(layer), circuit.strength(layer)
@@ -158,11 +177,17 @@ def _fresh(trial: Trial, shifts: Shifts, terms: Balance, layer: int) -> Array:
     else:
         supply = 0 * demand
     residual, driven = demand - supply[..., :n], _driven(shifts, terms, layer)
-    if circuit.pathway.gradient_adjusted:
-        if layer < network.depth:
-            fresh = residual / (1 - gamma)
-        else:
+    if _by_mismatch(circuit):
+        if layer == network.depth:
             fresh = residual - gamma * driven[..., :n]
+            if circuit.is_plain:  # whose error is that of its free phase
+                moved = (trial.error - rule.per_gain(layer))[..., :n]
+                fresh = fresh + gamma * times(moved, ONE.over(shifts.scales[-1]))
+        else:
+            if circuit.is_plain:
+                back = circuit.pull(layer + 1, terms.drive_shifts[layer])
+                residual = residual + gamma * (back[..., :n] - value[..., :n])
+            fresh = residual / (1 - gamma)
         rest = (value - driven)[..., n:]  # a mismatch of units that get no feedback
     else:
         below = circuit.ratios[layer - 2] if layer > 1 else 0.0
@@ -186,13 +211,13 @@ def _passage(
     circuit, unit, activity = trial.circuit, trial.network.activation(layer), trial.activity
     i, gain = layer - 1, circuit.pathway
     direction, scale = rule.per_gain(layer), shifts.gains[i].value
-    if gain.gradient_adjusted:
+    if _by_mismatch(circuit):
         start = activity.drive(layer) + shifts.scales[i - 1].value * terms.drive_shifts[i]
         slope = unit.slope(start)
         if kinks is not None:
             xp = namespace(start)
             start, slope = xp.where(kinks > 0, 0 * start, start), xp.where(kinks > 0, kinks, slope)
-        there = unit.value(start)
+        there = unit.value(start) + gain.local(slope, trial.still_by_rows(layer))
         state = terms.mismatches[i]
     else:
         there, slope = activity.rates[layer], activity.slope(layer)
@@ -201,8 +226,36 @@ def _passage(
     sent = gain.local(slope, circuit.by_rows(layer, direction))
     farther = gain.local(slope, circuit.by_rows(layer, apart))
     secant = unit.inverse_difference(there + scale * sent, farther, scale) / apart
-    own = _rule_message(unit, trial, rule, layer)
-    return secant, unit.inverse_difference(there, sent, scale) - own, own
+    own = _rule_message(unit, trial.from_forward_pass(), rule, layer)
+    if circuit.is_plain:
+        made = _plain_message(trial, shifts, rule, terms, layer, kinks)
+    else:
+        made = unit.inverse_difference(there, sent, scale)
+    return secant, made - own, own
+
+
+def _plain_message(
+    trial: Trial, shifts: Shifts, rule: Shifts, terms: Balance, layer: int, kinks: Array | None
+) -> Array:
+    """What `layer` of a plain circuit would send beyond its drive shift, at the drive it has, with
+    the rule's shift for its mismatch; per gain.
+    """
+    circuit, unit, i = trial.circuit, trial.network.activation(layer), layer - 1
+    h, k, still = trial.activity.drive(layer), terms.drive_shifts[i], trial.still_by_rows(layer)
+    gain, below = shifts.gains[i], shifts.scales[i - 1]
+    deviation = circuit.by_rows(layer, rule.per_gain(layer))
+    driven = _per_gain(shifts, layer, _driven(shifts, terms, layer))
+    ratio = below.over(gain).value
+    made = plain_message(
+        unit, h, k, below.value, driven, deviation, gain.value, ratio, circuit.pathway, still
+    )
+    if kinks is not None:
+        xp, size = namespace(made), max(gain.value, smallest_normal(made))
+        sent = circuit.pathway.local(kinks, deviation + still / size)
+        at_kink = unit.inverse_difference(0 * sent, sent, gain.value)
+        at_kink = at_kink - trial.senders_at_rest(layer) / size
+        made = xp.where(kinks > 0, at_kink, made)
+    return made - ratio * k
 
 
 def _apart(apart: Array, direction: Array) -> Array:

@@ -25,6 +25,7 @@ OTHER_METHODS: dict[Status, tuple[str, ...]] = {  # that may help where one has 
     Status.DIVERGED: ("newton", "ode"),
     Status.CYCLING: ("newton",),
     Status.OUT_OF_BUDGET: ("direct", "newton"),
+    Status.NOT_FINITE: ("newton",),
 }
 
 
@@ -37,10 +38,11 @@ def remedy(
     ----------
     shifts : where the attempt ended
     failed : of every sample, whether it did not settle
-    method : the name of the one that was tried
+    method : the name of what was tried
     """
     exact = trial.circuit.feedback is None
-    others = [name for name in OTHER_METHODS.get(status, ()) if name != method]
+    tried = method.split(" and ")
+    others = [name for name in OTHER_METHODS.get(status, ()) if name not in tried]
     others = [name for name in others if exact or not METHODS[name]().exact_only]
     instead = f", or use method {' or '.join(others)}" if others else ""
     if status in OTHER_METHODS and (reason := kinks.words(trial, shifts, failed)):

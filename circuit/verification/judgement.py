@@ -34,7 +34,12 @@ from circuit.records.brief import Brief
 from circuit.shift_dynamics import LayerTerms, layer_terms, scale_ratio
 from circuit.shifts import Shifts
 from circuit.trial import Trial
-from circuit.verification.sliding import balanced_messages, has_kink, near_a_kink
+from circuit.verification.sliding import (
+    balanced_hull,
+    balanced_messages,
+    has_kink,
+    near_a_kink,
+)
 
 NEAR = 1.01  # condition number up to which |W^-1| |W R| stands for |R|
 
@@ -152,7 +157,7 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
         shift_norms.append(row_norms(shift))
         return _relative(residual_norm, shift_norms[-1], silent)
 
-    def measure_other(layer: int, residual: Array) -> None:
+    def measure_other(layer: int, residual: Array, above: LayerTerms | None = None) -> None:
         """Where feedback is not the exact inverse, which may leave a layer without any shift."""
         n, whole = network.n_projecting(layer), shifts.values[layer - 1]
         if trial.is_free:  # in a free phase nothing need shift: it is held against the rates
@@ -161,6 +166,10 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
         shift_norms.append(row_norms(whole[..., :n]))
         right = silent | (trial.is_free or layer < network.depth)
         worst = _relative(residual_norm, shift_norms[-1], right)
+        bent = above is not None and kinked and has_kink(network.activation(layer + 1))
+        if above is not None and bent and worst > tolerance:
+            *_, residual_norm = balanced_hull(trial, shifts, layer + 1, above, demand)
+            worst = _relative(residual_norm, shift_norms[-1], right)
         condition = circuit.round_trips[layer - 1] if layer < network.depth else 1.0
         note(layer, residual_norm, worst, condition)
 
@@ -180,7 +189,8 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
         if not exact:
             if layer > 1:
                 weight = circuit.strength(layer - 1) * scale_ratio(shifts, layer, layer - 1)
-                measure_other(layer - 1, demand - weight * circuit.pull(layer, terms.message))
+                residual = demand - weight * circuit.pull(layer, terms.message)
+                measure_other(layer - 1, residual, terms)
             if layer == network.depth:
                 measure_other(layer, terms.demand)
             demand = terms.demand

@@ -1,4 +1,4 @@
-"""Units that a state has carried across their kink: why a GAIT circuit may not come to rest.
+"""Units that a state has carried across their kink: what makes a GAIT circuit hard to settle.
 
 Owns that count and the sentence that goes with it. Does not own the theory (docs/derivation.md,
 section 4) nor the verdict (`circuit.verification.samples`).
@@ -41,7 +41,9 @@ def crossed_fractions(trial: Trial, shifts: Shifts) -> np.ndarray:
 def words(trial: Trial, shifts: Shifts, failed: Sequence[bool]) -> str:
     """What kinks have to do with samples that did not settle; empty if nothing.
 
-    Only said of circuits that need not have an equilibrium.
+    Only said of circuits in which what units send down jumps at their kink. There an image rests
+    with units at their kink more often than without, and that no state was found is not to say that
+    there is none.
     """
     if not jumps_at_kinks(trial):
         return ""
@@ -56,5 +58,5 @@ def words(trial: Trial, shifts: Shifts, failed: Sequence[bool]) -> str:
     where = f"layer {layers[0]}" if layers.size == 1 else f"{layers.size} layers"
     return (
         f"units lie across their kink in {where} (most in layer {most}: {each[most - 1]:.0%}), and "
-        "there the GAIT circuit need not have an equilibrium"
+        "there what they send down jumps; no state was found, with such units at their kink or not"
     )

@@ -11,8 +11,10 @@ is every one between, and the rates come to rest where one of them balances: as 
 A there lay between a and 1. (A positive mismatch drives it away from the kink on both sides, and
 nothing rests there.)
 
-Which message balances follows from the inverse. Through another feedback it need not be one message
-alone, and no unit counts as resting at its kink: such an image does not settle.
+Which message balances follows from the inverse, unit by unit. Through another feedback it is the
+messages of all units at their kink together that come nearest to a balance, each within its
+interval: the convex hull of the field there is the product of these intervals. They need not be one
+choice alone, but whichever balances, the state is the same.
 
 All arrays are (..., batch, units) of one layer; `below` and `scale` are the scales in which the
 drive shift k and the layer's own shift are measured.
@@ -29,6 +31,7 @@ from circuit.numerics.arrays import Array, any_true, namespace, smallest_normal
 from circuit.shift_dynamics import Balance, LayerTerms, layer_terms, scale_ratio
 from circuit.shifts import Shifts
 from circuit.trial import Trial
+from circuit.verification.hull import hull_messages
 
 
 def has_kink(unit: Activation) -> bool:
@@ -92,24 +95,66 @@ def balanced_messages(
     return there, xp.where(there, nearest, terms.message), xp.where(there, away, 0 * away)
 
 
+def balanced_hull(
+    trial: Trial, shifts: Shifts, layer: int, terms: LayerTerms, demand: Array
+) -> tuple[Array, Array, Array]:
+    """As `hull_messages`, with the intervals of the units of `layer`.
+
+    `demand` is that of the layer below.
+    """
+    xp, unit, scale = namespace(demand), trial.network.activation(layer), shifts.scales[layer - 1]
+    deviation = _deviation(trial, shifts, layer, terms.mismatch)
+    held = deviation < 0
+    ends = messages_at_kink(
+        unit, trial.circuit.pathway, xp.where(held, deviation, deviation * 0 - 1), scale.value
+    )
+    start = _sent_at_rest(trial, shifts, layer)
+    least, largest = (xp.where(held, end - start, xp.nan * deviation) for end in ends)
+    return hull_messages(trial, shifts, layer, terms, demand, (least, largest))
+
+
+def _deviation(trial: Trial, shifts: Shifts, layer: int, mismatch: Array) -> Array:
+    """All of a layer's mismatch, that of the free phase of a plain circuit too, times N^2."""
+    deviation = trial.circuit.by_rows(layer, mismatch)
+    if trial.still is None:
+        return deviation
+    scale = max(shifts.scales[layer - 1].value, smallest_normal(deviation))
+    return deviation + trial.still_by_rows(layer) / scale
+
+
+def _sent_at_rest(trial: Trial, shifts: Shifts, layer: int) -> Array | float:
+    """The drive from which messages of `layer` count: 0 at the kink, if it is the present one."""
+    if not trial.circuit.is_plain:
+        return 0.0
+    scale = shifts.scales[layer - 1].value
+    return trial.senders_at_rest(layer) / max(scale, smallest_normal(trial.error))
+
+
 def sliding_slopes(trial: Trial, shifts: Shifts) -> tuple[Array, ...]:
     """For the layers 1 .. L the slope of every unit that rests at its kink, 0 of all others.
 
-    `shifts` is a settled state. Of a circuit whose feedback is not the exact inverse all are 0.
+    `shifts` is a settled state.
     """
     xp, gait = namespace(trial.error), trial.circuit.pathway.gradient_adjusted
-    gait = gait and trial.circuit.feedback is None
     slopes = [xp.zeros_like(value) for value in shifts.values]
     if not (gait and any(map(has_kink, trial.network.activations))):
         return tuple(slopes)
-    for layer, terms in enumerate(layer_terms(trial, shifts, push_demands=True), 1):
-        unit = trial.network.activation(layer)
+    exact, demand = trial.circuit.feedback is None, None
+    for layer, terms in enumerate(layer_terms(trial, shifts, push_demands=exact), 1):
+        unit, below, demand = trial.network.activation(layer), demand, terms.demand
         if layer == 1 or not has_kink(unit):
             continue
-        there, message, _ = balanced_messages(trial, shifts, layer, terms)
-        gain, scale = trial.circuit.pathway, shifts.scales[layer - 1].value
-        deviation = trial.circuit.by_rows(layer, terms.mismatch)
-        _, flattest = messages_at_kink(unit, gain, deviation, scale)
+        if exact:
+            there, message, _ = balanced_messages(trial, shifts, layer, terms)
+        else:
+            there, message, _ = balanced_hull(trial, shifts, layer, terms, below)
+        _, flattest = messages_at_kink(
+            unit,
+            trial.circuit.pathway,
+            _deviation(trial, shifts, layer, terms.mismatch),
+            shifts.scales[layer - 1].value,
+        )
+        message = message + _sent_at_rest(trial, shifts, layer)
         # the message grows with the square of the slope
         ratio = message / xp.where(there, flattest, 1 + 0 * flattest)
         slope = unit.smallest_slope * xp.sqrt(xp.where(there, ratio, 0 * ratio))
@@ -124,8 +169,9 @@ def with_messages_at_kinks(
     messages = list(terms.messages)
     for layer in range(2, trial.network.depth + 1):
         unit, i, slope = trial.network.activation(layer), layer - 1, slopes[layer - 1]
-        deviation = trial.circuit.by_rows(layer, terms.mismatches[i])
+        deviation = _deviation(trial, shifts, layer, terms.mismatches[i])
         xp, sent = namespace(slope), trial.circuit.pathway.local(slope, deviation)
         at_kink = unit.inverse_difference(0 * sent, sent, shifts.scales[i].value)
+        at_kink = at_kink - _sent_at_rest(trial, shifts, layer)
         messages[i] = xp.where(slope > 0, at_kink, messages[i])
     return replace(terms, messages=tuple(messages))

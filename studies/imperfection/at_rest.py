@@ -13,7 +13,6 @@ import numpy as np
 
 from circuit.equilibrium import settle
 from circuit.linearisation.matrix import dense_jacobian
-from circuit.numerics.arrays import take_rows
 from circuit.outcome import Equilibrium
 from circuit.plasticity import Update, updates
 from circuit.shifts import Shifts
@@ -49,14 +48,14 @@ class AtRest:
     @property
     def shifts(self) -> Shifts:
         """What the nudge added for the images at rest."""
-        return _rows(self.record.shifts, self.images)
+        return self.record.shifts.samples(self.images)
 
     @property
     def worst_residual(self) -> float:
         """The largest |R_l| / |shift| of the images at rest, in the free phase |R_l| / |y_l|."""
         phases = [self.record] if self.record.free is None else [self.record.free, self.record]
         return max(
-            judge(one.trial.samples(self.images), _rows(one.shifts, self.images), TOLERANCE).worst
+            judge(one.trial.samples(self.images), one.shifts.samples(self.images), TOLERANCE).worst
             for one in phases
         )
 
@@ -87,7 +86,3 @@ def come_to_rest(trial: Trial) -> AtRest:
     record = settle(trial, "newton", tolerance=TOLERANCE, must_converge=False)
     settled = [status is Status.CONVERGED for status in record.sample_status]
     return AtRest(record, np.array(settled))
-
-
-def _rows(shifts: Shifts, images: list[int]) -> Shifts:
-    return shifts.with_values(tuple(take_rows(value, images) for value in shifts.values))

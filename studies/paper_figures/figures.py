@@ -32,9 +32,9 @@ from analysis.comparison import (
 from analysis.statistics import over_repetitions
 from studies.paper_figures.regulariser_figure import intervals
 
-WIDTHS = {"bp": 5.0, "gait": 2.4, "circuit": 1.2, "itp": 1.8, "tp": 1.8}
-DASHES = {"bp": "-", "gait": "-", "circuit": "--", "itp": "-.", "tp": ":"}
-MARKERS = {"bp": "D", "gait": "o", "circuit": "x", "itp": "s", "tp": "^"}
+WIDTHS = {"bp": 5.0, "gait": 2.4, "grait": 2.0, "circuit": 1.2, "itp": 1.8, "tp": 1.8}
+DASHES = {"bp": "-", "gait": "-", "grait": "-", "circuit": "--", "itp": "-.", "tp": ":"}
+MARKERS = {"bp": "D", "gait": "o", "grait": "P", "circuit": "x", "itp": "s", "tp": "^"}
 UNITS = {"leaky_relu": "leaky-ReLU", "linear": "linear"}
 TICKS = (0, 30, 50, 60, 70, 80, 85, 90, 95, 98, 99, 99.5, 99.8, 99.9)  # accuracies in %
 LEAST_ERROR = 0.05  # in %; fewer errors are drawn here, for a logarithm has no zero
@@ -186,7 +186,7 @@ def _peaks(axes: Axes, shown: Sequence[Group], name: str, *, filled: bool) -> No
     for place, group in enumerate(shown):
         for number, rule in enumerate(group.runs):
             mean, half = over_repetitions(_errors(group.accuracy(rule, name)))
-            at = place + 0.15 * (number - (len(group.runs) - 1) / 2)
+            at = place + 0.13 * (number - (len(group.runs) - 1) / 2)
             middle = _drawn(mean)
             bars = np.abs([[middle - _drawn(mean - half)], [_drawn(mean + half) - middle]])
             axes.errorbar(

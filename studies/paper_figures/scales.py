@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from studies.training_run import IMAGE_SETS
 from training import settings as presets
 
-RULES = ("bp", "gait", "circuit", "itp", "tp")
+RULES = ("bp", "gait", "grait", "circuit", "itp", "tp")
 NARROWING = (784, 784, 500, 200, 10)  # Fig. 3B
 
 Chosen = dict[str, tuple[float, float]]  # rule -> learning rate, lambda
@@ -95,6 +95,7 @@ SCALES: dict[str, FiguresScale] = {
         leaky_relu={
             "bp": (3e-3, 0.0),
             "gait": (1e-3, 0.0),
+            "grait": (1e-3, 0.0),
             "circuit": (1e-3, 0.0),
             "itp": (1e-3, 1.0),
             "tp": (1e-3, 10.0),

@@ -11,7 +11,6 @@ import numpy as np
 
 from circuit.equilibrium import settle
 from circuit.network import Network
-from circuit.numerics.arrays import put_rows, take_rows
 from circuit.outcome import Equilibrium
 from circuit.shifts import Shifts
 from circuit.trial import Trial
@@ -70,14 +69,12 @@ class SettledImages:
 
     def only(self, place: int) -> SettledImages:
         """One of the images that came to rest, by its place among them."""
-
-        def one(found: Shifts) -> Shifts:
-            return found.with_values(tuple(take_rows(value, [place]) for value in found.values))
-
-        part = self.trial.samples([place])
-        image = self.images[place : place + 1]
         return replace(
-            self, trial=part, shifts=one(self.shifts), mismatches=one(self.mismatches), images=image
+            self,
+            trial=self.trial.samples([place]),
+            shifts=self.shifts.samples([place]),
+            mismatches=self.mismatches.samples([place]),
+            images=self.images[place : place + 1],
         )
 
     def read_out(self, readout: str) -> Shifts:
@@ -103,18 +100,19 @@ def settle_most(trial: Trial) -> SettledImages:
         for place, status in enumerate(second.sample_status):
             if status is Status.CONVERGED:
                 statuses[left[place]] = status
-        shifts = _with_rows(shifts, left, second.shifts)
-        mismatches = _with_rows(mismatches, left, second.mismatches)
+        shifts = shifts.with_rows(left, second.shifts)
+        mismatches = mismatches.with_rows(left, second.mismatches)
     images = tuple(i for i, status in enumerate(statuses) if status is Status.CONVERGED)
 
     if len(images) in {0, len(statuses)}:
         return SettledImages(trial, shifts, mismatches, tuple(statuses), images)
 
-    def chosen(found: Shifts) -> Shifts:
-        return found.with_values(tuple(take_rows(value, images) for value in found.values))
-
     return SettledImages(
-        trial.samples(images), chosen(shifts), chosen(mismatches), tuple(statuses), images
+        trial.samples(images),
+        shifts.samples(images),
+        mismatches.samples(images),
+        tuple(statuses),
+        images,
     )
 
 
@@ -127,14 +125,3 @@ def settle_directly(trial: Trial) -> Equilibrium:
 def _kind(network: Network) -> str:
     """Whether units curve or bend at a kink (or, linear, do neither)."""
     return "kinked" if all(unit.piecewise_linear for unit in network.activations) else "smooth"
-
-
-def _with_rows(shifts: Shifts, rows: list[int], others: Shifts) -> Shifts:
-    """`shifts` with those of some samples replaced, in the scales of `shifts`."""
-    values = [
-        put_rows(value, rows, other * own.over(scale).value)
-        for value, other, scale, own in zip(
-            shifts.values, others.values, shifts.scales, others.scales, strict=True
-        )
-    ]
-    return shifts.with_values(tuple(values))

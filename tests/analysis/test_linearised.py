@@ -10,16 +10,19 @@ from mpmath import mp
 
 from analysis.linearised import linearised
 from circuit.dynamics import begin, build_circuit
+from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.initialisation.networks import initialise
 from circuit.numerics.arrays import to_numpy
 from circuit.numerics.scale import Scale
+from tests.circuit.test_any_feedback import _oracle, _trial
 from tests.circuit.test_dynamics import (
     LiteralCircuit,
     literal_directional,
     make_trial,
     random_shifts,
 )
+from tests.imperfect_circuits import jacobians
 from tests.literal_units import exactly
 
 TAUS = (0.02, 0.01, 0.03)
@@ -103,6 +106,35 @@ def test_single_precision_is_linearised_in_double():
     values = tuple(to_numpy(value).astype(float) for value in shifts.values)
     wanted = linearised(double, shifts.with_values(values)).times(np.ones(12))
     np.testing.assert_allclose(product, wanted, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("corrected", [True, False], ids=["corrected", "plain"])
+@pytest.mark.parametrize("pathway", ["itp", "gait", "grait"])
+def test_through_any_feedback_it_is_the_derivative_of_the_field(pathway, corrected):
+    """Rectangles, at rest, against the Jacobian of the tests' own field of such circuits; both
+    products. Control: that of the other kind of circuit is another.
+    """
+    rng = np.random.default_rng(5)
+    trial = _trial(rng, (7, 5, 6, 4), pathway, 0.2, corrected=corrected, batch=2)
+    record = settle(trial)
+    shifts = tuple(record.shifts.absolute(layer) for layer in (1, 2, 3))
+    vector, other = rng.standard_normal((2, 15))
+    for sample in range(2):
+        wanted = jacobians(_oracle(trial), record.trial.activity, shifts)[sample]
+        circuit = linearised(record.trial, record.shifts, sample)
+        np.testing.assert_allclose(0.01 * circuit.times(vector), wanted @ vector, atol=1e-9)
+        found = 0.01 * circuit.transposed_times(other)
+        np.testing.assert_allclose(found, other @ wanted, atol=1e-9)
+        turned = replace(_oracle(trial), corrected=not corrected)
+        wrong = jacobians(turned, record.trial.activity, shifts)[sample]
+        assert np.abs(wrong - wanted).max() > 1e-3
+
+
+def test_a_free_phase_is_refused():
+    """It has no nudge to be linearised with; the record's own trial has."""
+    trial = _trial(np.random.default_rng(5), (7, 5, 6, 4), corrected=False)
+    with pytest.raises(CircuitError, match="give the record's trial"):
+        linearised(trial, trial.at_rest())
 
 
 def test_a_stack_of_networks_is_refused():

@@ -243,16 +243,16 @@ def test_the_mirrored_interval_has_two_equilibria(method):
 
 
 def test_what_cannot_be_settled_is_given_up_soon():
-    """Work, not time: 4 of 20 steps would do for what settles, and none of the rest takes 100."""
+    """Work, not time: of 20 samples some take few steps, and none of the rest takes 100. What is
+    given up by `direct` has an equilibrium all the same, which the second method finds.
+    """
     options = {"widths": (12,) * 6, "n_outputs": 10, "batch": 20}
     trial = make_trial(np.random.default_rng(12), "gait", "leaky_relu", 0.7, **options)
-    record = settle(trial, must_converge=False)
+    record = settle(trial, "direct", must_converge=False)
     settled = sum(status is Status.CONVERGED for status in record.sample_status)
     assert 0 < settled < 20
     assert record.steps < 100
-    newton = settle(trial, "newton", max_steps=20, must_converge=False)
-    # a method that shares no step with it finds no more
-    assert settled >= sum(status is Status.CONVERGED for status in newton.sample_status)
+    assert settle(trial).method == "direct and newton"
 
 
 def test_one_sample_without_equilibrium_does_not_spoil_the_others():

@@ -34,7 +34,7 @@ def test_a_deep_circuit_says_that_its_units_lie_across_their_kinks():
     record = settle(deep_trial(), "sweep", max_steps=200, must_converge=False)
     assert not record.converged
     assert "lie across their kink in" in record.failure()
-    assert "need not have an equilibrium" in record.failure()
+    assert "no state was found, with such units at their kink or not" in record.failure()
     assert "orthogonal" not in record.failure()
     assert "\n" not in record.failure()
 

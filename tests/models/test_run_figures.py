@@ -44,7 +44,7 @@ def test_every_figure_leaves_one_labelled_file_and_one_picture(done):
             assert (data.attrs["figure"], data.attrs["scale"]) == (name, "smoke")
             assert data.attrs["version_numpy"] == np.__version__
             assert set(data["status"].values) == {"completed"}
-            assert set(data["rule"].values) == {"bp", "gait", "circuit", "itp", "tp"}
+            assert set(data["rule"].values) == set(command.RULES)
             assert np.isfinite(data["test_accuracy_chosen"].values).all()
     assert not (done / "training.nc").exists()
 
@@ -80,7 +80,7 @@ def test_a_second_run_trains_nothing(done, monkeypatch, capsys):
 
     monkeypatch.setattr(sweep, "run_group", trains)
     assert command.main(["fig2b", *HERE, "--quiet", "--output", str(done)]) == 0
-    assert capsys.readouterr().out == "fig2b: 10 runs, 10 completed\n"
+    assert capsys.readouterr().out == "fig2b: 12 runs, 12 completed\n"
 
 
 def test_a_result_with_holes_exits_with_1(done, tmp_path, capsys):
@@ -93,7 +93,7 @@ def test_a_result_with_holes_exits_with_1(done, tmp_path, capsys):
     write_dataset(tmp_path / "fig2b.nc", data)
     assert command.main(["fig2b", "--figures-only", "--output", str(tmp_path)]) == 1
     words = capsys.readouterr().out
-    assert "10 runs, 9 completed, 1 missing" in words
+    assert "12 runs, 11 completed, 1 missing" in words
     assert "seeds 2;" in words  # a pair with one half is none
 
 
@@ -171,6 +171,16 @@ def test_help_loads_nothing_heavy():
 # --- the runs ---
 
 
+def test_command_study_and_tables_know_the_same_rules():
+    """GRAIT-prop stands beside GAIT-prop as printed."""
+    assert command.RULES == training.RULES == comparison.RULES
+    assert "grait" in command.RULES
+    assert set(comparison.NAMES) == set(command.RULES)
+    for sizes in training.SCALES.values():
+        assert set(sizes.leaky_relu) >= set(command.RULES)
+        assert set(sizes.linear) >= set(command.RULES)
+
+
 def test_command_and_study_know_the_same_figures():
     assert command.FIGURES == training.FIGURES
     assert set(command.FIGURES) == set(training.CELLS) == set(pictures.FIGURES)
@@ -207,7 +217,7 @@ def test_every_rule_of_a_seed_has_its_partner():
                 for rule in training.RULES
             }
             assert all(one == sets["bp"] for one in sets.values())
-            assert len(sets["bp"]) * 5 == len(cells)
+            assert len(sets["bp"]) * len(training.RULES) == len(cells)
 
 
 def test_with_the_same_parameters_only_the_rule_differs():
@@ -254,7 +264,7 @@ def test_rules_begin_with_the_same_network_and_learn_from_it(done):
         for group in groups(data):
             first = {tuple(group.accuracy(rule, "test_accuracy")[:, 0]) for rule in group.runs}
             assert len(first) == 1
-            for rule in ("bp", "gait", "circuit"):
+            for rule in ("bp", "gait", "grait", "circuit"):
                 learnt = group.accuracy(rule, "test_accuracy")
                 assert (learnt[:, -1] > 0.5).all() and (learnt[:, 0] < 0.3).all()
 
@@ -342,7 +352,7 @@ def test_level_is_what_two_one_sided_tests_say(rng):
     assert seen == {"level", "behind", "ahead", "undecided"}
 
 
-INVENTED = {"bp": 0.0, "gait": 0.002, "circuit": -0.001, "itp": -0.05, "tp": -0.3}
+INVENTED = {"bp": 0.0, "gait": 0.002, "grait": 0.001, "circuit": -0.001, "itp": -0.05, "tp": -0.3}
 
 
 def invented(*, rule, seed, epochs, widths, **_):
@@ -389,7 +399,7 @@ def test_the_regulariser_now_and_then_against_every_step(tmp_path):
     for row in table:
         loss, verdict = {"1": ("", ""), "4": ("-0.30", "level"), "10": ("-2.99", "behind")}[row[4]]
         assert (row[7].split(" +- ")[0], row[8], row[9]) == (loss, verdict, f"0.{row[4]:0>2}0 |")
-    assert "10 behind, 10 level" in pictures.intervals(data).get_suptitle()
+    assert "12 behind, 12 level" in pictures.intervals(data).get_suptitle()
 
 
 @pytest.mark.parametrize("name", ["fig2a", "fig2b", "fig2c", "fig3"])
@@ -411,7 +421,10 @@ def test_known_differences_are_found_and_drawn(name, tmp_path):
     n = len(groups(data))
     text = pictures.FIGURES[name](data).get_suptitle()
     n -= name == "fig3"  # its message is that of the narrowing layers
-    assert f"GAIT-prop {n} level; circuit {n} level; ITP {n} behind; TP {n} behind" in text
+    assert (
+        f"GAIT-prop {n} level; GRAIT-prop {n} level; circuit {n} level; ITP {n} behind; "
+        f"TP {n} behind"
+    ) in text
 
 
 def test_the_grid_is_judged_on_validation_images_and_failures_do_not_win(tmp_path):

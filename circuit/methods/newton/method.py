@@ -12,7 +12,8 @@ import math
 import numpy as np
 
 from circuit.method import Method, Progress
-from circuit.methods.newton.steps import Layers, direction, residuals
+from circuit.methods.newton import pieces
+from circuit.methods.newton.steps import Layers, direction, is_small, residuals
 from circuit.methods.newton.undamped import search
 from circuit.methods.sweep import sweep
 from circuit.numerics.arrays import row_norms
@@ -33,8 +34,8 @@ def start(trial: Trial, tolerance: float) -> Progress:
 def newton_step(trial: Trial, progress: Progress, judgement: Judgement) -> Progress:
     """One Newton step, halved where it would raise a sample's residual.
 
-    Where that does not help, or is slow: smooth units are sought without damping, all samples at
-    once and only once; what is still missing, and units with kinks, take a sweep.
+    Where that does not help, or is slow, the sample is sought once by other means: smooth units
+    without damping, small circuits with kinks piece by piece; what is still missing takes a sweep.
     """
     shifts = progress.shifts
     residual = residuals(trial, shifts)
@@ -55,8 +56,9 @@ def newton_step(trial: Trial, progress: Progress, judgement: Judgement) -> Progr
         reach = np.where(worse, reach / 2, reach)
     halved = (reach < 1) + (np.zeros_like(before) if progress.memory is None else progress.memory)
     sought = (worse | (halved > PATIENCE)) & (halved < SEARCHED)
-    if sought.any() and _is_smooth(trial):
-        found, arrived, more = search(trial)
+    pieced, smooth = _kind(trial)
+    if sought.any() and (pieced or smooth):
+        found, arrived, more = pieces.search(trial, shifts, sought) if pieced else search(trial)
         arrived = arrived & sought
         evaluations, worse = evaluations + more, worse & ~arrived
         halved = np.where(sought, SEARCHED, halved)
@@ -72,8 +74,10 @@ def newton_step(trial: Trial, progress: Progress, judgement: Judgement) -> Progr
 METHOD = Method("newton", start, newton_step, numpy_only=True, budget=60)
 
 
-def _is_smooth(trial: Trial) -> bool:
-    return not any(unit.piecewise_linear for unit in trial.network.activations)
+def _kind(trial: Trial) -> tuple[bool, bool]:
+    """Whether it is small and all units are linear in pieces; and whether no unit is."""
+    linear = {unit.piecewise_linear for unit in trial.network.activations}
+    return linear == {True} and is_small(trial), linear == {False}
 
 
 def _chosen(rows: np.ndarray, these: Layers, others: Layers) -> Layers:
