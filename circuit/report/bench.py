@@ -3,8 +3,9 @@
 Owns what is measured of a rule: agreement with back-propagation, and with the gradient at the
 rule's own equilibrium where that is another; images whose equations were solved, and how well;
 passes over the layers; time over that of back-propagation in the same run. Images that a rule does
-not solve are left out of what it is compared by, on both sides, and counted. Does not own the rules
-(`circuit.peers`), nor a table or picture of it all.
+not solve are left out of what it is compared by, on both sides, and counted; only where it solves
+none, what it had come to is compared, and that is said. Does not own the rules (`circuit.peers`),
+nor a table or picture of it all.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from circuit.peers.table import TABLE
 from circuit.plasticity import Update
 from circuit.records.brief import Brief, Rows
 from circuit.report.alignment import Agreement, agreement
+from circuit.verification.judgement import Status
 
+GOING_ON = (Status.OUT_OF_BUDGET, Status.CYCLING, Status.NOT_RESOLVABLE)  # a state, if no rest
 ROUNDS = 5  # of timing, at most
 LONG = 0.5  # seconds of timing after which there are no more rounds
 
@@ -48,7 +51,7 @@ class Mark(Brief):
     reading : what its synapses read: target, response or contrast; empty where it did nothing
     settled : fraction of the images whose equations were solved; 1 for a rule in closed form
     worst_residual : the largest relative residual of its own equations, over layers and images
-        that settled; None for a rule in closed form
+        that are compared; None for a rule in closed form
     passes : over all layers, beside the forward pass
     seconds_over_bp : time of a step's signal and weight changes over that of back-propagation,
         forward pass and practice of feedback included, median of rounds that take turns; NaN where
@@ -185,9 +188,12 @@ def _mark(
     signal, rows = _solved(network, lesson, inputs, targets, beside)
     rest, settled, passes = signal.rest, len(rows) / len(inputs), _passes(signal)
     words = "" if rest is None else rest.words
+    if not rows and rest is not None:  # then what it had reached is compared, and that is said
+        rows = [row for row, one in enumerate(rest.status) if one in GOING_ON]
+        words = f"no image settled; what {len(rows)} had come to is compared. {words}".strip()
     if not rows:
-        return Mark(name, signal.reading, 0.0, None, passes, words=words or "no image settled")
-    worst = None if rest is None else float(rest.residuals[:, rest.converged].max())
+        return Mark(name, signal.reading, 0.0, None, passes, words=words)
+    worst = None if rest is None else float(rest.residuals[:, rows].max())
     ratio = float("nan")
     if timed:
         theirs = partial(_step, network, plain, inputs, targets, {})
@@ -198,7 +204,7 @@ def _mark(
     changes = signal_updates(network, signal)
     told = teach(network, plain, forward(network, inputs), targets)
     bp, own, of_own = _agreements(changes, signal_updates(network, told)), None, lesson.of_table
-    if of_own.own_gradient is not None:
+    if of_own.own_gradient is not None and settled > 0:
         there = of_own.own_gradient(network, signal, targets, lesson.loss, lesson.given)
         own = _agreements(changes, there)
     return Mark(name, signal.reading, settled, worst, passes, ratio, bp, own, words)

@@ -18,6 +18,7 @@ from circuit.report.bench import bench
 from circuit.report.bench_tables import as_dataset, as_values, text
 from circuit.rules import back_propagation
 from circuit.settings.declaration import Record
+from circuit.settings.peers.predictive_coding import ErrorBasedSettings
 from circuit.verification.judgement import Status
 
 FACTOR = 2.5
@@ -90,6 +91,21 @@ def test_images_that_do_not_settle_are_left_out_on_both_sides(rng: np.random.Gen
         assert one.norm_ratio == pytest.approx(FACTOR)
         assert one.relative_error == pytest.approx(FACTOR - 1)
     assert "scaled" not in TABLE
+
+
+def test_where_nothing_settles_what_was_reached_is_compared_and_said(
+    rng: np.random.Generator,
+) -> None:
+    """One step of error-based coding is the gradient times the step, and no rest."""
+    network, inputs, targets = given(rng)
+    settings = ErrorBasedSettings(strength=0.5, step=0.2, steps=1)
+    lessons = {"epc": Lesson(rule="epc", settings=settings)}
+    (mark,) = bench(network, inputs, targets, lessons, timed=False).marks
+    assert mark.settled == 0
+    assert "no image settled; what 9 had come to is compared" in mark.words
+    assert mark.worst_residual > 0.01
+    for one in mark.bp:
+        assert one.cosine == pytest.approx(1, abs=1e-12)
 
 
 def test_the_reference_is_the_gradient(rng: np.random.Generator) -> None:
