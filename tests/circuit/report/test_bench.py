@@ -96,7 +96,9 @@ def test_images_that_do_not_settle_are_left_out_on_both_sides(rng: np.random.Gen
 def test_where_nothing_settles_what_was_reached_is_compared_and_said(
     rng: np.random.Generator,
 ) -> None:
-    """One step of error-based coding is the gradient times the step, and no rest."""
+    """One step of error-based coding is no rest; its errors are those of back-propagation times the
+    step, read at the rates that they have moved a little.
+    """
     network, inputs, targets = given(rng)
     settings = ErrorBasedSettings(strength=0.5, step=0.2, steps=1)
     lessons = {"epc": Lesson(rule="epc", settings=settings)}
@@ -105,7 +107,7 @@ def test_where_nothing_settles_what_was_reached_is_compared_and_said(
     assert "no image settled; what 9 had come to is compared" in mark.words
     assert mark.worst_residual > 0.01
     for one in mark.bp:
-        assert one.cosine == pytest.approx(1, abs=1e-12)
+        assert one.cosine == pytest.approx(1, abs=0.02)
 
 
 def test_the_reference_is_the_gradient(rng: np.random.Generator) -> None:
