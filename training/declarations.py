@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from circuit.peers.table import TABLE, own_settings
 from circuit.settings.declaration import (
     Choice,
     Count,
@@ -36,7 +37,8 @@ RUN = (  # what is no part of a plan, or is spelt otherwise in it
         "the paper, trained properly. reference: as the paper's public code trains, with its "
         "quirks: images in stored order, 1000 batches an epoch, Adam with beta2 0.99 and without "
         "correction of its bias, the regulariser on columns, orthogonal weights whenever lambda "
-        "is 0, and the epoch chosen on the test images (default: quick)",
+        "is 0, and the epoch chosen on the test images. Of a rule of another paper, paper is a "
+        "network of 3 x 256 tanh units on MNIST (default: quick)",
         option="preset",
         known=PRESETS,
         fixed=True,
@@ -178,6 +180,14 @@ HEADINGS: dict[str, tuple[str, ...]] = {"everyday": EVERYDAY} | {
     heading: tuple(name for name in _by_option(settings) if name not in EVERYDAY)
     for heading, settings in BY_RECORD.items()
 }
+
+
+def settings_now() -> dict[str, Declaration]:
+    """Option name -> its declaration, with what each rule of the table alone can be set to."""
+    own = (one for rule in TABLE for one in own_settings(rule).values())
+    return SETTINGS | {one.option: one for one in own}
+
+
 # tables of a TOML file -> key -> option name
 TABLES: dict[str, dict[str, str]] = {
     table: {key: setting.option for record in records for key, setting in declared(record).items()}
@@ -187,3 +197,11 @@ TABLES: dict[str, dict[str, str]] = {
         ("inverse", (LearnedInverseSettings,)),
     )
 }
+
+
+def tables_now() -> dict[str, dict[str, str]]:
+    """`TABLES` with one for each rule that has settings of its own, under its name."""
+    of_rules = {rule: own_settings(rule) for rule in TABLE}
+    return TABLES | {
+        rule: {key: one.option for key, one in own.items()} for rule, own in of_rules.items() if own
+    }

@@ -21,6 +21,7 @@ from circuit.learning.lesson import Lesson
 from circuit.learning.regulariser import Regulariser
 from circuit.network import Network
 from circuit.numerics.arrays import Array, namespace
+from circuit.peers.table import TABLE, own_settings
 from circuit.settings.declaration import Values, meant
 from circuit.settings.learned_inverse import EXACT, LEARNED
 from circuit.settings.learning import Adam
@@ -100,8 +101,15 @@ def lesson_of(settings: Values) -> Lesson:
         inverse = LearnedInverse(**meant(LearnedInverse, settings))
     elif settings["inverse"] != EXACT:
         inverse = PseudoInverse()
-    adam = Adam(**meant(Adam, settings))
-    return Lesson(**meant(Lesson, settings), adam=adam, pull=_pull_of(settings), inverse=inverse)
+    adam, rule = Adam(**meant(Adam, settings)), settings["rule"]
+    own = {key: one.meant(settings[one.option]) for key, one in own_settings(rule).items()}
+    return Lesson(
+        **meant(Lesson, settings),
+        adam=adam,
+        pull=_pull_of(settings),
+        inverse=inverse,
+        settings=None if TABLE[rule].is_paper else TABLE[rule].settings()(**own),
+    )
 
 
 def _pull_of(settings: Values) -> Regulariser | Inhibition | Decorrelation | None:

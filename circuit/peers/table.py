@@ -145,6 +145,42 @@ _LINES = (
         "feedback_control:FeedbackControlSettings",
         "feedback_control",
     ),
+    RuleLine(
+        "dtp",
+        "difference target propagation",
+        "difference targets, through feedback that learns by reconstruction",
+        "dtp:DifferenceTargetSettings",
+    ),
+    RuleLine(
+        "ldrl",
+        "difference target propagation by local differences",
+        "difference targets, through feedback that learns to be the transpose",
+        "ldrl:LocalDifferenceSettings",
+    ),
+    RuleLine(
+        "ddtp",
+        "direct difference target propagation",
+        "difference targets, through learned linear feedback from the output to every layer",
+        "ddtp:DirectDifferenceSettings",
+    ),
+    RuleLine(
+        "fa",
+        "feedback alignment",
+        "feedback alignment: errors come down through fixed random weights",
+        "fa:FeedbackAlignmentSettings",
+    ),
+    RuleLine(
+        "dfa",
+        "direct feedback alignment",
+        "direct feedback alignment: fixed random weights tell every layer the output's error",
+        "dfa:DirectAlignmentSettings",
+    ),
+    RuleLine(
+        "sign",
+        "sign symmetry",
+        "sign symmetry: feedback weights have the signs of the feed-forward ones",
+        "sign:SignSymmetrySettings",
+    ),
 )
 TABLE: dict[str, RuleLine] = {one.name: one for one in _LINES}
 

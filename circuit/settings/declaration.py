@@ -191,10 +191,13 @@ class Record:
     ----------
     prefix : of the option names of those whose declarations give none
     needs : of those whose declarations say nothing of it
+    presets : of a rule's settings, the name of a preset -> option names with what a training run by
+        this rule has in it, in place of what others have
     """
 
     prefix: ClassVar[str] = ""
     needs: ClassVar[Mapping[str, tuple[str, ...]] | None] = None
+    presets: ClassVar[Mapping[str, Values]] = {}
 
     def __post_init__(self) -> None:
         """Raise `CircuitError` for a value that is out of its range."""

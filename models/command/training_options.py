@@ -8,16 +8,17 @@ values, nor how what was given and a preset become one set of settings (`trainin
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from circuit.peers.table import TABLE
+from circuit.peers.table import TABLE, own_settings
 from circuit.settings.declaration import Choice, Count, Declaration, Flag, Number
 from circuit.settings.learned_inverse import LEARNED
 from models.command.parsing import MOST, Distinct, OneLineParser, at_least
 from models.command.shared import Options, add_data_dir, add_images, add_results
-from training.declarations import HEADINGS, PRESETS, SETTINGS, TABLES
+from training.declarations import HEADINGS, PRESETS, SETTINGS, settings_now, tables_now
 from training.settings import PROGRAM, preset
 
 
@@ -25,10 +26,11 @@ def options() -> OneLineParser:
     """All options of the command, each explained in words, the everyday ones first."""
     parser = OneLineParser(
         prog=PROGRAM,
-        description="Train invertible networks on images by back-propagation (bp), target "
+        description="Train networks on images by back-propagation (bp), target "
         "propagation (tp), its incremental form (itp), GAIT-prop (gait), GAIT-prop adjusted to the "
-        "lengths of the rows of weights as well (grait), or the equilibrium of a circuit that "
-        "settles for every batch (circuit). Writes history.nc, history.csv, weights_*.npz, "
+        "lengths of the rows of weights as well (grait), the equilibrium of a circuit that "
+        "settles for every batch (circuit), or a rule of another theory, each of which has a group "
+        "of options below. Writes history.nc, history.csv, weights_*.npz, "
         "summary.json, figures, and checkpoints to go on from.",
         epilog="What an option has by preset stands behind it; an option that is given wins. Exit "
         "status: 0 all epochs completed; 1 weights became singular or not finite; 2 bad input; "
@@ -37,7 +39,13 @@ def options() -> OneLineParser:
     groups = {heading: parser.add_argument_group(heading) for heading in HEADINGS}
     for heading, group in groups.items():
         for name in HEADINGS[heading]:
-            _add(group, SETTINGS[name])
+            _add(group, _with_rules(SETTINGS[name]) if name == "rule" else SETTINGS[name])
+    for rule, line in TABLE.items():
+        own = own_settings(rule).values()
+        if own:
+            of_rule = parser.add_argument_group(f"--rule {rule}", line.words)
+            for one in own:
+                _add(of_rule, one)
     everyday, *_ = groups.values()
     add_data_dir(everyday)
     add_images(everyday)
@@ -50,8 +58,14 @@ def options() -> OneLineParser:
         "all files",
         quiet="no progress, only the outcome",
     )
-    parser.tables = {table: partial(_of_table, table) for table in TABLES}
+    parser.tables = {table: partial(_of_table, table) for table in tables_now()}
     return parser
+
+
+def _with_rules(setting: Declaration) -> Declaration:
+    """The option of the rule, with what each is called."""
+    called = "; ".join(f"{name}: {line.called}" for name, line in TABLE.items())
+    return replace(setting, words=f"{setting.words}; {called}")
 
 
 def _add(group: Options, setting: Declaration) -> None:
@@ -85,14 +99,14 @@ def _of_table(table: str, content: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises `ValueError` for a key that the table does not have.
     """
-    names, found = TABLES[table], dict[str, Any]()
+    names, found, known = tables_now()[table], dict[str, Any](), settings_now()
     for key, value in content.items():
         name = names.get(key.replace("-", "_"))
         if name is None:
             raise ValueError(f"has no {key!r}; choose from {', '.join(names)}")
         if name in found:
             raise ValueError(f"says twice what --{name.replace('_', '-')} says; give it once")
-        setting = SETTINGS[name]
+        setting = known[name]
         is_flag = isinstance(setting, Flag) and isinstance(value, bool)
         found[name] = setting.spelt(value) if is_flag else value
     return {"inverse": LEARNED} | found if table == "inverse" else found
@@ -102,7 +116,8 @@ def _shown(name: str) -> str:
     """The values of an option by preset, for its help."""
     words = {}
     for one in PRESETS:
-        values = dict.fromkeys(_word(preset(one, rule)[name]) for rule in TABLE)
+        found = [preset(one, rule) for rule in TABLE]
+        values = dict.fromkeys(_word(each[name]) for each in found if name in each)
         words[one] = ("by rule " if len(values) > 1 else "") + " or ".join(values)
     if len(set(words.values())) == 1:
         return f"(default: {words['quick']})"

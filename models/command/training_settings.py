@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from circuit.peers.table import TABLE, with_option
-from training.declarations import SETTINGS
-from training.settings import DEFAULTS, resolve
+from training.declarations import SETTINGS, settings_now
+from training.settings import resolve
 
 PLAIN = ("data_dir", *(name for name, one in SETTINGS.items() if one.fixed))  # in no preset
 
@@ -25,21 +25,23 @@ def resolved(chosen: argparse.Namespace) -> dict[str, Any]:
     """
     from circuit.errors import CircuitError
 
+    known = settings_now()
     given = {
         name: value
         for name, value in vars(chosen).items()
-        if name in DEFAULTS and value is not None
+        if name in known and not known[name].fixed and value is not None
     }
     if chosen.widths is not None and "depth" in given:
         raise CircuitError("--depth and --widths both say how many layers there are; give one")
     settings: dict[str, Any] = resolve(chosen.preset, chosen.rule, given)
-    settings |= {name: getattr(chosen, name) for name in PLAIN}
-    narrow = chosen.widths is not None and len({*chosen.widths}) > 1
+    widths = chosen.widths if "depth" in given else chosen.widths or settings.get("widths")
+    settings |= {name: getattr(chosen, name) for name in PLAIN} | {"widths": widths}
+    narrow = widths is not None and len({*widths}) > 1
     if not TABLE[chosen.rule].through_inverse and narrow and "auxiliary" not in given:
         settings["auxiliary"] = "no"  # no inverse is needed: every layer reads all units below
     for name, value in given.items():
         others = {other: given[other] for other in given if other != name}
-        if value == resolve(chosen.preset, chosen.rule, others)[name]:
+        if (name, value) in resolve(chosen.preset, chosen.rule, others).items():
             continue  # what it would be anyway
         complaint = _needed(name, settings) or _idle(name, settings)
         if complaint:
@@ -64,14 +66,14 @@ def _needed(name: str, settings: dict[str, Any]) -> str:
 def _needs(name: str) -> Mapping[str, tuple[str, ...]]:
     """Options with their values, without which the option `name` does nothing."""
     rules = with_option(name)
-    return {"rule": rules} if rules else SETTINGS[name].needs or {}
+    return {"rule": rules} if rules else settings_now()[name].needs or {}
 
 
 def _idle(name: str, settings: dict[str, Any]) -> str:
     """What else does, and the remedy. An option that itself does nothing keeps no other from it."""
     widths = settings["widths"]
     values = settings if widths is None else settings | {"depth": len(widths) - 2}
-    for together in SETTINGS[name].idle:
+    for together in settings_now()[name].idle:
         so = (values[one] == value and not _needed(one, values) for one, value in together.items())
         if all(so):
             words = " and ".join(f"{_option(one)} {value}" for one, value in together.items())

@@ -51,7 +51,7 @@ def require_strength(strength: float, *, whole: bool) -> None:
 
 
 class OfLesson(Record):
-    """Settings each of which is a field of `circuit.learning.Lesson`, under the same name."""
+    """Settings each of which is a field of `circuit.learning.lesson.Lesson` of the same name."""
 
 
 @dataclass(frozen=True)
