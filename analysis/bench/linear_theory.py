@@ -208,8 +208,10 @@ def through_signs(one: Linear) -> list[np.ndarray]:
 
 def direct(one: Linear) -> list[np.ndarray]:
     """B_l e."""
-    sent = [one.error @ to_numpy(matrix).T for matrix in one.companions[DIRECT]]
-    return [*sent, one.at_output]
+    found = [np.zeros((len(one.error), width)) for width in one.network.widths[1:-1]]
+    for values, matrix in zip(found, one.companions[DIRECT], strict=True):
+        values[:, : matrix.shape[0]] = one.error @ to_numpy(matrix).T
+    return [*found, one.at_output]
 
 
 def coding(one: Linear) -> list[np.ndarray]:
