@@ -1,11 +1,9 @@
 """Figures 2 and 3 of the paper, its grid search, and the regulariser now and then: training runs,
 pictures, tables.
 
-Owns the way from options to result files, pictures and tables. Does not own which runs a figure
-needs (`studies.paper_figures.study`), the running of cells (`analysis.sweep.run`), the comparison
-of rules (`analysis.comparison`) nor the pictures (`studies.paper_figures.figures`). Exit status: 0
-if every run is recorded, whatever its status; 1 if some are missing, or a picture could not be
-drawn; 2 for bad input; 130 if interrupted.
+Owns the way from options to result files, pictures and tables. Exit status: 0 if every run is
+recorded, whatever its status; 1 if some are missing, or a picture could not be drawn; 2 for bad
+input; 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -44,7 +42,8 @@ if TYPE_CHECKING:
     from analysis.sweep.run import Study
 
 PROGRAM = "run_figures"
-FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid", "every")  # in this order, one by one
+# in this order, one by one
+FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid", "every", "claim", "longer")
 ALL = "all"
 RULES = ("bp", "gait", "grait", "circuit", "itp", "tp")
 
@@ -56,8 +55,9 @@ def options() -> OneLineParser:
         description="Train networks by BP, GAIT-prop, GRAIT-prop, the circuit, ITP and TP, and "
         "draw the paper's figures of it. fig2a: depths. fig2b: three data sets. fig2c: linear "
         "networks. fig3: narrowing layers. grid: learning rate and lambda, judged on validation "
-        "images. every: the pull towards orthogonal weights in every k-th step. See "
-        "docs/results.md.",
+        "images. every: the pull towards orthogonal weights in every k-th step. claim: do "
+        "GAIT-prop, GRAIT-prop, the circuit and TP learn as well as BP with the same lambda? "
+        "longer: the same for more epochs. See docs/results.md.",
         epilog=study_command.epilog("run"),
     )
     add = parser.add_argument
@@ -70,10 +70,11 @@ def options() -> OneLineParser:
     )
     add(
         "--scale",
-        choices=("smoke", "laptop", "paper"),
+        choices=("smoke", "laptop", "desk", "paper"),
         default="smoke",
         help="smoke: digits, seconds; laptop: three data sets of 14 x 14 pixels, half an hour on "
-        "two cores; paper: as in the paper, 100 epochs, weeks on two cores (default: smoke)",
+        "two cores; desk: the paper's sizes for 15 epochs, a night for claim and longer; paper: as "
+        "in the paper, 100 epochs, weeks on two cores (default: smoke)",
     )
     add(
         "--datasets",
@@ -144,6 +145,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     from analysis.lock import locked
     from circuit.storage.owner import remove_leftovers
     from studies.paper_figures import study as training
+    from studies.paper_figures.claim import claim_findings
 
     names = [name for name in FIGURES if {name, ALL} & set(chosen.figures)]
     take_own_images(PROGRAM, chosen)
@@ -165,7 +167,10 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     if studies:
         _check(chosen, studies)
     remove_leftovers(folder)
-    incomplete, findings = False, {"grid": grid_findings, "every": interval_findings}
+    incomplete, findings = (
+        False,
+        {"grid": grid_findings, "every": interval_findings, "claim": claim_findings},
+    )
     with study_command.processes(chosen, list(studies.values()), folder) as address:
         for name in names:
             path = folder / f"{name}.nc"

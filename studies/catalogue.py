@@ -43,6 +43,9 @@ STUDIES: dict[str, Entry] = {
     "imperfection": Entry(
         "studies.imperfection", STRENGTH, "feedback that is not the exact inverse"
     ),
+    "trained": Entry(
+        "studies.trained", STRENGTH, "what training does to alignment, kinks and stability"
+    ),
     "learned_inverse": Entry(
         "studies.learned_inverse",
         QUESTIONS,

@@ -5,8 +5,11 @@ Owns what a study keeps of a run, and the pooled images that runs of one process
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -14,6 +17,7 @@ import xarray as xr
 from circuit.errors import CircuitError
 from training import images
 from training.epochs import State, TrainingFailed, begin_training, train
+from training.evaluation import evaluate
 from training.images import Images
 from training.measures import BY_EPOCH, BY_LAYER, labelled
 from training.plan import Material, Plan, prepare
@@ -32,10 +36,16 @@ def outcome(
     data_dir: str | None,
     pooling: int,
     input_gain: float = 1.0,
+    test_every: int = 0,
 ) -> xr.Dataset:
     """What became of the run of a plan for one seed.
 
-    Images have `input_gain` times the brightness in [0, 1] that they are stored with.
+    Parameters
+    ----------
+    input_gain : images have so many times the brightness in [0, 1] that they are stored with
+    test_every
+        All test images are looked at after so many batches of an epoch, and as many again, and at
+        its end, as the paper does every 10 batches; 0 for the ends of epochs alone.
 
     Returns
     -------
@@ -47,30 +57,83 @@ def outcome(
         `test_accuracy_peak` and `train_accuracy_peak`, the largest of all epochs.
         The status is "completed", or "training failed: " with epoch, batch and layer where weights
         became singular or were no longer finite. Then there is no end, and what is chosen and the
-        peak are those of the epochs before.
+        peak are those of the epochs before. With `test_every`, along `step` (of learning, counted
+        from 1), `test_accuracy_within`, and its largest value, `test_accuracy_peak_within`.
     """
     seed, *_ = plan.seeds
     scaled = (
         replace(data, inputs=data.inputs * np.float32(input_gain)) if input_gain != 1 else data
         for data in pooled_images(dataset, data_dir, pooling)
     )
-    state, status = trained(plan, prepare(plan, *scaled), epochs)
+    material, within = prepare(plan, *scaled), _Within(test_every)
+    state, status = trained(plan, material, epochs, partial(within.look, plan, material))
     history = {} if state is None else state.history
     result = labelled(_padded(history, epochs + 1, len(plan.widths) - 1), (seed,))
     at = np.nan if state is None else float(state.chosen_epochs[0])
-    return _summarised(result.isel(seed=0, drop=True), at, status)
+    result = _summarised(result.isel(seed=0, drop=True), at, status)
+    return result.assign(within.variables())
 
 
-def trained(plan: Plan, material: Material, epochs: int) -> tuple[State | None, str]:
-    """The last state that a run came to, None where it could not begin; and its status."""
+def trained(
+    plan: Plan,
+    material: Material,
+    epochs: int,
+    look: Callable[[State], object] = lambda state: None,
+) -> tuple[State | None, str]:
+    """The last state that a run came to, None where it could not begin; and its status.
+
+    Every state after a batch is shown to `look`.
+    """
     state = None
     try:
         state = begin_training(plan, material)
         for reached in train(plan, material, state, epochs):
             state = reached
+            look(state)
     except TrainingFailed as error:
         return state, f"{FAILED}: {error}"
     return state, COMPLETED
+
+
+@dataclass(frozen=True)
+class _Within:
+    """Accuracies on all test images within epochs, after every so many batches of one.
+
+    Attributes
+    ----------
+    every : batches; 0 to keep nothing
+    seen : steps of learning -> accuracy; NaN where outputs were not finite
+    """
+
+    every: int
+    seen: dict[int, float] = field(default_factory=dict)
+
+    def look(self, plan: Plan, material: Material, state: State) -> None:
+        """Look where it is time; at the end of an epoch what is known already is taken."""
+        if self.every == 0 or state.batch % self.every:
+            return
+        if state.batch == 0:
+            accuracy = state.history["test_accuracy"][-1, 0]
+        else:
+            images = material.test_inputs, material.test_targets
+            try:
+                accuracy = evaluate(plan, state.learner.network, *images)[1][0]
+            except CircuitError:
+                accuracy = np.nan
+        self.seen[state.learner.steps] = float(accuracy)
+
+    def variables(self) -> dict[str, Any]:
+        """What was seen, labelled, and the largest; nothing where nothing was to be kept."""
+        if self.every == 0:
+            return {}
+        values = xr.DataArray(
+            list(self.seen.values()),
+            {"step": np.array(list(self.seen), dtype="i8")},
+            ("step",),
+            attrs={"long_name": "fraction right of the test images, within epochs too"},
+        )
+        peak = float(values.max()) if values.size else np.nan
+        return {"test_accuracy_within": values, "test_accuracy_peak_within": peak}
 
 
 def _padded(history: dict[str, np.ndarray], length: int, layers: int) -> dict[str, np.ndarray]:

@@ -130,6 +130,13 @@ MUTANTS = (
         "tests/circuit/test_row_adjusted.py",
     ),
     Mutant(
+        "units out of the range of their inverse are left there",
+        "circuit/methods/direct/unit_equations.py",
+        "(self._tries < HALVINGS)",
+        "(self._tries < 0)",
+        "tests/circuit/methods/test_descent.py -k led_back",
+    ),
+    Mutant(
         "rows forgotten where a unit crosses its kink",
         "circuit/methods/direct/unit_equations.py",
         "below, rows * m, scale, circuit.pathway)",
@@ -435,8 +442,8 @@ MUTANTS = (
     Mutant(
         "an option that its preset has as well is not looked at",
         "models/command/training_settings.py",
-        "resolve(chosen.preset, chosen.rule, others)[name]",
-        "resolve(chosen.preset, chosen.rule, {})[name]",
+        "resolve(chosen.preset, chosen.rule, others).items()",
+        "resolve(chosen.preset, chosen.rule, {}).items()",
         "tests/studies/test_lateral_inhibition.py::test_what_no_lesson_can_say_the_command_refuses",
     ),
     Mutant(
@@ -1530,8 +1537,8 @@ MUTANTS = (
     Mutant(
         "newton without undamped steps",
         "circuit/methods/newton/method.py",
-        "if sought.any() and _is_smooth(trial):",
-        "if False:",
+        "if sought.any() and (pieced or smooth):",
+        "if sought.any() and pieced:",
         "tests/circuit/methods/test_newton.py",
     ),
     Mutant(

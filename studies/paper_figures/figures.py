@@ -30,6 +30,7 @@ from analysis.comparison import (
     groups,
 )
 from analysis.statistics import over_repetitions
+from studies.paper_figures.claim_figure import curves, differences
 from studies.paper_figures.regulariser_figure import intervals
 
 WIDTHS = {"bp": 5.0, "gait": 2.4, "grait": 2.0, "circuit": 1.2, "itp": 1.8, "tp": 1.8}
@@ -142,6 +143,8 @@ FIGURES: dict[str, Callable[[xr.Dataset], Figure]] = {
     "fig3": shapes,
     "grid": grid_search,
     "every": intervals,
+    "claim": differences,
+    "longer": curves,
 }
 
 

@@ -1,8 +1,9 @@
 """How large the training runs behind the figures are, and their learning rates and lambdas.
 
 Owns `SCALES`, and the widths of Fig. 3B. Those values of scale laptop that are chosen were found by
-figure "grid" at that scale, on validation images (docs/results.md); those of scale paper are the
-authors' own (`training.settings.CHOSEN`).
+figure "grid" at that scale, on validation images (docs/results.md); those of scales desk and paper
+are the authors' own (`training.settings.CHOSEN`). Scale desk is the paper's in everything but the
+number of epochs.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ class FiguresScale:
     grid_rates, grid_lambdas, grid_epochs, grid_seeds : of the grid search
     every, every_epochs_of_digits, every_seeds : of figure "every", which has digits beside the
         first data set; k of the k-th steps, 1 among them
+    few_seeds : of figure "claim": so many of `seeds` for what stands beside the rules that decide
+    long_epochs : of figure "longer"
+    test_every : of both: batches from one look at all test images to the next within an epoch
+    measure_every : of both: epochs from one measure of all layers to the next
     data_dir : folder of the data sets, or the file or folder of one's own images
     """
 
@@ -55,6 +60,10 @@ class FiguresScale:
     every: tuple[int, ...]
     every_epochs_of_digits: int
     every_seeds: tuple[int, ...]
+    few_seeds: int
+    long_epochs: int
+    test_every: int
+    measure_every: int
     data_dir: str | None = None
 
 
@@ -62,6 +71,13 @@ AUTHORS: Chosen = {
     rule: (float(str(values["learning_rate"])), float(str(values["orthogonality"])))
     for rule, values in presets.CHOSEN.items()
 }
+
+
+def _linear(chosen: Chosen) -> Chosen:
+    """The same learning rates without lambda."""
+    return {rule: (rate, 0.0) for rule, (rate, _) in chosen.items()}
+
+
 SCALES: dict[str, FiguresScale] = {
     "smoke": FiguresScale(
         datasets=("digits",),
@@ -82,6 +98,10 @@ SCALES: dict[str, FiguresScale] = {
         every=(1, 4),
         every_epochs_of_digits=2,
         every_seeds=(1, 2),
+        few_seeds=1,
+        long_epochs=6,
+        test_every=5,
+        measure_every=3,
     ),
     "laptop": FiguresScale(
         datasets=IMAGE_SETS,
@@ -109,6 +129,34 @@ SCALES: dict[str, FiguresScale] = {
         every=(1, 4, 10),
         every_epochs_of_digits=60,
         every_seeds=tuple(range(1, 9)),
+        few_seeds=3,
+        long_epochs=15,
+        test_every=60,
+        measure_every=5,
+    ),
+    "desk": FiguresScale(
+        datasets=IMAGE_SETS,
+        pooling=1,
+        depths=(1, 2, 3, 4),
+        depth=4,
+        epochs=15,
+        batch=60,
+        train_images=None,
+        seeds=(1, 2, 3, 4, 5),
+        leaky_relu=AUTHORS,
+        linear=_linear(AUTHORS),
+        same=(1e-4, 0.1),
+        grid_rates=(1e-5, 1e-4, 1e-3),
+        grid_lambdas=(0.0, 0.1, 10.0, 1000.0),
+        grid_epochs=5,
+        grid_seeds=(101,),
+        every=(1, 4, 10),
+        every_epochs_of_digits=60,
+        every_seeds=(1, 2, 3, 4, 5),
+        few_seeds=3,
+        long_epochs=40,
+        test_every=100,
+        measure_every=5,
     ),
     "paper": FiguresScale(
         datasets=IMAGE_SETS,
@@ -120,7 +168,7 @@ SCALES: dict[str, FiguresScale] = {
         train_images=None,
         seeds=(1, 2, 3, 4, 5),
         leaky_relu=AUTHORS,
-        linear={rule: (rate, 0.0) for rule, (rate, _) in AUTHORS.items()},
+        linear=_linear(AUTHORS),
         same=(1e-4, 0.1),
         grid_rates=(1e-5, 1e-4, 1e-3),
         grid_lambdas=(0.0, 0.1, 10.0, 1000.0),
@@ -129,6 +177,10 @@ SCALES: dict[str, FiguresScale] = {
         every=(1, 4, 10),
         every_epochs_of_digits=100,
         every_seeds=(1, 2, 3, 4, 5),
+        few_seeds=3,
+        long_epochs=200,
+        test_every=10,
+        measure_every=10,
     ),
 }
 

@@ -1,5 +1,6 @@
-"""Networks that learn: the training runs behind Figures 2 and 3, the grid search, and what it costs
-to pull weights towards orthogonality in every k-th step only.
+"""Networks that learn: the training runs behind Figures 2 and 3, the grid search, what it costs
+to pull weights towards orthogonality in every k-th step only, and the paper's claim put to the
+test, for as many epochs as the scale has and for longer.
 
 Owns which runs a figure needs at a scale, and the plan of one.
 
@@ -35,7 +36,7 @@ from training.sources import OUTSIDE
 
 VERSION = 1  # of what a result means; part of the key of every cell
 
-FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid", "every")  # as they are trained
+FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid", "every", "claim", "longer")  # as trained
 OWN = ("fig2a", "fig2b", "fig3")  # figures that have a learning rate and lambda for every rule
 
 
@@ -56,7 +57,8 @@ def study(
     Parameters
     ----------
     figure : one of `FIGURES`
-    scale : "smoke" (seconds), "laptop" (half an hour) or "paper" (days on two cores)
+    scale : "smoke" (seconds), "laptop" (half an hour), "desk" (a night for "claim" and "longer") or
+        "paper" (days on two cores)
     datasets, seeds : in place of those of the scale
     parameters
         "best": learning rate and lambda of every rule are its own. "same": those of all are `same`,
@@ -99,11 +101,16 @@ def _linear(sizes: FiguresScale) -> list[Cell]:
 
 def _shapes(sizes: FiguresScale) -> list[Cell]:
     """Fig. 3: narrowing layers on all data sets, and beside them full width on the first."""
-    images = [
+    full = _same_width(sizes, sizes.datasets[0], len(NARROWING) - 2)
+    return _runs(sizes, [*_narrow(sizes), full])
+
+
+def _narrow(sizes: FiguresScale) -> list[Cell]:
+    """All data sets with the narrowing layers of Fig. 3B."""
+    return [
         _images(sizes, name, narrowing(pixels_of(name, sizes.pooling, sizes.data_dir)[0]))
         for name in sizes.datasets
     ]
-    return _runs(sizes, [*images, _same_width(sizes, sizes.datasets[0], len(NARROWING) - 2)])
 
 
 def _grid(sizes: FiguresScale) -> list[Cell]:
@@ -147,6 +154,51 @@ def _every(sizes: FiguresScale) -> list[Cell]:
     return cells
 
 
+def _claim(sizes: FiguresScale) -> list[Cell]:
+    """Does GAIT-prop learn as well as back-propagation? First what decides, seed by seed: with the
+    same lambda, and back-propagation without; then the circuit and target propagation; then the
+    narrowing layers of Fig. 3B.
+    """
+    common, decisive = _of_claim(sizes), _decisive(sizes)
+    rate, strength = sizes.leaky_relu["tp"]
+    free: Cell = decisive[0] | {"orthogonality": 0.0}
+    beside: list[Cell] = [
+        decisive[-1] | {"rule": "circuit", "pathway": "grait"},
+        {"rule": "tp", "learning_rate": rate, "orthogonality": strength},
+    ]
+    full = _same_width(sizes, sizes.datasets[0], sizes.depth)
+    few = sizes.seeds[: sizes.few_seeds]
+    return [
+        *grid(common | full, seed=sizes.seeds, run=[*decisive, free]),
+        *grid(common | full, seed=few, run=beside),
+        *grid(common, seed=few, images=_narrow(sizes), run=decisive),
+    ]
+
+
+def _longer(sizes: FiguresScale) -> list[Cell]:
+    """What more epochs change: one seed of what decides."""
+    full = _same_width(sizes, sizes.datasets[0], sizes.depth)
+    common = _of_claim(sizes) | full | {"epochs": sizes.long_epochs}
+    return grid(common, seed=sizes.seeds[:1], run=_decisive(sizes))
+
+
+def _of_claim(sizes: FiguresScale) -> Cell:
+    """What all runs of figures "claim" and "longer" have."""
+    return _common(sizes) | {
+        "activation": "leaky_relu",
+        "pathway": None,
+        "test_every": sizes.test_every,
+        "measure_every": sizes.measure_every,
+    }
+
+
+def _decisive(sizes: FiguresScale) -> list[Cell]:
+    """The rules whose difference decides, which have everything else in common."""
+    rate, strength = sizes.same
+    common: Cell = {"learning_rate": rate, "orthogonality": strength}
+    return grid(common, rule=("bp", "gait", "grait"))
+
+
 def _cell_of_preset(rule: str, epochs: int, seed: int) -> Cell:
     """Digits with the values of preset quick."""
     values: dict[str, Any] = presets.preset("quick", rule)
@@ -168,6 +220,8 @@ CELLS: dict[str, Any] = {
     "fig3": _shapes,
     "grid": _grid,
     "every": _every,
+    "claim": _claim,
+    "longer": _longer,
 }
 
 
@@ -229,6 +283,9 @@ def measure(
     device: str | None,
     loss: str = "quadratic",
     orthogonality_every: int = 1,
+    pathway: str | None = None,
+    test_every: int = 0,
+    measure_every: int | None = None,
 ) -> xr.Dataset:
     """One training run: float32, orthogonal initial weights, bias-corrected Adam, Eq. 23 of rows.
 
@@ -237,6 +294,9 @@ def measure(
     widths : N_0 .. N_L with hyphens between them
     train_images : so many of the training images, drawn by the seed; None for all
     validation : fraction of them that is not learnt from, but chooses the epoch
+    pathway : of the circuit; None for GAIT's, and for all other rules
+    test_every : see `studies.training_run.outcome`
+    measure_every : epochs from one measure of all layers to the next; None for the first and last
 
     Returns
     -------
@@ -246,6 +306,7 @@ def measure(
     lesson = Lesson(
         rule=rule,
         feedback_strength=gamma,
+        pathway="gait" if pathway is None else pathway,
         loss=loss,
         adam=Adam(learning_rate),
         pull=Regulariser(orthogonality, orthogonality_every),
@@ -259,6 +320,8 @@ def measure(
         train_images=train_images,
         validation=validation,
         device=device,
-        measure_every=epochs,
+        measure_every=epochs if measure_every is None else measure_every,
     )
-    return outcome(plan, epochs, dataset=dataset, data_dir=data_dir, pooling=pooling)
+    return outcome(
+        plan, epochs, dataset=dataset, data_dir=data_dir, pooling=pooling, test_every=test_every
+    )

@@ -24,6 +24,7 @@ from tests.commands import help_of, refusal
 from training.images import Images
 
 HERE = ["--scale", "smoke", "--workers", "0"]
+RULES_OF = {"claim": {"bp", "gait", "grait", "circuit", "tp"}, "longer": {"bp", "gait", "grait"}}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_every_figure_leaves_one_labelled_file_and_one_picture(done):
             assert (data.attrs["figure"], data.attrs["scale"]) == (name, "smoke")
             assert data.attrs["version_numpy"] == np.__version__
             assert set(data["status"].values) == {"completed"}
-            assert set(data["rule"].values) == set(command.RULES)
+            assert set(data["rule"].values) == RULES_OF.get(name, set(command.RULES))
             assert np.isfinite(data["test_accuracy_chosen"].values).all()
     assert not (done / "training.nc").exists()
 
@@ -69,8 +70,8 @@ def test_pictures_are_drawn_from_the_results_alone(done, tmp_path, monkeypatch, 
         assert {path.stem for path in tmp_path.glob(f"*.{kind}")} == set(command.FIGURES)
     words = capsys.readouterr().out
     assert (
-        words.count("| rule | learning rate | lambda | peak") == 6
-    )  # one of each figure, two of fig3 and of fig2a
+        words.count("| rule | learning rate | lambda | peak") == 7
+    )  # one of each figure, two of fig3 and of fig2a; that of claim is another
     assert "| linear | TP |" in words
 
 
@@ -206,6 +207,40 @@ def test_scale_paper_is_the_papers():
         "fashion_mnist",
         "kmnist",
     }
+
+
+def test_scale_desk_is_the_papers_but_for_the_number_of_epochs():
+    """Issue 16: four layers of 784 units on MNIST, and Fig. 3B on three data sets."""
+    cells = training.study("claim", "desk").cells
+    shared = {"epochs": 15, "batch": 60, "train_images": None, "pooling": 1, "gamma": 1e-3}
+    assert all(cell | shared == cell and cell["activation"] == "leaky_relu" for cell in cells)
+    full = "784-784-784-784-784-784"
+    kinds: dict[object, set[object]] = {}
+    for cell in cells:
+        words = ("dataset", "widths", "rule", "pathway", "learning_rate", "orthogonality")
+        kinds.setdefault(tuple(cell[word] for word in words), set()).add(cell["seed"])
+    all_seeds, few = {1, 2, 3, 4, 5}, {1, 2, 3}
+    decisive = [("bp", None, 1e-4, 0.1), ("gait", None, 1e-4, 0.1), ("grait", None, 1e-4, 0.1)]
+    wanted: dict[object, set[object]] = {("mnist", full, *one): all_seeds for one in decisive}
+    wanted["mnist", full, "bp", None, 1e-4, 0.0] = all_seeds
+    wanted["mnist", full, "circuit", "grait", 1e-4, 0.1] = few
+    wanted["mnist", full, "tp", None, 1e-5, 1000.0] = few
+    for name in ("mnist", "fashion_mnist", "kmnist"):
+        wanted |= {(name, "784-784-500-200-10", *one): few for one in decisive}
+    assert kinds == wanted
+    assert [(cell["seed"], cell["rule"], cell["orthogonality"]) for cell in cells[:5]] == [
+        (1, "bp", 0.1),
+        (1, "gait", 0.1),
+        (1, "grait", 0.1),
+        (1, "bp", 0.0),
+        (2, "bp", 0.1),
+    ]
+    longer = training.study("longer", "desk").cells
+    assert [(c["rule"], c["epochs"], c["seed"]) for c in longer] == [
+        ("bp", 40, 1),
+        ("gait", 40, 1),
+        ("grait", 40, 1),
+    ]
 
 
 def test_every_rule_of_a_seed_has_its_partner():
