@@ -1839,6 +1839,34 @@ MUTANTS = (
         "return 1 / largest if",
         "tests/circuit/peers/test_contrast_states.py::test_the_critical_strength_in_general",
     ),
+    Mutant(
+        "a layer that overshoots the wrong way",
+        "circuit/peers/contrast/relaxation.py",
+        "pivot = 1 - back * slope",
+        "pivot = 1 + back * slope",
+        "tests/circuit/peers/test_contrast_sweeps.py",
+    ),
+    Mutant(
+        "units that nobody reads overshoot too",
+        "circuit/peers/contrast/relaxation.py",
+        "if n < slope.shape[-1]:",
+        "if n < 0:",
+        "tests/circuit/peers/test_contrast_sweeps.py::test_units_that_nobody_reads_have_no_pivot",
+    ),
+    Mutant(
+        "rough sweeps that leave the range of float32",
+        "circuit/peers/contrast/sweeps.py",
+        "if not all_finite(new):",
+        "if not new:",
+        "tests/circuit/peers/test_contrast_sweeps.py::test_what_float32_cannot_hold_begins_in_float64",
+    ),
+    Mutant(
+        "rough sweeps for a coarse tolerance",
+        "circuit/peers/contrast/states.py",
+        "return network.astype(xp.float32) if fine and",
+        "return network.astype(xp.float32) if",
+        "tests/circuit/peers/test_contrast_sweeps.py::test_no_rough_sweeps_where_they_save_nothing",
+    ),
 )
 
 
