@@ -31,6 +31,62 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "images that did not settle teach all the same",
+        "circuit/learning/taught.py",
+        "xp.where(mask, value * weight, xp.zeros_like(value)) for",
+        "value * weight for",
+        "tests/circuit/peers/test_table.py",
+    ),
+    Mutant(
+        "the settings of a lesson's rule left at their defaults",
+        "circuit/learning/lesson.py",
+        "        if self.settings is not None:\n            return self.settings\n",
+        "        if self.settings is not None:\n            return type(self.settings)()\n",
+        "tests/circuit/peers/test_table.py",
+    ),
+    Mutant(
+        "a registered rule stays when its block has ended",
+        "circuit/peers/table.py",
+        "    undo.callback(TABLE.pop, name, None)\n",
+        "",
+        "tests/circuit/peers/test_table.py",
+    ),
+    Mutant(
+        "an option of a rule's own that never comes to it",
+        "training/plan.py",
+        "one.meant(settings[one.option]) for key, one in own_settings(rule).items()",
+        "one.default for key, one in own_settings(rule).items()",
+        "tests/models/test_rule_file.py",
+    ),
+    Mutant(
+        "a checkpoint that does not know the code of a rule of one's own",
+        "training/checkpoints.py",
+        "    if code := code_of(plan.lesson.rule):\n",
+        "    if code := None:\n",
+        "tests/models/test_rule_file.py",
+    ),
+    Mutant(
+        "what learns beside a network stays as it was",
+        "circuit/learning/step.py",
+        "through = companions = lesson.of_table.practise(",
+        "through = lesson.of_table.practise(",
+        "tests/circuit/peers/test_table.py",
+    ),
+    Mutant(
+        "a grid whose choice nobody hears of",
+        "studies/paper_figures/every_rule.py",
+        "chosen.get(rule, (sizes.rate, None))",
+        "(sizes.rate, None)",
+        "tests/models/test_bench_figure.py",
+    ),
+    Mutant(
+        "a failed run that counts in a grid by its best epoch",
+        "studies/paper_figures/every_rule_findings.py",
+        'value = float(run["validation_accuracy_chosen"]) if ended else first',
+        'value = float(run["validation_accuracy_chosen"])',
+        "tests/models/test_bench_figure.py",
+    ),
+    Mutant(
         "a logistic unit without its offset",
         "circuit/doors/layers.py",
         "vectors[place] = unit.into * (vectors[place] + offset * W.sum(axis=-1))",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -79,7 +81,7 @@ def _difference(axes: Axes, row: int, one: Learnt) -> None:
     """A point with its interval; an arrow at the edge where it lies beyond."""
     verdict = one.against.verdict()
     mean, half = 100 * one.against.mean, 100 * np.nan_to_num(one.against.half)
-    ink = {"color": INKS[verdict], "ms": 5}
+    ink: dict[str, Any] = {"color": INKS[verdict], "ms": 5}
     if abs(mean) > SHOWN:
         axes.plot([np.copysign(SHOWN, mean)], [row], "<" if mean < 0 else ">", **ink)
     else:
