@@ -1,8 +1,7 @@
 """The files that the cells of a study are made from: where they lie, and what is in them.
 
 Owns the word for their content that goes into the key of a cell, and results that are kept in
-memory only as long as these files are the same. Does not own how they are read (`training.images`,
-`circuit.storage.networks`).
+memory only as long as these files are the same.
 
 What a file holds is told by a digest of its bytes, so that a result is found again when the file is
 moved, and measured anew when another is put in its place. The digest is found again whenever the

@@ -193,7 +193,7 @@ def _network_of_file(
 ) -> Network:
     """The network of --weights, with square weights and in the precision of the run."""
     from circuit.doors.files import load
-    from circuit.errors import CircuitError
+    from training.weights_files import fitted
 
     units = chosen.weights_activation
     units = units[0] if units is not None and len(units) == 1 else units
@@ -202,20 +202,5 @@ def _network_of_file(
         network = load(chosen.weights, units)
         if chosen.feedback == "exact":
             network = network.padded(chosen.rows, weights_rng)
-    pixels = data.inputs.shape[1]
-    wrong_outputs = (
-        network.n_outputs != data.n_classes
-        if data.targets is not None
-        else network.n_outputs < data.n_classes
-    )
-    if network.n_inputs != pixels or wrong_outputs:
-        raise CircuitError(
-            f"weights file {chosen.weights} holds a network from {network.n_inputs} inputs to "
-            f"{network.n_outputs} outputs; images of {data.name} need {pixels} and "
-            f"{data.n_classes}: give another --weights or --dataset"
-        )
-    return replace(
-        network,
-        weights=tuple(values.astype(chosen.precision) for values in network.weights),
-        biases=tuple(values.astype(chosen.precision) for values in network.biases),
-    )
+    spare = data.targets is None
+    return fitted(chosen.weights, network, data, chosen.precision, spare_outputs=spare)

@@ -1,7 +1,6 @@
 """Options that several commands have, each with the same words in all of them.
 
-Owns those words. Standard library only, so that `--help` answers at once. Does not own options of
-one command alone, nor how options are parsed (`models.command.parsing`).
+Owns those words. Standard library only, so that `--help` answers at once.
 """
 
 from __future__ import annotations
