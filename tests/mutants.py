@@ -1096,7 +1096,7 @@ MUTANTS = (
     ),
     Mutant(
         "an error made anew in float64 taken as exact",
-        "circuit/dynamics.py",
+        "analysis/precise.py",
         "activity, error, Doubt(steepness=1.0), still)",
         "activity, error, Doubt())",
         "tests/circuit/verification/test_bounds_rounding.py",
