@@ -1,7 +1,6 @@
 """Train networks by any rule of the table, or by a circuit that settles for every batch.
 
-Owns the way from options to checkpoints, history, weights and figures. Does not own training
-(`training.epochs`) nor what is said of it (`training.report`). Exit status: 0 if all epochs
+Owns the way from options to checkpoints, history, weights and figures. Exit status: 0 if all epochs
 were completed; 1 if weights became singular or were no longer finite; 2 for bad input; 130 if
 interrupted.
 """

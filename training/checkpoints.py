@@ -1,7 +1,7 @@
 """A training run on disk, so that it can go on where it was: one .npz file of plain arrays.
 
 Owns the file format, and the refusal of files that are damaged, of another configuration or of
-another version. Does not own the state that is saved (`training.epochs.State`).
+another version.
 
 Members: `format`, `version`, `package` (version of this project), `configuration`, `surroundings`
 and `generators` (JSON text); `epoch`, `batch`, `steps`; `W_1` .. `b_L`, the same of Adam's moments
