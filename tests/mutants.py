@@ -85,6 +85,8 @@ MUTANTS = (
         'value = float(run["validation_accuracy_chosen"]) if ended else first',
         'value = float(run["validation_accuracy_chosen"])',
         "tests/models/test_bench_figure.py",
+    ),
+    Mutant(
         "messages at kinks beyond what their units may send",
         "circuit/verification/hull.py",
         'found = lsq_linear(back, without, bounds=ends, method="bvls").x',
