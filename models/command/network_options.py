@@ -33,13 +33,6 @@ def add_images_and_network(parser: OneLineParser) -> None:
     add_data_dir(parser)
     add_images(parser)
     add(
-        "--targets",
-        type=path,
-        metavar="FILE",
-        help="what the outputs are to be for the images of --images: an .npy file (images, outputs)"
-        ", or an .npz file with an array targets; in place of their labels",
-    )
-    add(
         "--weights",
         type=path,
         metavar="FILE.npz",
@@ -108,8 +101,6 @@ def refuse_idle_network(program: str, chosen: argparse.Namespace) -> None:
         refuse_idle(program, chosen, {"weights_activation", "rows"}, "a random network")
     if chosen.feedback != "exact":
         refuse_idle(program, chosen, {"rows"}, f"--feedback {chosen.feedback}")
-    if chosen.images is None:
-        refuse_idle(program, chosen, {"targets"}, "a data set, which has labels")
     if chosen.widths is not None:
         refuse_idle(program, chosen, {"depth"}, "--widths")
 
@@ -142,16 +133,11 @@ def batch_and_network(
 def images_of(chosen: argparse.Namespace) -> Images:
     """All images to draw from, with what the outputs are to be."""
     from training import images
-    from training.own_images import read_targets
 
     split = "train" if chosen.images is None else "all"  # nothing is learnt from them
-    data = images.load(
+    return images.load(
         chosen.dataset, split=split, data_dir=chosen.data_dir, dtype=chosen.precision
     )
-    if chosen.targets is None:
-        return data
-    targets = read_targets(chosen.targets, len(data.labels), chosen.precision)
-    return replace(data, targets=targets, n_classes=targets.shape[1])
 
 
 def _random_network(
