@@ -161,7 +161,7 @@ def settle(
         history.append(now.max(axis=0))
         if point.sizes is not None:
             sizes.append(point.sizes[these])
-        floor = 0.0 if floors is None else floors[:, None]
+        floor = np.zeros((1, 1)) if floors is None else floors[:, None]
         if point.floors is not None:
             floor = point.floors[:, these]
         close = (now <= np.maximum(tolerance, ROUNDING_SLACK * floor)).all(axis=0)
