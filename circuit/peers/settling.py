@@ -164,7 +164,7 @@ def settle(
         floor = np.zeros((1, 1)) if floors is None else floors[:, None]
         if point.floors is not None:
             floor = point.floors[:, these]
-        close = (now <= np.maximum(tolerance, ROUNDING_SLACK * floor)).all(axis=0)
+        close = np.asarray((now <= np.maximum(tolerance, ROUNDING_SLACK * floor)).all(axis=0))
         undecided = []
         for place, image in enumerate(active):
             past = [float(worst[place]) for worst in history]
