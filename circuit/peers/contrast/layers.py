@@ -28,7 +28,6 @@ from circuit.numerics.arrays import Array, namespace, take_rows
 from circuit.numerics.scale import ONE, Scale, times
 from circuit.peers.contrast.nudge import Nudge
 from circuit.peers.contrast.relaxation import Factors, relaxation
-from circuit.peers.settling import some
 from circuit.records.brief import Brief
 from circuit.shifts import excess
 
@@ -163,7 +162,7 @@ class ShiftedLayers(Brief):
 
     def samples(self, rows: Sequence[int]) -> ShiftedLayers:
         """As `Coupled`."""
-        free, nudge = some(self.free, rows), self.nudge.samples(rows)
+        free, nudge = self.free.samples(rows), self.nudge.samples(rows)
         return replace(self, free=free, nudge=nudge, factors=_few(self.factors, rows))
 
     def rough(self, network: Network) -> ShiftedLayers:

@@ -39,7 +39,7 @@ from circuit.peers.contrast.nudge import is_quadratic, nudge
 from circuit.peers.contrast.relaxation import relaxation
 from circuit.peers.contrast.sweeps import descend, settled
 from circuit.peers.reading import signal_updates
-from circuit.peers.settling import some, tolerance_for
+from circuit.peers.settling import tolerance_for
 from circuit.peers.signal import CONTRAST, Rest, Signal
 from circuit.plasticity import Update
 from circuit.settings.peers.contrast import FORCE, SPRING, EquilibriumPropagationSettings
@@ -192,7 +192,7 @@ def _change(
     targets, loss = aim
     part, splits = state, state.rates[-1].ndim == 2 and len(rows) < len(rest.status)
     if splits:  # a stack is not taken apart
-        part, targets = some(state, rows), take_rows(targets, rows)
+        part, targets = state.samples(rows), take_rows(targets, rows)
     pushed = nudge(network, part, targets, loss, settings.nudge, settings.beta, sign)
     layers, started = descended(network, part, settings.gamma, pushed)
     tolerance = tolerance_for(settings.tolerance, part.rates[-1])
