@@ -73,13 +73,13 @@ class BenchScale:
 SCALES = {
     "smoke": BenchScale((2, 3), 3, ("tanh",), ("orthogonal",), (0.1,), (1e-3,), (1, 2)),
     "laptop": BenchScale(
-        (2, 4, 8, 16),
+        (2, 4, 8),
         4,
         ("leaky_relu", "tanh"),
         ("orthogonal", "gaussian"),
         (1e-3, 1e-2, 0.1, 0.5),
         (1e-4, 1e-3, 1e-2),
-        (1, 2, 3, 4, 5),
+        (1, 2, 3),
     ),
     "full": BenchScale(
         (2, 4, 8, 16, 30, 50),
