@@ -34,7 +34,7 @@ from circuit.numerics.arrays import (
     row_norms,
 )
 from circuit.peers.contrast.layers import Coupled, Descent, cast, overshot
-from circuit.peers.settling import Point, settle
+from circuit.peers.settling import Tried, settle
 from circuit.peers.signal import Rest
 
 EVERY = 8  # sweeps after which a state is judged in any case
@@ -107,7 +107,7 @@ def settled(
 
 @dataclass(eq=False)
 class Sweeping:
-    """A `circuit.peers.settling.Problem`, whose points hold values, what layers got from below, and
+    """A `circuit.peers.settling.Equations`, whose points hold values, what layers got from below, and
     drives.
 
     Attributes
@@ -124,15 +124,15 @@ class Sweeping:
     made: int = 0
 
     def samples(self, rows: Sequence[int]) -> Sweeping:
-        """As `Problem`."""
+        """As `Equations`."""
         return replace(self, layers=self.layers.samples(rows))
 
-    def start(self) -> Point:
-        """As `Problem`."""
+    def start(self) -> Tried:
+        """As `Equations`."""
         return self._swept()
 
-    def improved(self, point: Point) -> Point:
-        """As `Problem`."""
+    def improved(self, point: Tried) -> Tried:
+        """As `Equations`."""
         depth = self.layers.network.depth
         if self.made >= OVERSHOOTING:
             self.layers = self.layers.plain()
@@ -143,7 +143,7 @@ class Sweeping:
     def _descend(self, below: Sequence[Array], values: Sequence[Array]) -> None:
         self.descent, self.passes = descend(self.layers, below, values), self.passes + 1
 
-    def _swept(self) -> Point:
+    def _swept(self) -> Tried:
         """From a descent, until a state seems to be at rest, or is to be judged in any case."""
         while True:
             values, responses, below = ascend(self.layers, self.descent)
@@ -153,7 +153,7 @@ class Sweeping:
                 return self._judged(values, below)
             self._descend(below, values)
 
-    def _judged(self, values: Sequence[Array], below: Sequence[Array]) -> Point:
+    def _judged(self, values: Sequence[Array], below: Sequence[Array]) -> Tried:
         layers, widths = self.layers, self.layers.network.widths
         residuals, floors, drives = [], [], []
         for layer, value in enumerate(values, 1):
@@ -171,7 +171,7 @@ class Sweeping:
             rounding = product_rounding(epsilon(value), max(widths[layer - 1 : layer + 2]))
             floors.append(rounding * terms / whole)
         passes, self.passes = self.passes + 1, 0.0
-        return Point(
+        return Tried(
             (*values, *below, *drives),
             np.array(residuals),
             passes,
