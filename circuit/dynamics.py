@@ -156,7 +156,7 @@ def in_float64(trial: Trial) -> Trial:
 
     if trial.error.dtype == xp.float64:
         return trial
-    precise = replace(network, weights=exact(network.weights), biases=exact(network.biases))
+    precise = network.astype(xp.float64)
     (inputs,) = exact(trial.activity.rates[:1])
     target = xp.astype(trial.activity.rates[-1], xp.float64) + xp.astype(trial.error, xp.float64)
     still = None if trial.still is None else exact(trial.still)

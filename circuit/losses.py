@@ -2,8 +2,7 @@
 
 Owns the map from outputs and targets to the output error `e = t_L - y_L = -dL/dy_L`: any loss whose
 gradient is known takes the place of the quadratic one. A user's own loss is any function of the
-same signature. Owns the value of the named losses too, for reports. Does not own what the error is
-then used for.
+same signature. Owns the value of the named losses too, for reports.
 """
 
 from __future__ import annotations

@@ -122,6 +122,14 @@ class Network(Brief):
         padded = replace(self, weights=padding.weights, biases=padding.biases, notes=notes)
         return padded._warned()
 
+    def astype(self, dtype: Any) -> Network:
+        """The same in another precision."""
+
+        def cast(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+            return tuple(namespace(array).astype(array, dtype) for array in arrays)
+
+        return replace(self, weights=cast(self.weights), biases=cast(self.biases))
+
     def _warned(self) -> Network:
         """With a note, and a warning, of weights that are near singular."""
         return replace(self, notes=tuple(dict.fromkeys((*self.notes, *warned(self.factors)))))

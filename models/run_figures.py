@@ -1,11 +1,9 @@
 """Figures 2 and 3 of the paper, its grid search, and the regulariser now and then: training runs,
 pictures, tables.
 
-Owns the way from options to result files, pictures and tables. Does not own which runs a figure
-needs (`studies.paper_figures.study`), the running of cells (`analysis.sweep.run`), the comparison
-of rules (`analysis.comparison`) nor the pictures (`studies.paper_figures.figures`). Exit status: 0
-if every run is recorded, whatever its status; 1 if some are missing, or a picture could not be
-drawn; 2 for bad input; 130 if interrupted.
+Owns the way from options to result files, pictures and tables. Exit status: 0 if every run is
+recorded, whatever its status; 1 if some are missing, or a picture could not be drawn; 2 for bad
+input; 130 if interrupted.
 """
 
 from __future__ import annotations

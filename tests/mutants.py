@@ -130,6 +130,13 @@ MUTANTS = (
         "tests/circuit/test_row_adjusted.py",
     ),
     Mutant(
+        "units out of the range of their inverse are left there",
+        "circuit/methods/direct/unit_equations.py",
+        "(self._tries < HALVINGS)",
+        "(self._tries < 0)",
+        "tests/circuit/methods/test_descent.py -k led_back",
+    ),
+    Mutant(
         "rows forgotten where a unit crosses its kink",
         "circuit/methods/direct/unit_equations.py",
         "below, rows * m, scale, circuit.pathway)",
@@ -435,8 +442,8 @@ MUTANTS = (
     Mutant(
         "an option that its preset has as well is not looked at",
         "models/command/training_settings.py",
-        "resolve(chosen.preset, chosen.rule, others)[name]",
-        "resolve(chosen.preset, chosen.rule, {})[name]",
+        "resolve(chosen.preset, chosen.rule, others).items()",
+        "resolve(chosen.preset, chosen.rule, {}).items()",
         "tests/studies/test_lateral_inhibition.py::test_what_no_lesson_can_say_the_command_refuses",
     ),
     Mutant(
@@ -1530,8 +1537,8 @@ MUTANTS = (
     Mutant(
         "newton without undamped steps",
         "circuit/methods/newton/method.py",
-        "if sought.any() and _is_smooth(trial):",
-        "if False:",
+        "if sought.any() and (pieced or smooth):",
+        "if sought.any() and pieced:",
         "tests/circuit/methods/test_newton.py",
     ),
     Mutant(
@@ -1866,6 +1873,34 @@ MUTANTS = (
         "return 1 / largest**2 if",
         "return 1 / largest if",
         "tests/circuit/peers/test_contrast_states.py::test_the_critical_strength_in_general",
+    ),
+    Mutant(
+        "a layer that overshoots the wrong way",
+        "circuit/peers/contrast/relaxation.py",
+        "pivot = 1 - back * slope",
+        "pivot = 1 + back * slope",
+        "tests/circuit/peers/test_contrast_sweeps.py",
+    ),
+    Mutant(
+        "units that nobody reads overshoot too",
+        "circuit/peers/contrast/relaxation.py",
+        "if n < slope.shape[-1]:",
+        "if n < 0:",
+        "tests/circuit/peers/test_contrast_sweeps.py::test_units_that_nobody_reads_have_no_pivot",
+    ),
+    Mutant(
+        "rough sweeps that leave the range of float32",
+        "circuit/peers/contrast/sweeps.py",
+        "if not all_finite(new):",
+        "if not new:",
+        "tests/circuit/peers/test_contrast_sweeps.py::test_what_float32_cannot_hold_begins_in_float64",
+    ),
+    Mutant(
+        "rough sweeps for a coarse tolerance",
+        "circuit/peers/contrast/states.py",
+        "return network.astype(xp.float32) if fine and",
+        "return network.astype(xp.float32) if",
+        "tests/circuit/peers/test_contrast_sweeps.py::test_no_rough_sweeps_where_they_save_nothing",
     ),
 )
 

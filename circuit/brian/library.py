@@ -1,8 +1,7 @@
 """Brian2 itself: its import, which leaves the process alone, and what it asks of everybody.
 
 The only file that imports Brian2; the others of this package take it from here. Owns what their
-runs share: quiet objects, names, seconds, code, the steps and the seed. Does not own any equation
-or object of a circuit.
+runs share: quiet objects, names, seconds, code, the steps and the seed.
 """
 
 from __future__ import annotations

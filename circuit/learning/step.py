@@ -1,8 +1,7 @@
 """One step of learning: a batch of images in, a network with other weights out.
 
 Owns the order of things in a step: forward pass, practice of the inverse, what the synapses learn
-from (`taught`), the local weight change, the pull towards orthogonality, Adam. Does not own any of
-these, nor epochs, data or files.
+from (`taught`), the local weight change, the pull towards orthogonality, Adam.
 
 A leading axis of weights, inputs and targets is a stack of networks that learn side by side, each
 from its own images.

@@ -1,9 +1,7 @@
 """The groups and synapses of a circuit whose weights learn.
 
 Owns the objects, the order in which they act within a step, and what holds images, targets and
-spontaneous activity. Does not own what a plastic circuit is (`circuit.plastic.circuit`), its
-equations as text (`circuit.plastic.equations`, `circuit.plastic.sleep`) nor its run
-(`circuit.plastic.run`).
+spontaneous activity.
 """
 
 from __future__ import annotations
