@@ -1618,8 +1618,8 @@ MUTANTS = (
     Mutant(
         "a current that the layer below takes for an error",
         "circuit/brian/rate_equations.py",
-        'less = " - bias - current"',
-        'less = " - bias"',
+        '" - bias - current"',
+        '" - bias"',
         "tests/circuit/brian/test_own_model.py -k current",
     ),
     Mutant(
