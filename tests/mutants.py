@@ -31,6 +31,77 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "messages at kinks beyond what their units may send",
+        "circuit/verification/hull.py",
+        'found = lsq_linear(back, without, bounds=ends, method="bvls").x',
+        "found = np.linalg.lstsq(back, without)[0] + 0 * ends[0]",
+        "tests/circuit/methods/test_pieces.py",
+    ),
+    Mutant(
+        "no second method where none was named",
+        "circuit/settling/second.py",
+        "if status in UNFOUND]",
+        "if status is Status.NOT_RESOLVABLE]",
+        "tests/circuit/methods/test_pieces.py::test_a_named_method_is_the_only_one",
+    ),
+    Mutant(
+        "units at their kink that are let go to the wrong side",
+        "circuit/methods/newton/pieces.py",
+        "np.where(down, message < least, ~pieces.up)",
+        "np.where(down, message > most, ~pieces.up)",
+        "tests/circuit/methods/test_pieces.py "
+        "tests/circuit/test_equilibrium.py::test_what_cannot_be_settled_is_given_up_soon",
+    ),
+    Mutant(
+        "a unit at its kink whose rate is that of the slope it had",
+        "circuit/methods/newton/pieces.py",
+        "            p[0][slides] = 0.0\n",
+        "",
+        "tests/circuit/methods/test_pieces.py",
+    ),
+    Mutant(
+        "messages of a plain circuit at a kink that count from zero",
+        "circuit/verification/sliding.py",
+        "    if not trial.circuit.is_plain:\n        return 0.0\n",
+        "    if trial is not None:\n        return 0.0\n",
+        "tests/circuit/methods/test_pieces.py",
+    ),
+    Mutant(
+        "what a plain circuit's feedback does not invert left out of its bound",
+        "circuit/report/deviation.py",
+        "residual = residual + gamma * (back[..., :n] - value[..., :n])",
+        "residual = residual + 0 * (back[..., :n] - value[..., :n])",
+        "tests/circuit/report/test_deviation_of_any_feedback.py",
+    ),
+    Mutant(
+        "mismatches of the ITP pathway taken for its shifts through another feedback",
+        "circuit/report/deviation.py",
+        "seen = share * returned + (share - 1) * rule.per_gain(layer)",
+        "seen = share * returned",
+        "tests/circuit/report/test_deviation_of_any_feedback.py",
+    ),
+    Mutant(
+        "a plain circuit held against the rule without the difference correction",
+        "circuit/report/comparison.py",
+        "        error,\n        circuit.strengths,\n    )\n",
+        "        error,\n        circuit.strengths,\n        corrected=circuit.corrected,\n    )\n",
+        "tests/circuit/report/test_deviation_of_any_feedback.py",
+    ),
+    Mutant(
+        "a corrected circuit linearised as if feedback were not added to the rate",
+        "analysis/linearised.py",
+        "                leak[-1][:, :n] -= circuit.strength(layer)\n",
+        "                leak[-1][:, :n] -= 0\n",
+        "tests/analysis/test_linearised.py",
+    ),
+    Mutant(
+        "orthogonal rows of one length where the study asks for unequal ones",
+        "studies/strength/study.py",
+        'UNEQUAL = {"init": ("unequal_rows",)',
+        'UNEQUAL = {"init": ("orthogonal",)',
+        "tests/studies/test_feedback_strength.py::test_rows_of_unequal_lengths_ask_for_grait",
+    ),
+    Mutant(
         "a logistic unit without its offset",
         "circuit/doors/layers.py",
         "vectors[place] = unit.into * (vectors[place] + offset * W.sum(axis=-1))",
@@ -1025,7 +1096,7 @@ MUTANTS = (
     ),
     Mutant(
         "an error made anew in float64 taken as exact",
-        "circuit/dynamics.py",
+        "analysis/precise.py",
         "activity, error, Doubt(steepness=1.0), still)",
         "activity, error, Doubt())",
         "tests/circuit/verification/test_bounds_rounding.py",

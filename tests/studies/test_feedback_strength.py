@@ -408,13 +408,17 @@ def test_interval_is_student_s():
 
 @pytest.mark.parametrize("scale", ["smoke", "laptop", "full"])
 def test_cells_are_a_full_grid(scale):
-    """Every combination once, and all of a network in one group, so that its factors are shared."""
+    """Every combination once, and all of a network in one group, so that its factors are shared;
+    beside it one of rows of unequal lengths.
+    """
     cells = study(scale, seeds=[1, 2]).cells
     names = ("depth", "width", "init", "activation", "seed", "pathway", "gamma")
     counts = Counter(tuple(cell[name] for name in names) for cell in cells)
     assert set(counts.values()) == {1}
-    sizes = [len({cell[name] for cell in cells}) for name in names]
-    assert len(cells) == np.prod(sizes)
+    for unequal in (True, False):
+        part = [cell for cell in cells if (cell["init"] == "unequal_rows") is unequal]
+        sizes = [len({cell[name] for cell in part}) for name in names]
+        assert len(part) == np.prod(sizes)
     groups = study(scale, seeds=[1, 2]).groups(cells)
     assert {len(group) for group in groups} == {2 * sizes[-1]}
     if scale == "laptop":
