@@ -34,7 +34,7 @@ from circuit.numerics.arrays import Array, epsilon, namespace, product_rounding,
 from circuit.numerics.scale import Scale, times
 from circuit.numerics.taken import taken
 from circuit.peers.contrast.critical import critical_strength
-from circuit.peers.contrast.layers import FreeLayers, descended, of_rows
+from circuit.peers.contrast.layers import FreeLayers, descended
 from circuit.peers.contrast.nudge import is_quadratic, nudge
 from circuit.peers.contrast.relaxation import relaxation
 from circuit.peers.contrast.sweeps import Settlement, descend, settled
@@ -193,7 +193,7 @@ def _change(
     targets, loss = aim
     part, splits = state, state.rates[-1].ndim == 2 and len(rows) < len(rest.status)
     if splits:  # a stack is not taken apart
-        part, targets = of_rows(state, rows), take_rows(targets, rows)
+        part, targets = state.samples(rows), take_rows(targets, rows)
     pushed = nudge(network, part, targets, loss, settings.nudge, settings.beta, sign)
     layers, started = descended(network, part, settings.gamma, pushed)
     tolerance = _tolerance(settings, part)
