@@ -39,7 +39,7 @@ def content(cell: Cell) -> str:
     return " ".join(f"{what} {_digest(_stamp(path))}" for what, path in _files(cell).items())
 
 
-OUTSIDE = Outside(places=("data_dir", "weights"), content=content)
+OUTSIDE = Outside(places=("data_dir", "weights", "rule_file"), content=content)
 
 
 def kept(maxsize: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -82,8 +82,9 @@ def _files(cell: Mapping[str, Any]) -> dict[str, Path]:
                 found["targets"] = targets
         elif path is not None:
             found["images"] = path
-    if cell.get("weights") is not None:
-        found["weights"] = Path(cell["weights"])
+    for what in ("weights", "rule_file"):
+        if cell.get(what) is not None:
+            found[what] = Path(cell[what])
     return found
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from circuit.peers.table import TABLE, register
 
 
-def use_rule_file(path: str | Path) -> ExitStack:
-    """Run the file and register the `RULE` that it ends in.
+def use_rule_file(path: str | Path | None) -> ExitStack:
+    """Run the file, if there is one, and register the `RULE` that it ends in.
 
     A file that is in use already is left as it is.
 
@@ -32,6 +32,8 @@ def use_rule_file(path: str | Path) -> ExitStack:
     """
     from circuit.errors import CircuitError, shortened
 
+    if path is None:
+        return ExitStack()
     source = Path(path).resolve()
     if any(line.source == str(source) for line in TABLE.values()):
         return ExitStack()

@@ -162,7 +162,7 @@ class ShiftedLayers(Brief):
 
     def samples(self, rows: Sequence[int]) -> ShiftedLayers:
         """As `Coupled`."""
-        free, nudge = of_rows(self.free, rows), self.nudge.samples(rows)
+        free, nudge = self.free.samples(rows), self.nudge.samples(rows)
         return replace(self, free=free, nudge=nudge, factors=_few(self.factors, rows))
 
     def rough(self, network: Network) -> ShiftedLayers:
@@ -241,12 +241,6 @@ def _cast(network: Network, factors: Factors) -> Factors:
 def cast(network: Network, array: Array) -> Array:
     """`array` in the precision of a network."""
     return namespace(array).astype(array, network.weights[0].dtype)
-
-
-def of_rows(activity: Activity, rows: Sequence[int]) -> Activity:
-    """The activity of some samples of a batch."""
-    each = (activity.rates, activity.drives, activity.slopes)
-    return Activity(*(tuple(take_rows(array, rows) for array in arrays) for arrays in each))
 
 
 def descended(
