@@ -107,8 +107,7 @@ def settled(
 
 @dataclass(eq=False)
 class Sweeping:
-    """A `circuit.peers.settling.Equations`, whose points hold values, what layers got from below, and
-    drives.
+    """A `settling.Equations`, whose points hold values, what layers got from below, and drives.
 
     Attributes
     ----------
