@@ -33,7 +33,7 @@ from circuit.numerics.arrays import (
     product_rounding,
     row_norms,
 )
-from circuit.peers.contrast.layers import Coupled, Descent, cast, overshot
+from circuit.peers.contrast.layers import Coupled, WayDown, cast, overshot
 from circuit.peers.settling import Tried, settle
 from circuit.peers.signal import Rest
 
@@ -43,11 +43,11 @@ ROUGH, ROUGH_SWEEPS = 3.0, 6  # eps that rough sweeps aim at, and how many may b
 NEAR = 3.0  # times the tolerance: a predicted miss worth looking at
 
 
-def descend(layers: Coupled, below: Sequence[Array], before: Sequence[Array]) -> Descent:
+def descend(layers: Coupled, below: Sequence[Array], before: Sequence[Array]) -> WayDown:
     """From the values `before`, from the output down, where each layer gets `below` from below."""
     depth, factors = layers.network.depth, layers.factors
     first = layers.respond(depth, below[-1], before[-1])
-    descent = Descent([first], [first], [])
+    descent = WayDown([first], [first], [])
     for layer in range(depth - 1, 0, -1):
         descent.above.insert(0, layers.from_above(layer, descent.values[0]))
         response, last = (
@@ -59,7 +59,7 @@ def descend(layers: Coupled, below: Sequence[Array], before: Sequence[Array]) ->
     return descent
 
 
-def ascend(layers: Coupled, descent: Descent) -> tuple[list[Array], list[Array], list[Array]]:
+def ascend(layers: Coupled, descent: WayDown) -> tuple[list[Array], list[Array], list[Array]]:
     """From there, layer 1 keeping its value, up. Values, responses, and what the layers 1 .. L got
     from below.
     """
@@ -77,7 +77,7 @@ def ascend(layers: Coupled, descent: Descent) -> tuple[list[Array], list[Array],
 
 def settled(
     layers: Coupled,
-    descent: Descent,
+    descent: WayDown,
     tolerance: float,
     budget: int,
     rough: Network | None = None,
@@ -107,7 +107,8 @@ def settled(
 
 @dataclass(eq=False)
 class Sweeping:
-    """A `settling.Equations`, whose points hold values, what layers got from below, and drives.
+    """Equations for `circuit.peers.settling`, whose points hold values, what layers got from below,
+    and drives.
 
     Attributes
     ----------
@@ -116,7 +117,7 @@ class Sweeping:
     """
 
     layers: Coupled
-    descent: Descent
+    descent: WayDown
     tolerance: float
     left: int
     passes: float
@@ -181,7 +182,7 @@ class Sweeping:
 
 
 def promise(
-    descent: Descent, new: Sequence[Array], responses: Sequence[Array], tolerance: float
+    descent: WayDown, new: Sequence[Array], responses: Sequence[Array], tolerance: float
 ) -> bool:
     """Whether all samples seem to be at rest: what an ascent to the `new` values changed above a
     layer comes down to it as what was there before did.
@@ -196,12 +197,12 @@ def promise(
     return True
 
 
-def _roughly(layers: Coupled, network: Network, descent: Descent) -> tuple[Descent, float]:
+def _roughly(layers: Coupled, network: Network, descent: WayDown) -> tuple[WayDown, float]:
     """A descent from where a few sweeps come to in the precision of `network`, and their passes;
     the given one, if they come to nothing finite.
     """
     rough, passes, exact = layers.rough(network), 0.0, layers.network
-    here = Descent(
+    here = WayDown(
         *(
             [cast(network, one) for one in arrays]
             for arrays in (descent.values, descent.responses, descent.above)
