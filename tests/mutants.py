@@ -1300,8 +1300,8 @@ MUTANTS = (
     Mutant(
         "images that were moved are measured anew",
         "training/sources.py",
-        'places=("data_dir", "weights")',
-        'places=("weights",)',
+        'places=("data_dir", "weights", "rule_file")',
+        'places=("weights", "rule_file")',
         "tests/training/test_sources.py",
     ),
     Mutant(
