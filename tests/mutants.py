@@ -1300,8 +1300,8 @@ MUTANTS = (
     Mutant(
         "images that were moved are measured anew",
         "training/sources.py",
-        'places=("data_dir", "weights")',
-        'places=("weights",)',
+        'places=("data_dir", "weights", "rule_file")',
+        'places=("weights", "rule_file")',
         "tests/training/test_sources.py",
     ),
     Mutant(
@@ -2109,8 +2109,8 @@ MUTANTS = (
     Mutant(
         "rough sweeps for a coarse tolerance",
         "circuit/peers/contrast/states.py",
-        "return network.astype(xp.float32) if fine and",
-        "return network.astype(xp.float32) if",
+        "if not (fine and multiplications >= LARGE):",
+        "if not multiplications >= LARGE:",
         "tests/circuit/peers/test_contrast_sweeps.py::test_no_rough_sweeps_where_they_save_nothing",
     ),
 )
