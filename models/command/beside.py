@@ -49,7 +49,7 @@ def beside(work: Callable[[], Result], meanwhile: Callable[[], object]) -> Resul
         here.close()
     if not done:
         raise result
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 def _do(work: Callable[[], object], there: Connection) -> None:
