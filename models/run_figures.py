@@ -121,6 +121,11 @@ def options() -> OneLineParser:
         metavar="NAME",
         help="device of PyTorch, such as cuda, to train on; without it, NumPy",
     )
+    add(
+        "--so-far",
+        action="store_true",
+        help="train nothing: make FIGURE.nc and the pictures of the runs in --output that are done",
+    )
     add_processes(parser)
     add_results(
         parser,
@@ -150,6 +155,8 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     from studies.paper_figures.claim import claim_findings
 
     names = [name for name in FIGURES if {name, ALL} & set(chosen.figures)]
+    if chosen.so_far and chosen.figures_only:
+        fail(PROGRAM, "--so-far makes anew what --figures-only reads; leave one of them out")
     take_own_images(PROGRAM, chosen)
     if chosen.images is not None:
         chosen.datasets = [OWN]
@@ -173,13 +180,15 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
         False,
         {"grid": grid_findings, "every": interval_findings, "claim": claim_findings},
     )
-    with study_command.processes(chosen, list(studies.values()), folder) as address:
+    waiting = [] if chosen.so_far else list(studies.values())
+    with study_command.processes(chosen, waiting, folder) as address:
         for name in names:
             path = folder / f"{name}.nc"
             if chosen.figures_only:
                 data = study_command.result(path, "figure", name, training.VERSION)
             else:
-                data = study_command.swept(studies[name], chosen, address, path, figure=name)
+                take = study_command.so_far if chosen.so_far else study_command.swept
+                data = take(studies[name], chosen, address, path, figure=name)
                 # the same runs, without the figure
                 (folder / f"{studies[name].name}.nc").unlink(missing_ok=True)
             incomplete |= study_command.has_holes(data)
