@@ -28,7 +28,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from circuit.dynamics import in_float64
+from analysis.precise import in_float64
 from circuit.errors import CircuitError
 from circuit.learned_inverse.inverse_model import InverseModel
 from circuit.network import Network

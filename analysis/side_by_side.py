@@ -1,6 +1,6 @@
 """Runs of one command side by side: what they differ in, and what came of each.
 
-Owns the table and the figure. Does not own what a run writes (`models/run_*`).
+Owns the table and the figure.
 """
 
 from __future__ import annotations

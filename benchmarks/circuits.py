@@ -20,6 +20,7 @@ TOLERANCE = 1e-10  # relative residual of every layer
 GAMMA = 0.01
 N_OUTPUTS = 10
 PATHWAYS = ("itp", "gait")
+WITH_LENGTHS = (*PATHWAYS, "grait")  # the last with rows of unequal lengths: else it is gait
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,18 @@ def problem(
     activation: str = "leaky_relu",
     seed: int = 1,
 ) -> Problem:
-    """A square orthogonal network in float64, random images and one-hot targets."""
+    """A square network in float64 of orthogonal rows, of lengths between 1/2 and 2 in the GRAIT
+    pathway and else of 1; random images and one-hot targets.
+    """
     rng = np.random.default_rng(seed)
     n_outputs = min(N_OUTPUTS, width)
-    network = initialise([width] * (depth + 1), rng, activation=activation, n_outputs=n_outputs)
+    network = initialise(
+        [width] * (depth + 1),
+        rng,
+        init="unequal_rows" if pathway == "grait" else "orthogonal",
+        activation=activation,
+        n_outputs=n_outputs,
+    )
     inputs = rng.random((batch, width))
     targets = np.eye(n_outputs)[rng.integers(0, n_outputs, batch)]
     return Problem(network, inputs, targets, pathway, gamma)

@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks.circuits import (
     PATHWAYS,
     TOLERANCE,
+    WITH_LENGTHS,
     CircuitSizes,
     Problem,
     as_state,
@@ -75,7 +76,7 @@ def settled(task: Problem, method: str = "direct", tolerance: float = TOLERANCE)
 def against_targets(sizes: CircuitSizes) -> Section:
     """Section A."""
     section = Section("A. Settling against the bare algorithmic targets (point 16: within 2)")
-    for pathway in PATHWAYS:
+    for pathway in WITH_LENGTHS:
         task = problem(sizes.width, sizes.depth, sizes.batch, pathway)
         contestants: dict[str, Callable[[], object]] = {
             "targets (LU)": partial(algorithmic_targets, task),
@@ -104,7 +105,7 @@ def against_targets(sizes: CircuitSizes) -> Section:
             elif isinstance(result, Shifts):
                 row["residuals"] = list(residuals(trial, as_state(trial, result)))
             section.rows.append(row)
-    section.rows += [_draw(sizes, pathway, seed) for pathway in PATHWAYS for seed in DRAWS]
+    section.rows += [_draw(sizes, pathway, seed) for pathway in WITH_LENGTHS for seed in DRAWS]
     section.remarks.append(
         "The ratio is that of the same round. Weights are factorised before the clock starts, "
         "except in the rows with new weights, where both factorise anew. The residuals of the "

@@ -80,6 +80,7 @@ CONTESTANTS: dict[str, Contestant | None] = {
     PYTORCH: None,
     OWN: Contestant(Lesson(OWN)),
     "gait": Contestant(Lesson("gait")),
+    "grait": Contestant(Lesson("grait")),
     "itp": Contestant(Lesson("itp")),
     "tp": Contestant(Lesson("tp", adam=Adam(1e-5))),
     "circuit": Contestant(Lesson("circuit")),

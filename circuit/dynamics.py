@@ -43,7 +43,7 @@ from circuit.learned_inverse.inverse_model import (
     pseudo_inverse_model,
     require_model,
 )
-from circuit.losses import Doubt, Loss, doubt, output_error
+from circuit.losses import Loss, doubt, output_error
 from circuit.network import Activity, Network, forward, require_activity
 from circuit.numerics.arrays import Array, namespace, widened
 from circuit.numerics.taken import labels_taken, taken
@@ -142,32 +142,6 @@ def begin(circuit: Circuit, inputs: Any, targets: Any, loss: str | Loss = "quadr
     error = output_error(circuit.network, activity, targets, loss)
     error = widened(error, circuit.network.widths[-1])
     return Trial(circuit, activity, error, doubt(targets, loss))
-
-
-def in_float64(trial: Trial) -> Trial:
-    """The same circuit, input and targets in float64, with the forward pass computed anew.
-
-    The free phase of a plain circuit, where it was settled, keeps its mismatches.
-    """
-    xp, network = namespace(trial.error), trial.network
-
-    def exact(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-        return tuple(xp.astype(array, xp.float64) for array in arrays)
-
-    if trial.error.dtype == xp.float64:
-        return trial
-    precise = replace(network, weights=exact(network.weights), biases=exact(network.biases))
-    (inputs,) = exact(trial.activity.rates[:1])
-    target = xp.astype(trial.activity.rates[-1], xp.float64) + xp.astype(trial.error, xp.float64)
-    still = None if trial.still is None else exact(trial.still)
-    activity = forward(precise, inputs, still)
-    aimed = slice(None, network.n_outputs)
-    error = widened((target - activity.rates[-1])[..., aimed], network.widths[-1])
-    model = trial.circuit.feedback
-    model = None if model is None else model.astype(xp.float64)
-    circuit = replace(trial.circuit, network=precise, feedback=model)
-    # from here on it is the target that is given
-    return Trial(circuit, activity, error, Doubt(steepness=1.0), still)
 
 
 def velocity(trial: Trial, rates: Sequence[Array], *, nudged: bool = True) -> tuple[Array, ...]:

@@ -1,7 +1,4 @@
-"""Every way in which the library refuses to answer, as a typed exception, and its warnings.
-
-Owns these classes. Does not own the checks: each stands where its value is first used.
-"""
+"""Every way in which the library refuses to answer, as a typed exception, and its warnings."""
 
 from __future__ import annotations
 

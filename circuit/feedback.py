@@ -2,7 +2,6 @@
 
 Owns the gain of each kind of target propagation, which the algorithmic rules and the circuit's
 feedback pathways share, and the factors that the strengths of several layers multiply up to.
-Does not own the propagation.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Owns the map from outputs and targets to the output error `e = t_L - y_L = -dL/dy_L`: any loss whose
 gradient is known takes the place of the quadratic one. A user's own loss is any function of the
-same signature. Owns the value of the named losses too, for reports. Does not own what the error is
-then used for.
+same signature.
 """
 
 from __future__ import annotations
@@ -49,25 +48,7 @@ def softmax_cross_entropy(outputs: Array, targets: Array) -> Array:
     return targets - total * exponentials / xp.sum(exponentials, axis=-1, keepdims=True)
 
 
-def quadratic_value(outputs: Array, targets: Array) -> Array:
-    """1/2 |y - t|^2 (Eq. 2) of each sample, `(..., batch, n_outputs) -> (..., batch)`."""
-    xp, miss = namespace(outputs), outputs - targets
-    return xp.linalg.vecdot(miss, miss) / 2
-
-
-def cross_entropy_value(outputs: Array, targets: Array) -> Array:
-    """Minus the sum of t log softmax(y) of each sample, `(..., batch, n_outputs) -> (..., batch)`.
-
-    With the largest output taken out, so that nothing overflows.
-    """
-    xp = namespace(outputs)
-    below = outputs - xp.max(outputs, axis=-1, keepdims=True)
-    total = xp.log(xp.sum(xp.exp(below), axis=-1, keepdims=True))
-    return xp.linalg.vecdot(targets, total - below)
-
-
 LOSSES: dict[str, Loss] = {"quadratic": quadratic, "cross_entropy": softmax_cross_entropy}
-VALUES: dict[str, Loss] = {"quadratic": quadratic_value, "cross_entropy": cross_entropy_value}
 
 
 def output_error(

@@ -3,7 +3,6 @@
 Owns the two pathways' messages as functions of the arrays of one layer. Almost no unit crosses its
 kink, and then a shift is multiplied by a slope; only the units that do pay for the exact
 difference.
-Does not own weights.
 
 Shapes: all arrays are (..., batch, units) of one layer; `below` and `scale` are the scales in which
 the drive shift k and the layer's own shift are measured.

@@ -1,6 +1,6 @@
 """One shift beside every layer: what every learning rule, and the circuit, comes down to.
 
-Owns the record of such shifts with their running scale. Does not own how they are found.
+Owns the record of such shifts with their running scale.
 
 A shift in layer l is stored as `scales[l-1] * values[l-1]`, with values of ordinary size and a
 `Scale` that cannot underflow. `gains[l-1]` is the part of its size that the feedback strengths

@@ -1,7 +1,7 @@
 """Put runs of the main command, or of training, side by side in one table and one figure.
 
-Owns the way from folders to both. Does not own what is compared (`analysis.side_by_side`). Exit
-status: 0; 1 if the figure could not be drawn; 2 for bad input.
+Owns the way from folders to both. Exit status: 0; 1 if the figure could not be drawn; 2 for bad
+input.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
 """Settle a circuit on real images and see whether its equilibrium carries the targets of GAIT-prop.
 
-The main command. Owns the way from options to a table, a verdict, figures and files. Does not own
-the options (`models.command.equilibrium_options`), the simulation in time
-(`models.command.equilibrium_in_time`) nor what is said of it all
-(`models.command.equilibrium_summary`). Exit status: 0 if the circuit settled and its update is the
-one that its pathway stands for, within a bound that is stated; 1 if not; 2 for bad input; 3 if it
-settled but the bound decides nothing; 130 if interrupted.
+The main command. Owns the way from options to a table, a verdict, figures and files. Exit status: 0
+if the circuit settled and its update is the one that its pathway stands for, within a bound that is
+stated; 1 if not; 2 for bad input; 3 if it settled but the bound decides nothing; 130 if
+interrupted.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
-"""Figures 2 and 3 of the paper, its grid search, and the regulariser now and then: training runs,
-pictures, tables.
+"""Figures 2 and 3 of the paper, its grid search, the regulariser now and then, and all rules side
+by side: training runs, pictures, tables.
 
-Owns the way from options to result files, pictures and tables. Does not own which runs a figure
-needs (`studies.paper_figures.study`), the running of cells (`analysis.sweep.run`), the comparison
-of rules (`analysis.comparison`) nor the pictures (`studies.paper_figures.figures`). Exit status: 0
-if every run is recorded, whatever its status; 1 if some are missing, or a picture could not be
-drawn; 2 for bad input; 130 if interrupted.
+Owns the way from options to result files, pictures and tables. Exit status: 0 if every run is
+recorded, whatever its status; 1 if some are missing, or a picture could not be drawn; 2 for bad
+input; 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -22,8 +20,10 @@ from typing import TYPE_CHECKING
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from circuit.peers.table import TABLE
 from models.command import studies as study_command
-from models.command.parsing import OneLineParser, at_least, fail, parse
+from models.command.parsing import OneLineParser, at_least, fail, parse, refuse_idle
+from models.command.rule_files import add_rule_file, require_known, use_rule_files
 from models.command.shared import (
     OWN,
     add_data_dir,
@@ -47,7 +47,8 @@ PROGRAM = "run_figures"
 # in this order, one by one
 FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid", "every", "claim", "longer")
 ALL = "all"
-RULES = ("bp", "gait", "grait", "circuit", "itp", "tp")
+BENCH = ("bench_grid", "bench")  # of every rule there is, and in this order
+RULES = ("bp", "gait", "grait", "circuit", "itp", "tp")  # of all others
 
 
 def options() -> OneLineParser:
@@ -59,16 +60,17 @@ def options() -> OneLineParser:
         "networks. fig3: narrowing layers. grid: learning rate and lambda, judged on validation "
         "images. every: the pull towards orthogonal weights in every k-th step. claim: do "
         "GAIT-prop, GRAIT-prop, the circuit and TP learn as well as BP with the same lambda? "
-        "longer: the same for more epochs. See docs/results.md.",
+        "longer: the same for more epochs. bench: by every rule of the table, against BP; with "
+        "what bench_grid has chosen, if its result lies in --output. See docs/results.md.",
         epilog=study_command.epilog("run"),
     )
     add = parser.add_argument
     add(
         "figures",
         nargs="+",
-        choices=(*FIGURES, ALL),
+        choices=(*FIGURES, *BENCH, ALL),
         metavar="FIGURE",
-        help=f"which of {', '.join(sorted(FIGURES))}, or {ALL}",
+        help=f"which of {', '.join(sorted({*FIGURES, *BENCH}))}, or {ALL} but bench and bench_grid",
     )
     add(
         "--scale",
@@ -112,10 +114,12 @@ def options() -> OneLineParser:
     add(
         "--rules",
         nargs="+",
-        choices=RULES,
+        choices=tuple(TABLE),
         metavar="RULE",
-        help=f"only some of {', '.join(RULES)} (default: all)",
+        help=f"only some of {', '.join(RULES)}; for bench and bench_grid of {', '.join(TABLE)} "
+        "(default: all)",
     )
+    add_rule_file(parser)
     add(
         "--device",
         metavar="NAME",
@@ -141,8 +145,11 @@ def options() -> OneLineParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     began = time.perf_counter()
-    chosen = parse(options(), arguments)
-    return study_command.exit_status(PROGRAM, lambda leaving: run(chosen, began, leaving))
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    with use_rule_files(PROGRAM, arguments):
+        chosen = parse(options(), arguments)
+        require_known(PROGRAM, chosen)
+        return study_command.exit_status(PROGRAM, lambda leaving: run(chosen, began, leaving))
 
 
 def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
@@ -150,11 +157,15 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     from analysis import pictures
     from analysis.comparison import grid_findings, interval_findings, tables
     from analysis.lock import locked
+    from analysis.records import write_dataset
     from circuit.storage.owner import remove_leftovers
+    from studies.paper_figures import every_rule_findings as every_rule
     from studies.paper_figures import study as training
     from studies.paper_figures.claim import claim_findings
 
     names = [name for name in FIGURES if {name, ALL} & set(chosen.figures)]
+    names += [name for name in BENCH if name in chosen.figures]
+    _refuse_rules(chosen, names)
     if chosen.so_far and chosen.figures_only:
         fail(PROGRAM, "--so-far makes anew what --figures-only reads; leave one of them out")
     take_own_images(PROGRAM, chosen)
@@ -178,19 +189,30 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     remove_leftovers(folder)
     incomplete, findings = (
         False,
-        {"grid": grid_findings, "every": interval_findings, "claim": claim_findings},
+        {
+            "grid": grid_findings,
+            "every": interval_findings,
+            "claim": claim_findings,
+            "bench": every_rule.bench_findings,
+            "bench_grid": every_rule.bench_grid_findings,
+        },
     )
     waiting = [] if chosen.so_far else list(studies.values())
     with study_command.processes(chosen, waiting, folder) as address:
         for name in names:
             path = folder / f"{name}.nc"
             if chosen.figures_only:
-                data = study_command.result(path, "figure", name, training.VERSION)
+                data = study_command.result(path, "figure", name, _version(name))
             else:
+                # with what a grid has chosen meanwhile
+                study = _study(name, chosen, folder) if name == "bench" else studies[name]
                 take = study_command.so_far if chosen.so_far else study_command.swept
-                data = take(studies[name], chosen, address, path, figure=name)
+                data = take(study, chosen, address, path, figure=name)
                 # the same runs, without the figure
-                (folder / f"{studies[name].name}.nc").unlink(missing_ok=True)
+                (folder / f"{study.name}.nc").unlink(missing_ok=True)
+                if name == "bench":
+                    data = every_rule.with_times(data)
+                    write_dataset(path, data)
             incomplete |= study_command.has_holes(data)
             print(_statuses(name, data))
             drawn = pictures.draw(PROGRAM, partial(_drawing, name), data, folder, pdf=chosen.pdf)
@@ -205,15 +227,36 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
 
 def _drawing(name: str) -> Drawings:
     """The picture of the figure called `name`."""
+    from studies.paper_figures.every_rule_figure import bench, bench_grid
     from studies.paper_figures.figures import FIGURES
 
-    return {name: ((), FIGURES[name])}
+    return {name: ((), ({"bench": bench, "bench_grid": bench_grid} | FIGURES)[name])}
 
 
-def _study(name: str, chosen: argparse.Namespace) -> Study:
-    """The runs of the figure called `name` with what was chosen for it."""
+def _version(name: str) -> int:
+    """Of what the runs of a figure mean."""
+    from studies.paper_figures import every_rule, study
+
+    return every_rule.VERSION if name in BENCH else study.VERSION
+
+
+def _refuse_rules(chosen: argparse.Namespace, names: Sequence[str]) -> None:
+    """Leave with status 2 for rules that a figure does not have, and a rule file that none has."""
+    others = [name for name in names if name not in BENCH]
+    if others and (unknown := sorted(set(chosen.rules or ()) - set(RULES))):
+        fail(PROGRAM, f"--rules {unknown[0]} is in none of {', '.join(others)}; leave it out")
+    if others == list(names):
+        refuse_idle(PROGRAM, chosen, {"rule_file"}, ", ".join(names))
+
+
+def _study(name: str, chosen: argparse.Namespace, folder: Path | None = None) -> Study:
+    """The runs of the figure called `name` with what was chosen for it, and what a grid whose
+    result is in `folder` has.
+    """
     from studies.paper_figures import study as training
 
+    if name in BENCH:
+        return _bench_study(name, chosen, folder)
     return training.study(
         name,
         chosen.scale,
@@ -227,6 +270,28 @@ def _study(name: str, chosen: argparse.Namespace) -> Study:
     )
 
 
+def _bench_study(name: str, chosen: argparse.Namespace, folder: Path | None) -> Study:
+    """The same for a figure of `BENCH`."""
+    from studies.paper_figures import every_rule
+    from studies.paper_figures.every_rule_findings import best_of_bench_grid
+
+    best, of_grid = {}, None if folder is None else folder / "bench_grid.nc"
+    if of_grid is not None and of_grid.is_file():
+        data = study_command.result(of_grid, "figure", "bench_grid", every_rule.VERSION)
+        best = {rule: found[:2] for rule, found in best_of_bench_grid(data).items()}
+    return every_rule.study(
+        name,
+        chosen.scale,
+        datasets=None if chosen.datasets is None else list(dict.fromkeys(chosen.datasets)),
+        data_dir=study_command.data_folder(chosen),
+        seeds=chosen.seeds,
+        rules=chosen.rules,
+        device=chosen.device,
+        rule_file=None if chosen.rule_file is None else str(chosen.rule_file.resolve()),
+        chosen=best,
+    )
+
+
 def _check(chosen: argparse.Namespace, studies: dict[str, Study]) -> None:
     """Refuse a bad device, bad data and bad parameters once, and not in every run."""
     from circuit.learning.regulariser import Regulariser
@@ -236,7 +301,7 @@ def _check(chosen: argparse.Namespace, studies: dict[str, Study]) -> None:
 
     require_device(chosen.device)
     cells = [cell for one in studies.values() for cell in one.cells]
-    for pair in {(cell["learning_rate"], cell["orthogonality"]) for cell in cells}:
+    for pair in {(cell["learning_rate"], cell.get("orthogonality", 0)) for cell in cells}:
         rate, strength = (float(str(value)) for value in pair)
         Adam(rate)
         Regulariser(strength)
@@ -252,10 +317,13 @@ def _statuses(name: str, data: xr.Dataset) -> str:
     for place, status in enumerate(data["status"].values):
         if "failed" in str(status):
             run = data.isel(cell=place)
+            shape = "".join(
+                f"{run[what].item()}, " for what in ("widths", "activation") if what in run
+            )
+            strength = f"lambda {run['orthogonality'].item():g}, " if "orthogonality" in run else ""
             lines.append(
-                f"  {run['rule'].item()} on {run['dataset'].item()}, {run['widths'].item()}, "
-                f"{run['activation'].item()}, learning rate {run['learning_rate'].item():g}, "
-                f"lambda {run['orthogonality'].item():g}, seed {int(run['seed'])}: {status}"
+                f"  {run['rule'].item()} on {run['dataset'].item()}, {shape}learning rate "
+                f"{run['learning_rate'].item():g}, {strength}seed {int(run['seed'])}: {status}"
             )
     return "\n".join(lines)
 

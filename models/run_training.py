@@ -1,7 +1,6 @@
-"""Train networks by BP, TP, ITP, GAIT-prop, or by a circuit that settles for every batch.
+"""Train networks by any rule of the table, or by a circuit that settles for every batch.
 
-Owns the way from options to checkpoints, history, weights and figures. Does not own training
-(`training.epochs`) nor what is said of it (`training.report`). Exit status: 0 if all epochs
+Owns the way from options to checkpoints, history, weights and figures. Exit status: 0 if all epochs
 were completed; 1 if weights became singular or were no longer finite; 2 for bad input; 130 if
 interrupted.
 """
@@ -22,6 +21,7 @@ if __package__ in {None, ""}:  # run as a file, from any folder, installed or no
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from models.command.parsing import fail, parse
+from models.command.rule_files import require_known, use_rule_files
 from models.command.shared import refuse_what_idles, take_own_images
 from models.command.training_options import PROGRAM, options
 from models.command.training_settings import resolved
@@ -37,9 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     began = time.perf_counter()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    chosen = parse(options(), arguments)
     try:
-        return exit_status(chosen, began)
+        with use_rule_files(PROGRAM, arguments):
+            chosen = parse(options(), arguments)
+            require_known(PROGRAM, chosen)
+            return exit_status(chosen, began)
     except KeyboardInterrupt:  # also of the imports, which take a while
         again = [word for word in arguments if word != "--resume"]
         print(

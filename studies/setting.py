@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from circuit.network import Network
 from circuit.storage.networks import load_network
 from training import images
 from training.sources import kept
+from training.weights_files import fitted
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,18 +108,7 @@ def trained_network(path: str | None, data: images.Images) -> Network:
     with warnings.catch_warnings():  # of weights near singular: the cells show what they do
         warnings.simplefilter("ignore", IllConditioned)
         network = load_network(Path(path)).padded()
-    pixels = data.inputs.shape[1]
-    if (network.n_inputs, network.n_outputs) != (pixels, data.n_classes):
-        raise CircuitError(
-            f"weights file {path} holds a network from {network.n_inputs} inputs to "
-            f"{network.n_outputs} outputs; images of {data.name} need {pixels} and "
-            f"{data.n_classes}: give another --weights or --dataset"
-        )
-    return replace(
-        network,
-        weights=tuple(values.astype(np.float64) for values in network.weights),
-        biases=tuple(values.astype(np.float64) for values in network.biases),
-    )
+    return fitted(path, network, data, "float64")
 
 
 def described(path: Path) -> dict[str, str | int | float | None]:

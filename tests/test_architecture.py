@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -245,6 +246,35 @@ def test_no_two_classes_share_a_name() -> None:
             places.setdefault(name, []).append(relative(path))
     assert places["begin"] == ["circuit/dynamics.py"]
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def core_and_wings(root: Path) -> tuple[dict[str, int], set[str]]:
+    """Lines of the files beside the library's wings, by their names; and the wings."""
+    library = root / "circuit"
+    core = {path.stem: path.read_text("utf-8").count("\n") for path in library.glob("*.py")}
+    return core, {path.parent.name for path in library.glob("*/__init__.py")}
+
+
+def test_the_core_is_read_in_one_sitting() -> None:
+    """2,600 lines or fewer, in an order that names each file once; the wings stand below it."""
+    core, wings = core_and_wings(ROOT)
+    assert sum(core.values()) <= 2600
+    text = ast.get_docstring(parsed(ROOT / "circuit" / "__init__.py"))
+    assert text is not None
+    order, others = (
+        re.findall(r"\w+", " ".join(re.findall(r"^(\w+(?:, \w+)*)  +\w", part, re.MULTILINE)))
+        for part in text.split("The wings,")
+    )
+    assert sorted(order) == sorted(core.keys() - {"__init__"})
+    assert sorted(others) == sorted(wings)
+
+
+def test_what_stands_beside_the_wings_is_counted(tmp_path: Path) -> None:
+    """Files of the core with all their lines, and no file of a wing."""
+    (tmp_path / "circuit" / "wing").mkdir(parents=True)
+    for name, lines in (("__init__", 2), ("one", 3), ("wing/__init__", 5), ("wing/two", 7)):
+        (tmp_path / "circuit" / f"{name}.py").write_text("# a line\n" * lines)
+    assert core_and_wings(tmp_path) == ({"__init__": 2, "one": 3}, {"wing"})
 
 
 @pytest.mark.parametrize("path", FILES["circuit"], ids=relative)

@@ -1,7 +1,7 @@
 """A training run on disk, so that it can go on where it was: one .npz file of plain arrays.
 
 Owns the file format, and the refusal of files that are damaged, of another configuration or of
-another version. Does not own the state that is saved (`training.epochs.State`).
+another version.
 
 Members: `format`, `version`, `package` (version of this project), `configuration`, `surroundings`
 and `generators` (JSON text); `epoch`, `batch`, `steps`; `W_1` .. `b_L`, the same of Adam's moments
@@ -27,6 +27,7 @@ from circuit.errors import CircuitError, shortened
 from circuit.learning.step import Learner, Moments
 from circuit.network import Network
 from circuit.numerics.arrays import Array, to_numpy
+from circuit.peers.own import code_of
 from circuit.storage.files import write_atomically
 from circuit.storage.networks import arrays_of
 from circuit.units.table import activation
@@ -51,6 +52,8 @@ def configuration(plan: Plan, dataset: str, digest: str) -> Configuration:
     lesson = values.pop("lesson")  # with its parts as they are nested, none of them twice alike
     if lesson["settings"] is None:
         del lesson["settings"]  # of a rule that has none of its own
+    if code := code_of(plan.lesson.rule):
+        lesson["code"] = code  # a rule of one's own may have been written anew
     if not plan.auxiliary or plan.widths[0] == plan.widths[1]:
         del values["whole_input"]  # which decides nothing there
     described: Configuration = json.loads(

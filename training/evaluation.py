@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from circuit.learning.loss_values import VALUES
 from circuit.learning.step import Learner, Moments
-from circuit.losses import VALUES
 from circuit.network import Network, forward
 from circuit.numerics.arrays import Array, namespace, to_numpy
 from training.measures import BY_LAYER, measure_layers

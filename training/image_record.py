@@ -1,6 +1,6 @@
 """Images beside their labels or targets, and the refusal of what is none.
 
-Owns the record. Does not own where images come from (`training.images`, `training.own_images`).
+Owns the record.
 """
 
 from __future__ import annotations

@@ -9,6 +9,9 @@ An .npz file holds `images` (or `x`, or `x_train` and `x_test`), of any shape `(
 alone. In a folder every picture is an image, and the folders in it are the classes, if any. Where
 training and test images do not lie apart, every fifth image is for testing.
 
+Targets may lie in a file of their own, `(n_images, n_outputs)` in the order of the images: the path
+is then `together(images, targets)`.
+
 Pixels of 8 bits are divided by 255, unless all are 0 and 1; all other numbers are left as they are.
 """
 
@@ -37,6 +40,19 @@ REMEDY = "give an .npz or .npy file, or a folder of pictures"
 Parts = tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None, int]
 
 
+def together(images: Path, targets: Path) -> Path:
+    """One path for images and the file with their targets, for all that keep one."""
+    return Path(f"{images.absolute()}{os.pathsep}{targets.absolute()}")
+
+
+def apart(path: Path) -> tuple[Path, Path | None]:
+    """The images, and the file with their targets, if they have one."""
+    first, between, last = str(path).partition(os.pathsep)
+    if os.path.exists(path) or not (between and os.path.isabs(last)):
+        return path, None
+    return Path(first), Path(last)
+
+
 def load_own(path: Path, *, split: str, dtype: str) -> Images:
     """The "train" or "test" images of the file or folder at `path`; with "all" those for testing
     too, unless they lie apart.
@@ -48,7 +64,8 @@ def load_own(path: Path, *, split: str, dtype: str) -> Images:
     ------
     ImageError
     """
-    pixels, labels, targets, n_classes = _split(path, split)
+    path, beside = apart(path)
+    pixels, labels, targets, n_classes = _split(path, split, beside)
     where = f"images {path}"
     if pixels.ndim < 2 or 0 in pixels.shape:
         raise ImageError(
@@ -79,7 +96,7 @@ def load_own(path: Path, *, split: str, dtype: str) -> Images:
     )
 
 
-def read_targets(path: Path, count: int, dtype: str) -> NDArray[Any]:
+def read_targets(path: Path, count: int, dtype: str = "float64") -> NDArray[Any]:
     """The targets (count, n_outputs) in an .npy file, or the array `targets` of an .npz file.
 
     Raises
@@ -114,14 +131,21 @@ def _scaled(rows: NDArray[Any], dtype: str) -> tuple[NDArray[Any], str]:
     return values, f"pixels as they are, {values.min():g} to {values.max():g}"
 
 
-def _split(path: Path, split: str) -> Parts:
-    """Images, labels from 0 on, and targets of one split."""
+def _split(path: Path, split: str, beside: Path | None) -> Parts:
+    """Images, labels from 0 on, and targets of one split; the targets from the file `beside`."""
     arrays = _of_folder(path) if path.is_dir() else _arrays(path)
-    parts, apart = _named(arrays, "train" if split == "all" else split)
+    parts, lie_apart = _named(arrays, "train" if split == "all" else split)
     if parts[0] is None:
         found = ", ".join(sorted(arrays)[:5]) or "nothing"
         raise ImageError(f"images {path}: it holds {found}, and no array images; {REMEDY}")
     images, labels, targets = parts
+    if beside is not None:
+        if lie_apart:
+            raise ImageError(
+                f"images {path}: training and test images lie apart, and targets {beside} cannot "
+                "tell which they are of; put targets_train and targets_test into the same file"
+            )
+        targets = read_targets(beside, len(images))
     n_classes = 0
     if labels is not None and labels.ndim == 2:  # coded already
         labels, targets = None, labels
@@ -129,7 +153,7 @@ def _split(path: Path, split: str) -> Parts:
         others = _named(arrays, "train" if split == "test" else "test")[0][1]
         every = labels if others is None or others.ndim != 1 else np.concatenate([labels, others])
         labels, n_classes = _numbered(path, labels, every)
-    if apart or split == "all":
+    if lie_apart or split == "all":
         return images, labels, targets, n_classes
     for_testing = np.arange(len(images)) % TEST_PART == TEST_PART - 1
     rows = for_testing if split == "test" else ~for_testing

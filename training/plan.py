@@ -1,7 +1,7 @@
 """The plan of a training run, and the images that it learns from, chooses by and is tested on.
 
 Owns what decides a run (`Plan`), the split of the training images, the initial networks, and the
-library and device that arrays lie in. Does not own learning.
+library and device that arrays lie in.
 
 Every seed has three generators of its own: of weights, of the split, of the order of images.
 """

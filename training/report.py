@@ -1,7 +1,6 @@
 """What is said and kept of a training run: progress, the table of accuracies, and the files.
 
-Owns the words on the terminal and the names of the files. Does not own training, file formats
-(`analysis.records`, `circuit.storage.networks`) nor pictures (`training.figures`).
+Owns the words on the terminal and the names of the files.
 
 A test accuracy is always called by how its epoch was found: *chosen* on the validation images, at
 the *end*, or at the *peak*, which is seen on the test images themselves and therefore flatters.

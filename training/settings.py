@@ -1,7 +1,6 @@
 """What a training run is set to when its options do not say: presets, each with values per rule.
 
 Owns the values and where they come from. Standard library only, so that `--help` answers at once.
-Does not own what the options mean (`run_training`).
 
 quick      a small network on digits, in seconds: that a rule learns can be seen with it, not how
            rules compare. Values of BP, GAIT-prop and the circuit were found by hand, the test

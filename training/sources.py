@@ -1,8 +1,7 @@
 """The files that the cells of a study are made from: where they lie, and what is in them.
 
 Owns the word for their content that goes into the key of a cell, and results that are kept in
-memory only as long as these files are the same. Does not own how they are read (`training.images`,
-`circuit.storage.networks`).
+memory only as long as these files are the same.
 
 What a file holds is told by a digest of its bytes, so that a result is found again when the file is
 moved, and measured anew when another is put in its place. The digest is found again whenever the
@@ -22,6 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 from analysis.sweep.study import Cell, Outside
 from circuit.errors import CircuitError
 from training import images
+from training.own_images import apart
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def content(cell: Cell) -> str:
     return " ".join(f"{what} {_digest(_stamp(path))}" for what, path in _files(cell).items())
 
 
-OUTSIDE = Outside(places=("data_dir", "weights"), content=content)
+OUTSIDE = Outside(places=("data_dir", "weights", "rule_file"), content=content)
 
 
 def kept(maxsize: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -76,10 +76,15 @@ def _files(cell: Mapping[str, Any]) -> dict[str, Path]:
     if cell.get("dataset") is not None:
         folder = cell.get("data_dir")
         path = images.file_of(str(cell["dataset"]), None if folder is None else Path(folder))
-        if path is not None:
+        if path is not None and cell["dataset"] == images.OWN:
+            found["images"], targets = apart(path)
+            if targets is not None:
+                found["targets"] = targets
+        elif path is not None:
             found["images"] = path
-    if cell.get("weights") is not None:
-        found["weights"] = Path(cell["weights"])
+    for what in ("weights", "rule_file"):
+        if cell.get(what) is not None:
+            found[what] = Path(cell[what])
     return found
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from analysis.precise import in_float64
 from circuit import brian
-from circuit.dynamics import in_float64
 from circuit.equilibrium import settle
 from circuit.methods import ode
 from circuit.numerics.arrays import epsilon

@@ -1,7 +1,7 @@
 """The processes that measure cells: some of this machine, or those of a Dask scheduler.
 
-Owns how they are started, reached and ended, and who may reach them. Does not own what they do
-(`analysis.sweep.run`). The one file that imports Dask.
+Owns how they are started, reached and ended, and who may reach them. The one file that imports
+Dask.
 
 Whoever can talk to a scheduler or worker of Dask can run code as its user. What is started here
 therefore listens on the loopback interface alone, and only to those who hold a certificate that is

@@ -1,10 +1,10 @@
 """The circuit as a Brian2 model: groups of rate neurons, and synapses between them.
 
-Owns the model and its runs, below `circuit.dynamics`, which says what is
-simulated. Does not own the judgement whether a state is an equilibrium. Nobody imports this
-package eagerly, for Brian2 takes a second. In the order in which one needs them:
+Owns the model and its runs, below `circuit.dynamics`, which says what is simulated. Nobody imports
+this package eagerly, for Brian2 takes a second. In the order in which one needs them:
 
 library                   Brian2 itself, imported in this one file
+extra                     what a user adds to the equations of a layer
 rate_equations, objects   equations of a trial, and the groups and synapses that hold them
 phases                    the usual run: free phase, nudged phase, record
 limits                    how long to run, and what float64 leaves of a shift

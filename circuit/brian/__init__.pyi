@@ -2,6 +2,7 @@
 
 from .limits import float_floor, float_floors, longest_step, settling_time
 from .objects import (
+    MOVE,
     RESPOND,
     SUM_DRIVES,
     SUM_FEEDBACK,
@@ -24,6 +25,7 @@ from .phases import (
 from .rate_equations import equations
 
 __all__ = [
+    "MOVE",
     "RESPOND",
     "STARTS",
     "SUM_DRIVES",

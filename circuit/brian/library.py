@@ -1,8 +1,7 @@
 """Brian2 itself: its import, which leaves the process alone, and what it asks of everybody.
 
 The only file that imports Brian2; the others of this package take it from here. Owns what their
-runs share: names, seconds, code objects, the steps and the seed. Does not own any equation or
-object of a circuit.
+runs share: quiet objects, names, seconds, code, the steps and the seed.
 """
 
 from __future__ import annotations
@@ -69,6 +68,23 @@ with _process_left_alone():
     import brian2
     import brian2.codegen.runtime as targets
     from brian2.devices.device import runtime_device
+
+
+class _Quiet:
+    """What was never in a network goes without a word: where a model fails before it has one,
+    Brian2 would warn of every group and synapse, a page in all.
+    """
+
+    def __del__(self) -> None:
+        pass
+
+
+class QuietGroup(_Quiet, brian2.NeuronGroup):
+    """A `NeuronGroup`."""
+
+
+class QuietSynapses(_Quiet, brian2.Synapses):
+    """`Synapses`."""
 
 
 def in_seconds(value: float | brian2.Quantity, name: str) -> float:

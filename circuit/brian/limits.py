@@ -1,7 +1,6 @@
 """What a run needs and what it can show: how long to wait, and what float64 leaves of a shift.
 
-Owns these numbers, and how long an Euler step may be, worked out without Brian2. Does not own the
-run (`circuit.brian.phases`).
+Owns these numbers, and how long an Euler step may be, worked out without Brian2.
 """
 
 from __future__ import annotations

@@ -9,19 +9,25 @@ equations as printed, for all layers at once:
     SUM_DRIVES   `weighted`, through the feed-forward synapses
     RESPOND      `drive`, `response`, `slope`, `sent`, `message`, each from what its own unit knows
     SUM_FEEDBACK `feedback`, through the feedback synapses
-    0            `y`
+    MOVE         `y`, and what else a user's equations move
+
+Synapses of a user that sum into a layer come before all of them, or with SUM_DRIVES.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
+from circuit.brian.extra import REFUSALS, refusal
 from circuit.brian.library import (
+    QuietGroup,
+    QuietSynapses,
     brian2,
     code_class,
     in_seconds,
@@ -42,7 +48,7 @@ from circuit.numerics.arrays import is_numpy
 from circuit.records.brief import Brief, counted
 from circuit.trial import Trial
 
-SUM_DRIVES, RESPOND, SUM_FEEDBACK = -3, -2, -1  # places in Brian2's slot "groups"; rates are at 0
+SUM_DRIVES, RESPOND, SUM_FEEDBACK, MOVE = range(-3, 1)  # places in Brian2's slot "groups"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -88,6 +94,8 @@ def make_pieces(
     noise: float = 0.0,
     codegen: str = "numpy",
     name: str = "circuit",
+    extra: str | Mapping[int, str] = "",
+    namespace: Mapping[str, Any] | None = None,
 ) -> Pieces:
     """Make the groups and synapses of a trial, to be put into a `Network` of one's own.
 
@@ -107,11 +115,16 @@ def make_pieces(
     name
         How the names of all objects begin. Two circuits in one `Network` need different names; the
         same name every time lets Cython find what it compiled before.
+    extra
+        Equations, as Brian2 writes them, to add to those of the layers 1 .. L or to take their
+        place (`brian.equations` prints them): one text for all, or layer -> text.
+    namespace : what `extra` speaks of and does not define, such as a `TimedArray`
 
     Raises
     ------
     CircuitError
-        For bad values, an activation without text, or more than `MOST_SYNAPSES` synapses.
+        For bad values, an activation without text, an `extra` that cannot be, or more than
+        `room.MOST_SYNAPSES` synapses.
     """
     _require_plain(trial)
     length = _step_length(trial.circuit, step)
@@ -121,17 +134,20 @@ def make_pieces(
     target = code_class(codegen)
     require_name(name)
     texts = [
-        equations(trial.circuit, layer, noise=noise > 0)
+        equations(trial.circuit, layer, noise=noise > 0, extra=extra)
         for layer in range(1, trial.network.depth + 1)
     ]
+    if namespace is not None and not extra:
+        raise CircuitError("a namespace serves nobody without extra; leave it out, or give extra")
     _require_few_synapses(trial)
 
     clock = brian2.Clock(dt=length * brian2.second, name=f"{name}_clock")
     common = {"clock": clock, "namespace": {}, "dtype": np.float64, "codeobj_class": target}
     batch, network = trial.error.shape[0], trial.network
+    own = common | {"namespace": dict(namespace or {}), "method": "euler"}
     layers = tuple(
-        brian2.NeuronGroup(
-            batch * width, text, method="euler", name=f"{name}_layer_{layer}", **common
+        _make_layer(
+            layer, batch * width, text, extra=bool(extra), name=f"{name}_layer_{layer}", **own
         )
         for layer, (width, text) in enumerate(
             zip(network.widths, [INPUT_EQUATIONS, *texts], strict=True)
@@ -140,12 +156,10 @@ def make_pieces(
     layers[0].y = trial.activity.rates[0].ravel()
     for layer, group in enumerate(layers[1:], 1):
         _set_constants(trial, layer, group, noise)
-        group.subexpression_updater.when = "groups"
-        group.subexpression_updater.order = RESPOND
 
     feedforward, feedback = [], []
     for layer, (lower, upper) in enumerate(pairwise(layers), 1):
-        up = brian2.Synapses(
+        up = QuietSynapses(
             lower, upper, FEEDFORWARD_EQUATIONS, name=f"{name}_feedforward_{layer}", **common
         )
         _connect(up, network.weights[layer - 1], batch)
@@ -153,7 +167,7 @@ def make_pieces(
         feedforward.append(up)
         if layer == 1:
             continue  # no feedback reaches the input
-        down = brian2.Synapses(
+        down = QuietSynapses(
             upper, lower, FEEDBACK_EQUATIONS, name=f"{name}_feedback_{layer - 1}", **common
         )
         model = trial.circuit.feedback
@@ -191,6 +205,29 @@ def read_rates(pieces: Pieces) -> tuple[np.ndarray, ...]:
     """Return copies of y_1 .. y_L, arrays (batch, N_l)."""
     batch = pieces.trial.error.shape[0]
     return tuple(np.array(group.y_[:]).reshape(batch, -1) for group in pieces.layers[1:])
+
+
+def _make_layer(
+    layer: int, units: int, text: str, *, extra: bool, **options: Any
+) -> brian2.NeuronGroup:
+    """The group of a layer, in the order of a step. Raises `CircuitError` for an `extra` that
+    Brian2 cannot take: names that nobody knows, units that do not fit.
+    """
+    # what a user's synapses sum into it comes at order - 1: before the drives, which read y_0
+    order = RESPOND if layer else SUM_DRIVES
+    try:
+        group = QuietGroup(units, text, order=order, **options)
+        if extra and layer:
+            group.equations.check_units(group, run_namespace={})
+    except REFUSALS as error:
+        if not extra:
+            raise
+        raise refusal(error, layer) from None
+    group.state_updater.order = MOVE
+    if group.subexpression_updater is not None:
+        group.subexpression_updater.when = "groups"
+        group.subexpression_updater.order = RESPOND
+    return group
 
 
 def _set_constants(trial: Trial, layer: int, group: brian2.NeuronGroup, noise: float) -> None:

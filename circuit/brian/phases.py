@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from circuit.brian.library import brian2, code_class, in_seconds, run_steps, seeded
+from circuit.brian.library import (
+    brian2,
+    code_class,
+    divergence_unsaid,
+    in_seconds,
+    run_steps,
+    seeded,
+)
 from circuit.brian.limits import settling_time
 from circuit.brian.objects import Pieces, make_pieces, read_rates, set_nudge, set_rates
 from circuit.checks.given import require_choice, require_count
@@ -47,12 +55,14 @@ def build(
     record: int | None = 8,
     record_every: float | brian2.Quantity | None = None,
     codegen: str = "numpy",
+    extra: str | Mapping[int, str] = "",
+    namespace: Mapping[str, Any] | None = None,
 ) -> BrianCircuit:
     """Put the circuit of a trial into a `Network`, with monitors of its rates.
 
     Parameters
     ----------
-    trial, step, noise, codegen : as in `make_pieces`
+    trial, step, noise, codegen, extra, namespace : as in `make_pieces`
     record
         How many units of each layer are recorded in every image (the first ones); 0 for none, None
         for all.
@@ -68,7 +78,9 @@ def build(
     every = None if record_every is None else in_seconds(record_every, "record_every")
     if every is not None and not 0 < every < math.inf:
         raise CircuitError(f"record_every = {every:g} s is not positive; give seconds, or None")
-    pieces = make_pieces(trial, step=step, noise=noise, codegen=codegen)
+    pieces = make_pieces(
+        trial, step=step, noise=noise, codegen=codegen, extra=extra, namespace=namespace
+    )
     timing: dict[str, Any] = {"clock": pieces.clock}
     if every is not None:
         steps = max(1, round(every / pieces.clock.dt_))
@@ -237,7 +249,8 @@ def advance(circuit: BrianCircuit, steps: int, *, must_be_finite: bool = True) -
     Raises what `library.run_steps` does, and, if rates `must_be_finite`, `NotFinite` where one is
     not afterwards.
     """
-    run_steps(circuit.network, circuit.pieces.clock, steps)
+    with divergence_unsaid():
+        run_steps(circuit.network, circuit.pieces.clock, steps)
     if not must_be_finite:
         return
     for layer, rates in enumerate(read_rates(circuit.pieces), 1):

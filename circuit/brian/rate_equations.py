@@ -1,11 +1,14 @@
 """The rate equations of `circuit.dynamics` as Brian2 text, with units.
 
-Owns the text. Does not own the groups and synapses that carry it, nor their order within a step
-(`circuit.brian.objects`). Asks nothing of Brian2.
+Owns the text. Does not own what a user adds to it (`circuit.brian.extra`), nor the groups and
+synapses that carry it and their order within a step (`circuit.brian.objects`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from circuit.brian.extra import text_of_layer, with_extra
 from circuit.circuit import Circuit
 from circuit.errors import CircuitError
 from circuit.units.table import UNIT_TEXTS
@@ -23,14 +26,21 @@ feedback_post = weight*message_pre : 1 (summed)
 """
 
 
-def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
+def equations(
+    circuit: Circuit, layer: int, *, noise: bool = False, extra: str | Mapping[int, str] = ""
+) -> str:
     """Return the equations of `layer` (1 .. L) as text for a `NeuronGroup`.
 
     `gamma` is 0 at units that get no feedback; `offset` is c of a plain circuit's feedback B x + c;
-    `squared_length` is N^2 of a unit's weights (GRAIT pathway), which stand still here. "Constant
-    over dt" means computed once per step, in the order that `circuit.brian.objects` gives.
+    `squared_length` is N^2 of a unit's weights (GRAIT pathway), which stand still here. `current`
+    is 0 until somebody sends it: it drives a unit as its bias does, and the unit knows of it, so
+    that it sends nothing of it down. "Constant over dt" means computed once per step, in the order
+    that `circuit.brian.objects` gives.
 
-    Raises `CircuitError` for a layer that is not there, and for an activation without text.
+    `extra` as in `make_pieces`.
+
+    Raises `CircuitError` for a layer that is not there, for an activation without text, and for an
+    `extra` that cannot be (`circuit.brian.extra`).
     """
     if not 1 <= layer <= circuit.network.depth:
         raise CircuitError(
@@ -51,7 +61,7 @@ def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
     fluctuation = " + noise*sqrt(2/tau)*xi" if noise else ""
     lines = [
         f"dy/dt = (response - y + gamma*({received} - response))/tau{fluctuation} : 1",
-        "drive = weighted + bias : 1 (constant over dt)",
+        "drive = weighted + bias + current : 1 (constant over dt)",
         f"response = {text.response} : 1 (constant over dt)",
     ]
     if layer > 1:  # nobody listens to what layer 1 would send to the input
@@ -64,11 +74,18 @@ def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
             ]
         else:
             lines += ["sent = y : 1 (constant over dt)"]
-        less = " - bias" if circuit.feedback is None else " - drive" if circuit.corrected else ""
+        less = (
+            " - bias - current"
+            if circuit.feedback is None
+            else " - drive"
+            if circuit.corrected
+            else ""
+        )
         lines += [f"message = {text.inverse}{less} : 1 (constant over dt)"]
     lines += [
         "weighted : 1",
         f"{pull} : 1",
+        "current : 1",
         "gamma : 1",
         "bias : 1 (constant)",
         "tau : second (constant, shared)",
@@ -81,4 +98,4 @@ def equations(circuit: Circuit, layer: int, *, noise: bool = False) -> str:
         lines += ["leak : 1 (constant, shared)"]
     if noise:
         lines += ["noise : 1 (constant, shared)"]
-    return "\n".join(lines)
+    return "\n".join(with_extra(lines, text_of_layer(extra, layer, circuit.network.depth), layer))

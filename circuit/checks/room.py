@@ -1,7 +1,6 @@
 """How many synapses Brian2 can carry, and so how many images at once.
 
-Owns that count, worked out without Brian2, whose import takes a second. Does not own the synapses
-(`circuit.brian.objects`, `circuit.plastic.objects`).
+Owns that count, worked out without Brian2, whose import takes a second.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The warning of weights whose inverse float arithmetic serves badly.
 
-Owns from where on that is said, and the words. Does not own the condition (`circuit.numerics`).
+Owns from where on that is said, and the words.
 """
 
 from __future__ import annotations

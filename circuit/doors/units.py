@@ -1,7 +1,6 @@
 """Units of other libraries in terms of those that have an inverse here.
 
 Owns the names by which other libraries call their units, and what is said where one is replaced.
-Does not own the units (`circuit.activations`) nor where weights come from.
 
 ReLU has no inverse, and becomes a leaky ReLU with a slope that is said. The logistic unit becomes
 tanh, and no output changes: s(h) = (1 + tanh(h / 2)) / 2, so that the weights into such units are

@@ -1,7 +1,4 @@
-"""Targets of the output units, from labels.
-
-Owns the code. Does not own losses, nor which loss wants which target.
-"""
+"""Targets of the output units, from labels."""
 
 from __future__ import annotations
 

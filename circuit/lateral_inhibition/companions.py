@@ -1,7 +1,7 @@
 """Lateral inhibition beside a learning network: what it adds to a step of learning.
 
 Owns the companions in which lateral synapses live: of inhibition that teaches (`teaching`) and of
-inhibition that acts (`acting`). Does not own either, nor the step.
+inhibition that acts (`acting`).
 """
 
 from __future__ import annotations

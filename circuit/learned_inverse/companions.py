@@ -1,7 +1,7 @@
 """What carries targets down in a lesson where it is not the exact inverse.
 
 Owns what a step of learning asks of it: the companions of a learner in which an inverse model
-lives, and its practice. Does not own the model, what goes through it, nor a step of learning.
+lives, and its practice.
 """
 
 from __future__ import annotations

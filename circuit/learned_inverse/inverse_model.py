@@ -1,7 +1,7 @@
 """Ways back through the layers that take the place of the exact inverse, learned or given.
 
 Owns the feedback weights of all layers, what is asked of them, and those that are made from the
-feed-forward weights. Does not own how they learn (`circuit.learned_inverse`).
+feed-forward weights.
 
 The model of layer l is linear in the drive that the rates of the layer stand for,
 

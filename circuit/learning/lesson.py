@@ -1,8 +1,7 @@
 """What a step of learning is, in plain values that are checked where they are given.
 
 Owns how the parts of a lesson go together: its rule with the rule's own settings, Adam, what pulls
-weights towards orthogonality, and the inverse. Does not own any of these, nor the step
-(`learning.step`).
+weights towards orthogonality, and the inverse.
 """
 
 from __future__ import annotations

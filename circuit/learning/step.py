@@ -1,8 +1,7 @@
 """One step of learning: a batch of images in, a network with other weights out.
 
 Owns the order of things in a step: forward pass, practice of the inverse, what the synapses learn
-from (`taught`), the local weight change, the pull towards orthogonality, Adam. Does not own any of
-these, nor epochs, data or files.
+from (`taught`), the local weight change, the pull towards orthogonality, Adam.
 
 A leading axis of weights, inputs and targets is a stack of networks that learn side by side, each
 from its own images.
@@ -23,16 +22,10 @@ from circuit.lateral_inhibition.pull import Companions, Pull
 from circuit.learned_inverse.model import KEYS
 from circuit.learning import adam
 from circuit.learning.lesson import Lesson
+from circuit.learning.loss_values import VALUES
 from circuit.learning.taught import Beside, of_settled, require_companions, teach
-from circuit.losses import VALUES
 from circuit.network import Activity, Network, forward
-from circuit.numerics.arrays import (
-    Array,
-    all_finite,
-    namespace,
-    require_finite,
-    require_samples,
-)
+from circuit.numerics.arrays import Array, all_finite, namespace, require_finite, require_samples
 from circuit.numerics.taken import taken
 from circuit.peers.reading import signal_update
 from circuit.peers.rule import no_companions

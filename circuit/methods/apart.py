@@ -1,7 +1,7 @@
 """Every sample by itself: a step for a batch, without those samples with which it cannot be made.
 
 Owns how such samples are found and left out, so that all others are where they would be without
-them, to the bit. Does not own the steps, nor what becomes of the samples.
+them, to the bit.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Brian2's Euler steps through the free and the nudged phase.
 
-Owns the reading of shifts off Brian2's rates for the front door. Does not own the equations
-(`circuit.brian`).
+Owns the reading of shifts off Brian2's rates for the front door.
 
 A shift is the difference of two rates in float64 here, so it has only as many digits as
 `circuit.brian.float_floor` leaves. Once the residual is down at that floor, more time brings

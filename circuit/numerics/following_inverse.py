@@ -1,8 +1,7 @@
 """The inverse of weights that move a little in every step of learning.
 
 Owns solves with weights of which an earlier state was inverted, bounds of their singular values,
-and the decision when to invert anew. Does not own what is asked of a single matrix, which `inverse`
-does.
+and the decision when to invert anew.
 
 B, the inverse of earlier weights, corrects a solve with the present ones: x <- x + B (v - W x)
 leaves the fraction |I - W B| of the residual. Rounds are made until the residual is no larger than

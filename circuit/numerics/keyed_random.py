@@ -2,7 +2,7 @@
 
 Owns the way from a network's key and the number of a step to the numbers drawn in it, so that no
 generator has to be kept beside a network: a run that goes on from a file draws what it would have
-drawn. Does not own what they are for.
+drawn.
 
 Keys are an int64 array `(...)`, one for each network of a stack, which draws as it would alone.
 """

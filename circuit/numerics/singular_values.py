@@ -1,6 +1,6 @@
 """Bounds of the singular values of a weight matrix that cost a tenth of the values themselves.
 
-Owns the two certificates. Does not own what they are used for.
+Owns the two certificates.
 
 Largest    The eigenvalues of W W^T have a known mean and a known mean square (its trace, its
            Frobenius norm), and none of n numbers lies further from their mean than sqrt(n-1)

@@ -24,6 +24,7 @@ from circuit.peers.dfa import DIRECT, direct_shifts, direct_weights
 from circuit.peers.disturbed import disturbance, raised, regressed, require_learnt
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.signal import Signal
+from circuit.peers.table import TABLE
 from circuit.settings.peers.ddtp import DirectDifferenceSettings
 from circuit.settings.peers.feedback import steps_in
 
@@ -70,7 +71,7 @@ def practise(
 
 RULE = Rule(
     name="ddtp",
-    words="difference targets, through learned linear feedback from the output to every layer",
+    words=TABLE["ddtp"].words,
     reference="Meulemans et al. 2020",
     settings=DirectDifferenceSettings,
     signal=signal,

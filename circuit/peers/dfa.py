@@ -20,6 +20,7 @@ from circuit.numerics.keyed_random import normals
 from circuit.numerics.scale import Scale
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.signal import Signal
+from circuit.peers.table import TABLE
 from circuit.settings.peers.dfa import DirectAlignmentSettings
 from circuit.shifts import Shifts, renormalised
 
@@ -75,7 +76,7 @@ def companions(network: Network, settings: DirectAlignmentSettings, keys: Array)
 
 RULE = Rule(
     name="dfa",
-    words="direct feedback alignment: fixed random weights tell every layer the output's error",
+    words=TABLE["dfa"].words,
     reference="Nokland 2016",
     settings=DirectAlignmentSettings,
     signal=signal,

@@ -35,6 +35,7 @@ from circuit.peers.difference import BELOW, brought_down, difference_shifts, rea
 from circuit.peers.disturbed import disturbance, raised, regressed, require_learnt
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.signal import Signal
+from circuit.peers.table import TABLE
 from circuit.settings.peers.dtp import RECONSTRUCTION, DifferenceTargetSettings
 from circuit.settings.peers.feedback import steps_in
 
@@ -136,7 +137,7 @@ def _rebuild(
 
 RULE = Rule(
     name="dtp",
-    words="difference targets, through feedback that learns by reconstruction",
+    words=TABLE["dtp"].words,
     reference="Lee et al. 2015; Meulemans et al. 2020",
     settings=DifferenceTargetSettings,
     signal=signal,

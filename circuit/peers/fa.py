@@ -20,6 +20,7 @@ from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, widened
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.signal import Signal
+from circuit.peers.table import TABLE
 from circuit.rules import propagate_errors
 from circuit.settings.peers.fa import FeedbackAlignmentSettings
 from circuit.shifts import Shifts
@@ -58,7 +59,7 @@ def companions(network: Network, settings: FeedbackAlignmentSettings, keys: Arra
 
 RULE = Rule(
     name="fa",
-    words="feedback alignment: errors come down through fixed random weights",
+    words=TABLE["fa"].words,
     reference="Lillicrap et al. 2016",
     settings=FeedbackAlignmentSettings,
     signal=signal,

@@ -32,6 +32,7 @@ from circuit.peers.difference import difference_shifts, read_change
 from circuit.peers.disturbed import disturbance, raised, require_learnt
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.signal import Signal
+from circuit.peers.table import TABLE
 from circuit.settings.peers.dtp import ABOVE
 from circuit.settings.peers.feedback import steps_in
 from circuit.settings.peers.ldrl import LocalDifferenceSettings
@@ -101,7 +102,7 @@ def _improved(
 
 RULE = Rule(
     name="ldrl",
-    words="difference targets, through feedback that learns to be the transpose",
+    words=TABLE["ldrl"].words,
     reference="Ernoult et al. 2022",
     settings=LocalDifferenceSettings,
     signal=signal,

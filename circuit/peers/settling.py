@@ -17,7 +17,6 @@ from typing import Protocol, Self
 import array_api_compat
 import numpy as np
 
-from circuit.network import Activity
 from circuit.numerics.arrays import (
     Array,
     epsilon,
@@ -35,7 +34,7 @@ PATIENCE = 5  # steps, at kinks, in which the lowest residual need not fall
 
 
 @dataclass(frozen=True, eq=False)
-class Point:
+class Tried:
     """A state of all images, and what is left of the equations there.
 
     Attributes
@@ -50,26 +49,17 @@ class Point:
     passes: float
 
 
-class Problem(Protocol):
+class Equations(Protocol):
     """A rule's equations for a batch of images."""
 
     def samples(self, rows: Sequence[int]) -> Self:
         """Those of some images of one network."""
 
-    def start(self) -> Point:
+    def start(self) -> Tried:
         """A first state."""
 
-    def improved(self, point: Point) -> Point:
+    def improved(self, point: Tried) -> Tried:
         """A better one."""
-
-
-def some(activity: Activity, rows: Sequence[int]) -> Activity:
-    """That of some images of one network."""
-
-    def few(arrays: Sequence[Array]) -> tuple[Array, ...]:
-        return tuple(take_rows(array, rows) for array in arrays)
-
-    return Activity(few(activity.rates), few(activity.drives), few(activity.slopes))
 
 
 def relative(
@@ -113,7 +103,7 @@ def tolerance_for(asked: float, like: Array) -> float:
 
 @np.errstate(all="ignore")  # what overflows on the way is judged, not printed
 def settle(
-    problem: Problem,
+    problem: Equations,
     *,
     tolerance: float,
     floors: np.ndarray,
@@ -177,8 +167,8 @@ def _put(old: Sequence[Array], rows: Sequence[int], new: Sequence[Array]) -> tup
 
 
 def _only(
-    active: Sequence[int], point: Point, arrays: Sequence[Array], residuals: np.ndarray
-) -> Point:
+    active: Sequence[int], point: Tried, arrays: Sequence[Array], residuals: np.ndarray
+) -> Tried:
     """The point, with images of a stack that are decided as they were."""
     if len(active) == residuals.shape[1]:
         return point

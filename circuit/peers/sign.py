@@ -19,6 +19,7 @@ from circuit.numerics.arrays import Array, namespace
 from circuit.peers.fa import shifts_through
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.signal import Signal
+from circuit.peers.table import TABLE
 from circuit.settings.peers.sign import RANDOM, SignSymmetrySettings
 
 
@@ -63,7 +64,7 @@ def companions(network: Network, settings: SignSymmetrySettings, keys: Array) ->
 
 RULE = Rule(
     name="sign",
-    words="sign symmetry: feedback weights have the signs of the feed-forward ones",
+    words=TABLE["sign"].words,
     reference="Liao et al. 2016",
     settings=SignSymmetrySettings,
     signal=signal,

@@ -39,6 +39,7 @@ class RuleLine:
     record : file in `circuit/settings/peers` and class of its settings, with a colon between
     file : of the rule in `circuit/peers`, by default that of its name
     given : the rule itself, where it is none of this package
+    source : the file that it comes from, where it is one of one's own
     """
 
     name: str
@@ -47,6 +48,7 @@ class RuleLine:
     record: str
     file: str = ""
     given: Rule | None = None
+    source: str = ""
 
     def rule(self) -> Rule:
         """The rule; imports its file."""
@@ -185,12 +187,13 @@ _LINES = (
 TABLE: dict[str, RuleLine] = {one.name: one for one in _LINES}
 
 
-def register(rule: Rule, called: str = "") -> ExitStack:
+def register(rule: Rule, called: str = "", source: str = "") -> ExitStack:
     """Put a rule of one's own into the table, for training, bench, figures and `Lesson`.
 
     Parameters
     ----------
     called : in running text; by default its name
+    source : the file that it comes from, see `circuit.peers.own`
 
     Returns
     -------
@@ -212,7 +215,7 @@ def register(rule: Rule, called: str = "") -> ExitStack:
         raise CircuitError(f"rule name {name!r} is no word; give small letters, digits and _")
     if name in TABLE:
         raise CircuitError(f"there is a rule {name} already; give yours another name")
-    TABLE[name] = RuleLine(name, called or name, rule.words, "", given=rule)
+    TABLE[name] = RuleLine(name, called or name, rule.words, "", given=rule, source=source)
     undo = ExitStack()
     undo.callback(TABLE.pop, name, None)
     return undo

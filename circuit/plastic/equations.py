@@ -1,8 +1,7 @@
 """The equations of learning inside the circuit (`circuit.plastic.circuit`) as Brian2 text, with
 units.
 
-Owns the text of layers and synapses. Does not own the values, nor the objects that carry the text
-(`circuit.plastic.objects`). Asks nothing of Brian2.
+Owns the text of layers and synapses. Asks nothing of Brian2.
 """
 
 from __future__ import annotations

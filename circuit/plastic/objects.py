@@ -1,9 +1,7 @@
 """The groups and synapses of a circuit whose weights learn.
 
 Owns the objects, the order in which they act within a step, and what holds images, targets and
-spontaneous activity. Does not own what a plastic circuit is (`circuit.plastic.circuit`), its
-equations as text (`circuit.plastic.equations`, `circuit.plastic.sleep`) nor its run
-(`circuit.plastic.run`).
+spontaneous activity.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from circuit.brian.library import brian2, code_class, require_name
+from circuit.brian.library import QuietGroup, QuietSynapses, brian2, code_class, require_name
 from circuit.checks.room import require_so_few
 from circuit.plastic.circuit import Plastic, require_stream
 from circuit.plastic.equations import (
@@ -106,7 +104,7 @@ def make_plastic_pieces(
             beat = plastic.sleep.period * timing.step * brian2.second
             spaces[layer]["sparks"] = brian2.TimedArray(shown, beat, name=f"{name}_sparks_{layer}")
     layers = tuple(
-        brian2.NeuronGroup(
+        QuietGroup(
             count * width,
             layer_equations(plastic, layer) if layer else input_equations(plastic),
             method="euler",
@@ -196,7 +194,7 @@ def _make_synapses(
     weights: np.ndarray,
 ) -> brian2.Synapses:
     """All units of source and target joined within each circuit, through (R, n_post, n_pre)."""
-    synapses = brian2.Synapses(
+    synapses = QuietSynapses(
         source,
         target,
         synapse_equations(plastic, direction),
@@ -231,7 +229,7 @@ def _make_lateral(
 ) -> brian2.Synapses:
     """All units of a layer joined within each circuit, each to itself too, through (R, n, n)."""
     assert plastic.sleep is not None
-    synapses = brian2.Synapses(
+    synapses = QuietSynapses(
         group,
         group,
         LATERAL,

@@ -1,8 +1,7 @@
 """Learning inside the circuit: weights are variables of the dynamics, images follow one another.
 
 Owns the run of a plastic circuit through a stream of images, the snapshots of weights, and a
-supervisor that may change weights between images. Does not own what a plastic circuit is
-(`circuit.plastic.circuit`) nor its groups and synapses (`circuit.plastic.objects`).
+supervisor that may change weights between images.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How a record shows itself: one short line, and in a notebook that line above a table.
 
-Owns the form. Does not own the words, which each record knows, nor reports (`circuit.report`).
-Nothing here prints arrays: a settled circuit of twenty images holds 28,000 characters of them.
+Owns the form. Nothing here prints arrays: a settled circuit of twenty images holds 28,000
+characters of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Functions that a maker closes over, and how they go to another process: by what made them.
 
 Owns the memory of makers, such as `tanh` or `leaky_relu`, and the two steps of pickling a record of
-their functions. Does not own the records.
+their functions.
 
 A maker called twice with the same parameters gives the same record, so that units are equal where
 they were made alike, here and in any other process. A user's own functions are pickled by name, as

@@ -1,6 +1,6 @@
 """The look of every picture, and the one file that imports matplotlib.
 
-Owns the style, and how a figure is begun and written. Does not own what is shown.
+Owns the style, and how a figure is begun and written.
 
 No figure belongs to pyplot: the user's backend, open windows and settings stay as they are, and
 what the user's matplotlibrc says does not show in a picture.

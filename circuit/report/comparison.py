@@ -1,7 +1,7 @@
 """What a settled circuit says about its targets, layer by layer.
 
 Owns the comparison of one equilibrium with every rule, the verdict, and the labelled dataset from
-which the figures are drawn. Does not own settling, files or figures.
+which the figures are drawn.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Owns the bound that decides the main command's verdict (docs/derivation.md, section 5): what keeps a
 settled circuit from its rule has two causes, each of which is followed down through the network's
-own weights and feedback, image by image. Does not own the measures of agreement
-(`circuit.report.alignment`).
+own weights and feedback, image by image.
 
 Through another feedback than the exact inverse it is the mismatches that obey the rule's recursion,
 in the ITP pathway too, with gamma / (1 - gamma) a layer: what is read per gain of the circuit

@@ -1,6 +1,6 @@
 """One figure of a settled circuit: how large its shifts are, and whose weight change it carries.
 
-Owns what is shown. Does not own the look (`canvas`) nor the numbers (`comparison`).
+Owns what is shown.
 """
 
 from __future__ import annotations

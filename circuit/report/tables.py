@@ -1,6 +1,6 @@
 """The report of a settled circuit as text that fits into a terminal.
 
-Owns what is shown of it, and how. Does not own the numbers (`comparison`).
+Owns what is shown of it, and how.
 """
 
 from __future__ import annotations

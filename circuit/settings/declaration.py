@@ -1,8 +1,7 @@
 """A setting, declared once: default, range, words, and the name that options have for it.
 
 Owns the kinds of settings, and how a record made of them checks itself. Standard library only, so
-that a command's `--help`, which is made of declarations, answers at once. Does not own any setting,
-nor how options are parsed.
+that a command's `--help`, which is made of declarations, answers at once.
 
     @dataclass(frozen=True)
     class Adam(Record):

@@ -1,7 +1,7 @@
 """What carries targets down where it is not the exact inverse, and how it learns.
 
 Owns the settings of a learned inverse, their ranges, and in which steps it and the network learn.
-Standard library only. Does not own the model (`circuit.learned_inverse`).
+Standard library only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What a step of learning can be set to, apart from what learns beside the network: rule and Adam.
 
-Owns these settings and their ranges. Standard library only. Does not own what becomes of them in a
-step (`circuit.learning`).
+Owns these settings and their ranges. Standard library only.
 """
 
 from __future__ import annotations

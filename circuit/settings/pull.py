@@ -1,7 +1,6 @@
 """What can pull weights towards orthogonality: Eq. 23, or lateral inhibition in its place.
 
-Owns the settings of each and their ranges. Standard library only. Does not own how they pull
-(`circuit.learning.regulariser`, `circuit.lateral_inhibition`).
+Owns the settings of each and their ranges. Standard library only.
 """
 
 from __future__ import annotations

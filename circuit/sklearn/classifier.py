@@ -1,7 +1,7 @@
 """A network of circuits as a scikit-learn classifier.
 
 Owns the way from rows and labels to batches of images and targets, and the names by which
-scikit-learn asks. Does not own a step of learning (`circuit.learning`).
+scikit-learn asks.
 
 The layers are `hidden` and the outputs. Where shifts come down through an exact inverse, the output
 layer is as wide as the last hidden one, and its units beyond the classes are auxiliary; layer 1

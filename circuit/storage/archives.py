@@ -1,8 +1,8 @@
 """Arrays out of .npz files, whoever made them: each is unpacked only when it is asked for, and only
 when its header says that it is a plain array of the size that the archive tells.
 
-Owns the reading, and the limit on what a small file may unpack to. Does not own which arrays are
-wanted, nor what is in them. Nothing is unpickled, and every array is checked against its checksum.
+Owns the reading, and the limit on what a small file may unpack to. Nothing is unpickled, and every
+array is checked against its checksum.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Files that are written whole or not at all.
 
-Owns the temporary name and the renaming. Does not own what is in a file.
+Owns the temporary name and the renaming.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How far a computed equilibrium can be from the true one: a bound, after the fact.
 
 Owns the step from the residual of a state to a bound on its error, `|d_l - d*_l| <= E_l`, for every
-sample and layer. Does not own the ruler that measures the residual.
+sample and layer.
 
 The true and the computed state satisfy the same equations but for the residual R. Subtracting them
 and taking norms leaves scalar inequalities between neighbouring layers, with the norms of W_l and

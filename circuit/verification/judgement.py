@@ -1,6 +1,6 @@
 """Whether a state is an equilibrium, and how far it can be from the true one.
 
-Owns the one ruler that every method's result is measured with. Does not own the methods.
+Owns the one ruler that every method's result is measured with.
 
 The residual R_l of layer l (see `shift_dynamics`) is compared with the shift of the same layer,
 sample by sample, auxiliary units left out, and the worst sample counts. Any norm of the whole state

@@ -1,7 +1,7 @@
 """A batch on its way to equilibrium: which samples are done, and what became of each.
 
 Owns the verdict on every sample from the history of its residuals, and the bookkeeping that lets
-finished samples rest. Does not own the ruler, nor the methods.
+finished samples rest.
 """
 
 from __future__ import annotations

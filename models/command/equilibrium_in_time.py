@@ -1,8 +1,7 @@
 """The settled circuit of the main command again, in time: by Brian2, or by SciPy for the figure.
 
 Owns which of them it is, for how many images, and what is said where one is left out: a simulation
-that cannot be had costs nothing that was found without it. Does not own the simulations
-(`analysis.equilibrium.trajectories`).
+that cannot be had costs nothing that was found without it.
 """
 
 from __future__ import annotations

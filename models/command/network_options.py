@@ -33,13 +33,6 @@ def add_images_and_network(parser: OneLineParser) -> None:
     add_data_dir(parser)
     add_images(parser)
     add(
-        "--targets",
-        type=path,
-        metavar="FILE",
-        help="what the outputs are to be for the images of --images: an .npy file (images, outputs)"
-        ", or an .npz file with an array targets; in place of their labels",
-    )
-    add(
         "--weights",
         type=path,
         metavar="FILE.npz",
@@ -108,8 +101,6 @@ def refuse_idle_network(program: str, chosen: argparse.Namespace) -> None:
         refuse_idle(program, chosen, {"weights_activation", "rows"}, "a random network")
     if chosen.feedback != "exact":
         refuse_idle(program, chosen, {"rows"}, f"--feedback {chosen.feedback}")
-    if chosen.images is None:
-        refuse_idle(program, chosen, {"targets"}, "a data set, which has labels")
     if chosen.widths is not None:
         refuse_idle(program, chosen, {"depth"}, "--widths")
 
@@ -142,16 +133,11 @@ def batch_and_network(
 def images_of(chosen: argparse.Namespace) -> Images:
     """All images to draw from, with what the outputs are to be."""
     from training import images
-    from training.own_images import read_targets
 
     split = "train" if chosen.images is None else "all"  # nothing is learnt from them
-    data = images.load(
+    return images.load(
         chosen.dataset, split=split, data_dir=chosen.data_dir, dtype=chosen.precision
     )
-    if chosen.targets is None:
-        return data
-    targets = read_targets(chosen.targets, len(data.labels), chosen.precision)
-    return replace(data, targets=targets, n_classes=targets.shape[1])
 
 
 def _random_network(
@@ -193,7 +179,7 @@ def _network_of_file(
 ) -> Network:
     """The network of --weights, with square weights and in the precision of the run."""
     from circuit.doors.files import load
-    from circuit.errors import CircuitError
+    from training.weights_files import fitted
 
     units = chosen.weights_activation
     units = units[0] if units is not None and len(units) == 1 else units
@@ -202,20 +188,5 @@ def _network_of_file(
         network = load(chosen.weights, units)
         if chosen.feedback == "exact":
             network = network.padded(chosen.rows, weights_rng)
-    pixels = data.inputs.shape[1]
-    wrong_outputs = (
-        network.n_outputs != data.n_classes
-        if data.targets is not None
-        else network.n_outputs < data.n_classes
-    )
-    if network.n_inputs != pixels or wrong_outputs:
-        raise CircuitError(
-            f"weights file {chosen.weights} holds a network from {network.n_inputs} inputs to "
-            f"{network.n_outputs} outputs; images of {data.name} need {pixels} and "
-            f"{data.n_classes}: give another --weights or --dataset"
-        )
-    return replace(
-        network,
-        weights=tuple(values.astype(chosen.precision) for values in network.weights),
-        biases=tuple(values.astype(chosen.precision) for values in network.biases),
-    )
+    spare = data.targets is None
+    return fitted(chosen.weights, network, data, chosen.precision, spare_outputs=spare)

@@ -183,7 +183,7 @@ def _arguments_from(parser: OneLineParser, path: Path, config_option: str) -> li
 
 def _flat(parser: OneLineParser, path: Path) -> Iterator[tuple[str, Any]]:
     """What stands in a TOML file, key by key, tables as the options that they stand for."""
-    for key, value in _settings(parser.prog, path).items():
+    for key, value in read_toml(parser.prog, path).items():
         if isinstance(value, dict) and key in parser.tables:
             try:
                 yield from parser.tables[key](value).items()
@@ -193,8 +193,8 @@ def _flat(parser: OneLineParser, path: Path) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
-def _settings(program: str, path: Path) -> dict[str, Any]:
-    """What stands in a TOML file."""
+def read_toml(program: str, path: Path) -> dict[str, Any]:
+    """What stands in a TOML file; leaves with status 2 where that cannot be read."""
     try:
         with path.open("rb") as file:
             content = file.read(MOST_CONFIG + 1)

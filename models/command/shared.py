@@ -1,7 +1,6 @@
 """Options that several commands have, each with the same words in all of them.
 
-Owns those words. Standard library only, so that `--help` answers at once. Does not own options of
-one command alone, nor how options are parsed (`models.command.parsing`).
+Owns those words. Standard library only, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -31,7 +30,14 @@ def add_dataset(parser: OneLineParser) -> None:
 
 
 def add_images(parser: Options) -> None:
-    """--images of one's own, in place of a data set that has a name."""
+    """--images of one's own, in place of a data set that has a name, and their --targets."""
+    parser.add_argument(
+        "--targets",
+        type=path,
+        metavar="FILE",
+        help="what the outputs are to be for the images of --images: an .npy file (images, outputs)"
+        ", or an .npz file with an array targets; in place of their labels",
+    )
     parser.add_argument(
         "--images",
         type=path,
@@ -43,13 +49,19 @@ def add_images(parser: Options) -> None:
 
 
 def take_own_images(program: str, chosen: argparse.Namespace) -> None:
-    """Put --images, if given, in the place of --dataset and --data-dir.
+    """Put --images, if given, with --targets in the place of --dataset and --data-dir.
 
     Leaves with status 2 where those are given too.
     """
     if chosen.images is not None:
         refuse_idle(program, chosen, {"dataset", "datasets", "data_dir"}, "--images")
         chosen.dataset, chosen.data_dir = OWN, chosen.images
+        if chosen.targets is not None:
+            from training.own_images import together
+
+            chosen.data_dir = together(chosen.images, chosen.targets)
+    else:
+        refuse_idle(program, chosen, {"targets"}, "a data set, which has labels")
 
 
 def add_data_dir(parser: Options) -> None:

@@ -1,10 +1,9 @@
 """A command that sweeps studies: from options to result files, findings and figures.
 
 Owns what the commands of studies have in common, and what the command of the paper's figures shares
-with them: processes, result files, statuses, exit. Does not own the studies (`studies`), the
-running of cells (`analysis.sweep.run`), their tables nor their pictures. Exit status: 0 if every
-cell is recorded, whatever its status; 1 if some are missing, or a picture could not be drawn; 2 for
-bad input; 130 if interrupted.
+with them: processes, result files, statuses, exit. Exit status: 0 if every cell is recorded,
+whatever its status; 1 if some are missing, or a picture could not be drawn; 2 for bad input; 130 if
+interrupted.
 """
 
 from __future__ import annotations

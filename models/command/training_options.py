@@ -17,6 +17,7 @@ from circuit.peers.table import TABLE, own_settings
 from circuit.settings.declaration import Choice, Count, Declaration, Flag, Number
 from circuit.settings.learned_inverse import LEARNED
 from models.command.parsing import MOST, Distinct, OneLineParser, at_least
+from models.command.rule_files import add_rule_file
 from models.command.shared import Options, add_data_dir, add_images, add_results
 from training.declarations import HEADINGS, PRESETS, SETTINGS, settings_now, tables_now
 from training.settings import PROGRAM, preset
@@ -49,6 +50,7 @@ def options() -> OneLineParser:
     everyday, *_ = groups.values()
     add_data_dir(everyday)
     add_images(everyday)
+    add_rule_file(everyday)
     everyday.add_argument(
         "--resume", action="store_true", help="go on from the checkpoint in --output, if any"
     )

@@ -36,6 +36,8 @@ def resolved(chosen: argparse.Namespace) -> dict[str, Any]:
     settings: dict[str, Any] = resolve(chosen.preset, chosen.rule, given)
     widths = chosen.widths if "depth" in given else chosen.widths or settings.get("widths")
     settings |= {name: getattr(chosen, name) for name in PLAIN} | {"widths": widths}
+    if chosen.rule_file is not None:
+        settings["rule_file"] = chosen.rule_file
     narrow = widths is not None and len({*widths}) > 1
     if not TABLE[chosen.rule].through_inverse and narrow and "auxiliary" not in given:
         settings["auxiliary"] = "no"  # no inverse is needed: every layer reads all units below

@@ -1,8 +1,7 @@
 """What is asked of circuits with imperfect feedback once they have settled.
 
 Owns the images of a batch that came to rest, their residual, their leading eigenvalues and their
-updates. Does not own how they settle (`circuit.equilibrium`), nor the matrices
-(`studies.imperfection.matrices`).
+updates.
 """
 
 from __future__ import annotations

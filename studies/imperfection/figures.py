@@ -1,7 +1,6 @@
 """Pictures of imperfect feedback: whose update it carries, and whether it has a stable equilibrium.
 
-Owns what the study `imperfection` shows, drawn from `imperfection.nc`. Does not own the look
-(`canvas`).
+Owns what the study `imperfection` shows, drawn from `imperfection.nc`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Feedback weights that are not quite the inverse of the feed-forward weights.
 
 Owns the ways in which they may be wrong, each with a size, and how far that takes them from the
-inverse. Does not own the circuit around them (`circuit.dynamics`).
+inverse.
 
 Weights are square NumPy matrices (N, N) of one layer.
 """

@@ -1,8 +1,6 @@
 """Imperfect symmetry of the pathway: what an inexact inverse does to alignment and stability.
 
-Owns the cells of the study and what is measured in one. Does not own what is asked of a circuit at
-rest (`studies.imperfection.at_rest`), its matrices (`studies.imperfection.matrices`) nor the
-pictures (`studies.imperfection.figures`).
+Owns the cells of the study and what is measured in one.
 
 One cell is one kind of imperfection in all sizes, so that the curves against size are those of one
 network, one batch of images and one direction of the error. Units are smooth: what is missed at a

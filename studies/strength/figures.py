@@ -37,7 +37,16 @@ SIGNALS: dict[tuple[str, str], dict[str, Any]] = {
         "label": "GAIT pathway, mismatch",
     },
     ("itp", "shift"): {"color": COLOURS["itp"], "marker": "s", "label": "ITP pathway, shift"},
+    ("grait", "shift"): {
+        "color": COLOURS["grait"],
+        "marker": "P",
+        "ms": 5,
+        "lw": 1.8,
+        "label": "GRAIT pathway, shift",
+    },
 }
+UNEQUAL = "unequal_rows"  # weights that show what lengths do to alignment, and nothing else
+WEIGHTS = {UNEQUAL: "unequal rows,"}  # in words
 INITS: dict[str, dict[str, Any]] = {  # how lines that tell networks apart look
     "orthogonal": {"color": COLOURS["gait"], "marker": "o"},
     "gaussian": {"color": COLOURS["itp"], "marker": "s"},
@@ -54,7 +63,7 @@ def alignment(data: xr.Dataset) -> Figure:
 
     Wants `cosine` (cell, readout, rule, layer).
     """
-    data = _shown(data)
+    data = _shown(data, lengths=True)
 
     def draw(axes: Axes, part: xr.Dataset) -> None:
         cosine = part["cosine"].sel(rule="bp", layer=1)  # of the layer furthest from the target
@@ -205,7 +214,7 @@ def time_and_stability(data: xr.Dataset) -> Figure:
 
     Wants `settling_time` (cell, layer), `transient_growth` and `euler_step` (cell).
     """
-    data = _measured(data)
+    data = _measured(data.isel(cell=data["init"].values != UNEQUAL))
     inits, depths = values_of(data, "init"), values_of(data, "depth")
     rows = ("settling_time", "transient_growth", "euler_step")
     words = (
@@ -256,8 +265,9 @@ FIGURES: Drawings = {
 }
 
 
-def _shown(data: xr.Dataset) -> xr.Dataset:
-    """Networks of the largest width, and the trained one whatever its width."""
+def _shown(data: xr.Dataset, *, lengths: bool = False) -> xr.Dataset:
+    """Networks of the largest width, and the trained one whatever its width; rows of one length."""
+    data = data.isel(cell=data["init"].values != UNEQUAL) if not lengths else data
     trained = data["init"].values == "trained"
     widest = data["width"].values[~trained].max(initial=0)
     return data.isel(cell=trained | (data["width"].values == widest))
@@ -284,7 +294,8 @@ def _first_units(data: xr.Dataset, init: str) -> str:
 
 def _words(data: xr.Dataset) -> str:
     """Which networks are shown: their units, by kind where these differ, and widths."""
-    units = {init: _first_units(data, init) for init in values_of(data, "init")}
+    inits = [init for init in values_of(data, "init") if init != UNEQUAL]  # units as the others'
+    units = {init: _first_units(data, init) for init in inits}
     named = {init: "+".join(UNITS.get(u, u) for u in one.split("+")) for init, one in units.items()}
     if len(set(named.values())) == 1:
         words = next(iter(named.values()))
@@ -312,7 +323,7 @@ def _by_weights_and_depth(
         for axes, depth in zip(grid[row], depths, strict=True):
             units = _first_units(data, init)
             draw(axes, cells_with(data, init=init, depth=depth, activation=units))
-        grid[row][0].set_ylabel(f"{init} weights\n{quantity}")
+        grid[row][0].set_ylabel(f"{WEIGHTS.get(init, init)} weights\n{quantity}")
     _finish(grid, depths)
     _legend(grid, -1)
     return figure

@@ -23,16 +23,17 @@ def findings(data: xr.Dataset) -> list[str]:
     names = data["activation"].values
     units = "leaky_relu" if "leaky_relu" in names else str(names[0])
     wide |= trained
-    keep = wide & (data["pathway"].values == "gait")
+    keep = wide & np.isin(data["pathway"].values, ("gait", "grait"))
     keep &= (data["activation"].values == units) | trained
     part = data.isel(cell=keep)
     cosine = part["cosine"].sel(rule="bp", readout="shift", layer=1).values
     frame = frame_of(part, {"cosine": cosine, "settled": part["settled_fraction"].values})
-    rows = _by(frame, ["init", "depth"], "gamma", ["cosine", "settled"])
+    ways = ["pathway"] if frame["pathway"].nunique() > 1 else []
+    rows = _by(frame, ["init", *ways, "depth"], "gamma", ["cosine", "settled"])
     return [
         f"strength: cosine of layer 1's update with back-propagation | fraction of images settled "
-        f"({units}{_of_trained(data)}, GAIT pathway, shift; mean over seeds and 95 % interval, by "
-        "gamma)",
+        f"({units}{_of_trained(data)}, shift; GAIT pathway, and GRAIT where rows have unequal "
+        "lengths; mean over seeds and 95 % interval, by gamma)",
         rows,
     ]
 

@@ -60,6 +60,9 @@ SCALES: dict[str, dict[str, Any]] = {
 # 3: abscissas of circuits that are too large for a matrix; less work at kinks
 VERSION = 4
 OF_A_NETWORK = ("depth", "width", "init", "activation")
+# rows of lengths 1/2 to 2, through the pathway that adjusts to them and the one that does not
+UNEQUAL = {"init": ("unequal_rows",), "activation": ("leaky_relu",)}
+LENGTHS = ("gait", "grait")
 
 
 def study(
@@ -94,6 +97,10 @@ def study(
     chosen = tuple(sizes["seeds"] if seeds is None else seeds)
     feedback = {"pathway": ("itp", "gait"), "gamma": sizes["gamma"]}
     cells = grid(common, **{name: sizes[name] for name in OF_A_NETWORK}, seed=chosen, **feedback)
+    # where rows have one length, as those of orthogonal weights, GRAIT-prop is GAIT-prop
+    unequal: dict[str, Any] = {name: sizes[name] for name in OF_A_NETWORK} | UNEQUAL
+    unequal["width"] = sizes["width"][-1:]
+    cells += grid(common, **unequal, seed=chosen, gamma=sizes["gamma"], pathway=LENGTHS)
     if weights is not None:
         trained = described(weights) | {"init": "trained"}
         _require_settleable(dataset, data_dir, weights)

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.sweep.study import Cell, Study, grid
-from circuit.dynamics import Trial, begin, build_circuit
+from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.errors import CircuitError
 from circuit.learning.lesson import Lesson
@@ -24,6 +24,7 @@ from circuit.learning.regulariser import Regulariser
 from circuit.network import Network
 from circuit.numerics.arrays import to_numpy
 from circuit.settings.learning import Adam
+from circuit.trial import Trial
 from studies.noise.fluctuations import averaged, readout_covariances
 from studies.noise.theory import target_updates, update_bias, update_noise
 from studies.strength.measures import first_crossing, measures

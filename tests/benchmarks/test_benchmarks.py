@@ -121,13 +121,25 @@ def test_compiled_ruler_is_the_projects_ruler(rng):
     assert worst_ratio(field, state, residual(field, state)) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize("pathway", ["itp", "gait", "grait"])
 def test_targets_as_a_state_are_off_by_about_gamma(pathway):
     task = problem(16, 3, 4, pathway, gamma=1e-4)
     trial = task.begin()
     rule = RULES[pathway](trial.network, trial.activity, trial.error[:, :10], 1e-4)
     worst = max(residuals(trial, as_state(trial, rule)))
     assert 1e-6 < worst < 1e-3
+
+
+def test_rows_have_unequal_lengths_where_the_pathway_adjusts_to_them():
+    """Orthogonal all the same: W W' is diagonal, and only then the identity else."""
+    for pathway, least, most in (("gait", 1.0, 1.0), ("grait", 0.5, 2.0)):
+        for weights in problem(12, 3, 4, pathway).network.weights:
+            gram = weights @ weights.T
+            np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-13)
+            lengths = np.sqrt(np.diag(gram))
+            assert lengths.min() >= least - 1e-12
+            assert lengths.max() <= most + 1e-12
+            assert (np.ptp(lengths) > 0.5) == (pathway == "grait")
 
 
 def test_targets_nearby_are_a_tenth_away():
@@ -145,7 +157,8 @@ def test_section_gives_finite_numbers(section, monkeypatch):
     found = section(TINY)
     assert found.rows
     assert all(math.isfinite(value) for value in numbers(found.rows))
-    assert {row["pathway"] for row in found.rows} == {"itp", "gait"}
+    lengths = {"grait"} if section is sections.against_targets else set()
+    assert {row["pathway"] for row in found.rows} == {"itp", "gait"} | lengths
 
 
 def test_main_command_is_measured(monkeypatch):

@@ -17,8 +17,9 @@ import pytest
 import scipy.linalg
 from mpmath import mp, mpf
 
+from analysis.precise import in_float64
 from circuit.circuit import Circuit
-from circuit.dynamics import begin, build_circuit, in_float64, velocity
+from circuit.dynamics import begin, build_circuit, velocity
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch, TargetOutOfRange
 from circuit.initialisation.networks import initialise
 from circuit.linearisation.jacobian import jacobian_product

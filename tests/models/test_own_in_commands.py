@@ -123,6 +123,38 @@ def test_images_without_labels_need_targets(tmp_path, capsys, digits, rng):
     assert "have no labels" in refusal(capsys, run_training.main, *QUIET, *arguments, *output)
 
 
+def test_targets_without_classes_are_learnt_and_swept(tmp_path, digits, rng):
+    """From a file of their own, in training and in a study; other targets are another cell."""
+    np.save(tmp_path / "plain.npy", digits[0][:60])
+    given = ["--images", str(tmp_path / "plain.npy"), "--targets", str(tmp_path / "t.npy")]
+    pixels = digits[0][:60].reshape(60, -1) / 255
+    np.save(tmp_path / "t.npy", pixels @ rng.standard_normal((144, 3)) / 12)
+    arguments = ["--widths", "144", "20", "3", "--rule", "bp", "--epochs", "5", "--batch", "6"]
+    output = ["--output", str(tmp_path / "training")]
+    assert run_training.main([*given, *arguments, *QUIET, *output]) == 0
+    with xr.open_dataset(tmp_path / "training" / "history.nc") as data:
+        losses = data["train_loss"].values[0]
+        assert losses[-1] < losses[0] / 2
+    arguments = ["--studies", "strength", "--scale", "smoke", "--seeds", "1", "--workers", "0"]
+    output = ["--output", str(tmp_path / "out"), "--quiet"]
+    assert run_feedback_strength.main([*arguments, *output, *given]) == 0
+    with xr.open_dataset(tmp_path / "out" / "strength.nc") as data:
+        assert set(data["status"].values.tolist()) == {"converged"}
+    measured = {path.name for path in (tmp_path / "out" / "strength" / "cells").iterdir()}
+    np.save(tmp_path / "t.npy", rng.standard_normal((60, 3)))
+    assert run_feedback_strength.main([*arguments, *output, *given]) == 0
+    again = {path.name for path in (tmp_path / "out" / "strength" / "cells").iterdir()}
+    assert len(again - measured) == len(measured)
+
+
+def test_targets_beside_images_that_lie_apart_are_refused(tmp_path, capsys, digits, rng):
+    parts = {"x_train": digits[0][:20], "x_test": digits[0][20:30]}
+    np.savez(tmp_path / "apart.npz", **parts)
+    np.save(tmp_path / "t.npy", rng.random((20, 3)))
+    given = ["--images", str(tmp_path / "apart.npz"), "--targets", str(tmp_path / "t.npy")]
+    assert "targets_train" in refusal(capsys, run_training.main, *QUIET, *given, "--rule", "bp")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

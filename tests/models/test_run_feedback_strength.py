@@ -84,8 +84,8 @@ def test_statuses_are_told_and_a_second_run_measures_nothing(done, monkeypatch, 
     table = capsys.readouterr().out.splitlines()
     assert len(table) == 2
     name, count, *rest = table[1].split()
-    assert (name, count) == ("strength", "48")
-    assert sum(int(word) for word in rest if word.isdigit()) == 48
+    assert (name, count) == ("strength", "72")
+    assert sum(int(word) for word in rest if word.isdigit()) == 72
     with (
         xr.open_dataset(done / "strength.nc") as now,
         xr.open_dataset(io.BytesIO(before), engine="scipy") as was,

@@ -172,6 +172,25 @@ def test_orthogonal_gait_circuit_carries_bp_and_gaussian_does_not(readout):
             assert np.all(cosine[:-1] < 0.9)
 
 
+def test_rows_of_unequal_lengths_ask_for_grait():
+    """Section 8 of the derivation: with those, and only with those, it is no other name for GAIT.
+    The circuits with rows of one length are the cells that there were before.
+    """
+    cells = study("laptop").cells
+    unequal = [cell for cell in cells if cell["init"] == "unequal_rows"]
+    assert len(cells) - len(unequal) == 12 * 3 * 2 * 2 * 2 * 2 * 5
+    assert len(unequal) == 12 * 3 * 2 * 5
+    assert {cell["pathway"] for cell in unequal} == {"gait", "grait"}
+    assert {cell["pathway"] for cell in cells if cell not in unequal} == {"gait", "itp"}
+    found = {}
+    for cell in study("smoke").cells:
+        if (cell["init"], cell["gamma"], cell["depth"]) == ("unequal_rows", 1e-3, 2):
+            data = measure(**cell).sel(readout="shift", layer=1)
+            found.setdefault(cell["pathway"], []).append(float(data["cosine"].sel(rule="bp")))
+    assert min(found["grait"]) > 1 - 1e-6
+    assert max(found["gait"]) < 0.97
+
+
 def test_itp_pathway_carries_itp():
     found = measured.measures(_trial(_scene(), "itp", 1e-5))
     assert np.all(found["cosine"].sel(rule="itp", readout="shift") > 1 - 1e-6)
@@ -389,13 +408,17 @@ def test_interval_is_student_s():
 
 @pytest.mark.parametrize("scale", ["smoke", "laptop", "full"])
 def test_cells_are_a_full_grid(scale):
-    """Every combination once, and all of a network in one group, so that its factors are shared."""
+    """Every combination once, and all of a network in one group, so that its factors are shared;
+    beside it one of rows of unequal lengths.
+    """
     cells = study(scale, seeds=[1, 2]).cells
     names = ("depth", "width", "init", "activation", "seed", "pathway", "gamma")
     counts = Counter(tuple(cell[name] for name in names) for cell in cells)
     assert set(counts.values()) == {1}
-    sizes = [len({cell[name] for cell in cells}) for name in names]
-    assert len(cells) == np.prod(sizes)
+    for unequal in (True, False):
+        part = [cell for cell in cells if (cell["init"] == "unequal_rows") is unequal]
+        sizes = [len({cell[name] for cell in part}) for name in names]
+        assert len(part) == np.prod(sizes)
     groups = study(scale, seeds=[1, 2]).groups(cells)
     assert {len(group) for group in groups} == {2 * sizes[-1]}
     if scale == "laptop":

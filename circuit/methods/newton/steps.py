@@ -2,8 +2,7 @@
 
 Owns the residual of the equations in units of the rates, the solution of a linear system with the
 circuit's Jacobian, and block elimination of the circuit as it is linearised at the forward pass.
-Does not own how far one goes along a direction (`circuit.methods.newton.method`,
-`circuit.methods.newton.undamped`). NumPy only, one network.
+NumPy only, one network.
 """
 
 from __future__ import annotations

@@ -8,8 +8,7 @@ circuit is followed from an error of zero, whose equilibrium is the forward pass
 That path may turn back before it is there; the equilibrium of a part of the error, found without
 damping, is then where another undamped search begins.
 
-Owns this search. Does not own the direction (`circuit.methods.newton.steps`), nor the verdict on
-what is found (`circuit.verification.judgement`).
+Owns this search.
 """
 
 from __future__ import annotations

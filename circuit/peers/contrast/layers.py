@@ -27,6 +27,7 @@ from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, namespace, take_rows
 from circuit.numerics.scale import ONE, Scale, times
 from circuit.peers.contrast.nudge import Nudge
+from circuit.peers.contrast.relaxation import Factors, relaxation
 from circuit.records.brief import Brief
 from circuit.shifts import excess
 
@@ -37,6 +38,10 @@ class Coupled(Protocol):
     @property
     def network(self) -> Network:
         """Whose weights join the layers."""
+
+    @property
+    def factors(self) -> Factors:
+        """By how much the layers overshoot in a sweep."""
 
     def from_below(self, layer: int, below: Array) -> Array:
         """What `layer` gets from the values of the one below, which layer 1 gets without."""
@@ -53,6 +58,12 @@ class Coupled(Protocol):
     def samples(self, rows: Sequence[int]) -> Self:
         """The same for some samples of the batch."""
 
+    def rough(self, network: Network) -> Self:
+        """The same in the precision of that network, which is this one but for rounding."""
+
+    def plain(self) -> Self:
+        """The same without overshooting."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FreeLayers(Brief):
@@ -62,11 +73,13 @@ class FreeLayers(Brief):
     ----------
     gamma : feedback strength
     base : (..., batch, N_1), what the input drives layer 1 by
+    factors : by how much the layers overshoot in a sweep (`circuit.peers.contrast.relaxation`)
     """
 
     network: Network
     gamma: float
     base: Array
+    factors: Factors
 
     def from_below(self, layer: int, below: Array) -> Array:
         """As `Coupled`, with the bias."""
@@ -86,7 +99,16 @@ class FreeLayers(Brief):
 
     def samples(self, rows: Sequence[int]) -> FreeLayers:
         """As `Coupled`."""
-        return replace(self, base=take_rows(self.base, rows))
+        return replace(self, base=take_rows(self.base, rows), factors=_few(self.factors, rows))
+
+    def rough(self, network: Network) -> FreeLayers:
+        """As `Coupled`."""
+        factors = _cast(network, self.factors)
+        return replace(self, network=network, base=cast(network, self.base), factors=factors)
+
+    def plain(self) -> FreeLayers:
+        """As `Coupled`."""
+        return replace(self, factors=(None,) * len(self.factors))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -99,6 +121,7 @@ class ShiftedLayers(Brief):
     scales : s_1 .. s_L
     below : L floats, s_{l-1}/s_l, of which the first is not used
     above : L floats, r_l, of which the last is not used
+    factors : as those of `FreeLayers`
     """
 
     network: Network
@@ -107,6 +130,7 @@ class ShiftedLayers(Brief):
     scales: tuple[Scale, ...]
     below: tuple[float, ...]
     above: tuple[float, ...]
+    factors: Factors
 
     def from_below(self, layer: int, below: Array) -> Array:
         """As `Coupled`."""
@@ -138,7 +162,20 @@ class ShiftedLayers(Brief):
 
     def samples(self, rows: Sequence[int]) -> ShiftedLayers:
         """As `Coupled`."""
-        return replace(self, free=of_rows(self.free, rows), nudge=self.nudge.samples(rows))
+        free, nudge = self.free.samples(rows), self.nudge.samples(rows)
+        return replace(self, free=free, nudge=nudge, factors=_few(self.factors, rows))
+
+    def rough(self, network: Network) -> ShiftedLayers:
+        """As `Coupled`."""
+        each = (self.free.rates, self.free.drives, self.free.slopes)
+        free = Activity(*(tuple(cast(network, one) for one in arrays) for arrays in each))
+        nudge = self.nudge.each(lambda one: cast(network, one))
+        factors = _cast(network, self.factors)
+        return replace(self, network=network, free=free, nudge=nudge, factors=factors)
+
+    def plain(self) -> ShiftedLayers:
+        """As `Coupled`."""
+        return replace(self, factors=(None,) * len(self.factors))
 
     def _unit(self, layer: int, drive: Array) -> Array:
         unit, h, slope = (
@@ -172,37 +209,65 @@ class ShiftedLayers(Brief):
         return namespace(drive).concat([nudged, rest], axis=-1)
 
 
-def of_rows(activity: Activity, rows: Sequence[int]) -> Activity:
-    """The activity of some samples of a batch."""
-    each = (activity.rates, activity.drives, activity.slopes)
-    return Activity(*(tuple(take_rows(array, rows) for array in arrays) for arrays in each))
+@dataclass(frozen=True, eq=False, repr=False)
+class Descent(Brief):
+    """Values of the layers 1 .. L on their way down, and what the way up needs to know of it.
+
+    Attributes
+    ----------
+    values : L arrays (..., batch, N_l)
+    responses : what the layers made of their drives, which overshooting leaves behind
+    above : L - 1 arrays, what the layers 1 .. L - 1 got from above
+    """
+
+    values: list[Array]
+    responses: list[Array]
+    above: list[Array]
+
+
+def overshot(value: Array, before: Array, response: Array, factor: Array | None) -> Array:
+    """`value`, changed by what the response changed by, times the factor."""
+    return response if factor is None else value + factor * (response - before)
+
+
+def _few(factors: Factors, rows: Sequence[int]) -> Factors:
+    return tuple(None if one is None else take_rows(one, rows) for one in factors)
+
+
+def _cast(network: Network, factors: Factors) -> Factors:
+    return tuple(None if one is None else cast(network, one) for one in factors)
+
+
+def cast(network: Network, array: Array) -> Array:
+    """`array` in the precision of a network."""
+    return namespace(array).astype(array, network.weights[0].dtype)
 
 
 def descended(
     network: Network, free: Activity, gamma: float, nudge: Nudge
-) -> tuple[ShiftedLayers, list[Array], list[Array]]:
-    """The change to the lowest order in gamma, in scales of its own: back-propagation.
-
-    Returns
-    -------
-    The layers, their values, and what each of the layers 1 .. L - 1 got from above.
+) -> tuple[ShiftedLayers, Descent]:
+    """The change to the lowest order in gamma, in scales of its own: back-propagation, but for
+    what layers overshoot by.
     """
-    depth = network.depth
+    depth, xp = network.depth, namespace(free.drive(network.depth))
+    factors = relaxation(network, gamma, free.slopes, nudge.slope(free.slope(depth)))
     scales, above = [nudge.scale], [1.0]
-    layers = ShiftedLayers(
-        network, free, nudge, (nudge.scale,) * depth, (0.0,) * depth, (1.0,) * depth
-    )
-    values = [layers.respond(depth, namespace(free.drive(depth)).zeros_like(free.drive(depth)))]
-    received: list[Array] = []
+    blank = (nudge.scale,) * depth, (0.0,) * depth, (1.0,) * depth
+    layers = ShiftedLayers(network, free, nudge, *blank, factors)
+    first = layers.respond(depth, xp.zeros_like(free.drive(depth)))
+    descent = Descent([first], [first], [])
     for layer in range(depth - 1, 0, -1):
-        drive = layers.from_above(layer, values[0])
+        drive = layers.from_above(layer, descent.values[0])
         power = excess(drive)
         scales.insert(0, scales[0].times(gamma).shifted(power))
         above.insert(0, Scale(0.5, 1 - power).value)
         if power:
             drive = times(drive, Scale(0.5, 1 - power))
         layers = replace(layers, scales=(ONE,) * (layer - 1) + tuple(scales))
-        values.insert(0, layers._unit(layer, drive))
-        received.insert(0, drive)
+        response = layers.respond(layer, drive)
+        none = xp.zeros_like(response)
+        descent.responses.insert(0, response)
+        descent.values.insert(0, overshot(none, none, response, factors[layer - 1]))
+        descent.above.insert(0, drive)
     below = [0.0] + [scales[i].over(scales[i + 1]).value for i in range(depth - 1)]
-    return replace(layers, below=tuple(below), above=tuple(above)), values, received
+    return replace(layers, below=tuple(below), above=tuple(above)), descent

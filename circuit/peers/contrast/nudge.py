@@ -60,14 +60,30 @@ class Nudge(Brief):
 
     def samples(self, rows: Sequence[int]) -> Nudge:
         """That of some samples of the batch."""
+        return self.each(lambda one: take_rows(one, rows))
+
+    def each(self, changed: Callable[[Array], Array]) -> Nudge:
+        """With all arrays changed."""
         names = ("drives", "start", "rates", "targets")
-        return replace(self, **{name: take_rows(getattr(self, name), rows) for name in names})
+        return replace(self, **{name: changed(getattr(self, name)) for name in names})
 
     def asked(self, response: Response, drive: Array, value: Array) -> Array:
         """What the equation asks `value` to be, where the network drives the output by `drive`."""
         if self.kind == CLAMP:
             return self.start
         return response(drive + self.push(value))
+
+    def slope(self, slope: Array) -> Array:
+        """F' of all outputs with what a spring takes of it, or a clamp."""
+        n = self.start.shape[-1]
+        own = slope[..., :n]
+        if self.kind == CLAMP:
+            own = 0 * own
+        elif self.kind != FORCE and self.loss is None:
+            own = own / (1 + self.sign * self.beta * own)
+        return (
+            own if n == slope.shape[-1] else namespace(slope).concat([own, slope[..., n:]], axis=-1)
+        )
 
     def push(self, value: Array) -> Array:
         """What the nudge adds to the drive of outputs that have changed by `value`."""

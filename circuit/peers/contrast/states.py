@@ -34,8 +34,9 @@ from circuit.numerics.arrays import Array, epsilon, namespace, product_rounding,
 from circuit.numerics.scale import Scale, times
 from circuit.numerics.taken import taken
 from circuit.peers.contrast.critical import critical_strength
-from circuit.peers.contrast.layers import FreeLayers, descended, of_rows
+from circuit.peers.contrast.layers import FreeLayers, descended
 from circuit.peers.contrast.nudge import is_quadratic, nudge
+from circuit.peers.contrast.relaxation import relaxation
 from circuit.peers.contrast.sweeps import Settlement, descend, settled
 from circuit.peers.reading import signal_updates
 from circuit.peers.signal import CONTRAST, Rest, Signal
@@ -45,6 +46,8 @@ from circuit.shifts import Shifts
 from circuit.verification.judgement import Status
 
 NO_BETA = Scale(0.5, -4000)  # so weak a nudge that every difference is its limit
+LARGE = 2**23  # multiplications in a pass, from which on rough sweeps come first
+ROUGH_TOLERANCE = 1e-7  # coarser ones need no second precision
 HOPELESS = (Status.DIVERGED, Status.NOT_FINITE)
 
 
@@ -83,10 +86,11 @@ def contrast_signal(
     _require_pull(loss, settings)
     targets = taken("targets", targets, activity.rates[-1])
     output_error(network, activity, targets, loss)  # which refuses what is no loss or target
-    state, rest = free_state(network, activity, settings)
+    networks = network, _rough(network, activity, settings)
+    state, rest = _free_state(networks, activity, settings)
     sides = []
     for sign in (1.0, -1.0) if settings.centred else (1.0,):
-        shifts, rest = _change(network, state, rest, (targets, loss), settings, sign)
+        shifts, rest = _change(networks, state, rest, (targets, loss), settings, sign)
         sides.append(shifts)
     moved, middle = _contrast(state, sides)
     if not all(rest.converged):
@@ -105,9 +109,21 @@ def free_state(
     Rates, drives with what comes from above, and slopes there; of images that have none those of
     the forward pass. And what became of each image.
     """
-    layers = FreeLayers(network, settings.gamma, activity.drive(1))
-    started = descend(layers, activity.drives)
-    found = settled(layers, *started, _tolerance(settings, activity), settings.sweeps)
+    return _free_state((network, _rough(network, activity, settings)), activity, settings)
+
+
+Networks = tuple[Network, Network | None]  # and the same in less precision, where that is worth it
+
+
+def _free_state(
+    networks: Networks, activity: Activity, settings: EquilibriumPropagationSettings
+) -> tuple[Activity, Rest]:
+    network, rough = networks
+    factors = relaxation(network, settings.gamma, activity.slopes, activity.slope(network.depth))
+    layers = FreeLayers(network, settings.gamma, activity.drive(1), factors)
+    started = descend(layers, activity.drives, activity.rates[1:])
+    tolerance = _tolerance(settings, activity)
+    found = settled(layers, started, tolerance, settings.sweeps, rough)
     rest = Rest(found.status, found.residuals, found.passes)
     values, drives = list(found.values), list(found.drives)
     lost = [i for i, one in enumerate(found.status) if one in HOPELESS]
@@ -143,9 +159,9 @@ def own_gradient(
     pushed = nudge(network, free, taken("targets", targets, free.rates[-1]), loss, FORCE, 1.0)
     share = _share(signal.rest, pushed.start)
     pushed = replace(pushed, start=share * pushed.start, scale=pushed.scale.times(NO_BETA))
-    layers, values, above = descended(network, free, settings.gamma, pushed)
+    layers, started = descended(network, free, settings.gamma, pushed)
     finest = product_rounding(epsilon(free.rates[-1]), max(network.widths))
-    found = settled(layers, values, above, finest, settings.sweeps)
+    found = settled(layers, started, finest, settings.sweeps)
     fine = (Status.CONVERGED, Status.NOT_RESOLVABLE)  # both to rounding
     if any(one not in fine for one in found.status):
         raise CircuitError(
@@ -158,7 +174,7 @@ def own_gradient(
 
 
 def _change(
-    network: Network,
+    networks: Networks,
     state: Activity,
     rest: Rest,
     aim: tuple[Array, str | Loss],
@@ -168,6 +184,7 @@ def _change(
     """How the free state changes under the nudge `sign` beta, and what became of each image so far;
     images without a free state, or with nothing finite for a change, have no shift.
     """
+    network, rough = networks
     gains = _gains(network, settings.gamma, Scale.of(settings.beta))
     values = [0 * rates for rates in state.rates[1:]]
     rows = [i for i, one in enumerate(rest.status) if one not in HOPELESS]
@@ -176,10 +193,11 @@ def _change(
     targets, loss = aim
     part, splits = state, state.rates[-1].ndim == 2 and len(rows) < len(rest.status)
     if splits:  # a stack is not taken apart
-        part, targets = of_rows(state, rows), take_rows(targets, rows)
+        part, targets = state.samples(rows), take_rows(targets, rows)
     pushed = nudge(network, part, targets, loss, settings.nudge, settings.beta, sign)
-    layers, lowest, above = descended(network, part, settings.gamma, pushed)
-    found = settled(layers, lowest, above, _tolerance(settings, part), settings.sweeps)
+    layers, started = descended(network, part, settings.gamma, pushed)
+    tolerance = _tolerance(settings, part)
+    found = settled(layers, started, tolerance, settings.sweeps, rough)
     lost = [i for i, one in enumerate(found.status) if one in HOPELESS]
     fresh = [_replaced(one, 0 * one, lost) for one in found.values]
     if splits:
@@ -237,6 +255,19 @@ def _gains(network: Network, gamma: float, beta: Scale) -> tuple[Scale, ...]:
     for _ in range(network.depth - 1):
         gains.insert(0, gains[0].times(gamma))
     return tuple(gains)
+
+
+def _rough(
+    network: Network, activity: Activity, settings: EquilibriumPropagationSettings
+) -> Network | None:
+    """The network in float32, where it is worth it to begin in that: products take half the time,
+    and what it costs to round weights once is made up for.
+    """
+    outputs, sizes = activity.rates[-1], [weights.shape for weights in network.weights[1:]]
+    multiplications = sum(int(n) * int(m) for *_, n, m in sizes) * int(outputs.shape[-2])
+    xp = namespace(outputs)
+    fine = outputs.dtype == xp.float64 and _tolerance(settings, activity) < ROUGH_TOLERANCE
+    return network.astype(xp.float32) if fine and multiplications >= LARGE else None
 
 
 def _tolerance(settings: EquilibriumPropagationSettings, activity: Activity) -> float:

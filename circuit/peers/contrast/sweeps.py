@@ -8,8 +8,9 @@ got from below, and then up. What a layer gets from the other side has not chang
 that each of the two passes is one product a layer: both half sweeps of a symmetric block
 Gauss-Seidel step for the price of one. Each value is the minimum of the energy over its own layer
 (`circuit.peers.contrast.critical`), which therefore never rises: where the energy is bounded below,
-as with units that saturate, there is no cycle, and where it is convex one state. A layer's error
-falls by about gamma f'^2 in every sweep, for small gamma.
+as with units that saturate, there is no cycle, and where it is convex one state. Where feedback is
+weak enough, the first sweeps overshoot a little (`circuit.peers.contrast.relaxation`), which
+gains a factor of two to three, or all there is to gain. The error of a sweep is about gamma f'^2.
 
 A state is judged by its own equations, with what its layers get from both sides computed for it:
 the miss of every layer beside its value.
@@ -23,8 +24,10 @@ from dataclasses import dataclass
 import array_api_compat
 import numpy as np
 
+from circuit.network import Network
 from circuit.numerics.arrays import (
     Array,
+    all_finite,
     epsilon,
     flattened,
     namespace,
@@ -33,14 +36,16 @@ from circuit.numerics.arrays import (
     row_norms,
     take_rows,
 )
-from circuit.peers.contrast.layers import Coupled
+from circuit.peers.contrast.layers import Coupled, Descent, cast, overshot
 from circuit.records.brief import Brief
 from circuit.verification.judgement import Status
 from circuit.verification.samples import RISE_OF_DIVERGENCE, ROUNDING_SLACK, repeats
 
-EVERY = 4  # sweeps after which a state is judged in any case
+EVERY = 8  # sweeps after which a state is judged in any case
+OVERSHOOTING = 64  # sweeps after which none overshoots, so that the energy cannot rise
 GROWN = 1e6  # values so many times those of the start are on their way out
-NEAR = 2.0  # times the tolerance: a predicted miss worth looking at
+ROUGH, ROUGH_SWEEPS = 3.0, 6  # eps that rough sweeps aim at, and how many may be made
+NEAR = 3.0  # times the tolerance: a predicted miss worth looking at
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,66 +67,116 @@ class Settlement(Brief):
     passes: float
 
 
-def descend(
-    layers: Coupled, below: Sequence[Array], last: Array | None = None
-) -> tuple[list[Array], list[Array]]:
-    """Values from the output down where each layer gets `below` from below; and what each of the
-    layers 1 .. L - 1 got from above. `last` is the output's value before.
-    """
-    depth = layers.network.depth
-    values: list[Array] = [layers.respond(depth, below[-1], last)]
-    above: list[Array] = []
+def descend(layers: Coupled, below: Sequence[Array], before: Sequence[Array]) -> Descent:
+    """From the values `before`, from the output down, where each layer gets `below` from below."""
+    depth, factors = layers.network.depth, layers.factors
+    first = layers.respond(depth, below[-1], before[-1])
+    descent = Descent([first], [first], [])
     for layer in range(depth - 1, 0, -1):
-        above.insert(0, layers.from_above(layer, values[0]))
-        values.insert(0, layers.respond(layer, below[layer - 1] + above[0]))
-    return values, above
+        descent.above.insert(0, layers.from_above(layer, descent.values[0]))
+        response, last = (
+            layers.respond(layer, below[layer - 1] + descent.above[0]),
+            before[layer - 1],
+        )
+        descent.responses.insert(0, response)
+        descent.values.insert(0, overshot(last, last, response, factors[layer - 1]))
+    return descent
 
 
-def ascend(
-    layers: Coupled, before: Sequence[Array], above: Sequence[Array]
-) -> tuple[list[Array], list[Array]]:
-    """Values from layer 1 up, which keeps the one it had `before`, where each layer gets `above`
-    from above; and what each of the layers 1 .. L got from below.
+def ascend(layers: Coupled, descent: Descent) -> tuple[list[Array], list[Array], list[Array]]:
+    """From there, layer 1 keeping its value, up. Values, responses, and what the layers 1 .. L got
+    from below.
     """
-    values, below = [before[0]], [layers.from_below(1, before[0])]
-    for layer in range(2, layers.network.depth + 1):
+    depth, factors = layers.network.depth, layers.factors
+    values, responses = descent.values[:1], descent.responses[:1]
+    below = [layers.from_below(1, values[0])]
+    for layer in range(2, depth + 1):
+        value, before = descent.values[layer - 1], descent.responses[layer - 1]
         below.append(layers.from_below(layer, values[-1]))
-        drive = below[-1] + above[layer - 1] if layer <= len(above) else below[-1]
-        values.append(layers.respond(layer, drive, before[layer - 1]))
-    return values, below
+        drive = below[-1] + descent.above[layer - 1] if layer < depth else below[-1]
+        responses.append(layers.respond(layer, drive, value))
+        values.append(overshot(value, before, responses[-1], factors[layer - 1]))
+    return values, responses, below
 
 
 def settled(
     layers: Coupled,
-    values: Sequence[Array],
-    above: Sequence[Array],
+    descent: Descent,
     tolerance: float,
     budget: int,
+    rough: Network | None = None,
 ) -> Settlement:
     """Sweep until every sample is decided.
 
     Parameters
     ----------
-    values, above : of a descent
     tolerance : of the miss of every layer beside its value
     budget : sweeps
+    rough : the network in less precision, in which the first sweeps are made; a pass counts half
     """
-    batch = _Samples(layers, values, tolerance)
-    passes, sweeps, going = 1, 0, list(range(batch.count))  # one pass was the descent
+    batch = _Samples(layers, descent.values, tolerance)
+    passes, sweeps, going = 1.0, 0, list(range(batch.count))  # one pass was the descent
+    if rough is not None:
+        descent, spent = _roughly(layers, rough, descent)
+        passes += spent
     while going:
-        new, below = ascend(batch.layers, values, above)
+        new, responses, below = ascend(batch.layers, descent)
         sweeps, passes = sweeps + 1, passes + 1
         last = sweeps >= budget
-        if last or sweeps % EVERY == 0 or batch.promises(values, above, new):
+        if last or sweeps % EVERY == 0 or promise(descent, new, responses, tolerance):
             passes, before = passes + 1, len(going)
             going = batch.judge(new, below, last=last)
             if 0 < len(going) < before:
                 below = [take_rows(one, going) for one in below]
                 new = [take_rows(one, going) for one in new]
+        if sweeps == OVERSHOOTING:
+            batch.layers = batch.layers.plain()
         if going:
-            values, above = descend(batch.layers, below, new[-1])
+            descent = descend(batch.layers, below, new)
             passes += 1
     return batch.settlement(passes)
+
+
+def promise(
+    descent: Descent, new: Sequence[Array], responses: Sequence[Array], tolerance: float
+) -> bool:
+    """Whether all samples seem to be at rest: what an ascent to the `new` values changed above a
+    layer comes down to it as what was there before did.
+    """
+    for i, got in enumerate(descent.above):
+        before = row_norms(descent.values[i + 1])
+        moved = row_norms(new[i + 1] - descent.values[i + 1]) * row_norms(got)
+        beyond = row_norms(new[i] - responses[i])
+        room = NEAR * tolerance * row_norms(new[i])
+        if not bool(namespace(got).all(moved + beyond * before <= room * before)):
+            return False
+    return True
+
+
+def _roughly(layers: Coupled, network: Network, descent: Descent) -> tuple[Descent, float]:
+    """A descent from where a few sweeps come to in the precision of `network`, and their passes;
+    the given one, if they come to nothing finite.
+    """
+    rough, passes, exact = layers.rough(network), 0.0, layers.network
+    here = Descent(
+        *(
+            [cast(network, one) for one in arrays]
+            for arrays in (descent.values, descent.responses, descent.above)
+        )
+    )
+    for sweep in range(ROUGH_SWEEPS):
+        new, responses, below = ascend(rough, here)
+        passes += 0.5
+        done = promise(here, new, responses, ROUGH * epsilon(new[0]))
+        if done or sweep == ROUGH_SWEEPS - 1:
+            break
+        here = descend(rough, below, new)
+        passes += 0.5
+    if not all_finite(new):
+        return descent, passes
+    base = layers.from_below(1, descent.values[0])
+    values = [cast(exact, one) for one in new]
+    return descend(layers, [base, *(cast(exact, one) for one in below[1:])], values), passes + 1
 
 
 class _Samples:
@@ -140,19 +195,6 @@ class _Samples:
         self._sizes = [_sizes(start)]
         self._values: list[Array] = []
         self._drives: list[Array] = []
-
-    def promises(
-        self, values: Sequence[Array], above: Sequence[Array], new: Sequence[Array]
-    ) -> bool:
-        """Whether all active samples seem to be at rest: what the last ascent changed above a layer
-        comes down to it as what was there before did.
-        """
-        for i, got in enumerate(above):
-            moved = row_norms(new[i + 1] - values[i + 1]) * row_norms(got)
-            room = NEAR * self._tolerance * row_norms(new[i]) * row_norms(values[i + 1])
-            if not bool(namespace(got).all(moved <= room)):
-                return False
-        return True
 
     def judge(self, values: Sequence[Array], below: Sequence[Array], *, last: bool) -> list[int]:
         """Measure a state. Returns the places, among the active samples, of those that go on."""
@@ -177,11 +219,11 @@ class _Samples:
         self._sizes = [one[going] for one in self._sizes]
         return going
 
-    def settlement(self, passes: int) -> Settlement:
+    def settlement(self, passes: float) -> Settlement:
         """Of all samples, when they are decided."""
         status = tuple(one for one in self._status if one is not None)
         found = tuple(self._values), tuple(self._drives)
-        return Settlement(*found, status, self._residuals, float(passes))
+        return Settlement(*found, status, self._residuals, passes)
 
     def _measured(
         self, values: Sequence[Array], below: Sequence[Array]

@@ -29,6 +29,7 @@ class LocalDifferenceSettings(Record):
 
     prefix = "ldrl_"
     needs: ClassVar = {"rule": ("ldrl",)}
+    presets: ClassVar = {"quick": {"ldrl_steps": 2}}  # in seconds
 
     nudge: float = replace(NUDGE, default=0.7).field()
     unit: str = Choice(

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from circuit.numerics.scale import Scale
 from circuit.shifts import Shifts
 from circuit.trial import Trial
 from circuit.verification.judgement import Status, judge
+from tests.circuit.brian.conftest import Page
 from tests.circuit.lateral_inhibition.spontaneous_equations import Spontaneous
 from tests.circuit.lateral_inhibition.spontaneous_in_brian2 import run_spontaneous
 
@@ -507,25 +508,10 @@ def test_float_floor_is_eps_times_rate_over_shift_and_does_not_underflow(
 # --- a model of one's own: the documented example ---
 
 
-@pytest.fixture
-def preferences() -> Iterator[None]:
-    """Brian2's code generation target, put back after the test."""
-    target = brian2.prefs.codegen.target
-    yield
-    brian2.prefs.codegen.target = target
-
-
-def test_documented_example(preferences: None, capsys: pytest.CaptureFixture[str]) -> None:
-    text = (ROOT / "docs" / "brian2.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert len(blocks) >= 4
-    names: dict[str, Any] = {}
-    shapes = []
-    for block in blocks:
-        exec(compile(block, "docs/brian2.md", "exec"), names)
-        shapes.append(names["record"].rates[0].shape)
-    assert shapes[0] == (800, 2, 4)
-    assert "dy/dt" in capsys.readouterr().out
+def test_documented_example(page: Page) -> None:
+    names = page.names
+    assert page.shapes[0] == (800, 2, 4)
+    assert "dy/dt" in page.printed
     # the added neuron has opened the nudge to 0.05: the circuit is where the nudged phase ends
     expected = names["exact"].absolute(1)
     np.testing.assert_allclose(names["shift"], expected, rtol=0, atol=50 * EPS)

@@ -9,7 +9,7 @@ from mpmath import mp
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.initialisation.networks import initialise
-from circuit.methods.direct import couplings
+from circuit.methods.direct import couplings, unit_equations
 from circuit.methods.direct.couplings import CUT, GROWTH, SHORTEST, _damped
 from tests.circuit.test_dynamics import LiteralCircuit, digits, make_trial
 
@@ -90,3 +90,21 @@ def test_descents_know_the_strength_of_every_layer(pathway, unit, strengths):
                 literal = LiteralCircuit(trial, sample)
                 left = literal.relative_residuals(literal.rates(record.shifts, sample))
             assert max(left) <= 1.1 * record.tolerance
+
+
+@pytest.mark.parametrize("seed", [0, 25])
+def test_units_that_leave_the_range_of_their_inverse_are_led_back(seed, monkeypatch):
+    """Tanh units with strong feedback, on whose way steps end beyond (-1, 1): the state is at rest
+    in the printed equations in mpmath. Where nobody leads them back, no such state is found.
+    """
+    trial = make_trial(
+        np.random.default_rng(seed), "gait", "tanh", 0.9, error=2.0, widths=(4, 4, 4, 3)
+    )
+    record = settle(trial, "direct")
+    with mp.workdps(digits(record.shifts)):
+        for sample in range(2):
+            literal = LiteralCircuit(trial, sample)
+            residuals = literal.relative_residuals(literal.rates(record.shifts, sample))
+            assert max(residuals) < 3 * record.tolerance
+    monkeypatch.setattr(unit_equations, "HALVINGS", 0)
+    assert not settle(trial, "direct", must_converge=False).converged

@@ -173,6 +173,35 @@ def test_images_that_did_not_settle_are_as_if_they_had_not_been_shown(task) -> N
         np.testing.assert_array_equal(still.network.weights[layer], network.weights[layer])
 
 
+def test_what_lives_beside_the_network_is_asked_for_practises_and_is_kept(task) -> None:
+    """A rule that counts its steps beside a stack of two networks, each from its own key."""
+    network, inputs, targets = task
+    stack = replace(
+        network,
+        weights=tuple(np.stack([w, w]) for w in network.weights),
+        biases=tuple(np.stack([b, b]) for b in network.biases),
+    )
+
+    def companions(network, settings, keys):
+        return {"steps_told": (np.array([[key] for key in keys]) * settings.times,)}
+
+    def practise(network, activity, companions, settings, step):
+        return {"steps_told": (companions["steps_told"][0] + 100**step,)}
+
+    counting = replace(DOUBLED, companions=companions, practise=practise)
+    with register(counting):
+        lesson, keys = Lesson("doubled"), np.array([3, 5])
+        with pytest.raises(CircuitError, match="what rule doubled has beside .* give a key"):
+            begin_learning(stack, lesson)
+        with pytest.raises(CircuitError, match="this learner has no steps told, which the lesson"):
+            learn(begin_learning(stack), lesson, np.stack([inputs] * 2), np.stack([targets] * 2))
+        learner = begin_learning(stack, lesson, keys)
+        for _ in range(3):
+            learner, _ = learn(learner, lesson, np.stack([inputs] * 2), np.stack([targets] * 2))
+    (found,) = learner.companions["steps_told"]
+    np.testing.assert_array_equal(found, [[6 + 10101], [10 + 10101]])
+
+
 @pytest.mark.parametrize(
     ("rule", "words"),
     [

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from circuit.dynamics import begin, build_circuit, in_float64
+from analysis.precise import in_float64
+from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.initialisation.weights import orthogonal
 from circuit.network import forward
