@@ -1300,8 +1300,8 @@ MUTANTS = (
     Mutant(
         "images that were moved are measured anew",
         "training/sources.py",
-        'places=("data_dir", "weights")',
-        'places=("weights",)',
+        'places=("data_dir", "weights", "rule_file")',
+        'places=("weights", "rule_file")',
         "tests/training/test_sources.py",
     ),
     Mutant(
@@ -1743,6 +1743,41 @@ MUTANTS = (
         "tests/models/test_run_equilibrium.py -k brian2",
     ),
     Mutant(
+        "a current that the layer below takes for an error",
+        "circuit/brian/rate_equations.py",
+        '" - bias - current"',
+        '" - bias"',
+        "tests/circuit/brian/test_own_model.py -k current",
+    ),
+    Mutant(
+        "what a population sends arrives a step late",
+        "circuit/brian/objects.py",
+        "order = RESPOND if layer else SUM_DRIVES",
+        "order = 0",
+        "tests/circuit/brian/test_own_model.py -k same_step",
+    ),
+    Mutant(
+        "a user may change what synapses write into",
+        "circuit/brian/extra.py",
+        "if name in WRITTEN:",
+        "if name in ():",
+        "tests/circuit/brian/test_own_model.py -k refused",
+    ),
+    Mutant(
+        "a table of variables with one left out",
+        "docs/brian2.md",
+        "| `layers[l]` | `current` |",
+        "| `layers[l]` | `currents` |",
+        "tests/circuit/brian/test_page.py -k table",
+    ),
+    Mutant(
+        "the main command loads Brian2 before its first words",
+        "models/run_equilibrium.py",
+        "    say(description(chosen",
+        "    import circuit.brian\n    say(description(chosen",
+        "tests/models/test_run_equilibrium.py -k first_line",
+    ),
+    Mutant(
         "one image too many for Brian2",
         "circuit/checks/room.py",
         "return MOST_SYNAPSES // both_ways(",
@@ -2025,22 +2060,22 @@ MUTANTS = (
     Mutant(
         "a contrast's ruler that lets anything pass",
         "circuit/peers/contrast/sweeps.py",
-        "if now <= self._tolerance:",
-        "if now <= 1e6 * self._tolerance:",
+        "layers.miss(layer, value, drives[-1])",
+        "1e-6 * layers.miss(layer, value, drives[-1])",
         "tests/circuit/peers/test_contrast_states.py::test_no_status_is_false",
     ),
     Mutant(
         "sweeps that end are a state",
-        "circuit/peers/contrast/sweeps.py",
-        "return Status.NOT_RESOLVABLE if near else Status.OUT_OF_BUDGET",
+        "circuit/peers/settling.py",
+        "return Status.NOT_RESOLVABLE if near_floor else Status.OUT_OF_BUDGET",
         "return Status.CONVERGED",
         "tests/circuit/peers/test_contrast_states.py::test_a_budget_that_ended_is_not_called_settled",
     ),
     Mutant(
         "images that go on in the places of those that are done",
-        "circuit/peers/contrast/sweeps.py",
-        "below = [take_rows(one, going) for one in below]",
-        "below = [take_rows(one, range(len(going))) for one in below]",
+        "circuit/peers/contrast/layers.py",
+        "base=take_rows(self.base, rows)",
+        "base=self.base[: len(rows)]",
         "tests/circuit/peers/test_contrast_states.py::test_images_without_a_state_spoil_no_other",
     ),
     Mutant(
@@ -2074,8 +2109,8 @@ MUTANTS = (
     Mutant(
         "rough sweeps for a coarse tolerance",
         "circuit/peers/contrast/states.py",
-        "return network.astype(xp.float32) if fine and",
-        "return network.astype(xp.float32) if",
+        "if not (fine and multiplications >= LARGE):",
+        "if not multiplications >= LARGE:",
         "tests/circuit/peers/test_contrast_sweeps.py::test_no_rough_sweeps_where_they_save_nothing",
     ),
     Mutant(

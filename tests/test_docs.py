@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from models import (
+    run_bench,
     run_compare,
     run_derivation,
     run_feedback_strength,
@@ -33,6 +34,7 @@ NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 EVERY = pytest.mark.parametrize("page", PAGES, ids=NAMES)
 PARSERS = {
+    "run_bench.py": run_bench.options,
     "run_compare.py": run_compare.options,
     "run_derivation.py": run_derivation.options,
     "run_equilibrium.py": equilibrium_options.options,

@@ -210,7 +210,7 @@ class ShiftedLayers(Brief):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Descent(Brief):
+class WayDown(Brief):
     """Values of the layers 1 .. L on their way down, and what the way up needs to know of it.
 
     Attributes
@@ -245,7 +245,7 @@ def cast(network: Network, array: Array) -> Array:
 
 def descended(
     network: Network, free: Activity, gamma: float, nudge: Nudge
-) -> tuple[ShiftedLayers, Descent]:
+) -> tuple[ShiftedLayers, WayDown]:
     """The change to the lowest order in gamma, in scales of its own: back-propagation, but for
     what layers overshoot by.
     """
@@ -255,7 +255,7 @@ def descended(
     blank = (nudge.scale,) * depth, (0.0,) * depth, (1.0,) * depth
     layers = ShiftedLayers(network, free, nudge, *blank, factors)
     first = layers.respond(depth, xp.zeros_like(free.drive(depth)))
-    descent = Descent([first], [first], [])
+    descent = WayDown([first], [first], [])
     for layer in range(depth - 1, 0, -1):
         drive = layers.from_above(layer, descent.values[0])
         power = excess(drive)
