@@ -83,8 +83,8 @@ def test_rough_sweeps_leave_no_trace(
 def test_what_float32_cannot_hold_begins_in_float64(
     monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
-    """Rates of 1e39."""
-    network, x, t = small(rng, "linear", 1e39)
+    """Rates of 1e45."""
+    network, x, t = small(rng, "linear", 1e45)
     plain = told(network, x, t, gamma=0.03)
     monkeypatch.setattr(states, "LARGE", 1)
     rough = told(network, x, t, gamma=0.03)
