@@ -1300,7 +1300,7 @@ MUTANTS = (
     Mutant(
         "images that were moved are measured anew",
         "training/sources.py",
-        'places=("data_dir", "weights")',
+        'places=("data_dir", "weights", "rule_file")',
         'places=("weights",)',
         "tests/training/test_sources.py",
     ),
