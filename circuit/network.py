@@ -36,7 +36,15 @@ from circuit.doors.padding import pad
 from circuit.doors.sklearn_models import fields_of_sklearn
 from circuit.doors.torch_modules import fields_of_torch
 from circuit.errors import CircuitError, ShapeMismatch
-from circuit.numerics.arrays import Array, any_true, namespace, require_finite, rows_times, widened
+from circuit.numerics.arrays import (
+    Array,
+    any_true,
+    namespace,
+    require_finite,
+    rows_times,
+    take_rows,
+    widened,
+)
 from circuit.numerics.following_inverse import MovingWeights
 from circuit.numerics.inverse import Factorised
 from circuit.numerics.taken import taken
@@ -269,6 +277,11 @@ class Activity(Brief):
     def slope(self, layer: int) -> Array:
         """f'(h) of `layer`."""
         return self.slopes[layer - 1]
+
+    def samples(self, rows: Sequence[int]) -> Activity:
+        """That of some samples of the batch (of one network, not of a stack)."""
+        each = (self.rates, self.drives, self.slopes)
+        return Activity(*(tuple(take_rows(array, rows) for array in arrays) for arrays in each))
 
 
 def require_activity(network: Network, activity: Activity) -> None:

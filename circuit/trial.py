@@ -146,9 +146,7 @@ class Trial(Brief):
         def chosen(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
             return tuple(take_rows(array, indices) for array in arrays)
 
-        activity = Activity(
-            chosen(self.activity.rates), chosen(self.activity.drives), chosen(self.activity.slopes)
-        )
+        activity = self.activity.samples(indices)
         still = None if self.still is None else chosen(self.still)
         return replace(self, activity=activity, error=take_rows(self.error, indices), still=still)
 

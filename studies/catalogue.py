@@ -66,6 +66,11 @@ STUDIES: dict[str, Entry] = {
         QUESTIONS,
         "can the circuit's own weights learn, with no trainer outside it?",
     ),
+    "bench": Entry(
+        "studies.bench",
+        QUESTIONS,
+        "what should a layer learn from? every rule on the same weights and images",
+    ),
     "lateral_inhibition": Entry(
         "studies.lateral_inhibition",
         QUESTIONS,

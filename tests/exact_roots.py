@@ -7,7 +7,7 @@ Newton's method with differences solves them: the equations are linear in pieces
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import mpmath
 import numpy as np
@@ -20,6 +20,19 @@ from tests.literal_units import exactly
 
 STEPS = 6
 SMALL = mpf(10) ** -25
+
+
+def newton_step(
+    residual: Callable[[Vector], mp.matrix], flat: Vector, now: mp.matrix, step: mpf
+) -> Vector:
+    """From `flat`, where the residual is `now`, with differences over `step` for the Jacobian."""
+    jacobian = mp.matrix(len(flat), len(flat))
+    for column in range(len(flat)):
+        moved = list(flat)
+        moved[column] += step
+        jacobian[:, column] = (residual(moved) - now) / step
+    change = mp.lu_solve(jacobian, now)
+    return [value - change[i] for i, value in enumerate(flat)]
 
 
 class _WithKinks(LiteralCircuit):
@@ -118,13 +131,7 @@ class ExactRoot:
             now = residual(flat)
             if mpmath.norm(now) < SMALL:
                 break
-            jacobian = mp.matrix(len(flat), len(flat))
-            for column in range(len(flat)):
-                moved = list(flat)
-                moved[column] += step
-                jacobian[:, column] = (residual(moved) - now) / step
-            change = mp.lu_solve(jacobian, now)
-            flat = [value - change[i] for i, value in enumerate(flat)]
+            flat = newton_step(residual, flat, now, step)
         self.consistent = bool(mpmath.norm(residual(flat)) < SMALL)
         self.layers, start = [], 0
         for width in widths:

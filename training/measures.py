@@ -23,7 +23,7 @@ from circuit.learning import regulariser
 from circuit.learning.lesson import Lesson
 from circuit.learning.taught import teach, teaching_of
 from circuit.losses import output_error
-from circuit.network import Activity, Network, forward
+from circuit.network import Network, forward
 from circuit.numerics.arrays import Array, namespace, row_indices, take_rows, to_numpy
 from circuit.peers.reading import signal_updates
 from circuit.plasticity import updates
@@ -120,11 +120,11 @@ def alignment_with_back_propagation(
             return [(np.nan, np.nan)] * network.depth
         signal = replace(
             signal,
-            activity=_activity(signal.activity, rows),
+            activity=signal.activity.samples(rows),
             shifts=signal.shifts.with_values(_rows(signal.shifts.values, rows)),
             read=None if signal.read is None else _rows(signal.read, rows),
         )
-        forward_pass, targets = _activity(forward_pass, rows), take_rows(targets, rows)
+        forward_pass, targets = forward_pass.samples(rows), take_rows(targets, rows)
     error = output_error(network, forward_pass, targets, lesson.loss)
     own = signal_updates(network, signal)
     exact = RULES["bp"](network, forward_pass, error, 1.0)
@@ -247,12 +247,6 @@ def write_table(path: Path, data: xr.Dataset) -> None:
 def _in_float64(weights: Array) -> Array:
     xp = namespace(weights)
     return xp.astype(weights, xp.float64, copy=False)
-
-
-def _activity(activity: Activity, rows: Sequence[int]) -> Activity:
-    return Activity(
-        *(_rows(arrays, rows) for arrays in (activity.rates, activity.drives, activity.slopes))
-    )
 
 
 def _rows(arrays: Sequence[Array], rows: Sequence[int]) -> tuple[Array, ...]:

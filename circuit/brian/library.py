@@ -101,8 +101,18 @@ def require_name(name: str) -> None:
 
 
 def code_class(codegen: str) -> Any:
-    """The `codeobj_class` of "numpy" or "cython". Raises `CircuitError`."""
+    """The `codeobj_class` of "numpy" or "cython"; None on a standalone device, which has its own.
+
+    Raises `CircuitError`.
+    """
     require_choice("codegen", codegen, ("numpy", "cython"))
+    if not at_runtime():
+        if codegen != "numpy":
+            raise CircuitError(
+                f"codegen {codegen} does nothing on a standalone device, which writes C++; leave "
+                "it out, or call brian2.set_device('runtime')"
+            )
+        return None
     if codegen == "numpy":
         return targets.NumpyCodeObject
     if not targets.CythonCodeObject.is_available():
@@ -110,11 +120,17 @@ def code_class(codegen: str) -> Any:
     return targets.CythonCodeObject
 
 
+def at_runtime() -> bool:
+    """Whether Brian2 runs what it is given at once, and writes no code to be run later."""
+    return brian2.get_device() is runtime_device
+
+
 def require_runtime() -> None:
     """Raise `CircuitError` where Brian2 would only write code to be run later."""
-    if brian2.get_device() is not runtime_device:
+    if not at_runtime():
         raise CircuitError(
-            "Brian2 is set to a standalone device; call brian2.set_device('runtime') first"
+            "Brian2 is set to a standalone device, which runs nothing before it is built; call "
+            "brian2.set_device('runtime') first, or put make_pieces into a Network of your own"
         )
 
 

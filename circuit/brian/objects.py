@@ -73,10 +73,9 @@ class Pieces(Brief):
     noise: float
 
     def _words(self) -> list[str]:
-        synapses = sum(len(one) for one in (*self.feedforward, *self.feedback))
         return [
             f"{counted(len(self.layers), 'group')} of {sum(map(len, self.layers))} units",
-            f"{synapses} synapses",
+            f"{_synapses(self.trial)} synapses",  # a standalone device has not made them yet
             f"step {1e3 * float(self.clock.dt):.3g} ms",
             *self.trial._words(),
         ]
@@ -296,5 +295,9 @@ def _require_plain(trial: Trial) -> None:
 
 
 def _require_few_synapses(trial: Trial) -> None:
-    sizes = [matrix.size for matrix in trial.network.weights]
-    require_so_few(trial.error.shape[0] * both_ways(sizes), trial.network.widths)
+    require_so_few(_synapses(trial), trial.network.widths)
+
+
+def _synapses(trial: Trial) -> int:
+    """Of all images."""
+    return trial.error.shape[0] * both_ways([matrix.size for matrix in trial.network.weights])

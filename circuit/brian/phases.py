@@ -20,6 +20,7 @@ from circuit.brian.library import (
     code_class,
     divergence_unsaid,
     in_seconds,
+    require_runtime,
     run_steps,
     seeded,
 )
@@ -73,6 +74,7 @@ def build(
     ------
     CircuitError
     """
+    require_runtime()
     if record is not None:
         require_count("record", record, 0)
     every = None if record_every is None else in_seconds(record_every, "record_every")

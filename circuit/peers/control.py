@@ -26,12 +26,13 @@ from circuit.numerics.arrays import (
     widened,
 )
 from circuit.numerics.scale import ONE, Scale, times
-from circuit.peers.settling import Point, relative, some
+from circuit.numerics.small_systems import solved
+from circuit.peers.settling import Tried, relative
 from circuit.settings.peers.feedback_control import JACOBIAN, FeedbackControlSettings
 from circuit.shifts import Shifts, excess
 
 HALVINGS = 5  # of one that does not come nearer
-SLOW = 0.1  # a step that leaves more than this asks for new derivatives
+SLOW = 0.3  # a step that leaves more than this asks for new derivatives
 MOST_OUTPUTS = 256  # up to so many the eigenvalues are looked at
 
 
@@ -105,7 +106,7 @@ class Control:
         )
         return replace(
             self,
-            activity=some(self.activity, rows),
+            activity=self.activity.samples(rows),
             error=take_rows(self.error, rows),
             at_rest=at_rest,
         )
@@ -203,7 +204,7 @@ class Control:
             changes.append(response(unit, h, slope, pushed, size))
         return changes, drives
 
-    def start(self) -> Point:
+    def start(self) -> Tried:
         """Newton's first step from u = 0, in the linearised network."""
         matrix = self.newton_matrix(self.matrix(self.activity.slopes, self.at_rest))
         control = solved(matrix, self.error)
@@ -215,8 +216,9 @@ class Control:
         depth = self.network.depth
         return self.network.n_outputs * max(depth - 2, 0) / max(depth - 1, 1)
 
-    def improved(self, point: Point) -> Point:
-        """After one more step, with derivatives taken anew where the last did not come much nearer.
+    def improved(self, point: Tried) -> Tried:
+        """After one more step, by a matrix that has learnt from the last one, and with derivatives
+        taken anew where that did not come nearer.
 
         A step that comes no nearer is not taken with derivatives of another state, and halved with
         those of its own.
@@ -241,17 +243,18 @@ class Control:
         for place in (0, 2, *range(5, len(arrays))):
             arrays[place] = xp.where(stay[..., None], old[place], arrays[place])
         slow = ~(after <= SLOW * before)[..., None]
+        arrays[3] = secant(matrix, arrays[0] - control, left - arrays[2])
         if any_true(slow):
             units, drives = self.network.activations, arrays[5 : 5 + self.network.depth]
             slopes = [unit.slope(h) for unit, h in zip(units, drives, strict=True)]
             loops = self.matrix(slopes, derivatives(self.network, slopes))
-            arrays[3] = xp.where(slow[..., None], self.newton_matrix(loops), matrix)
-            arrays[1] = xp.where(slow, solved(arrays[3], arrays[2]), arrays[1])
+            arrays[3] = xp.where(slow[..., None], self.newton_matrix(loops), arrays[3])
             passes += self._passes_of_derivatives
+        arrays[1] = solved(arrays[3], arrays[2])
         arrays[4] = xp.astype(slow, fresh.dtype)
-        return Point(tuple(arrays), self._residuals(arrays[0], arrays[1]), passes)
+        return Tried(tuple(arrays), self._residuals(arrays[0], arrays[1]), passes)
 
-    def _at(self, control: Array, matrix: Array, fresh: Array) -> Point:
+    def _at(self, control: Array, matrix: Array, fresh: Array) -> Tried:
         """The point at u, with a step by that matrix."""
         changes, drives = self.moved(control)
         leak = self.settings.leak
@@ -259,7 +262,7 @@ class Control:
         left = self.error - shift / (1 + leak) - (leak / (1 + leak)) * control
         step = solved(matrix, left)
         arrays = (control, step, left, matrix, fresh, *drives, *changes)
-        return Point(arrays, self._residuals(control, step), 1.0)
+        return Tried(arrays, self._residuals(control, step), 1.0)
 
     def _residuals(self, control: Array, step: Array) -> np.ndarray:
         """What Newton's step would change in the feedback to every layer, over that feedback."""
@@ -305,20 +308,10 @@ class Control:
         return words, passes
 
 
-def solved(matrix: Array, right: Array) -> Array:
-    """The solution of each image's equations, (..., batch, n); NaN where there is none."""
+def secant(matrix: Array, step: Array, change: Array) -> Array:
+    """The nearest matrix that makes `change` of `step` (Broyden 1965), image by image."""
     xp = namespace(matrix)
-    try:
-        return xp.linalg.solve(matrix, right[..., None])[..., 0]
-    except (np.linalg.LinAlgError, RuntimeError):  # one of them is singular
-        n, device = right.shape[-1], array_api_compat.device(right)
-        pairs = zip(to_numpy(matrix).reshape(-1, n, n), to_numpy(right).reshape(-1, n), strict=True)
-        found = np.stack([_solved_alone(one, side) for one, side in pairs])
-        return xp.asarray(found.reshape(right.shape), dtype=right.dtype, device=device)
-
-
-def _solved_alone(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    try:
-        return np.linalg.solve(matrix, right)
-    except np.linalg.LinAlgError:
-        return np.full_like(right, np.nan)
+    square = xp.linalg.vecdot(step, step)[..., None]
+    missed = change - xp.matmul(matrix, step[..., None])[..., 0]
+    along = step / xp.where(square > 0, square, xp.ones_like(square))
+    return matrix + missed[..., None] * along[..., None, :]

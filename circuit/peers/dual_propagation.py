@@ -41,13 +41,14 @@ from circuit.numerics.arrays import (
     any_true,
     epsilon,
     namespace,
+    require_samples,
     row_norms,
     take_rows,
     widened,
 )
 from circuit.numerics.scale import ONE, Scale, times
 from circuit.peers.rule import Companions, Rule
-from circuit.peers.settling import Point, relative, rounding_floors, settle, some, tolerance_for
+from circuit.peers.settling import Tried, relative, rounding_floors, settle, tolerance_for
 from circuit.peers.signal import RESPONSE, Signal
 from circuit.peers.steepness import error_after, is_quadratic
 from circuit.settings.peers.dual_propagation import DualPropagationSettings
@@ -102,7 +103,7 @@ class Dyads:
         """Those of some images."""
         return replace(
             self,
-            activity=some(self.activity, rows),
+            activity=self.activity.samples(rows),
             error=take_rows(self.error, rows),
             targets=take_rows(self.targets, rows),
         )
@@ -116,12 +117,12 @@ class Dyads:
         """Of the layers, in units of beta; none before the first way down."""
         return () if self.first is None else self.first.scales
 
-    def start(self) -> Point:
+    def start(self) -> Tried:
         """After one sweep from the forward pass."""
         assert self.first is not None  # it has begun
         return self._up(self.first)
 
-    def improved(self, point: Point) -> Point:
+    def improved(self, point: Tried) -> Tried:
         """After one more, from the drives as they are."""
         return self._up(self._down(point.arrays[2 * self.network.depth :]))
 
@@ -143,7 +144,7 @@ class Dyads:
                 kicks.append((sent, sent))
         return Sweep(tuple(scales[::-1]), tuple(dyads[::-1]), tuple(kicks[::-1]))
 
-    def _up(self, sweep: Sweep) -> Point:
+    def _up(self, sweep: Sweep) -> Tried:
         """To what all rates are with what has come down, and what is left of the equations then."""
         depth, passes = self.network.depth, 1.0
         moved: list[Array] = []
@@ -166,7 +167,7 @@ class Dyads:
         sizes = row_norms(sweep.kicks[-1][0])
         unfit = unfit / namespace(sizes).where(sizes > 0, sizes, namespace(sizes).ones_like(sizes))
         left[-1] = left[-1] + unfit * norms[-1]
-        return Point((*sweep.dyads, *means, *moved), relative(left, norms, norms[-1]), passes)
+        return Tried((*sweep.dyads, *means, *moved), relative(left, norms, norms[-1]), passes)
 
     # --- one layer ---
 
@@ -244,6 +245,7 @@ def signal(
 ) -> Signal:
     """See `circuit.peers.rule.Rule`."""
     error = output_error(network, activity, targets, loss)
+    require_samples(error)
     with np.errstate(all="ignore"):  # what overflows on the way is judged, not printed
         problem = Dyads(network, activity, error, targets, loss, settings.beta).begun()
     arrays, rest = settle(

@@ -35,7 +35,7 @@ from circuit.messages import response
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, namespace, row_norms, take_rows, widened
 from circuit.numerics.scale import ONE, Scale, times
-from circuit.peers.settling import relative, some
+from circuit.peers.settling import relative
 from circuit.peers.steepness import error_after, error_change
 from circuit.shifts import Shifts, excess
 
@@ -43,7 +43,7 @@ Layers = list[Array]
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class MovedState:
     """Errors, and where they take the network.
 
     Attributes
@@ -91,7 +91,7 @@ class Energy:
         """That of some images of one network."""
         return replace(
             self,
-            activity=some(self.activity, rows),
+            activity=self.activity.samples(rows),
             error=take_rows(self.error, rows),
             targets=take_rows(self.targets, rows),
         )
@@ -108,7 +108,7 @@ class Energy:
         return Shifts(tuple(errors), scales, (size,) * len(errors))
 
     @np.errstate(all="ignore")  # of images that have not settled
-    def activity_of(self, state: State) -> Activity:
+    def activity_of(self, state: MovedState) -> Activity:
         """The rates z_0 .. z_{L-1}, y_L with the drives and slopes of a state."""
         rates = [self.activity.rates[0]]
         for rate, shift, scale in zip(
@@ -119,7 +119,7 @@ class Energy:
 
     # --- states ---
 
-    def state(self, errors: Sequence[Array], shifts: Sequence[Array] | None = None) -> State:
+    def state(self, errors: Sequence[Array], shifts: Sequence[Array] | None = None) -> MovedState:
         """That of the errors v_1 .. v_{L-1}, or of the shifts d_1 .. d_{L-1} in their place.
 
         L - 1 products.
@@ -149,7 +149,7 @@ class Energy:
                 moved.append(shifts[i])
                 found.append(times(shifts[i] - carried, ONE.over(own)))
         found.append(self._output_error(moved[-1]))
-        return State(found, moved, drives, slopes)
+        return MovedState(found, moved, drives, slopes)
 
     def _ratio(self, below: int, layer: int) -> float:
         """t_below / t_layer."""
@@ -177,7 +177,7 @@ class Energy:
         ratio = self.scales[layer].over(self.scales[layer - 1])
         return times(self.network.pull_transposed(layer + 1, message[..., :n]), ratio)
 
-    def missing(self, state: State) -> Layers:
+    def missing(self, state: MovedState) -> Layers:
         """What is left of each layer's equation, v_l - (A_{l+1} W_{l+1})^T v_{l+1}; L - 1 products.
 
         Nothing at the output, whose error is that of its outputs.
@@ -194,7 +194,7 @@ class Energy:
         depth = self.network.depth
         return max(depth - 2, 0) / max(depth - 1, 1)
 
-    def gradient(self, state: State, missing: Layers) -> Layers:
+    def gradient(self, state: MovedState, missing: Layers) -> Layers:
         """v_l - F_l^T e, which is also what is left of the equations of all layers from l on.
 
         L - 2 products.
@@ -204,13 +204,20 @@ class Energy:
             found.append(missing[i] + self.sent(i + 1, state.slopes[i + 1] * found[-1]))
         return found[::-1]
 
-    def residuals(self, state: State, missing: Layers) -> np.ndarray:
+    def asked(self, state: MovedState) -> Layers:
+        """F_l^T e, what the output error of a state asks of the errors; L - 1 products."""
+        found = [state.errors[-1]]
+        for i in range(self.network.depth - 2, -1, -1):
+            found.append(self.sent(i + 1, state.slopes[i + 1] * found[-1]))
+        return found[::-1]
+
+    def residuals(self, state: MovedState, missing: Layers) -> np.ndarray:
         """|what is left| over |error| in every layer, (L, samples)."""
         error = row_norms(state.errors[-1])
         left, errors = list(map(row_norms, missing)), list(map(row_norms, state.errors))
         return relative(left, errors, error)
 
-    def curvature(self, state: State, gradient: Layers, tangents: Layers) -> Layers:
+    def curvature(self, state: MovedState, gradient: Layers, tangents: Layers) -> Layers:
         """The Hessian times tangents of v_1 .. v_{L-1}; 2 (L - 1) products.
 
         Symmetric in the inner product of `inner`, and the identity plus what comes back down from

@@ -25,8 +25,8 @@ import numpy as np
 
 from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network
-from circuit.numerics.arrays import Array, flattened
-from circuit.peers.energy import Energy, Layers, State, energy_of
+from circuit.numerics.arrays import Array, flattened, require_samples
+from circuit.peers.energy import Energy, Layers, MovedState, energy_of
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.settling import after_steps, tolerance_for
 from circuit.peers.signal import TARGET, Rest, Signal
@@ -34,7 +34,9 @@ from circuit.settings.peers.predictive_coding import ErrorBasedSettings
 
 
 @np.errstate(all="ignore")  # what overflows on the way is judged, not printed
-def descended(energy: Energy, first: Layers, settings: ErrorBasedSettings) -> tuple[State, Rest]:
+def descended(
+    energy: Energy, first: Layers, settings: ErrorBasedSettings
+) -> tuple[MovedState, Rest]:
     """The state after the steps, and what became of it.
 
     Parameters
@@ -62,7 +64,7 @@ def descended(energy: Energy, first: Layers, settings: ErrorBasedSettings) -> tu
     return state, after_steps(last, tolerance, 1 + passes, words)
 
 
-def distance(energy: Energy, state: State, gradient: Layers) -> float:
+def distance(energy: Energy, state: MovedState, gradient: Layers) -> float:
     """|eps - lambda F^T e| over |lambda F^T e|, all layers together, of the worst image."""
     asked = [error - slope for error, slope in zip(state.errors, gradient, strict=True)]
     left, whole = (flattened(energy.norm(one[:-1])) for one in (gradient, asked))
@@ -81,6 +83,7 @@ def signal(
 ) -> Signal:
     """See `circuit.peers.rule.Rule`."""
     error = output_error(network, activity, targets, loss)
+    require_samples(error)
     energy, first = energy_of(network, activity, targets, loss, settings.strength, error)
     state, rest = descended(energy, first, settings)
     shifts = energy.shifts_of(state.errors)

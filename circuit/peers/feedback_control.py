@@ -9,7 +9,8 @@ are where it wants them, but for its leak a:
 with y the forward pass and e = -dC/dy_L there. A synapse reads the response, f(v_l) less
 f(W_l r_{l-1} + b_l), times r_{l-1}: f' is in it already. The steady state of the controller
 du/dt = r_L* - r_L(u) - a u is found by Newton's method with the matrix J Q + a I, J the derivative
-of the outputs by all drives, the outputs' own included (`circuit.peers.control`). It is stable
+of the outputs by all drives, the outputs' own included (`circuit.peers.control`): that of the
+forward pass, corrected by what each step shows, and taken anew where that does not do. It is stable
 where the real parts of the eigenvalues of J Q there exceed -a, which the record tells: a random Q
 has steady states that the controller never reaches.
 
@@ -21,10 +22,10 @@ Q_l = F_l^T, is back-propagation as a grows in all networks.
 
 u is kept in units of lambda / (1 + a), and all shifts in running scales of their layers.
 
-Passes, of L - 1 products each: n_outputs, or somewhat less, for the derivatives at the forward
-pass, and as many again for each step of Newton's where they have to be taken anew and, where slopes
-have changed, for the eigenvalues; 1 for each step. The derivatives are arrays (..., batch,
-n_outputs, N_l).
+Passes, of L - 1 products each: n_outputs (L - 2) / (L - 1) for the derivatives at the forward pass,
+as many again each time that they are taken anew and, where slopes have changed, for the eigenvalues
+(unless `stability` is off); 1 for each step. The derivatives are arrays (..., batch, n_outputs,
+N_l).
 
 Meulemans, Farinha, Ordonez, Aceituno, Sacramento and Grewe 2021, "Credit assignment in neural
 networks through deep feedback control", NeurIPS.
@@ -39,7 +40,7 @@ import numpy as np
 from circuit.errors import ShapeMismatch
 from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network
-from circuit.numerics.arrays import Array, namespace
+from circuit.numerics.arrays import Array, namespace, require_samples
 from circuit.numerics.keyed_random import normals
 from circuit.peers.control import Control, derivatives
 from circuit.peers.rule import Companions, Rule
@@ -99,6 +100,7 @@ def signal(
 ) -> Signal:
     """See `circuit.peers.rule.Rule`."""
     error = output_error(network, activity, targets, loss)
+    require_samples(error)
     shared = _shared(network, settings, companions)
     tolerance = tolerance_for(settings.tolerance, error)
     at_rest = derivatives(network, activity.slopes)
@@ -112,8 +114,9 @@ def signal(
     )
     with np.errstate(all="ignore"):  # of images that have not settled
         shifts, rates = control.responses(arrays)
-        words, passes = control.stability(arrays, rest.converged)
-    rest = replace(rest, words=words, passes=rest.passes + passes)
+        if settings.stability:
+            words, passes = control.stability(arrays, rest.converged)
+            rest = replace(rest, words=words, passes=rest.passes + passes)
     return Signal(activity, shifts, RESPONSE, rates, rest)
 
 

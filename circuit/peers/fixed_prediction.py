@@ -22,7 +22,7 @@ import numpy as np
 
 from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network
-from circuit.numerics.arrays import Array, row_norms, widened
+from circuit.numerics.arrays import Array, require_samples, row_norms, widened
 from circuit.numerics.scale import ONE, Scale, times
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.settling import after_steps, relative, tolerance_for
@@ -88,6 +88,7 @@ def signal(
 ) -> Signal:
     """See `circuit.peers.rule.Rule`."""
     error = output_error(network, activity, targets, loss)
+    require_samples(error)
     shifts, rest = swept(network, activity, error, settings)
     return Signal(activity, shifts, TARGET, rest=rest)
 

@@ -10,16 +10,18 @@ target, f'(h_l) eps_l times z_{l-1}, which is -dF/dW_l. In a linear network with
 
     eps_l = F_l^T S^-1 e,     S = I / lambda + sum_{l<L} F_l F_l^T,     F_l = W_L ... W_{l+1}
 
-The rest is found by Newton's method with the errors as unknowns, where the Hessian is the identity
-plus what comes back from the outputs and from the curvature of the units: conjugate gradients find
-the step in a few products, and no matrix of an image is ever made (`circuit.peers.energy`).
+With the errors as unknowns the Hessian is the identity plus what comes back from the outputs and
+from the curvature of the units. So the rest is near where one comes by putting the errors that are
+asked for in again, with a memory (`circuit.peers.acceleration`); what is not there after a few such
+steps is brought there by Newton's method, each step of which conjugate gradients find in a few
+products (`circuit.peers.energy`). No matrix of an image is ever made.
 
 Where units have kinks the energy has, too. Its lowest point then often lies where a drive is 0 and
 the slope there is neither of the two: no state fulfils the equations. Such images do not settle,
 and their status says so.
 
-Passes, of L - 1 products each: 1 to begin with, 2 for each step of conjugate gradients, and 3 for
-each of Newton's (2 for the last); 2 for each step of the rates.
+Passes, of L - 1 products each: 2 to begin and to end with, 2 for each step with a memory, as many
+for each of conjugate gradients, and nearly 3 for each of Newton's; 2 for each step of the rates.
 
 Rao and Ballard 1999, Nature Neuroscience 2:79. Whittington and Bogacz 2017, Neural Computation
 29:1229. Millidge, Tschantz and Buckley 2022, Neural Computation 34:1329.
@@ -35,11 +37,12 @@ import numpy as np
 
 from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network
-from circuit.numerics.arrays import Array, any_true, namespace
+from circuit.numerics.arrays import Array, any_true, namespace, require_samples
 from circuit.numerics.scale import times
-from circuit.peers.energy import Energy, Layers, State, energy_of
+from circuit.peers.acceleration import accelerated
+from circuit.peers.energy import Energy, Layers, MovedState, energy_of
 from circuit.peers.rule import Companions, Rule
-from circuit.peers.settling import Point, after_steps, rounding_floors, settle, tolerance_for
+from circuit.peers.settling import Tried, after_steps, rounding_floors, settle, tolerance_for
 from circuit.peers.signal import TARGET, Rest, Signal
 from circuit.settings.peers.predictive_coding import STATES, PredictiveCodingSettings
 from circuit.verification.sliding import has_kink
@@ -51,7 +54,7 @@ HALVINGS = {False: 6, True: 2}  # of a step of Newton's that goes too far; where
 
 
 @dataclass(frozen=True, eq=False)
-class Descent:
+class ErrorDescent:
     """Newton's method on the energy of one batch, as `settling.settle` asks for it.
 
     A point holds v_1 .. v_L, d_1 .. d_L, h_1 .. h_L, and the gradient of the layers 1 .. L.
@@ -61,32 +64,33 @@ class Descent:
     first: Layers
     tolerance: float
 
-    def samples(self, rows: Sequence[int]) -> Descent:
+    def samples(self, rows: Sequence[int]) -> ErrorDescent:
         """That of some images."""
         return replace(self, energy=self.energy.samples(rows), first=[])
 
-    def start(self) -> Point:
-        """No errors, where the gradient is minus back-propagation's shift."""
-        activity, first = self.energy.activity, self.first
-        blank = [0 * value for value in first]
-        state = State([*blank[:-1], first[-1]], blank, list(activity.drives), list(activity.slopes))
-        missing = [*blank[:-2], *[-value for value in first[-2:-1]], blank[-1]]
-        gradient = [*[-value for value in first[:-1]], blank[-1]]
-        return self._point(state, missing, gradient, 1)
+    def start(self) -> Tried:
+        """From no errors, with a memory of the steps."""
+        if self.energy.network.depth == 1:  # nothing is there to come to rest
+            activity, blank = self.energy.activity, [0 * self.first[-1]]
+            state = MovedState(self.first, blank, list(activity.drives), list(activity.slopes))
+            return self._point(state, blank, blank, 0)
+        state, gradient, passes = accelerated(self.energy, self.first, self.tolerance / 2)
+        missing = self.energy.missing(state)
+        return self._point(state, missing, gradient, 2 + passes)
 
-    def _point(self, state: State, missing: Layers, gradient: Layers, passes: float) -> Point:
+    def _point(self, state: MovedState, missing: Layers, gradient: Layers, passes: float) -> Tried:
         arrays = (*state.errors, *state.shifts, *state.drives, *gradient)
-        return Point(arrays, self.energy.residuals(state, missing), passes)
+        return Tried(arrays, self.energy.residuals(state, missing), passes)
 
-    def state(self, arrays: Sequence[Array]) -> tuple[State, Layers]:
+    def state(self, arrays: Sequence[Array]) -> tuple[MovedState, Layers]:
         """A point's state and gradient."""
         n = self.energy.network.depth
         errors, shifts, drives, gradient = (list(arrays[i * n : (i + 1) * n]) for i in range(4))
         units = self.energy.network.activations
         slopes = [unit.slope(h) for unit, h in zip(units, drives, strict=True)]
-        return State(errors, shifts, drives, slopes), gradient
+        return MovedState(errors, shifts, drives, slopes), gradient
 
-    def improved(self, point: Point) -> Point:
+    def improved(self, point: Tried) -> Tried:
         """After one step of Newton's, halved for images that it would carry too far."""
         state, gradient = self.state(point.arrays)
         step, passes = conjugate_step(self.energy, state, gradient, self._accuracy(point))
@@ -117,16 +121,14 @@ class Descent:
             reach = xp.where(fine, reach, reach / 2)
         return self._point(there, missing, found, passes)
 
-    def _accuracy(self, point: Point) -> Array:
+    def _accuracy(self, point: Tried) -> Array:
         """Of the linear solve of each image, relative, (..., batch)."""
         worst, energy = point.residuals.max(axis=0), self.energy
-        # where the Hessian does not change on the way, one solve is to do
         asked = 0.1 * self.tolerance / np.where(np.isfinite(worst), worst, 1.0)
-        if energy.smooth:
-            asked = np.maximum(asked, worst)
-        elif any(map(has_kink, energy.network.activations)):
-            asked = np.where(np.isfinite(worst), asked, FORCING)
-        wanted = np.clip(asked, 1e-14, FORCING if energy.smooth else 1.0)
+        constant = not (energy.smooth or any(map(has_kink, energy.network.activations)))
+        if not constant:  # where the Hessian does not change on the way, one solve is to do
+            asked = np.maximum(asked, np.minimum(worst, FORCING))
+        wanted = np.clip(asked, 1e-14, 1.0)
         like = point.arrays[0]
         return namespace(like).asarray(
             wanted.reshape(like.shape[:-1]), dtype=like.dtype, device=array_api_compat.device(like)
@@ -134,7 +136,7 @@ class Descent:
 
 
 def conjugate_step(
-    energy: Energy, state: State, gradient: Layers, accuracy: Array
+    energy: Energy, state: MovedState, gradient: Layers, accuracy: Array
 ) -> tuple[Layers, float]:
     """Newton's step of v_1 .. v_{L-1}, H step = -gradient, and the passes that it took.
 
@@ -181,7 +183,7 @@ def conjugate_step(
 @np.errstate(all="ignore")  # what overflows on the way is judged, not printed
 def by_states(
     energy: Energy, first: Layers, settings: PredictiveCodingSettings
-) -> tuple[State, Rest]:
+) -> tuple[MovedState, Rest]:
     """Steps of the rates down the gradient of the energy, from the forward pass.
 
     z_l moves by step times (A_{l+1} W_{l+1})^T eps_{l+1} - eps_l, all layers at once, so that an
@@ -214,12 +216,13 @@ def signal(
 ) -> Signal:
     """See `circuit.peers.rule.Rule`."""
     error = output_error(network, activity, targets, loss)
+    require_samples(error)
     energy, first = energy_of(network, activity, targets, loss, settings.strength, error)
     if settings.inference == STATES:
         state, rest = by_states(energy, first, settings)
     else:
         tolerance = tolerance_for(settings.tolerance, error)
-        descent = Descent(energy, first, tolerance)
+        descent = ErrorDescent(energy, first, tolerance)
         arrays, rest = settle(
             descent,
             tolerance=tolerance,

@@ -17,7 +17,6 @@ from typing import Protocol, Self
 import array_api_compat
 import numpy as np
 
-from circuit.network import Activity
 from circuit.numerics.arrays import (
     Array,
     epsilon,
@@ -31,11 +30,12 @@ from circuit.peers.signal import Rest
 from circuit.verification.judgement import Status
 from circuit.verification.samples import RISE_OF_DIVERGENCE, ROUNDING_SLACK, repeats
 
+GROWN = 1e6  # values so many times those of the start are on their way out
 PATIENCE = 5  # steps, at kinks, in which the lowest residual need not fall
 
 
 @dataclass(frozen=True, eq=False)
-class Point:
+class Tried:
     """A state of all images, and what is left of the equations there.
 
     Attributes
@@ -43,33 +43,30 @@ class Point:
     arrays : each with the images as its first axis (of a stack: behind the stack's)
     residuals : (L, samples), relative, in every layer
     passes : over the layers, since the last point
+    floors : (L, samples), what rounding leaves of the residuals, where images differ in it
+    sizes : (samples,), of the values; None where nothing can grow without end
+    last : whether there is no other point to come
     """
 
     arrays: tuple[Array, ...]
     residuals: np.ndarray
     passes: float
+    floors: np.ndarray | None = None
+    sizes: np.ndarray | None = None
+    last: bool = False
 
 
-class Problem(Protocol):
+class Equations(Protocol):
     """A rule's equations for a batch of images."""
 
     def samples(self, rows: Sequence[int]) -> Self:
         """Those of some images of one network."""
 
-    def start(self) -> Point:
+    def start(self) -> Tried:
         """A first state."""
 
-    def improved(self, point: Point) -> Point:
+    def improved(self, point: Tried) -> Tried:
         """A better one."""
-
-
-def some(activity: Activity, rows: Sequence[int]) -> Activity:
-    """That of some images of one network."""
-
-    def few(arrays: Sequence[Array]) -> tuple[Array, ...]:
-        return tuple(take_rows(array, rows) for array in arrays)
-
-    return Activity(few(activity.rates), few(activity.drives), few(activity.slopes))
 
 
 def relative(
@@ -113,10 +110,10 @@ def tolerance_for(asked: float, like: Array) -> float:
 
 @np.errstate(all="ignore")  # what overflows on the way is judged, not printed
 def settle(
-    problem: Problem,
+    problem: Equations,
     *,
     tolerance: float,
-    floors: np.ndarray,
+    floors: np.ndarray | None = None,
     budget: int,
     splittable: bool,
     kinks: bool = False,
@@ -126,7 +123,7 @@ def settle(
     Parameters
     ----------
     tolerance : relative residual to reach in every layer of every image
-    floors : (L,), what rounding alone leaves
+    floors : (L,), what rounding alone leaves; None where points tell
     budget : points that are judged at most
     splittable : whether images may be set aside, which those of a stack may not
     kinks : whether units have kinks, so that an image may have no state to settle in
@@ -141,7 +138,7 @@ def settle(
     n = residuals.shape[1]
     statuses: list[Status | None] = [None] * n
     active, history, passes = list(range(n)), [], 0.0  # the images that go on, in this order
-    near = np.maximum(tolerance, ROUNDING_SLACK * floors)[:, None]
+    sizes: list[np.ndarray] = []
     for step in range(1, budget + 1):
         passes += point.passes * (len(active) if splittable else n) / n
         if splittable:
@@ -149,13 +146,21 @@ def settle(
         else:
             point = _only(active, point, arrays, residuals)
             arrays = point.arrays
-        residuals[:, active] = now = point.residuals[:, ... if splittable else active]
+        these = ... if splittable else active
+        residuals[:, active] = now = point.residuals[:, these]
         history.append(now.max(axis=0))
-        close = (now <= near).all(axis=0)
+        if point.sizes is not None:
+            sizes.append(point.sizes[these])
+        floor = np.zeros((1, 1)) if floors is None else floors[:, None]
+        if point.floors is not None:
+            floor = point.floors[:, these]
+        close = np.asarray((now <= np.maximum(tolerance, ROUNDING_SLACK * floor)).all(axis=0))
         undecided = []
         for place, image in enumerate(active):
             past = [float(worst[place]) for worst in history]
-            statuses[image] = verdict(past, tolerance, bool(close[place]), step == budget, kinks)
+            ended, grown = step == budget or point.last, [float(one[place]) for one in sizes]
+            fate = verdict(past, tolerance, bool(close[place]), ended, kinks, grown)
+            statuses[image] = fate
             if statuses[image] is None:
                 undecided.append(place)
         if not undecided:
@@ -163,6 +168,7 @@ def settle(
         if len(undecided) < len(active):
             active = [active[place] for place in undecided]
             history = [worst[undecided] for worst in history]
+            sizes = [one[undecided] for one in sizes]
             if splittable:
                 problem = problem.samples(undecided)
                 few = tuple(take_rows(array, undecided) for array in point.arrays)
@@ -177,8 +183,8 @@ def _put(old: Sequence[Array], rows: Sequence[int], new: Sequence[Array]) -> tup
 
 
 def _only(
-    active: Sequence[int], point: Point, arrays: Sequence[Array], residuals: np.ndarray
-) -> Point:
+    active: Sequence[int], point: Tried, arrays: Sequence[Array], residuals: np.ndarray
+) -> Tried:
     """The point, with images of a stack that are decided as they were."""
     if len(active) == residuals.shape[1]:
         return point
@@ -195,21 +201,29 @@ def _only(
 
 
 def verdict(
-    past: list[float], tolerance: float, near_floor: bool, last: bool, kinks: bool
+    past: list[float],
+    tolerance: float,
+    near_floor: bool,
+    last: bool,
+    kinks: bool,
+    sizes: Sequence[float] = (),
 ) -> Status | None:
-    """What became of an image with these worst residuals, step by step; None while undecided."""
+    """What became of an image with these worst residuals, step by step, and these sizes, if they
+    are known; None while undecided.
+    """
     now = past[-1]
-    if math.isnan(now):
+    if math.isnan(now) or not all(map(math.isfinite, sizes)):
         return Status.NOT_FINITE
     if now <= tolerance:
         return Status.CONVERGED
     if near_floor and len(past) > 2 and now > 0.5 * min(past[-3:-1]):
         return Status.NOT_RESOLVABLE
-    if now > RISE_OF_DIVERGENCE * min(past):
+    if now > RISE_OF_DIVERGENCE * min(past) or (sizes and sizes[-1] > GROWN * sizes[0]):
         return Status.DIVERGED
     stands = kinks and len(past) > PATIENCE and min(past[-PATIENCE:]) >= min(past[:-PATIENCE])
-    if stands or repeats(past):
-        return Status.CYCLING
+    if stands or repeats(past):  # as does what grows by one factor in every step
+        grows = len(sizes) > 1 and sizes[-1] > (1 + tolerance) * sizes[-2]
+        return Status.DIVERGED if grows else Status.CYCLING
     if last:
         return Status.NOT_RESOLVABLE if near_floor else Status.OUT_OF_BUDGET
     return None

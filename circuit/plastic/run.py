@@ -12,7 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from circuit.brian.library import brian2, code_class, divergence_unsaid, run_steps, seeded, unsaid
+from circuit.brian.library import (
+    brian2,
+    code_class,
+    divergence_unsaid,
+    require_runtime,
+    run_steps,
+    seeded,
+    unsaid,
+)
 from circuit.checks.given import generator_of, require_count, require_kind
 from circuit.errors import CircuitError
 from circuit.plastic.circuit import Plastic, PlasticRecord, require_stream
@@ -53,6 +61,7 @@ def run_plastic(
     CircuitError
     """
     require_kind("plastic", plastic, Plastic)
+    require_runtime()
     require_stream(plastic, inputs, targets)
     if generator is not None:
         generator = generator_of("generator", generator)

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from circuit.peers.table import TABLE, own_settings
-from circuit.settings.declaration import Choice, Count, Declaration, Flag, Number
+from circuit.settings.declaration import Declaration, Flag
 from circuit.settings.learned_inverse import LEARNED
-from models.command.parsing import MOST, Distinct, OneLineParser, at_least
+from models.command.declared_options import add_setting
+from models.command.parsing import OneLineParser
 from models.command.rule_files import add_rule_file
 from models.command.shared import Options, add_data_dir, add_images, add_results
 from training.declarations import HEADINGS, PRESETS, SETTINGS, settings_now, tables_now
@@ -72,28 +73,13 @@ def _with_rules(setting: Declaration) -> Declaration:
 
 def _add(group: Options, setting: Declaration) -> None:
     """The option of a setting, with its words and its values by preset."""
-    names = [f"--{name.replace('_', '-')}" for name in (setting.option, setting.also) if name]
-    more: dict[str, Any] = {"metavar": setting.metavar}
-    match setting:
-        case Number():
-            more["type"] = at_least(setting.least, float)
-        case Count():
-            more["type"] = at_least(setting.least, most=setting.most or MOST)
-        case Choice():
-            more["choices"] = setting.known
-        case Flag():
-            more["choices"] = setting.words_of
-    if setting.many:
-        more["nargs"] = "+"
-    if setting.distinct:
-        more["action"] = Distinct
-    words = setting.words
+    words, more = setting.words, dict[str, Any]()
     if setting.fixed:
         default = setting.default
         more["default"] = list(default) if isinstance(default, tuple) else default
     elif "(default: " not in words:
         words = f"{words} {_shown(setting.option)}".strip()
-    group.add_argument(*names, help=words, **more)
+    add_setting(group, setting, words, **more)
 
 
 def _of_table(table: str, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ number of epochs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from studies.training_run import IMAGE_SETS
 from training import settings as presets
@@ -78,6 +78,31 @@ def _linear(chosen: Chosen) -> Chosen:
     return {rule: (rate, 0.0) for rule, (rate, _) in chosen.items()}
 
 
+DESK = FiguresScale(
+    datasets=IMAGE_SETS,
+    pooling=1,
+    depths=(1, 2, 3, 4),
+    depth=4,
+    epochs=15,
+    batch=60,
+    train_images=None,
+    seeds=(1, 2, 3, 4, 5),
+    leaky_relu=AUTHORS,
+    linear=_linear(AUTHORS),
+    same=(1e-4, 0.1),
+    grid_rates=(1e-5, 1e-4, 1e-3),
+    grid_lambdas=(0.0, 0.1, 10.0, 1000.0),
+    grid_epochs=5,
+    grid_seeds=(101,),
+    every=(1, 4, 10),
+    every_epochs_of_digits=60,
+    every_seeds=(1, 2, 3, 4, 5),
+    few_seeds=3,
+    long_epochs=40,
+    test_every=100,
+    measure_every=5,
+)
+
 SCALES: dict[str, FiguresScale] = {
     "smoke": FiguresScale(
         datasets=("digits",),
@@ -134,50 +159,12 @@ SCALES: dict[str, FiguresScale] = {
         test_every=60,
         measure_every=5,
     ),
-    "desk": FiguresScale(
-        datasets=IMAGE_SETS,
-        pooling=1,
-        depths=(1, 2, 3, 4),
-        depth=4,
-        epochs=15,
-        batch=60,
-        train_images=None,
-        seeds=(1, 2, 3, 4, 5),
-        leaky_relu=AUTHORS,
-        linear=_linear(AUTHORS),
-        same=(1e-4, 0.1),
-        grid_rates=(1e-5, 1e-4, 1e-3),
-        grid_lambdas=(0.0, 0.1, 10.0, 1000.0),
-        grid_epochs=5,
-        grid_seeds=(101,),
-        every=(1, 4, 10),
-        every_epochs_of_digits=60,
-        every_seeds=(1, 2, 3, 4, 5),
-        few_seeds=3,
-        long_epochs=40,
-        test_every=100,
-        measure_every=5,
-    ),
-    "paper": FiguresScale(
-        datasets=IMAGE_SETS,
-        pooling=1,
-        depths=(1, 2, 3, 4),
-        depth=4,
+    "desk": DESK,
+    "paper": replace(
+        DESK,
         epochs=100,
-        batch=60,
-        train_images=None,
-        seeds=(1, 2, 3, 4, 5),
-        leaky_relu=AUTHORS,
-        linear=_linear(AUTHORS),
-        same=(1e-4, 0.1),
-        grid_rates=(1e-5, 1e-4, 1e-3),
-        grid_lambdas=(0.0, 0.1, 10.0, 1000.0),
         grid_epochs=100,
-        grid_seeds=(101,),
-        every=(1, 4, 10),
         every_epochs_of_digits=100,
-        every_seeds=(1, 2, 3, 4, 5),
-        few_seeds=3,
         long_epochs=200,
         test_every=10,
         measure_every=10,

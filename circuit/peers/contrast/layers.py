@@ -162,7 +162,7 @@ class ShiftedLayers(Brief):
 
     def samples(self, rows: Sequence[int]) -> ShiftedLayers:
         """As `Coupled`."""
-        free, nudge = of_rows(self.free, rows), self.nudge.samples(rows)
+        free, nudge = self.free.samples(rows), self.nudge.samples(rows)
         return replace(self, free=free, nudge=nudge, factors=_few(self.factors, rows))
 
     def rough(self, network: Network) -> ShiftedLayers:
@@ -210,7 +210,7 @@ class ShiftedLayers(Brief):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Descent(Brief):
+class WayDown(Brief):
     """Values of the layers 1 .. L on their way down, and what the way up needs to know of it.
 
     Attributes
@@ -243,15 +243,9 @@ def cast(network: Network, array: Array) -> Array:
     return namespace(array).astype(array, network.weights[0].dtype)
 
 
-def of_rows(activity: Activity, rows: Sequence[int]) -> Activity:
-    """The activity of some samples of a batch."""
-    each = (activity.rates, activity.drives, activity.slopes)
-    return Activity(*(tuple(take_rows(array, rows) for array in arrays) for arrays in each))
-
-
 def descended(
     network: Network, free: Activity, gamma: float, nudge: Nudge
-) -> tuple[ShiftedLayers, Descent]:
+) -> tuple[ShiftedLayers, WayDown]:
     """The change to the lowest order in gamma, in scales of its own: back-propagation, but for
     what layers overshoot by.
     """
@@ -261,7 +255,7 @@ def descended(
     blank = (nudge.scale,) * depth, (0.0,) * depth, (1.0,) * depth
     layers = ShiftedLayers(network, free, nudge, *blank, factors)
     first = layers.respond(depth, xp.zeros_like(free.drive(depth)))
-    descent = Descent([first], [first], [])
+    descent = WayDown([first], [first], [])
     for layer in range(depth - 1, 0, -1):
         drive = layers.from_above(layer, descent.values[0])
         power = excess(drive)

@@ -27,18 +27,19 @@ from dataclasses import replace
 import array_api_compat
 import numpy as np
 
-from circuit.errors import CircuitError
+from circuit.errors import CircuitError, NotFinite
 from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network, require_activity
 from circuit.numerics.arrays import Array, epsilon, namespace, product_rounding, put_rows, take_rows
 from circuit.numerics.scale import Scale, times
 from circuit.numerics.taken import taken
 from circuit.peers.contrast.critical import critical_strength
-from circuit.peers.contrast.layers import FreeLayers, descended, of_rows
+from circuit.peers.contrast.layers import FreeLayers, descended
 from circuit.peers.contrast.nudge import is_quadratic, nudge
 from circuit.peers.contrast.relaxation import relaxation
-from circuit.peers.contrast.sweeps import Settlement, descend, settled
+from circuit.peers.contrast.sweeps import descend, settled
 from circuit.peers.reading import signal_updates
+from circuit.peers.settling import tolerance_for
 from circuit.peers.signal import CONTRAST, Rest, Signal
 from circuit.plasticity import Update
 from circuit.settings.peers.contrast import FORCE, SPRING, EquilibriumPropagationSettings
@@ -122,11 +123,9 @@ def _free_state(
     factors = relaxation(network, settings.gamma, activity.slopes, activity.slope(network.depth))
     layers = FreeLayers(network, settings.gamma, activity.drive(1), factors)
     started = descend(layers, activity.drives, activity.rates[1:])
-    tolerance = _tolerance(settings, activity)
-    found = settled(layers, started, tolerance, settings.sweeps, rough)
-    rest = Rest(found.status, found.residuals, found.passes)
-    values, drives = list(found.values), list(found.drives)
-    lost = [i for i, one in enumerate(found.status) if one in HOPELESS]
+    tolerance = tolerance_for(settings.tolerance, activity.rates[-1])
+    values, drives, rest = settled(layers, started, tolerance, settings.sweeps, rough)
+    lost = [i for i, one in enumerate(rest.status) if one in HOPELESS]
     if lost:
         for i in range(network.depth):
             values[i] = _replaced(values[i], activity.rates[i + 1], lost)
@@ -161,15 +160,15 @@ def own_gradient(
     pushed = replace(pushed, start=share * pushed.start, scale=pushed.scale.times(NO_BETA))
     layers, started = descended(network, free, settings.gamma, pushed)
     finest = product_rounding(epsilon(free.rates[-1]), max(network.widths))
-    found = settled(layers, started, finest, settings.sweeps)
+    values, _, rest = settled(layers, started, finest, settings.sweeps)
     fine = (Status.CONVERGED, Status.NOT_RESOLVABLE)  # both to rounding
-    if any(one not in fine for one in found.status):
+    if any(one not in fine for one in rest.status):
         raise CircuitError(
             "the loss has no gradient at the free state of some images, which is about to be lost; "
             "use weaker feedback"
         )
     gains = _gains(network, settings.gamma, NO_BETA)
-    shifts = Shifts(found.values, layers.scales, gains)
+    shifts = Shifts(tuple(values), layers.scales, gains)
     return signal_updates(network, Signal(free, shifts, CONTRAST))
 
 
@@ -193,13 +192,13 @@ def _change(
     targets, loss = aim
     part, splits = state, state.rates[-1].ndim == 2 and len(rows) < len(rest.status)
     if splits:  # a stack is not taken apart
-        part, targets = of_rows(state, rows), take_rows(targets, rows)
+        part, targets = state.samples(rows), take_rows(targets, rows)
     pushed = nudge(network, part, targets, loss, settings.nudge, settings.beta, sign)
     layers, started = descended(network, part, settings.gamma, pushed)
-    tolerance = _tolerance(settings, part)
-    found = settled(layers, started, tolerance, settings.sweeps, rough)
+    tolerance = tolerance_for(settings.tolerance, part.rates[-1])
+    moved, _, found = settled(layers, started, tolerance, settings.sweeps, rough)
     lost = [i for i, one in enumerate(found.status) if one in HOPELESS]
-    fresh = [_replaced(one, 0 * one, lost) for one in found.values]
+    fresh = [_replaced(one, 0 * one, lost) for one in moved]
     if splits:
         fresh = [put_rows(old, rows, new) for old, new in zip(values, fresh, strict=True)]
     elif len(rows) < len(rest.status):
@@ -209,7 +208,7 @@ def _change(
     return Shifts(tuple(fresh), layers.scales, gains), _after(rest, found, places)
 
 
-def _after(rest: Rest, found: Settlement, places: Sequence[int]) -> Rest:
+def _after(rest: Rest, found: Rest, places: Sequence[int]) -> Rest:
     """The record of an attempt with another after it, of the images in these places."""
     status, residuals = list(rest.status), rest.residuals.copy()
     for i, place in enumerate(places):
@@ -266,12 +265,14 @@ def _rough(
     outputs, sizes = activity.rates[-1], [weights.shape for weights in network.weights[1:]]
     multiplications = sum(int(n) * int(m) for *_, n, m in sizes) * int(outputs.shape[-2])
     xp = namespace(outputs)
-    fine = outputs.dtype == xp.float64 and _tolerance(settings, activity) < ROUGH_TOLERANCE
-    return network.astype(xp.float32) if fine and multiplications >= LARGE else None
-
-
-def _tolerance(settings: EquilibriumPropagationSettings, activity: Activity) -> float:
-    return settings.tolerance or epsilon(activity.rates[-1]) ** 0.64
+    tolerance = tolerance_for(settings.tolerance, outputs)
+    fine = outputs.dtype == xp.float64 and tolerance < ROUGH_TOLERANCE
+    if not (fine and multiplications >= LARGE):
+        return None
+    try:
+        return network.astype(xp.float32)
+    except NotFinite:  # weights that float32 does not hold
+        return None
 
 
 def _replaced(array: Array, others: Array, places: Sequence[int]) -> Array:

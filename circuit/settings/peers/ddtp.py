@@ -8,6 +8,8 @@ from typing import ClassVar
 from circuit.settings.declaration import Record
 from circuit.settings.peers.feedback import BEFORE, DECAY, NOISE, NUDGE, RATE, STEPS
 
+STILL = ({"ddtp_steps": 0, "ddtp_before": 0},)  # feedback stays as it began
+
 
 @dataclass(frozen=True)
 class DirectDifferenceSettings(Record):
@@ -26,8 +28,8 @@ class DirectDifferenceSettings(Record):
     needs: ClassVar = {"rule": ("ddtp",)}
 
     nudge: float = replace(NUDGE, default=0.02).field()
-    noise: float = replace(NOISE, default=0.012).field()
-    rate: float = RATE.field()
+    noise: float = replace(NOISE, default=0.012, idle=STILL).field()
+    rate: float = replace(RATE, idle=STILL).field()
     steps: int = STEPS.field()
     before: int = BEFORE.field()
-    decay: float = replace(DECAY, default=4e-4).field()
+    decay: float = replace(DECAY, default=4e-4, idle=STILL).field()

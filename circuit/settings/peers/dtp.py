@@ -13,6 +13,9 @@ LINEAR, ABOVE, INVERSE = FORMS = ("linear", "above", "inverse")
 OF_DIFFERENCES = {"dtp_loss": (DRL,)}
 
 
+STILL = ({"dtp_steps": 0, "dtp_before": 0},)  # feedback stays as it began
+
+
 @dataclass(frozen=True)
 class DifferenceTargetSettings(Record):
     """Of difference target propagation.
@@ -48,8 +51,8 @@ class DifferenceTargetSettings(Record):
         known=FORMS,
         needs=OF_DIFFERENCES,
     ).field()
-    noise: float = replace(NOISE, default=0.08).field()
-    rate: float = RATE.field()
+    noise: float = replace(NOISE, default=0.08, idle=STILL).field()
+    rate: float = replace(RATE, idle=STILL).field()
     steps: int = STEPS.field()
     before: int = BEFORE.field()
-    decay: float = replace(DECAY, default=5e-7, needs=OF_DIFFERENCES).field()
+    decay: float = replace(DECAY, default=5e-7, needs=OF_DIFFERENCES, idle=STILL).field()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from circuit.settings.declaration import Choice, Number, Record
+from circuit.settings.declaration import Choice, Flag, Number, Record
 from circuit.settings.peers.predictive_coding import POSITIVE, TOLERANCE
 
 JACOBIAN, RATES, RANDOM, GIVEN = FEEDBACKS = ("jacobian", "rates", "random", "given")
@@ -23,6 +23,8 @@ class FeedbackControlSettings(Record):
         Q, from the controller to the drives of each layer: "jacobian", the transposed derivative of
         the outputs by the drives; "rates", by the rates; each of every image at its forward pass;
         "random" or "given" matrices that are the same for all images.
+    stability : whether the record tells which steady states are stable, which takes about as long
+        as all the rest
     tolerance : see its words
     """
 
@@ -44,3 +46,4 @@ class FeedbackControlSettings(Record):
         known=FEEDBACKS,
     ).field()
     tolerance: float = TOLERANCE.field()
+    stability: bool = Flag(True, "tell which steady states are stable").field()

@@ -11,6 +11,8 @@ from circuit.settings.declaration import Choice, Record
 from circuit.settings.peers.dtp import ABOVE, LINEAR
 from circuit.settings.peers.feedback import BEFORE, NOISE, NUDGE, RATE, STEPS
 
+STILL = ({"ldrl_steps": 0, "ldrl_before": 0},)  # feedback stays as it began
+
 
 @dataclass(frozen=True)
 class LocalDifferenceSettings(Record):
@@ -37,7 +39,7 @@ class LocalDifferenceSettings(Record):
         "what feedback weights read of a layer: f of its rates (above), or these (linear)",
         known=(ABOVE, LINEAR),
     ).field()
-    noise: float = replace(NOISE, default=0.2).field()
-    rate: float = replace(RATE, default=0.1).field()
+    noise: float = replace(NOISE, default=0.2, idle=STILL).field()
+    rate: float = replace(RATE, default=0.1, idle=STILL).field()
     steps: int = replace(STEPS, default=20).field()
     before: int = BEFORE.field()

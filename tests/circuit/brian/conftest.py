@@ -17,6 +17,7 @@ DEPRECATED = (
     r"'\w+' (argument is )?deprecated"  # by pyparsing 3.3, whose old names Brian2 2.9 calls
 )
 TEXT = (Path(__file__).parents[3] / "docs" / "brian2.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,9 @@ def page() -> Iterator[Page]:
     shapes, printed = [], io.StringIO()
     with warnings.catch_warnings(), redirect_stdout(printed):
         warnings.filterwarnings("ignore", DEPRECATED, DeprecationWarning)
-        for block in re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL):
+        for block in BLOCKS:
+            if "cpp_standalone" in block:
+                continue  # for a compiler: test_standalone.py
             exec(compile(block, "docs/brian2.md", "exec"), names)
             if "record" in names:
                 shapes.append(names["record"].rates[0].shape)

@@ -764,6 +764,11 @@ def test_standalone_device_is_refused(rng: np.random.Generator) -> None:
     brian2.set_device("cpp_standalone", build_on_run=False)
     try:
         assert "standalone" in one_line(lambda: brian.advance(model, 1))
+        assert "standalone" in one_line(lambda: brian.build(model.pieces.trial))
+        assert "standalone" in one_line(lambda: settle(model.pieces.trial, "brian2"))
+        pieces = brian.make_pieces(model.pieces.trial, name="written")
+        assert "synapses" in repr(pieces)
+        assert "cython" in one_line(lambda: brian.make_pieces(pieces.trial, codegen="cython"))
     finally:
         reset_device()
     brian.advance(model, 1)

@@ -8,11 +8,13 @@ import logging
 import re
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.integrate
+import scipy.optimize
 
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
@@ -30,6 +32,7 @@ with warnings.catch_warnings():
 
 pytestmark = pytest.mark.filterwarnings(f"ignore:{DEPRECATED}:DeprecationWarning")
 
+EXTENDING = (Path(__file__).parents[3] / "docs" / "extending.md").read_text(encoding="utf-8")
 EPS = float(np.finfo(np.float64).eps)
 TAU, STEP = 0.010, 0.005
 
@@ -192,10 +195,13 @@ slow : second (constant, shared)
 """
 
 
-def adapting_field(trial: Trial, strength: float, slow: float) -> Any:
+def adapting_field(
+    trial: Trial, strength: float, slow: float, *, image: int = 0, nudged: bool = True
+) -> Any:
     """d/dt of (y_1, y_2, a_1, a_2) of an asinh GAIT circuit with adaptation, written out."""
     (W1, W2), (b1, b2) = trial.network.weights, trial.network.biases
-    x, target, gamma = trial.activity.rates[0][0], trial.target[0], trial.circuit.strengths
+    x, target = trial.activity.rates[0][image], trial.target[image]
+    gamma = (trial.circuit.strengths[0], nudged * trial.circuit.strengths[1])
 
     def field(_: float, state: np.ndarray) -> np.ndarray:
         y1, y2, a1, a2 = np.split(state, 4)
@@ -232,6 +238,42 @@ def test_adaptation_is_the_ode_written_out(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(np.array(errors[:-1]) / errors[1:], 2, atol=0.15)
     plain = scipy.integrate.solve_ivp(adapting_field(trial, 0, slow), (0, time), np.zeros(16)).y
     assert np.abs(plain[:8, -1] - exact[:8]).max() > 20 * errors[-1]
+
+
+def test_tiring_units_of_the_page_rest_where_scipy_finds_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The script of docs/extending.md: the shifts that it compares, as roots of the equations
+    written out, from which its four printed numbers follow; and the page has these."""
+    section = EXTENDING.partition("### tiring.py")[2]
+    (block,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/extending.md", "exec"), names)
+    printed, trial = capsys.readouterr().out, names["trial"]
+    shifts = {}
+    for strength in (0.3, 0.0):
+        ends = []
+        for nudged in (False, True):
+            fields = [
+                adapting_field(trial, strength, 0.050, image=image, nudged=nudged)
+                for image in range(4)
+            ]
+            roots = [
+                scipy.optimize.root(lambda s, f=f: TAU * f(0, s), np.zeros(24), tol=1e-13).x
+                for f in fields
+            ]
+            ends.append(np.array(roots))
+        shifts[strength] = np.split(ends[1] - ends[0], 4, axis=1)
+    words = []
+    for layer in (1, 2):
+        one, other = shifts[0.3][layer - 1].ravel(), shifts[0.0][layer - 1].ravel()
+        sizes = np.linalg.norm(one), np.linalg.norm(other)
+        words.append(
+            f"layer {layer}: cosine {one @ other / sizes[0] / sizes[1]:.4f} with the shift of "
+            f"fresh units, {sizes[0] / sizes[1]:.4f} of its size\n"
+        )
+    assert printed == "".join(words)
+    assert f"```\n{printed}```" in section
 
 
 def test_extra_of_one_layer_leaves_the_others(rng: np.random.Generator) -> None:

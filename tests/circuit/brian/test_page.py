@@ -74,8 +74,8 @@ def test_examples_of_the_page_do_what_they_say(page: Page) -> None:
     assert np.array(page.names["onto"].target.current[:]).max() > 0
 
 
-def described(pieces: Any) -> dict[tuple[str, str], str]:
-    """(piece, variable) -> kind, of everything that pieces hold beside Brian2's own."""
+def described(pieces: Any) -> dict[tuple[str, str], tuple[str, str]]:
+    """(piece, variable) -> kind and unit, of everything that pieces hold beside Brian2's own."""
     depth = len(pieces.layers) - 1
     bare = {
         "layers": set(QuietGroup(1, "x : 1").variables) - {"x"},

@@ -193,7 +193,8 @@ def _smooth_root(trial, matrices, sample, start, corrected, width):
 @BOTH
 def test_kinks_that_sharpen_come_to_the_state_through_any_feedback(corrected):
     """Smooth units have an equilibrium of the printed equations for every width of their kink; it
-    comes to the state that is found, a tenth of the width, a tenth of the distance.
+    comes to the state that is found, a tenth of the width, a tenth of the distance, and its slopes
+    at the kinks to those that the record gives.
     """
     slid = 0
     for seed in range(4):
@@ -210,6 +211,15 @@ def test_kinks_that_sharpen_come_to_the_state_through_any_feedback(corrected):
                 root = _smooth_root(trial, matrices, sample, state, corrected, width)
                 distances.append(np.linalg.norm(root - state))
             assert distances[1] < 0.3 * distances[0] < 0.03, (seed, sample)
+            y = np.split(root, np.cumsum(trial.network.widths[1:])[:-1])
+            for layer in (2, 3):
+                h = (
+                    trial.network.weights[layer - 1] @ y[layer - 2]
+                    + trial.network.biases[layer - 1]
+                )
+                wanted = record.sliding_slopes[layer - 1][sample]
+                found = _smoothed(1e-4)[1](h)
+                np.testing.assert_allclose(wanted[wanted > 0], found[wanted > 0], rtol=0.02)
             if slid == 4:
                 return
     assert slid >= 3

@@ -18,7 +18,9 @@ from circuit.network import forward
 from circuit.peers import ddtp, dtp, ldrl
 from circuit.peers.dfa import DIRECT
 from circuit.rules import RULES
+from models.run_training import main
 from tests.circuit.peers.feedback_tasks import KEY, cosine, signal_of, stacked, task
+from tests.commands import refusal
 from tests.literal_units import LITERAL, exactly
 
 FORMS = {  # what stands for g_l, and the settings that choose it
@@ -242,3 +244,18 @@ def test_settings_out_of_range_are_refused_in_one_line(rule, options, named) -> 
     with pytest.raises(CircuitError, match=named) as refusal:
         rule.settings(**options)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "idle"),
+    [
+        ("--rule ldrl --ldrl-steps 0 --ldrl-noise 0.1", "ldrl-noise"),
+        ("--rule ddtp --ddtp-steps 0 --ddtp-decay 0.1", "ddtp-decay"),
+        ("--rule dtp --dtp-decay 0.1", "dtp-decay"),
+        ("--rule dtp --dtp-unit above", "dtp-unit"),
+        ("--rule fa --dtp-rate 0.1", "dtp-rate"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(words, idle, capsys) -> None:
+    """Where feedback does not learn, learns otherwise, or is another rule's."""
+    assert f"--{idle} would do nothing with --" in refusal(capsys, main, *words.split())

@@ -185,3 +185,34 @@ def test_a_rule_of_so_many_steps_teaches_when_they_are_over(rng: np.random.Gener
     assert step.settled == 0
     changes = zip(learner.network.weights, network.weights, strict=True)
     assert all(np.abs(after - before).max() > 1e-3 for after, before in changes)
+
+
+@rules
+def test_a_single_layer_has_its_error_and_nothing_else(name: str, rng: np.random.Generator) -> None:
+    """Nothing is below that could move: e itself, or f' e and what a nudge or a leak make of it."""
+    given = network, activity, targets = case(rng, "linear", (5, 3))
+    signal = of(name, given)
+    assert signal.rest.converged.all()
+    assert signal.rest.residuals.shape == (1, 6)
+    error, mine = targets - activity.rates[-1], absolute(signal)[0]
+    settings: Any = MANY[name][1]
+    if name == "dual":
+        wanted = 0.4 / (1 - 0.4**2 / 4) * error
+    elif name == "dfc random":
+        feedback = beside(name, network, 3)["feedback"][0]
+        loop = feedback + settings.leak * np.eye(3)
+        wanted = settings.strength * error @ np.linalg.inv(loop).T @ feedback.T
+    elif name.startswith("dfc"):
+        wanted = settings.strength / (1 + settings.leak) * error
+    else:
+        wanted = settings.strength * error
+    np.testing.assert_allclose(mine, wanted, rtol=1e-9)
+
+
+@rules
+def test_a_batch_of_no_images_is_refused(name: str, rng: np.random.Generator) -> None:
+    network, activity, targets = case(rng, "tanh")
+    few = forward(network, activity.rates[0][:0])
+    with pytest.raises(ValueError, match="holds no samples; give one or more") as refusal:
+        of(name, (network, few, targets[:0]))
+    assert "\n" not in str(refusal.value)

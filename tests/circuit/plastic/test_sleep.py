@@ -4,7 +4,6 @@ written out in loops, the fixed points by SciPy, and the plasticity in steps of
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -22,22 +21,16 @@ from tests.studies.test_learning_in_circuit import (
     DEPRECATED,
     EPS,
     TAU,
+    advance_plastic,
+    brian2,
+    layer_equations,
     make,
+    make_plastic_pieces,
+    run_plastic,
     stream,
+    synapse_equations,
     written_out,
 )
-
-with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", DEPRECATED, DeprecationWarning)
-    import brian2
-
-    from circuit.plastic import (
-        advance_plastic,
-        layer_equations,
-        make_plastic_pieces,
-        run_plastic,
-        synapse_equations,
-    )
 
 pytestmark = pytest.mark.filterwarnings(f"ignore:{DEPRECATED}:DeprecationWarning")
 

@@ -13,6 +13,7 @@ from circuit.losses import doubt, softmax_cross_entropy
 from circuit.shifts import Shifts
 from circuit.verification.bounds import relative_error_bounds
 from tests.circuit.test_dynamics import LiteralCircuit, digits, make_trial
+from tests.exact_roots import newton_step
 
 
 def true_shifts(trial, shifts, sample, targets=None):
@@ -51,13 +52,7 @@ def true_shifts(trial, shifts, sample, targets=None):
                 parts.append(flat[start : start + width])
                 start += width
             return parts
-        jacobian = mp.matrix(len(flat), len(flat))
-        for column in range(len(flat)):
-            moved = list(flat)
-            moved[column] += step
-            jacobian[:, column] = (residual(moved) - now) / step
-        change = mp.lu_solve(jacobian, now)
-        flat = [value - change[i] for i, value in enumerate(flat)]
+        flat = newton_step(residual, flat, now, step)
     return None
 
 

@@ -1,0 +1,1 @@
+"""What should a layer learn from? Every theory on one bench; told in docs/bench.md."""
