@@ -2155,6 +2155,13 @@ MUTANTS = (
         "noise / known.get(3 - seed, np.nan) for seed",
         "tests/studies/test_trained.py",
     ),
+    Mutant(
+        "rough sweeps that count changes from another state",
+        "circuit/peers/contrast/layers.py",
+        "below - self.start.before[layer - 2]",
+        "below - self.start.values[layer - 2]",
+        "tests/circuit/peers/test_contrast_sweeps.py::test_rough_sweeps_leave_no_trace",
+    ),
 )
 
 
