@@ -15,6 +15,7 @@ import numpy as np
 from circuit.checks.given import is_whole, real, require_choice, require_flag, require_kind, shown
 from circuit.circuit import Circuit
 from circuit.errors import CircuitError, NotSettled
+from circuit.method import Method
 from circuit.methods.table import METHODS
 from circuit.numerics.arrays import Array, epsilon, is_numpy, require_samples
 from circuit.outcome import Equilibrium
@@ -31,6 +32,13 @@ def default_method(circuit: Circuit) -> str:
     return "direct" if circuit.feedback is None else "sweep"
 
 
+def _named(method: str, circuit: Circuit) -> Method:
+    """The method of that name. Raises `CircuitError`."""
+    method = default_method(circuit) if method == DEFAULT else method
+    require_choice("method", method, METHODS)
+    return METHODS[method]()
+
+
 def default_tolerance(array: Array) -> float:
     """Relative residual asked of every layer by default: eps^0.64, 1e-10 or 4e-5.
 
@@ -43,7 +51,7 @@ def default_tolerance(array: Array) -> float:
 @np.errstate(all="ignore")  # what overflows on the way is judged, not printed
 def settle(
     trial: Trial,
-    method: str = DEFAULT,
+    method: str | Method = DEFAULT,
     *,
     tolerance: float | None = None,
     max_steps: int | None = None,
@@ -58,7 +66,8 @@ def settle(
     method
         A name in `circuit.methods.table.METHODS`; docs/numerics.md says which when. "default" is
         direct, and sweep where feedback is not the exact inverse; without `max_steps` and options,
-        newton then looks for what these did not find (NumPy, one network of up to 1024 units).
+        newton then looks for what these did not find (NumPy, one network of up to 1024 units). Or a
+        `Method` of your own (docs/extending.md).
     tolerance
         Relative residual to reach in every layer of every sample; `default_tolerance` if None.
     max_steps : budget of steps; the method's own if None
@@ -76,17 +85,16 @@ def settle(
     began = time.perf_counter()
     require_kind("trial", trial, Trial)
     second = method == DEFAULT and max_steps is None and not options
-    method = default_method(trial.circuit) if method == DEFAULT else method
-    require_choice("method", method, METHODS)
     require_flag("must_converge", must_converge)
-    chosen = METHODS[method]()
+    chosen = method if isinstance(method, Method) else _named(method, trial.circuit)
     if chosen.exact_only and trial.circuit.feedback is not None:
         raise CircuitError(
-            f"method {method} needs the exact inverse as feedback; use sweep, newton or ode"
+            f"method {chosen.name} needs the exact inverse as feedback; use sweep, newton or ode"
         )
     if chosen.numpy_only and not (is_numpy(trial.error) and trial.error.ndim == 2):
         raise CircuitError(
-            f"method {method} needs NumPy arrays and one network; use direct or sweep, or convert"
+            f"method {chosen.name} needs NumPy arrays and one network; use direct or sweep, or "
+            "convert"
         )
     if tolerance is None:
         tolerance = default_tolerance(trial.error)

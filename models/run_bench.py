@@ -20,6 +20,7 @@ if __package__ in {None, ""}:  # run as a file, from any folder, installed or no
 from models.command.bench_options import PROGRAM, lessons, options, refuse_what_idles_on_the_bench
 from models.command.network_options import batch_and_network, refuse_idle_network
 from models.command.parsing import fail, parse, plain
+from models.command.rule_files import require_known, use_rule_files
 from models.command.shared import refuse_what_idles, take_own_images
 from models.command.words import speaking
 
@@ -32,8 +33,16 @@ PICTURES = ("bench_cosine", "bench_price", "bench_linear")  # known without matp
 @speaking(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    with use_rule_files(PROGRAM, arguments):
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str]) -> int:
+    """The command, where the table holds the user's rules too."""
     began = time.perf_counter()
     chosen = parse(options(), arguments)
+    require_known(PROGRAM, chosen)
     take_own_images(PROGRAM, chosen)
     refuse_what_idles(PROGRAM, chosen, [chosen.dataset])
     refuse_idle_network(PROGRAM, chosen)

@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 
 PICTURES = ("settling", "updates", "agreement", "shifts")  # known without matplotlib
+UNTIMED = ("updates", "agreement")  # of them, those that show nothing of a simulation in time
 
 
 @speaking(PROGRAM)
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         with ExitStack() as leaving:
-            return run(chosen, began, leaving)
+            return run(chosen, began, leaving, is_program=arguments is None)
     except (CircuitError, ImageError) as error:
         fail(PROGRAM, str(error))
     except MemoryError as error:
@@ -61,8 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
-    """Everything between the options and the exit status."""
+def run(chosen: argparse.Namespace, began: float, leaving: ExitStack, *, is_program: bool) -> int:
+    """Everything between the options and the exit status.
+
+    A program draws while Brian2 runs in a process beside it; called by another, it has one process.
+    """
     import numpy as np
 
     from analysis.lock import locked
@@ -86,6 +91,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     from circuit.equilibrium import DEFAULT, default_method, settle
     from circuit.report.comparison import as_dataset, report
     from circuit.report.tables import tables, wrapped
+    from models.command.beside import can_be_beside
     from models.command.equilibrium_in_time import InTime, in_time
 
     record = settle(
@@ -116,12 +122,24 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
         return data, verdict
 
     gone = pictures.put_away(folder, PICTURES)
+    done: set[str] = set()
+    drawn: list[Path] = []
+
+    def draw(names: Collection[str], data: xr.Dataset, gone: Iterable[Path] = ()) -> None:
+        """Draw the pictures of these names."""
+        wanted = partial(_drawings, names)
+        found = pictures.draw(PROGRAM, wanted, data, folder, pdf=chosen.pdf, gone=gone)
+        done.update(names)
+        drawn.extend(found.files)
+
+    meanwhile = None
     if record.converged and not chosen.no_brian2:
-        keep(InTime())  # Brian2 may take minutes, and be stopped
-    clock = time.perf_counter()
-    simulated = in_time(chosen, record, say)
+        first, _ = keep(InTime())  # Brian2 may take minutes, and be stopped
+        if is_program and not chosen.no_figures and can_be_beside():
+            meanwhile = partial(draw, UNTIMED, first)
+    simulated = in_time(chosen, record, say, meanwhile)
     if simulated.n_images:
-        seconds["brian2"] = time.perf_counter() - clock
+        seconds["brian2"] = simulated.seconds
     dataset, verdict = keep(simulated)
 
     say("", tables(found, simulated.comparison), "", sep="\n")
@@ -131,15 +149,16 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     if chosen.no_figures:
         pictures.tell(PROGRAM, gone)
     else:
-        pictures.draw(PROGRAM, _drawings, dataset, folder, pdf=chosen.pdf, gone=gone)
+        late = [name for name in PICTURES if name not in done]
+        draw(late, dataset, [path for path in gone if path not in drawn])
     say(f"Written to {folder} in {time.perf_counter() - began:.1f} s in all.")
     return int(found.outcome.value)
 
 
-def _drawings() -> Drawings:
+def _drawings(names: Collection[str]) -> Drawings:
     from analysis.equilibrium.figures import EQUILIBRIUM
 
-    return EQUILIBRIUM
+    return {name: drawing for name, drawing in EQUILIBRIUM.items() if name in names}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What feedback strength does: sweeps of four studies, their figures, and a table of findings.
+"""What feedback strength does: sweeps of five studies, their figures, and a table of findings.
 
 Owns the words of the command and its studies.
 """

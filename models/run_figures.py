@@ -125,6 +125,11 @@ def options() -> OneLineParser:
         metavar="NAME",
         help="device of PyTorch, such as cuda, to train on; without it, NumPy",
     )
+    add(
+        "--so-far",
+        action="store_true",
+        help="train nothing: make FIGURE.nc and the pictures of the runs in --output that are done",
+    )
     add_processes(parser)
     add_results(
         parser,
@@ -161,6 +166,8 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     names = [name for name in FIGURES if {name, ALL} & set(chosen.figures)]
     names += [name for name in BENCH if name in chosen.figures]
     _refuse_rules(chosen, names)
+    if chosen.so_far and chosen.figures_only:
+        fail(PROGRAM, "--so-far makes anew what --figures-only reads; leave one of them out")
     take_own_images(PROGRAM, chosen)
     if chosen.images is not None:
         chosen.datasets = [OWN]
@@ -190,7 +197,8 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
             "bench_grid": every_rule.bench_grid_findings,
         },
     )
-    with study_command.processes(chosen, list(studies.values()), folder) as address:
+    waiting = [] if chosen.so_far else list(studies.values())
+    with study_command.processes(chosen, waiting, folder) as address:
         for name in names:
             path = folder / f"{name}.nc"
             if chosen.figures_only:
@@ -198,7 +206,8 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
             else:
                 # with what a grid has chosen meanwhile
                 study = _study(name, chosen, folder) if name == "bench" else studies[name]
-                data = study_command.swept(study, chosen, address, path, figure=name)
+                take = study_command.so_far if chosen.so_far else study_command.swept
+                data = take(study, chosen, address, path, figure=name)
                 # the same runs, without the figure
                 (folder / f"{study.name}.nc").unlink(missing_ok=True)
                 if name == "bench":

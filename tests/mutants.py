@@ -2113,6 +2113,48 @@ MUTANTS = (
         "if not multiplications >= LARGE:",
         "tests/circuit/peers/test_contrast_sweeps.py::test_no_rough_sweeps_where_they_save_nothing",
     ),
+    Mutant(
+        "equivalence by one of the two one-sided tests",
+        "analysis/equivalence.py",
+        "nearest = margin - abs(mean)",
+        "nearest = margin - mean",
+        "tests/analysis/test_equivalence.py",
+    ),
+    Mutant(
+        "the power of equivalence for a known spread",
+        "analysis/equivalence.py",
+        "reach = margin - critical * ratio",
+        "reach = margin - critical",
+        "tests/analysis/test_equivalence.py",
+    ),
+    Mutant(
+        "a claim held against any back-propagation, whatever its lambda",
+        "studies/paper_figures/claim.py",
+        "if others and one.strength == others[0])",
+        "if others)",
+        "tests/studies/test_claim.py",
+    ),
+    Mutant(
+        "test images looked at within epochs with the network that the epoch began with",
+        "studies/training_run.py",
+        "        self.seen[state.learner.steps] = float(accuracy)",
+        "        self.seen[state.learner.steps] = float(state.history['test_accuracy'][-1, 0])",
+        "tests/studies/test_claim.py",
+    ),
+    Mutant(
+        "noise of updates read from the mismatch",
+        "studies/trained/study.py",
+        "readout_covariances(trial, record.shifts, sample, average)[0]",
+        "readout_covariances(trial, record.shifts, sample, average)[1]",
+        "tests/studies/test_trained.py",
+    ),
+    Mutant(
+        "noise compared with that of an untaught network of another seed",
+        "studies/trained/findings.py",
+        "noise / known.get(seed, np.nan) for seed",
+        "noise / known.get(3 - seed, np.nan) for seed",
+        "tests/studies/test_trained.py",
+    ),
 )
 
 

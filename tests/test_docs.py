@@ -11,13 +11,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
+from circuit.errors import CircuitError
 from models import (
+    run_bench,
     run_compare,
     run_derivation,
     run_feedback_strength,
@@ -33,6 +36,7 @@ NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 EVERY = pytest.mark.parametrize("page", PAGES, ids=NAMES)
 PARSERS = {
+    "run_bench.py": run_bench.options,
     "run_compare.py": run_compare.options,
     "run_derivation.py": run_derivation.options,
     "run_equilibrium.py": equilibrium_options.options,
@@ -234,6 +238,59 @@ def test_the_page_on_concepts_runs(capsys) -> None:
     said = capsys.readouterr().out
     assert said
     assert f"```\n{said}```\n" in page.read_text("utf-8")
+
+
+def block_of(page: str, word: str) -> dict[str, Any]:
+    """What the one Python block of a page that holds `word` has made."""
+    (block,) = (one for one in python_blocks(ROOT / "docs" / page) if word in one)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    return names
+
+
+def test_a_unit_from_the_page(capsys) -> None:
+    """Its functions in sixty digits, differences also where s has underflowed; it settles."""
+    unit = block_of("extending.md", "logistic = Activation(")["logistic"]
+    assert "The equilibrium carries the GAIT-prop update" in capsys.readouterr().out
+    with mpmath.workdps(60):
+
+        def f(h):
+            return 1 / (1 + mpmath.exp(-h))
+
+        for h, d, s in ((0.7, -1.3, 0.5), (-2.0, 0.4, 1e-9), (3.0, 2.0, 1e-40)):
+            at, to = mpmath.mpf(h), mpmath.mpf(h) + mpmath.mpf(s) * mpmath.mpf(d)
+            wanted = (f(to) - f(at)) / s
+            found = unit.difference(np.array(h), np.array(d), s)
+            assert float(found) == pytest.approx(float(wanted), rel=1e-14)
+            y = mpmath.mpf(float(f(at)))
+            target = y + mpmath.mpf(s) * mpmath.mpf(d) / 9
+            back = (mpmath.log(target / (1 - target)) - mpmath.log(y / (1 - y))) / s
+            found = unit.inverse_difference(np.array(float(y)), np.array(d / 9), s)
+            assert float(found) == pytest.approx(float(back), rel=1e-13)
+            assert float(unit.slope(np.array(h))) == pytest.approx(
+                float(mpmath.diff(f, at)), rel=1e-13
+            )
+            bent = mpmath.diff(f, at, 2)
+            assert float(unit.curvature(np.array(h))) == pytest.approx(float(bent), rel=1e-12)
+    limit = unit.difference(np.array(0.3), np.array(2.0), 0.0)
+    assert float(limit) == pytest.approx(2 * float(unit.slope(np.array(0.3))), rel=1e-14)
+    steepest = np.abs(unit.curvature(np.linspace(-6, 6, 20001))).max()
+    assert steepest == pytest.approx(unit.largest_curvature, rel=1e-6)
+
+
+def test_a_method_from_the_page(capsys) -> None:
+    """Finds what Newton's method does, within the bound that the ruler gives it."""
+    names = block_of("extending.md", "RELAXED = Method(")
+    assert capsys.readouterr().out.count("converged") == 2
+    mine = names["settle"](names["trial"], names["RELAXED"], weight=0.8)
+    other = names["settle"](names["trial"], "newton")
+    assert mine.method == "relaxed"
+    for layer in (1, 2, 3):
+        a, b = mine.shifts.absolute(layer), other.shifts.absolute(layer)
+        bound = mine.error_bounds[layer - 1] + other.error_bounds[layer - 1]
+        assert np.linalg.norm(a - b) <= 2 * bound * np.linalg.norm(b)
+    with pytest.raises(CircuitError, match="no option 'weigth'"):
+        names["settle"](names["trial"], names["RELAXED"], weigth=0.8)
 
 
 def test_the_estimator_of_the_readme_learns(capsys) -> None:

@@ -8,6 +8,7 @@ import xarray as xr
 from analysis.canvas import Drawings, Figure, headline, panels, styled
 
 LEAST = 1e-3  # degrees: smaller angles are drawn there
+LABEL, MOST_HEIGHT = 0.21, 2.45  # of a label, and of the highest, in powers of ten
 READINGS = {"target": "o", "response": "s", "contrast": "^"}
 
 
@@ -54,19 +55,21 @@ def prices(data: xr.Dataset) -> Figure:
     figure, ((axes,),) = panels(figsize=(8.6, 4.4))
     angle = np.degrees(np.arccos(np.clip(data["bp_cosine"].values[:, 0], -1, 1)))
     passes = data["passes"].values
-    taken: dict[tuple[int, int], int] = {}
-    for i, rule in enumerate(data["rule"].values):
-        if not np.isfinite(angle[i]):
-            continue
-        x, y = passes[i], max(angle[i], LEAST)
+    shown = np.flatnonzero(np.isfinite(angle))
+    heights = np.log10(np.maximum(angle, LEAST))
+    places = _apart(passes, heights, shown)
+    for i in shown:
         marker = READINGS[str(data["reading"].values[i])]
-        axes.plot(x, y, marker, color="black", ms=5, mfc="none")
-        cell = (round(4 * np.log10(x)), round(3 * np.log10(y)))
-        place = taken.get(cell, 0)
-        taken[cell] = place + 1
-        offset = (6, 4 - 9 * place)
-        axes.annotate(str(rule), (x, y), xytext=offset, textcoords="offset points", fontsize=8.5)
-    axes.set(xscale="log", yscale="log", ylim=(LEAST / 3, 200))
+        axes.plot(passes[i], 10 ** heights[i], marker, color="black", ms=5, mfc="none")
+        axes.annotate(
+            str(data["rule"].values[i]),
+            (passes[i], 10 ** heights[i]),
+            xytext=(passes[i] * 1.13, 10 ** places[i]),
+            va="center",
+            fontsize=8.5,
+            arrowprops={"arrowstyle": "-", "lw": 0.5, "color": "0.6"},
+        )
+    axes.set(xscale="log", yscale="log", ylim=(LEAST / 12, 400))
     axes.set_xlabel("passes over the layers beside the forward pass")
     axes.set_ylabel("angle to back-propagation in layer 1 (degrees)")
     ticks = [1e-3, 1e-2, 0.1, 1, 10, 90]
@@ -77,6 +80,21 @@ def prices(data: xr.Dataset) -> Figure:
     axes.legend(loc="lower right")
     headline(figure, "What a rule's answer in layer 1 is worth, and what it costs")
     return figure
+
+
+def _apart(passes: np.ndarray, heights: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Heights of labels (log10), so that those of points with alike passes do not overlap."""
+    places = heights.copy()
+    columns = np.round(4 * np.log10(passes[shown])) if len(shown) else passes[shown]
+    for column in np.unique(columns):
+        inside = shown[columns == column]
+        inside = inside[np.argsort(heights[inside], kind="stable")]
+        # from the top down, each at most where the one above leaves room, then as low as that asks
+        ceiling = MOST_HEIGHT
+        for i in inside[::-1]:
+            places[i] = min(places[i] + 0.5 * LABEL * (len(inside) > 1), ceiling)
+            ceiling = places[i] - LABEL
+    return places
 
 
 @styled

@@ -14,7 +14,6 @@ import numpy as np
 import xarray as xr
 
 from analysis.precise import in_float64
-from circuit import brian
 from circuit.equilibrium import settle
 from circuit.methods import ode
 from circuit.numerics.arrays import epsilon
@@ -25,6 +24,8 @@ FINE_STEP = 0.02  # time constants, of an integration without error control
 
 def simulate(record: Equilibrium, n_images: int) -> tuple[list[tuple[float, float]], xr.Dataset]:
     """The first images in Brian2: per layer (relative error, float64 floor), and trajectories."""
+    from circuit import brian  # takes a second to load
+
     n_images = min(n_images, record.trial.error.shape[0])
     trial = in_float64(record.trial.samples(range(n_images)))
     # settled as far as float64 goes, or the comparison would show the tolerance and not Brian2

@@ -26,6 +26,7 @@ from circuit.numerics.arrays import (
     widened,
 )
 from circuit.numerics.scale import ONE, Scale, times
+from circuit.numerics.small_systems import solved
 from circuit.peers.settling import Tried, relative
 from circuit.settings.peers.feedback_control import JACOBIAN, FeedbackControlSettings
 from circuit.shifts import Shifts, excess
@@ -314,22 +315,3 @@ def secant(matrix: Array, step: Array, change: Array) -> Array:
     missed = change - xp.matmul(matrix, step[..., None])[..., 0]
     along = step / xp.where(square > 0, square, xp.ones_like(square))
     return matrix + missed[..., None] * along[..., None, :]
-
-
-def solved(matrix: Array, right: Array) -> Array:
-    """The solution of each image's equations, (..., batch, n); NaN where there is none."""
-    xp = namespace(matrix)
-    try:
-        return xp.linalg.solve(matrix, right[..., None])[..., 0]
-    except (np.linalg.LinAlgError, RuntimeError):  # one of them is singular
-        n, device = right.shape[-1], array_api_compat.device(right)
-        pairs = zip(to_numpy(matrix).reshape(-1, n, n), to_numpy(right).reshape(-1, n), strict=True)
-        found = np.stack([_solved_alone(one, side) for one, side in pairs])
-        return xp.asarray(found.reshape(right.shape), dtype=right.dtype, device=device)
-
-
-def _solved_alone(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    try:
-        return np.linalg.solve(matrix, right)
-    except np.linalg.LinAlgError:
-        return np.full_like(right, np.nan)

@@ -204,6 +204,13 @@ class Energy:
             found.append(missing[i] + self.sent(i + 1, state.slopes[i + 1] * found[-1]))
         return found[::-1]
 
+    def asked(self, state: MovedState) -> Layers:
+        """F_l^T e, what the output error of a state asks of the errors; L - 1 products."""
+        found = [state.errors[-1]]
+        for i in range(self.network.depth - 2, -1, -1):
+            found.append(self.sent(i + 1, state.slopes[i + 1] * found[-1]))
+        return found[::-1]
+
     def residuals(self, state: MovedState, missing: Layers) -> np.ndarray:
         """|what is left| over |error| in every layer, (L, samples)."""
         error = row_norms(state.errors[-1])

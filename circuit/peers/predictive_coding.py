@@ -10,16 +10,18 @@ target, f'(h_l) eps_l times z_{l-1}, which is -dF/dW_l. In a linear network with
 
     eps_l = F_l^T S^-1 e,     S = I / lambda + sum_{l<L} F_l F_l^T,     F_l = W_L ... W_{l+1}
 
-The rest is found by Newton's method with the errors as unknowns, where the Hessian is the identity
-plus what comes back from the outputs and from the curvature of the units: conjugate gradients find
-the step in a few products, and no matrix of an image is ever made (`circuit.peers.energy`).
+With the errors as unknowns the Hessian is the identity plus what comes back from the outputs and
+from the curvature of the units. So the rest is near where one comes by putting the errors that are
+asked for in again, with a memory (`circuit.peers.acceleration`); what is not there after a few such
+steps is brought there by Newton's method, each step of which conjugate gradients find in a few
+products (`circuit.peers.energy`). No matrix of an image is ever made.
 
 Where units have kinks the energy has, too. Its lowest point then often lies where a drive is 0 and
 the slope there is neither of the two: no state fulfils the equations. Such images do not settle,
 and their status says so.
 
-Passes, of L - 1 products each: 1 to begin with, 2 for each step of conjugate gradients, and 3 for
-each of Newton's (2 for the last); 2 for each step of the rates.
+Passes, of L - 1 products each: 2 to begin and to end with, 2 for each step with a memory, as many
+for each of conjugate gradients, and nearly 3 for each of Newton's; 2 for each step of the rates.
 
 Rao and Ballard 1999, Nature Neuroscience 2:79. Whittington and Bogacz 2017, Neural Computation
 29:1229. Millidge, Tschantz and Buckley 2022, Neural Computation 34:1329.
@@ -37,6 +39,7 @@ from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, any_true, namespace, require_samples
 from circuit.numerics.scale import times
+from circuit.peers.acceleration import accelerated
 from circuit.peers.energy import Energy, Layers, MovedState, energy_of
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.settling import Tried, after_steps, rounding_floors, settle, tolerance_for
@@ -66,15 +69,14 @@ class ErrorDescent:
         return replace(self, energy=self.energy.samples(rows), first=[])
 
     def start(self) -> Tried:
-        """No errors, where the gradient is minus back-propagation's shift."""
-        activity, first = self.energy.activity, self.first
-        blank = [0 * value for value in first]
-        state = MovedState(
-            [*blank[:-1], first[-1]], blank, list(activity.drives), list(activity.slopes)
-        )
-        missing = [*blank[:-2], *[-value for value in first[-2:-1]], blank[-1]]
-        gradient = [*[-value for value in first[:-1]], blank[-1]]
-        return self._point(state, missing, gradient, 1)
+        """From no errors, with a memory of the steps."""
+        if self.energy.network.depth == 1:  # nothing is there to come to rest
+            activity, blank = self.energy.activity, [0 * self.first[-1]]
+            state = MovedState(self.first, blank, list(activity.drives), list(activity.slopes))
+            return self._point(state, blank, blank, 0)
+        state, gradient, passes = accelerated(self.energy, self.first, self.tolerance / 2)
+        missing = self.energy.missing(state)
+        return self._point(state, missing, gradient, 2 + passes)
 
     def _point(self, state: MovedState, missing: Layers, gradient: Layers, passes: float) -> Tried:
         arrays = (*state.errors, *state.shifts, *state.drives, *gradient)
@@ -122,13 +124,11 @@ class ErrorDescent:
     def _accuracy(self, point: Tried) -> Array:
         """Of the linear solve of each image, relative, (..., batch)."""
         worst, energy = point.residuals.max(axis=0), self.energy
-        # where the Hessian does not change on the way, one solve is to do
         asked = 0.1 * self.tolerance / np.where(np.isfinite(worst), worst, 1.0)
-        if energy.smooth:
-            asked = np.maximum(asked, worst)
-        elif any(map(has_kink, energy.network.activations)):
-            asked = np.where(np.isfinite(worst), asked, FORCING)
-        wanted = np.clip(asked, 1e-14, FORCING if energy.smooth else 1.0)
+        constant = not (energy.smooth or any(map(has_kink, energy.network.activations)))
+        if not constant:  # where the Hessian does not change on the way, one solve is to do
+            asked = np.maximum(asked, np.minimum(worst, FORCING))
+        wanted = np.clip(asked, 1e-14, 1.0)
         like = point.arrays[0]
         return namespace(like).asarray(
             wanted.reshape(like.shape[:-1]), dtype=like.dtype, device=array_api_compat.device(like)

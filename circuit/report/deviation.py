@@ -39,7 +39,7 @@ from circuit.records.brief import Brief
 from circuit.shift_dynamics import Balance, balance, scale_ratio
 from circuit.shifts import Shifts, require_readout
 from circuit.trial import Trial
-from circuit.verification.sliding import with_messages_at_kinks
+from circuit.verification.sliding import has_kink, with_messages_at_kinks
 
 EXACT = 1e-3  # relative, on top of both causes: rounding of the bound itself and of the averages
 
@@ -104,9 +104,9 @@ def deviations(
         found.append(Deviation(seen, share * bent, share * unsure))
         if layer == 1:
             break
-        steepness, fresh, size = _passage(
-            trial, shifts, rule, terms, layer, None if kinks is None else kinks[layer - 1]
-        )
+        bends = kinks is not None and has_kink(network.activation(layer))
+        at_kinks = kinks[layer - 1] if bends and kinks is not None else None
+        steepness, fresh, size = _passage(trial, shifts, rule, terms, layer, at_kinks)
         below = network.widths[layer - 1]
         inverse_norm, condition = _norms_of_feedback(trial, layer)
         steepest = to_numpy(xp.max(steepness, axis=-1)).reshape(-1)

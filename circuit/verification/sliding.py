@@ -169,6 +169,8 @@ def with_messages_at_kinks(
     messages = list(terms.messages)
     for layer in range(2, trial.network.depth + 1):
         unit, i, slope = trial.network.activation(layer), layer - 1, slopes[layer - 1]
+        if not has_kink(unit):  # whose range need not hold 0, the rate at a kink
+            continue
         deviation = _deviation(trial, shifts, layer, terms.mismatches[i])
         xp, sent = namespace(slope), trial.circuit.pathway.local(slope, deviation)
         at_kink = unit.inverse_difference(0 * sent, sent, shifts.scales[i].value)

@@ -19,6 +19,7 @@ from circuit.settings.peers.of_lesson import FEEDBACK_STRENGTH, INCREMENTS, PATH
 from models.command.declared_options import add_setting
 from models.command.network_options import add_images_and_network
 from models.command.parsing import Distinct, OneLineParser, at_least, refuse_idle
+from models.command.rule_files import add_rule_file
 from models.command.shared import add_results
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def options() -> OneLineParser:
         metavar="RULE",
         help=f"which to ask (default: all). {called}",
     )
+    add_rule_file(parser)
     add_images_and_network(parser)
     add(
         "--loss",

@@ -220,12 +220,29 @@ def swept(
     address : of the scheduler; None to measure in this process
     labels : attributes of the result, beside scale, seeds and all that was chosen
     """
-    from analysis import records
     from analysis.sweep import run as sweep
 
     data = sweep.run(
         study, path.parent, workers=chosen.workers, scheduler=address, quiet=chosen.quiet
     )
+    return _labelled(data, chosen, path, **labels)
+
+
+def so_far(
+    study: Study, chosen: argparse.Namespace, address: str | None, path: Path, **labels: str
+) -> xr.Dataset:
+    """As `swept`, of the cells that are there; none is measured."""
+    from analysis.sweep.study import collect
+
+    return _labelled(collect(study, path.parent), chosen, path, **labels)
+
+
+def _labelled(
+    data: xr.Dataset, chosen: argparse.Namespace, path: Path, **labels: str
+) -> xr.Dataset:
+    """A result with what was chosen for it, written to `path`."""
+    from analysis import records
+
     data.attrs |= labels | {
         "config": str(plain(chosen)),
         "scale": chosen.scale,

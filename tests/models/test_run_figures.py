@@ -75,6 +75,32 @@ def test_pictures_are_drawn_from_the_results_alone(done, tmp_path, monkeypatch, 
     assert "| linear | TP |" in words
 
 
+def test_what_is_done_so_far_is_shown_without_training(done, tmp_path, monkeypatch, capsys):
+    """Of two of the runs of figure claim, with every other one missing; exit status 1 says so."""
+    cells = training.study("claim", "smoke")
+    for cell in cells.cells[:2]:
+        path = cells.path(cell, tmp_path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cells.path(cell, done).read_bytes())
+
+    def trains(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr(sweep, "run", trains)
+    arguments = ["claim", "--scale", "smoke", "--so-far", "--output", str(tmp_path)]
+    assert command.main(arguments) == 1
+    assert "claim: 13 runs, 11 missing, 2 completed" in capsys.readouterr().out
+    with xr.open_dataset(tmp_path / "claim.nc") as some, xr.open_dataset(done / "claim.nc") as all_:
+        assert (some["status"] == "completed").values.tolist() == [True] * 2 + [False] * 11
+        same = "test_accuracy_within"
+        steps = {"step": some["step"]}
+        np.testing.assert_array_equal(some[same][:2], all_[same].sel(steps)[:2])
+        assert np.isnan(some[same][2:]).all()
+    assert command.main([*arguments[:1], "--figures-only", "--output", str(tmp_path)]) == 1
+    words = refusal(capsys, command.main, *arguments, "--figures-only")
+    assert "leave one of them out" in words
+
+
 def test_a_second_run_trains_nothing(done, monkeypatch, capsys):
     def trains(*_, **__):
         raise AssertionError

@@ -12,7 +12,7 @@ from scipy.optimize import root
 
 from circuit.initialisation.networks import initialise
 from circuit.network import Network, forward
-from circuit.peers import Signal, predictive_coding, signal_updates
+from circuit.peers import Signal, acceleration, predictive_coding, signal_updates
 from circuit.settings.peers.predictive_coding import PredictiveCodingSettings
 from circuit.verification.judgement import Status
 from tests.circuit.peers.cases import (
@@ -124,9 +124,15 @@ def test_the_energy_is_stationary_for_torch_and_a_loss_of_ones_own(
     assert_close([0.5 * c.biases for c in changes], [-b.grad.numpy() for b in biases], 1e-8)
 
 
+@pytest.mark.parametrize("steps", [1, 14])
 @pytest.mark.parametrize("unit", ["tanh", "asinh"])
-def test_against_the_roots_that_scipy_finds(unit: str, rng: np.random.Generator) -> None:
-    """From the forward pass, in rates, by a dense solver."""
+def test_against_the_roots_that_scipy_finds(
+    unit: str, steps: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the forward pass, in rates, by a dense solver; Newton's method alone, and what comes
+    before it.
+    """
+    monkeypatch.setattr(acceleration, "STEPS", steps)
     given = network, activity, targets = case(rng, unit, (4, 5, 3, 4, 2), batch=4)
     signal = rule(given, strength=1.0, tolerance=1e-12)
     f, slope = unit_of(network)
@@ -268,6 +274,7 @@ def test_a_budget_that_ends_settles_nothing(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(predictive_coding, "BUDGET", 2)
+    monkeypatch.setattr(acceleration, "STEPS", 2)
     signal = rule(case(rng, "tanh"), strength=1.0, tolerance=1e-12)
     assert set(signal.rest.status) == {Status.OUT_OF_BUDGET}
     assert (signal.rest.residuals.max(axis=0) > 1e-12).all()
@@ -277,3 +284,20 @@ def test_a_budget_that_ends_settles_nothing(
 def test_a_strength_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match=r"pc lambda 0 is not positive; use for example 0\.1"):
         PredictiveCodingSettings(strength=0)
+
+
+def test_a_memory_of_the_steps_is_gmres(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a linear network, where after as many steps as there are outputs nothing is left."""
+    given = network, activity, targets = case(rng, "linear")
+    settings = PredictiveCodingSettings(strength=2.0, tolerance=1e-11)
+    monkeypatch.setattr(predictive_coding, "BUDGET", 1)  # no step of Newton's
+    left = {}
+    for steps in (network.n_outputs, network.n_outputs + 1):
+        monkeypatch.setattr(acceleration, "STEPS", steps)
+        signal = predictive_coding.signal(*given, "quadratic", settings, {}, 0)
+        left[steps] = signal.rest.residuals.max()
+    assert left[network.n_outputs] > 1e-4
+    assert left[network.n_outputs + 1] < 1e-7  # the memory is of squares
+    assert activity.rates[-1].shape == targets.shape
