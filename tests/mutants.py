@@ -1771,6 +1771,13 @@ MUTANTS = (
         "tests/circuit/brian/test_page.py -k table",
     ),
     Mutant(
+        "Brian2 beside the pictures, which wait for it",
+        "models/command/beside.py",
+        "        meanwhile()\n        done, result = here.recv()\n",
+        "        done, result = here.recv()\n        meanwhile()\n",
+        "tests/models/test_beside.py -k waits",
+    ),
+    Mutant(
         "the main command loads Brian2 before its first words",
         "models/run_equilibrium.py",
         "    say(description(chosen",
