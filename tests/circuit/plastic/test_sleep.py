@@ -228,7 +228,7 @@ def test_images_in_place_of_independent_signs_do_not_orthogonalise(
     (weights, _), distances = two_layers(rng), {}
     pull = {"lateral_rates": np.array([0.04 / TAUGHT]), "strengths": np.array([0.04 / TAUGHT / 30])}
     times = {"step": TAU / 2, "period": 16, "wait": 12}  # for a larger 1 + M
-    plastic, inputs, targets = practised(rng, (weights,), 300, **times, **pull)
+    plastic, inputs, targets = practised(rng, (weights,), 340, **times, **pull)
     (signs,) = asleep(plastic, len(inputs))
     together = rng.choice([-1.0, 1.0], (len(signs), 1))
     for what, shown in (
