@@ -38,6 +38,7 @@ from circuit.numerics.arrays import (
 from circuit.peers.contrast.layers import Coupled, RoughLayers, Swept, WayDown, overshot
 from circuit.peers.settling import Tried, settle
 from circuit.peers.signal import Rest
+from circuit.records.brief import Brief
 
 EVERY = 8  # sweeps after which a state is judged in any case
 OVERSHOOTING = 64  # sweeps after which none overshoots, so that the energy cannot rise
@@ -109,8 +110,8 @@ def settled(
     return list(arrays[:depth]), list(arrays[2 * depth :]), rest
 
 
-@dataclass(eq=False)
-class Sweeping:
+@dataclass(eq=False, repr=False)
+class Sweeping(Brief):
     """Equations for `circuit.peers.settling`, whose points hold values, what layers got from below,
     and drives.
 
