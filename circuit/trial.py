@@ -142,12 +142,8 @@ class Trial(Brief):
             raise CircuitError(f"samples {shown(indices)}: give places in the batch, at least one")
         for index in set(indices) if not isinstance(indices, range) else (indices[0], indices[-1]):
             self.require_sample(index)
-
-        def chosen(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-            return tuple(take_rows(array, indices) for array in arrays)
-
-        activity = self.activity.samples(indices)
-        still = None if self.still is None else chosen(self.still)
+        activity, still = self.activity.samples(indices), self.still
+        still = None if still is None else tuple(take_rows(each, indices) for each in still)
         return replace(self, activity=activity, error=take_rows(self.error, indices), still=still)
 
     def with_feedback(self, feedback_strength: float | Sequence[float]) -> Trial:

@@ -1771,6 +1771,13 @@ MUTANTS = (
         "tests/circuit/brian/test_page.py -k table",
     ),
     Mutant(
+        "Brian2 beside the pictures, which wait for it",
+        "models/command/beside.py",
+        "        meanwhile()\n        done, result = here.recv()\n",
+        "        done, result = here.recv()\n        meanwhile()\n",
+        "tests/models/test_beside.py -k waits",
+    ),
+    Mutant(
         "the main command loads Brian2 before its first words",
         "models/run_equilibrium.py",
         "    say(description(chosen",
@@ -2168,6 +2175,13 @@ MUTANTS = (
         "        return np.full_like(right, np.nan)",
         "        raise",
         "tests/circuit/numerics/test_small_systems.py",
+    ),
+    Mutant(
+        "rough sweeps that count changes from another state",
+        "circuit/peers/contrast/layers.py",
+        "below - self.start.before[layer - 2]",
+        "below - self.start.values[layer - 2]",
+        "tests/circuit/peers/test_contrast_sweeps.py::test_rough_sweeps_leave_no_trace",
     ),
 )
 

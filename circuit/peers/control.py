@@ -28,6 +28,7 @@ from circuit.numerics.arrays import (
 from circuit.numerics.scale import ONE, Scale, times
 from circuit.numerics.small_systems import solved
 from circuit.peers.settling import Tried, relative
+from circuit.records.brief import Brief
 from circuit.settings.peers.feedback_control import JACOBIAN, FeedbackControlSettings
 from circuit.shifts import Shifts, excess
 
@@ -36,8 +37,8 @@ SLOW = 0.3  # a step that leaves more than this asks for new derivatives
 MOST_OUTPUTS = 256  # up to so many the eigenvalues are looked at
 
 
-@dataclass(frozen=True, eq=False)
-class Derivatives:
+@dataclass(frozen=True, eq=False, repr=False)
+class Derivatives(Brief):
     """F_l = dy_L/dr_l of the outputs with an error, each image's own.
 
     Attributes
@@ -74,8 +75,8 @@ def derivatives(network: Network, slopes: Sequence[Array]) -> Derivatives:
     return Derivatives(tuple(rows[::-1]), tuple(scales[::-1]))
 
 
-@dataclass(frozen=True, eq=False)
-class Control:
+@dataclass(frozen=True, eq=False, repr=False)
+class Control(Brief):
     """The controller's equation for one batch, as `settling.settle` asks for it.
 
     A point holds u and Newton's change of it, what is left of the equation, the matrix J Q + a I

@@ -51,6 +51,7 @@ from circuit.peers.rule import Companions, Rule
 from circuit.peers.settling import Tried, relative, rounding_floors, settle, tolerance_for
 from circuit.peers.signal import RESPONSE, Signal
 from circuit.peers.steepness import error_after, is_quadratic
+from circuit.records.brief import Brief
 from circuit.settings.peers.dual_propagation import DualPropagationSettings
 from circuit.shifts import Shifts, excess
 
@@ -60,8 +61,8 @@ OUTPUT_STEPS = 200  # elementwise, towards the state of the outputs
 Kick = tuple[Array, Array]  # twice what drives z^+ up and z^- down, in the size of its layer
 
 
-@dataclass(frozen=True, eq=False)
-class Sweep:
+@dataclass(frozen=True, eq=False, repr=False)
+class Sweep(Brief):
     """One way down.
 
     Attributes
@@ -76,8 +77,8 @@ class Sweep:
     kicks: tuple[Kick, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Dyads:
+@dataclass(frozen=True, eq=False, repr=False)
+class Dyads(Brief):
     """The equations of one batch, as `settling.settle` asks for them.
 
     A point holds D_1 .. D_L, and the changes from the forward pass of the rates, zbar_l - y_l, and

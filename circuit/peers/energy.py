@@ -37,13 +37,14 @@ from circuit.numerics.arrays import Array, namespace, row_norms, take_rows, wide
 from circuit.numerics.scale import ONE, Scale, times
 from circuit.peers.settling import relative
 from circuit.peers.steepness import error_after, error_change
+from circuit.records.brief import Brief
 from circuit.shifts import Shifts, excess
 
 Layers = list[Array]
 
 
-@dataclass(frozen=True, eq=False)
-class MovedState:
+@dataclass(frozen=True, eq=False, repr=False)
+class MovedState(Brief):
     """Errors, and where they take the network.
 
     Attributes
@@ -59,8 +60,8 @@ class MovedState:
     slopes: Layers
 
 
-@dataclass(frozen=True, eq=False)
-class Energy:
+@dataclass(frozen=True, eq=False, repr=False)
+class Energy(Brief):
     """The energy of one batch.
 
     Attributes

@@ -44,6 +44,7 @@ from circuit.peers.energy import Energy, Layers, MovedState, energy_of
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.settling import Tried, after_steps, rounding_floors, settle, tolerance_for
 from circuit.peers.signal import TARGET, Rest, Signal
+from circuit.records.brief import Brief
 from circuit.settings.peers.predictive_coding import STATES, PredictiveCodingSettings
 from circuit.verification.sliding import has_kink
 
@@ -53,8 +54,8 @@ INNER = 60  # steps of conjugate gradients
 HALVINGS = {False: 6, True: 2}  # of a step of Newton's that goes too far; where units have kinks
 
 
-@dataclass(frozen=True, eq=False)
-class ErrorDescent:
+@dataclass(frozen=True, eq=False, repr=False)
+class ErrorDescent(Brief):
     """Newton's method on the energy of one batch, as `settling.settle` asks for it.
 
     A point holds v_1 .. v_L, d_1 .. d_L, h_1 .. h_L, and the gradient of the layers 1 .. L.

@@ -27,6 +27,7 @@ from circuit.numerics.arrays import (
     take_rows,
 )
 from circuit.peers.signal import Rest
+from circuit.records.brief import Brief
 from circuit.verification.judgement import Status
 from circuit.verification.samples import RISE_OF_DIVERGENCE, ROUNDING_SLACK, repeats
 
@@ -34,8 +35,8 @@ GROWN = 1e6  # values so many times those of the start are on their way out
 PATIENCE = 5  # steps, at kinks, in which the lowest residual need not fall
 
 
-@dataclass(frozen=True, eq=False)
-class Tried:
+@dataclass(frozen=True, eq=False, repr=False)
+class Tried(Brief):
     """A state of all images, and what is left of the equations there.
 
     Attributes

@@ -29,13 +29,13 @@ def test_each_waits_for_the_other() -> None:
     mine, theirs, done = context.Event(), context.Event(), []
 
     def work() -> tuple[int, np.ndarray]:
-        assert mine.wait(60)
+        assert mine.wait(20)
         theirs.set()
         return os.getpid(), np.arange(3)
 
     def meanwhile() -> None:
         mine.set()
-        done.append(theirs.wait(60))
+        done.append(theirs.wait(20))
 
     pid, values = beside(work, meanwhile)
     assert done == [True]
@@ -67,7 +67,7 @@ def test_a_stop_here_ends_the_work_there() -> None:
         never.wait(600)
 
     def meanwhile() -> None:
-        assert began.wait(60)
+        assert began.wait(20)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -65,6 +65,21 @@ def test_rules_that_the_paper_does_not_train_are_compared_with_gait():
             assert preset(name, rule) == preset(name, "gait")
 
 
+def test_a_rule_names_in_its_settings_what_its_paper_gives() -> None:
+    """The clamped output of Whittington and Bogacz is lambda 1; what is given wins over it too. The
+    network of Meulemans et al. is 3 x 256 tanh, of which the option of the depth leaves nothing.
+    """
+    assert resolve("paper", "pc", {})["pc_lambda"] == 1.0
+    assert resolve("quick", "pc", {})["pc_lambda"] == 0.1
+    assert resolve("paper", "pc", {"pc_lambda": 0.3})["pc_lambda"] == 0.3
+    assert "pc_lambda" not in resolve("paper", "dual", {})
+    given = options().parse_args(["--rule", "dfa", "--preset", "paper"])
+    assert resolved(given)["widths"] == (784, 256, 256, 256, 10)
+    assert resolved(given)["auxiliary"] == "no"
+    given = options().parse_args(["--rule", "dfa", "--preset", "paper", "--depth", "2"])
+    assert resolved(given)["widths"] is None
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_what_is_given_wins_and_the_rest_stays(name):
     given = {"learning_rate": 0.5, "epochs": 3, "dataset": "kmnist"}

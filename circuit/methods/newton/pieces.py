@@ -19,6 +19,7 @@ import numpy as np
 
 from circuit.methods.newton.steps import Layers
 from circuit.numerics.arrays import smallest_normal
+from circuit.records.brief import Brief
 from circuit.shift_dynamics import scale_ratio
 from circuit.shifts import Shifts
 from circuit.trial import Trial
@@ -62,8 +63,8 @@ def search(trial: Trial, shifts: Shifts, sought: np.ndarray) -> tuple[Layers, np
     return values, arrived, solved
 
 
-@dataclass(eq=False)
-class _Pieces:
+@dataclass(eq=False, repr=False)
+class _Pieces(Brief):
     """On which piece the units of a layer are, (N_l,) each.
 
     Attributes

@@ -32,8 +32,10 @@ from circuit.records.brief import Brief
 from circuit.shifts import excess
 
 
-class Coupled(Protocol):
-    """Layers 1 .. L whose values `(..., batch, N_l)` depend on those of the layers beside them."""
+class Swept(Protocol):
+    """Layers 1 .. L whose values `(..., batch, N_l)` depend on those of the layers beside them, as
+    far as a sweep knows them.
+    """
 
     @property
     def network(self) -> Network:
@@ -52,14 +54,21 @@ class Coupled(Protocol):
     def respond(self, layer: int, drive: Array, last: Array | None = None) -> Array:
         """The value of a layer that gets `drive` in all; `last` is the one that it had."""
 
+
+class Coupled(Swept, Protocol):
+    """The same, as far as their equations are known."""
+
+    def sent_up(self, layer: int, change: Array) -> Array:
+        """By what `from_below` changes where the values of the layer below change."""
+
     def miss(self, layer: int, value: Array, drive: Array) -> Array:
         """By how much a value misses its own equation."""
 
     def samples(self, rows: Sequence[int]) -> Self:
         """The same for some samples of the batch."""
 
-    def rough(self, network: Network) -> Self:
-        """The same in the precision of that network, which is this one but for rounding."""
+    def through(self, network: Network) -> Self:
+        """The same through other weights."""
 
     def plain(self) -> Self:
         """The same without overshooting."""
@@ -85,6 +94,10 @@ class FreeLayers(Brief):
         """As `Coupled`, with the bias."""
         return self.base if layer == 1 else self.network.drive(layer, below)
 
+    def sent_up(self, layer: int, change: Array) -> Array:
+        """As `Coupled`."""
+        return self.network.push(layer, change)
+
     def from_above(self, layer: int, above: Array) -> Array:
         """As `Coupled`."""
         return self.gamma * self.network.pull_transposed(layer + 1, above)
@@ -101,10 +114,9 @@ class FreeLayers(Brief):
         """As `Coupled`."""
         return replace(self, base=take_rows(self.base, rows), factors=_few(self.factors, rows))
 
-    def rough(self, network: Network) -> FreeLayers:
+    def through(self, network: Network) -> FreeLayers:
         """As `Coupled`."""
-        factors = _cast(network, self.factors)
-        return replace(self, network=network, base=cast(network, self.base), factors=factors)
+        return replace(self, network=network)
 
     def plain(self) -> FreeLayers:
         """As `Coupled`."""
@@ -136,7 +148,11 @@ class ShiftedLayers(Brief):
         """As `Coupled`."""
         if layer == 1:
             return namespace(self.free.drive(1)).zeros_like(self.free.drive(1))
-        return self.below[layer - 1] * self.network.push(layer, below)
+        return self.sent_up(layer, below)
+
+    def sent_up(self, layer: int, change: Array) -> Array:
+        """As `Coupled`."""
+        return self.below[layer - 1] * self.network.push(layer, change)
 
     def from_above(self, layer: int, above: Array) -> Array:
         """As `Coupled`."""
@@ -165,13 +181,9 @@ class ShiftedLayers(Brief):
         free, nudge = self.free.samples(rows), self.nudge.samples(rows)
         return replace(self, free=free, nudge=nudge, factors=_few(self.factors, rows))
 
-    def rough(self, network: Network) -> ShiftedLayers:
+    def through(self, network: Network) -> ShiftedLayers:
         """As `Coupled`."""
-        each = (self.free.rates, self.free.drives, self.free.slopes)
-        free = Activity(*(tuple(cast(network, one) for one in arrays) for arrays in each))
-        nudge = self.nudge.each(lambda one: cast(network, one))
-        factors = _cast(network, self.factors)
-        return replace(self, network=network, free=free, nudge=nudge, factors=factors)
+        return replace(self, network=network)
 
     def plain(self) -> ShiftedLayers:
         """As `Coupled`."""
@@ -218,11 +230,56 @@ class WayDown(Brief):
     values : L arrays (..., batch, N_l)
     responses : what the layers made of their drives, which overshooting leaves behind
     above : L - 1 arrays, what the layers 1 .. L - 1 got from above
+    before, below : L arrays, values before the way down, and what the layers 1 .. L got from below
+        of them; none where nothing had come from below
     """
 
     values: list[Array]
     responses: list[Array]
     above: list[Array]
+    before: Sequence[Array]
+    below: Sequence[Array]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RoughLayers(Brief):
+    """Layers whose values send changes alone through weights of less precision.
+
+    What layers get is that of a way down, through the exact weights, and what the change of the
+    values since then makes of it: of a change of 1 % float32 leaves nine digits of the whole.
+    """
+
+    exact: Coupled
+    light: Coupled
+    start: WayDown
+
+    @property
+    def network(self) -> Network:
+        """As `Swept`."""
+        return self.exact.network
+
+    @property
+    def factors(self) -> Factors:
+        """As `Swept`."""
+        return self.exact.factors
+
+    def from_below(self, layer: int, below: Array) -> Array:
+        """As `Swept`."""
+        if layer == 1:
+            return self.exact.from_below(1, below)
+        change = cast(self.light.network, below - self.start.before[layer - 2])
+        return self.start.below[layer - 1] + cast(self.network, self.light.sent_up(layer, change))
+
+    def from_above(self, layer: int, above: Array) -> Array:
+        """As `Swept`."""
+        change = cast(self.light.network, above - self.start.values[layer])
+        return self.start.above[layer - 1] + cast(
+            self.network, self.light.from_above(layer, change)
+        )
+
+    def respond(self, layer: int, drive: Array, last: Array | None = None) -> Array:
+        """As `Swept`."""
+        return self.exact.respond(layer, drive, last)
 
 
 def overshot(value: Array, before: Array, response: Array, factor: Array | None) -> Array:
@@ -232,10 +289,6 @@ def overshot(value: Array, before: Array, response: Array, factor: Array | None)
 
 def _few(factors: Factors, rows: Sequence[int]) -> Factors:
     return tuple(None if one is None else take_rows(one, rows) for one in factors)
-
-
-def _cast(network: Network, factors: Factors) -> Factors:
-    return tuple(None if one is None else cast(network, one) for one in factors)
 
 
 def cast(network: Network, array: Array) -> Array:
@@ -255,7 +308,7 @@ def descended(
     blank = (nudge.scale,) * depth, (0.0,) * depth, (1.0,) * depth
     layers = ShiftedLayers(network, free, nudge, *blank, factors)
     first = layers.respond(depth, xp.zeros_like(free.drive(depth)))
-    descent = WayDown([first], [first], [])
+    descent = WayDown([first], [first], [], (), ())
     for layer in range(depth - 1, 0, -1):
         drive = layers.from_above(layer, descent.values[0])
         power = excess(drive)

@@ -61,12 +61,8 @@ class Nudge(Brief):
 
     def samples(self, rows: Sequence[int]) -> Nudge:
         """That of some samples of the batch."""
-        return self.each(lambda one: take_rows(one, rows))
-
-    def each(self, changed: Callable[[Array], Array]) -> Nudge:
-        """With all arrays changed."""
         names = ("drives", "start", "rates", "targets")
-        return replace(self, **{name: changed(getattr(self, name)) for name in names})
+        return replace(self, **{name: take_rows(getattr(self, name), rows) for name in names})
 
     def asked(self, response: Response, drive: Array, value: Array) -> Array:
         """What the equation asks `value` to be, where the network drives the output by `drive`."""

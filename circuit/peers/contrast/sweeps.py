@@ -18,6 +18,7 @@ the miss of every layer beside its value.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -29,25 +30,28 @@ from circuit.numerics.arrays import (
     all_finite,
     epsilon,
     flattened,
+    largest,
     namespace,
     product_rounding,
     row_norms,
 )
-from circuit.peers.contrast.layers import Coupled, WayDown, cast, overshot
+from circuit.peers.contrast.layers import Coupled, RoughLayers, Swept, WayDown, overshot
 from circuit.peers.settling import Tried, settle
 from circuit.peers.signal import Rest
+from circuit.records.brief import Brief
 
 EVERY = 8  # sweeps after which a state is judged in any case
 OVERSHOOTING = 64  # sweeps after which none overshoots, so that the energy cannot rise
-ROUGH, ROUGH_SWEEPS = 3.0, 6  # eps that rough sweeps aim at, and how many may be made
+ROUGH_SWEEPS = 12  # that are made at most
+LEAST_GAIN = 0.5  # a rough sweep that leaves more of the miss is the last one
 NEAR = 3.0  # times the tolerance: a predicted miss worth looking at
 
 
-def descend(layers: Coupled, below: Sequence[Array], before: Sequence[Array]) -> WayDown:
+def descend(layers: Swept, below: Sequence[Array], before: Sequence[Array]) -> WayDown:
     """From the values `before`, from the output down, where each layer gets `below` from below."""
     depth, factors = layers.network.depth, layers.factors
     first = layers.respond(depth, below[-1], before[-1])
-    descent = WayDown([first], [first], [])
+    descent = WayDown([first], [first], [], before, below)
     for layer in range(depth - 1, 0, -1):
         descent.above.insert(0, layers.from_above(layer, descent.values[0]))
         response, last = (
@@ -59,7 +63,7 @@ def descend(layers: Coupled, below: Sequence[Array], before: Sequence[Array]) ->
     return descent
 
 
-def ascend(layers: Coupled, descent: WayDown) -> tuple[list[Array], list[Array], list[Array]]:
+def ascend(layers: Swept, descent: WayDown) -> tuple[list[Array], list[Array], list[Array]]:
     """From there, layer 1 keeping its value, up. Values, responses, and what the layers 1 .. L got
     from below.
     """
@@ -88,7 +92,8 @@ def settled(
     ----------
     tolerance : of the miss of every layer beside its value
     budget : sweeps
-    rough : the network in less precision, in which the first sweeps are made; a pass counts half
+    rough : the network in less precision, through which the first sweeps send changes; a pass of
+        theirs counts half
 
     Returns
     -------
@@ -98,15 +103,15 @@ def settled(
     depth, splits = layers.network.depth, descent.values[0].ndim == 2
     passes = 1.0  # the descent
     if rough is not None:
-        descent, spent = _roughly(layers, rough, descent)
+        descent, spent = _roughly(layers, rough, descent, NEAR * tolerance)
         passes += spent
     problem = Sweeping(layers, descent, tolerance, budget, passes)
     arrays, rest = settle(problem, tolerance=tolerance, budget=budget, splittable=splits)
     return list(arrays[:depth]), list(arrays[2 * depth :]), rest
 
 
-@dataclass(eq=False)
-class Sweeping:
+@dataclass(eq=False, repr=False)
+class Sweeping(Brief):
     """Equations for `circuit.peers.settling`, whose points hold values, what layers got from below,
     and drives.
 
@@ -149,7 +154,7 @@ class Sweeping:
             values, responses, below = ascend(self.layers, self.descent)
             self.passes, self.made, self.left = self.passes + 1, self.made + 1, self.left - 1
             due = self.left <= 0 or self.made % EVERY == 0
-            if due or promise(self.descent, values, responses, self.tolerance):
+            if due or prospect(self.descent, values, responses) <= NEAR * self.tolerance:
                 return self._judged(values, below)
             self._descend(below, values)
 
@@ -181,43 +186,44 @@ class Sweeping:
         )
 
 
-def promise(
-    descent: WayDown, new: Sequence[Array], responses: Sequence[Array], tolerance: float
-) -> bool:
-    """Whether all samples seem to be at rest: what an ascent to the `new` values changed above a
-    layer comes down to it as what was there before did.
+def prospect(descent: WayDown, new: Sequence[Array], responses: Sequence[Array]) -> float:
+    """The relative miss that a state is likely to have, of the worst finite sample: what an ascent
+    to the `new` values changed above a layer comes down to it as what was there before did.
     """
+    worst = 0.0
     for i, got in enumerate(descent.above):
-        before = row_norms(descent.values[i + 1])
+        before, size = row_norms(descent.values[i + 1]), row_norms(new[i])
         moved = row_norms(new[i + 1] - descent.values[i + 1]) * row_norms(got)
         beyond = row_norms(new[i] - responses[i])
-        room = NEAR * tolerance * row_norms(new[i])
-        if not bool(namespace(got).all(moved + beyond * before <= room * before)):
-            return False
-    return True
+        xp, whole = namespace(size), size * before
+        likely = (moved + beyond * before) / xp.where(whole > 0, whole, xp.ones_like(whole))
+        worst = max(worst, largest(xp.where(xp.isfinite(likely), likely, xp.zeros_like(likely))))
+    return worst
 
 
-def _roughly(layers: Coupled, network: Network, descent: WayDown) -> tuple[WayDown, float]:
-    """A descent from where a few sweeps come to in the precision of `network`, and their passes;
-    the given one, if they come to nothing finite.
+def _roughly(
+    layers: Coupled, network: Network, start: WayDown, aim: float
+) -> tuple[WayDown, float]:
+    """A way down from where sweeps come to whose changes go through `network`, and their passes;
+    the given one, if they come to nothing finite. They end where one more sweep seems to be enough
+    for a miss of `aim`, or gains nothing.
     """
-    rough, passes, exact = layers.rough(network), 0.0, layers.network
-    here = WayDown(
-        *(
-            [cast(network, one) for one in arrays]
-            for arrays in (descent.values, descent.responses, descent.above)
-        )
+    descent, passes, likely = start, 0.0, math.inf
+    rough: Swept = (
+        layers if not start.below else RoughLayers(layers, layers.through(network), start)
     )
     for sweep in range(ROUGH_SWEEPS):
-        new, responses, below = ascend(rough, here)
-        passes += 0.5
-        done = promise(here, new, responses, ROUGH * epsilon(new[0]))
-        if done or sweep == ROUGH_SWEEPS - 1:
+        new, responses, below = ascend(rough, descent)
+        if rough is layers:  # what comes from below has no digits yet that changes could add to
+            start, passes = replace(start, before=new, below=below), passes + 0.5
+            rough = RoughLayers(layers, layers.through(network), start)
+        passes, last, likely = passes + 0.5, likely, prospect(descent, new, responses)
+        gained = likely / last if 0 < last < math.inf else 1.0
+        enough = likely * gained <= aim or not gained < LEAST_GAIN
+        if sweep == ROUGH_SWEEPS - 1 or (sweep and enough):
             break
-        here = descend(rough, below, new)
+        descent = descend(rough, below, new)
         passes += 0.5
     if not all_finite(new):
-        return descent, passes
-    base = layers.from_below(1, descent.values[0])
-    values = [cast(exact, one) for one in new]
-    return descend(layers, [base, *(cast(exact, one) for one in below[1:])], values), passes + 1
+        return start, passes
+    return descend(layers, below, new), passes + 1

@@ -34,6 +34,7 @@ class PredictiveCodingSettings(Record):
 
     prefix = "pc_"
     needs: ClassVar = {"rule": ("pc",)}
+    presets: ClassVar = {"paper": {"pc_lambda": 1.0}}  # Whittington and Bogacz clamp the output
 
     strength: float = Number(
         0.1,

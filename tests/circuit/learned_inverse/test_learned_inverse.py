@@ -518,7 +518,7 @@ def test_what_does_not_settle_says_so():
     model = exact_model(network)
     wild = replace(model, weights=tuple(1e6 * matrix for matrix in model.weights))
     circuit = build_circuit(network, "gait", 0.5, feedback=wild)
-    found = settle(begin(circuit, inputs, targets), must_converge=False)
+    found = settle(begin(circuit, inputs, targets), "sweep", must_converge=False)
     assert Status.CONVERGED not in found.sample_status
 
 

@@ -140,7 +140,7 @@ def test_an_integrator_that_gives_up_is_a_status(integrator, monkeypatch):
         message = "Required step size is less than spacing between numbers."
         return SimpleNamespace(status=-1, message=message, nfev=7, t=[], y=np.empty((0, 0)))
 
-    monkeypatch.setattr(ode, "solve_ivp", refused)
+    monkeypatch.setattr("scipy.integrate.solve_ivp", refused)
     trial = make_trial(np.random.default_rng(1), "gait", "leaky_relu", 0.1)
     record = settle(trial, "ode", integrator=integrator, must_converge=False)
     assert set(record.sample_status) == {Status.NOT_FINITE}

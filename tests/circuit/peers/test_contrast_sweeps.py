@@ -13,6 +13,7 @@ from circuit.peers.ep import RULE as EP
 from circuit.peers.signal import Signal
 from circuit.settings.peers.contrast import EquilibriumPropagationSettings
 from circuit.verification.judgement import Status
+from tests.circuit.peers.literal_contrast import Literal
 
 
 def told(network: Network, x: np.ndarray, t: np.ndarray, **settings: object) -> Signal:
@@ -82,8 +83,8 @@ def test_rough_sweeps_leave_no_trace(
 def test_what_float32_cannot_hold_begins_in_float64(
     monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
-    """Rates of 1e39."""
-    network, x, t = small(rng, "linear", 1e39)
+    """Rates of 1e45."""
+    network, x, t = small(rng, "linear", 1e45)
     plain = told(network, x, t, gamma=0.03)
     monkeypatch.setattr(states, "LARGE", 1)
     rough = told(network, x, t, gamma=0.03)
@@ -128,3 +129,32 @@ def test_overshooting_saves_sweeps(
         np.testing.assert_allclose(
             before.shifts.values[0], plain.shifts.values[0], rtol=1e-6, atol=1e-8
         )
+
+
+@pytest.mark.parametrize("init", ["orthogonal", "gaussian"])
+@pytest.mark.parametrize("gamma", [0.2, 0.01])
+def test_the_shifts_of_a_linear_network(gamma: float, init: str, rng: np.random.Generator) -> None:
+    """The dense solution of the block tridiagonal equations. For orthogonal weights it has the
+    direction of back-propagation in every layer, c_l F_l^T e with the scalar recursion
+    c_l = c_{l-1} + gamma c_{l+1}; for Gaussian ones it has not."""
+    widths = [6] * 5 if init == "orthogonal" else [6, 5, 7, 4, 6]
+    network = initialise(widths, rng, activation="linear", init=init, auxiliary=False)
+    weights = [0.6 * w if init == "gaussian" else w for w in network.weights]
+    network = Network(tuple(weights), network.biases, "linear", widths[0], widths[-1])
+    x, t = rng.random((3, widths[0])), rng.random((3, widths[-1]))
+    signal = told(network, x, t, gamma=gamma, beta=0.3, tolerance=1e-13)
+    error = t - signal.activity.rates[-1]
+    coupling = Literal(weights, network.biases, ["linear"] * 4, gamma).coupling()
+    force = np.concatenate([np.zeros((3, len(coupling) - widths[-1])), 0.3 * error], axis=1)
+    wanted = np.linalg.solve(np.eye(len(coupling)) - coupling, force.T).T
+    chain = np.eye(4) - np.eye(4, k=-1) - gamma * np.eye(4, k=1)
+    strength = np.linalg.solve(chain, [0, 0, 0, 0.3])
+    back, start = error, len(coupling)
+    for layer in (4, 3, 2, 1):
+        start -= widths[layer]
+        found = signal.shifts.absolute(layer)
+        expected = wanted[:, start : start + widths[layer]]
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-13)
+        same = np.allclose(found, strength[layer - 1] * back, rtol=1e-10, atol=1e-13)
+        assert same == (init == "orthogonal")
+        back = back @ weights[layer - 1]
