@@ -2163,6 +2163,20 @@ MUTANTS = (
         "tests/studies/test_trained.py",
     ),
     Mutant(
+        "a memory of steps that repeats what did not help",
+        "circuit/peers/acceleration.py",
+        "[value - weight * part for value",
+        "[value + weight * part for value",
+        "tests/circuit/peers/test_predictive_coding.py::test_a_memory_of_the_steps_is_gmres",
+    ),
+    Mutant(
+        "one singular system takes the others with it",
+        "circuit/numerics/small_systems.py",
+        "        return np.full_like(right, np.nan)",
+        "        raise",
+        "tests/circuit/numerics/test_small_systems.py",
+    ),
+    Mutant(
         "rough sweeps that count changes from another state",
         "circuit/peers/contrast/layers.py",
         "below - self.start.before[layer - 2]",

@@ -20,10 +20,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from circuit.activations import Activation
-from circuit.losses import LOSSES, Loss, output_error, quadratic
+from circuit.losses import LOSSES, Loss, output_error
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, any_true, epsilon, namespace, row_norms, take_rows
 from circuit.numerics.scale import Scale, times
+from circuit.peers.steepness import is_quadratic
 from circuit.records.brief import Brief
 from circuit.settings.peers.contrast import CLAMP, FORCE
 from circuit.shifts import excess
@@ -173,8 +174,3 @@ def nudge(
         rates=free.rates[-1][..., :n],
         targets=targets,
     )
-
-
-def is_quadratic(loss: str | Loss) -> bool:
-    """Whether its error is t - y."""
-    return loss in ("quadratic", quadratic)

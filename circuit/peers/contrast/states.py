@@ -35,12 +35,13 @@ from circuit.numerics.scale import Scale, times
 from circuit.numerics.taken import taken
 from circuit.peers.contrast.critical import critical_strength
 from circuit.peers.contrast.layers import FreeLayers, descended
-from circuit.peers.contrast.nudge import is_quadratic, nudge
+from circuit.peers.contrast.nudge import nudge
 from circuit.peers.contrast.relaxation import relaxation
 from circuit.peers.contrast.sweeps import descend, settled
 from circuit.peers.reading import signal_updates
 from circuit.peers.settling import tolerance_for
 from circuit.peers.signal import CONTRAST, Rest, Signal
+from circuit.peers.steepness import is_quadratic
 from circuit.plasticity import Update
 from circuit.settings.peers.contrast import FORCE, SPRING, EquilibriumPropagationSettings
 from circuit.shifts import Shifts
