@@ -33,13 +33,19 @@ def saved(path, units, widths=(64, 14, 14, 12), **options):
     return network
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A folder in which the cells of random networks are measured once for all tests."""
+    return tmp_path_factory.mktemp("strength")
+
+
 @pytest.mark.parametrize("name", UNITS)
-def test_its_row_is_drawn_whatever_its_units(tmp_path, name):
+def test_its_row_is_drawn_whatever_its_units(shared, tmp_path, name):
     """Also beside random networks of other units and depths; the words name both."""
     saved(tmp_path / "net.npz", UNITS[name])
     arguments = [*HERE, "--seeds", "4", "--weights", str(tmp_path / "net.npz")]
-    assert command.main([*arguments, "--output", str(tmp_path)]) == 0
-    with xr.open_dataset(tmp_path / "strength.nc") as data:
+    assert command.main([*arguments, "--output", str(shared)]) == 0
+    with xr.open_dataset(shared / "strength.nc") as data:
         data = data.load()
     trained = data.isel(cell=data["init"].values == "trained")
     assert set(trained["activation"].values) == {name}
@@ -71,11 +77,11 @@ def _points(all_axes, words):
     return sum(int(np.isfinite(line.get_ydata()).sum()) for line in lines)
 
 
-def test_no_title_claims_what_the_data_need_not_show(tmp_path):
+def test_no_title_claims_what_the_data_need_not_show(shared, tmp_path):
     saved(tmp_path / "net.npz", ["tanh"] * 3)
     arguments = [*HERE, "--seeds", "4", "--weights", str(tmp_path / "net.npz")]
-    assert command.main([*arguments, "--output", str(tmp_path)]) == 0
-    with xr.open_dataset(tmp_path / "strength.nc") as data:
+    assert command.main([*arguments, "--output", str(shared)]) == 0
+    with xr.open_dataset(shared / "strength.nc") as data:
         data = data.load()
     for _, draw in FIGURES.values():
         title = draw(data).get_suptitle()
