@@ -67,6 +67,6 @@ def test_a_study_s_command_tries_again(tmp_path, monkeypatch, capsys):
     assert f"{count} failed" in capsys.readouterr().out
     assert command.main([*arguments, "--retry"]) == 0
     said = capsys.readouterr()
-    assert "8 that had failed are tried again" in said.err
+    assert f"{count} that had failed are tried again" in said.err
     assert "failed" not in said.out.split("strength:")[0].replace("by status", "")
     assert sweep.FAILED == "failed: "
