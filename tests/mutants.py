@@ -2197,8 +2197,9 @@ def survives(mutant: Mutant) -> bool:
         if text.count(mutant.old) != 1:
             raise SystemExit(f"{mutant.name}: {mutant.old!r} stands {text.count(mutant.old)} times")
         path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+        tests = mutant.tests.split()
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", *mutant.tests.split()],
+            [sys.executable, "-m", "pytest", "-n0", "-x", "-q", "--no-header", *tests],
             cwd=copy,
             env={**os.environ, "PYTHONPATH": str(copy)},
             capture_output=True,

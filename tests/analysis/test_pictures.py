@@ -41,7 +41,9 @@ BROKEN = [  # main, arguments, module and registry of its pictures, which one fa
 
 
 @pytest.mark.parametrize(
-    ("main", "arguments", "registry", "files", "status"), BROKEN, ids=lambda value: str(value)[:40]
+    ("main", "arguments", "registry", "files", "status"),
+    BROKEN,
+    ids=["equilibrium", "training", "feedback_strength"],
 )
 def test_a_picture_that_fails_is_one_line(
     main, arguments, registry, files, status, tmp_path, monkeypatch, capsys

@@ -111,7 +111,7 @@ def test_strengths_with_a_nudge(rng: np.random.Generator) -> None:
     refused(lambda: build_circuit(network, "itp", [0.5], nudge=0.1), "2 feedback strengths for 3")
 
 
-@pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: type(value).__name__)
 def test_what_is_no_number_is_refused(value: Any, trial: Trial) -> None:
     network = trial.network
     for act in (

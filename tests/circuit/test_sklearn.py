@@ -23,7 +23,10 @@ from circuit.sklearn import CircuitClassifier
 RULES = ["gait", "grait", "itp", "tp", "bp", "circuit"]
 
 
-@parametrize_with_checks([CircuitClassifier(), CircuitClassifier("circuit", (12, 8))])
+QUICK = CircuitClassifier("circuit", (12, 8), learning_rate=6e-3, epochs=10)
+
+
+@parametrize_with_checks([CircuitClassifier(), QUICK])
 def test_all_of_scikit_learn_s_checks(estimator, check):
     check(estimator)
 
