@@ -135,15 +135,15 @@ def test_targets_without_classes_are_learnt_and_swept(tmp_path, digits, rng):
     with xr.open_dataset(tmp_path / "training" / "history.nc") as data:
         losses = data["train_loss"].values[0]
         assert losses[-1] < losses[0] / 2
-    arguments = ["--studies", "strength", "--scale", "smoke", "--seeds", "1", "--workers", "0"]
+    arguments = ["--studies", "noise", "--scale", "smoke", "--seeds", "1", "--workers", "0"]
     output = ["--output", str(tmp_path / "out"), "--quiet"]
     assert run_feedback_strength.main([*arguments, *output, *given]) == 0
-    with xr.open_dataset(tmp_path / "out" / "strength.nc") as data:
+    with xr.open_dataset(tmp_path / "out" / "noise.nc") as data:
         assert set(data["status"].values.tolist()) == {"converged"}
-    measured = {path.name for path in (tmp_path / "out" / "strength" / "cells").iterdir()}
+    measured = {path.name for path in (tmp_path / "out" / "noise" / "cells").iterdir()}
     np.save(tmp_path / "t.npy", rng.standard_normal((60, 3)))
     assert run_feedback_strength.main([*arguments, *output, *given]) == 0
-    again = {path.name for path in (tmp_path / "out" / "strength" / "cells").iterdir()}
+    again = {path.name for path in (tmp_path / "out" / "noise" / "cells").iterdir()}
     assert len(again - measured) == len(measured)
 
 
