@@ -226,9 +226,9 @@ def test_images_in_place_of_independent_signs_do_not_orthogonalise(
 ) -> None:
     """Units that fire together: W is pulled to where W S W^T is 1, and not W W^T."""
     (weights, _), distances = two_layers(rng), {}
-    pull = {"lateral_rates": np.array([0.04 / TAUGHT]), "strengths": np.array([0.04 / TAUGHT / 30])}
+    pull = {"lateral_rates": np.array([0.04 / TAUGHT]), "strengths": np.array([0.04 / TAUGHT / 60])}
     times = {"step": TAU / 2, "period": 16, "wait": 12}  # for a larger 1 + M
-    plastic, inputs, targets = practised(rng, (weights,), 340, **times, **pull)
+    plastic, inputs, targets = practised(rng, (weights,), 600, **times, **pull)
     (signs,) = asleep(plastic, len(inputs))
     together = rng.choice([-1.0, 1.0], (len(signs), 1))
     for what, shown in (
@@ -250,11 +250,11 @@ def test_in_sleep_feedback_comes_to_the_inverse(rng: np.random.Generator) -> Non
     that B varies about it, and is averaged."""
     weights, none = two_layers(rng), np.zeros(1)
     given = practised(
-        rng, weights, 500, lateral_rates=none, strengths=none, inverse_rates=np.array([2.0])
+        rng, weights, 1000, lateral_rates=none, strengths=none, inverse_rates=np.array([2.0])
     )
-    record = run_plastic(*given, snapshots=25, generator=np.random.default_rng(5))
+    record = run_plastic(*given, snapshots=50, generator=np.random.default_rng(5))
     expected = np.linalg.pinv(weights[1])
-    found = np.mean([B[0][0] for B in record.feedback[12:]], axis=0)
+    found = np.mean([B[0][0] for B in record.feedback[25:]], axis=0)
     before = np.linalg.norm(given[0].feedback[0][0] - expected)
     assert np.linalg.norm(found - expected) < 0.1 * before
 
