@@ -1,10 +1,12 @@
 """A settled circuit on disk: one .npz file of plain arrays, which is a weights file too.
 
-Owns the members that come beside those of `storage.networks`: `record_version`; `pathway`,
-`strengths` and `time_constants` of the circuit; `y_0` .. `y_L`, `h_l` and `slope_l` of the forward
-pass, and `error`, `doubt` of the trial; of the shifts `delta_l`, and `scales` and `gains` as rows
-(mantissa, exponent); and what the record says of itself, by its fields' names. Nothing is pickled,
-and what is read back is the same bit for bit, as NumPy arrays.
+Owns the members that come beside those of `storage.networks`: `record_version` (2 where feedback is
+not the exact inverse, else 1); `pathway`, `strengths` and `time_constants` of the circuit; `y_0` ..
+`y_L`, `h_l` and `slope_l` of what shifts count from, and `error`, `doubt` of the trial; of other
+feedback its `B_l` and `c_l`, `feedback` (whether it is corrected, and exact) and, of a plain
+circuit, `still_l`; of the shifts `delta_l`, and `scales` and `gains` as rows (mantissa, exponent); and what
+the record says of itself, by its fields' names. Nothing is pickled, and what is read back is the
+same bit for bit, as NumPy arrays.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from circuit.dynamics import build_circuit
-from circuit.errors import CircuitError
+from circuit.learned_inverse.inverse_model import InverseModel
 from circuit.losses import Doubt
 from circuit.network import Activity, require_activity
 from circuit.numerics.arrays import to_numpy
@@ -28,7 +30,7 @@ from circuit.storage.networks import arrays_of, network_arrays, network_of, writ
 from circuit.trial import Trial
 from circuit.verification.judgement import Status
 
-VERSION = 1
+VERSION, THROUGH_OTHERS = VERSIONS = (1, 2)  # the second has feedback that the first lacks
 COUNTS = ("evaluations", "steps")
 NUMBERS = ("tolerance", "seconds")
 
@@ -36,15 +38,10 @@ NUMBERS = ("tolerance", "seconds")
 def save_record(path: str | os.PathLike[str], record: Equilibrium) -> None:
     """Write a record whole, or leave what was there.
 
-    Raises `CircuitError` as `save_network`, and for feedback that is not the exact inverse.
+    Raises `CircuitError` as `save_network`.
     """
     trial, shifts = record.trial, record.shifts
-    if trial.circuit.feedback is not None:
-        raise CircuitError(
-            "a record whose feedback goes through other matrices than the exact inverse has no "
-            "file format; pickle it"
-        )
-    arrays = network_arrays(trial.network)
+    arrays = network_arrays(trial.network) | _feedback_arrays(trial)
     for name, each, first in (
         ("y", trial.activity.rates, 0),
         ("h", trial.activity.drives, 1),
@@ -58,7 +55,7 @@ def save_record(path: str | os.PathLike[str], record: Equilibrium) -> None:
         path,
         arrays
         | {
-            "record_version": np.array(VERSION),
+            "record_version": np.array(THROUGH_OTHERS if "feedback" in arrays else VERSION),
             "pathway": np.array(trial.circuit.pathway.name),
             "strengths": np.array(trial.circuit.strengths),
             "time_constants": np.array(trial.circuit.time_constants),
@@ -74,6 +71,21 @@ def save_record(path: str | os.PathLike[str], record: Equilibrium) -> None:
     )
 
 
+def _feedback_arrays(trial: Trial) -> dict[str, np.ndarray]:
+    """What stands in for the exact inverse; nothing where that is the feedback."""
+    model = trial.circuit.feedback
+    if model is None:
+        return {}
+    arrays = {"feedback": np.array([trial.circuit.corrected, model.exact])}
+    for name, each, first in (
+        ("B", model.weights, 2),
+        ("c", model.biases, 2),
+        ("still", trial.still or (), 1),
+    ):
+        arrays |= {f"{name}_{layer}": to_numpy(array) for layer, array in enumerate(each, first)}
+    return arrays
+
+
 def load_record(path: str | os.PathLike[str]) -> Equilibrium:
     """The record in the file.
 
@@ -85,20 +97,31 @@ def load_record(path: str | os.PathLike[str]) -> Equilibrium:
 
 def _record(members: Mapping[str, np.ndarray]) -> Equilibrium:
     version = members["record_version"].item()
-    if version != VERSION:
-        raise ValueError(f"its version is {version}, and only version {VERSION} is known here")
+    if version not in VERSIONS:
+        raise ValueError(f"its version is {version}, and only 1 and 2 are known here")
     network = network_of(members)
     layers = range(1, network.depth + 1)
 
     def each(name: str, numbers: Sequence[int] = layers) -> tuple[np.ndarray, ...]:
         return tuple(members[f"{name}_{layer}"] for layer in numbers)
 
+    through: dict[str, Any] = {}
+    if "feedback" in members:
+        corrected, exact = map(bool, members["feedback"])
+        above = range(2, network.depth + 1)
+        biases = each("c", above) if "c_2" in members else ()
+        through = {
+            "feedback": InverseModel(each("B", above), biases, exact),
+            "corrected": corrected,
+        }
     circuit = build_circuit(
         network,
         str(members["pathway"]),
         tuple(members["strengths"].tolist()),
         time_constant=tuple(members["time_constants"].tolist()),
+        **through,
     )
+    still = each("still") if "still_1" in members else None
     activity = Activity(each("y", range(network.depth + 1)), each("h"), each("slope"))
     require_activity(network, activity)
     for what in (activity.drives, activity.slopes, (*activity.rates[1:-1], members["error"])):
@@ -114,7 +137,9 @@ def _record(members: Mapping[str, np.ndarray]) -> Equilibrium:
     plain: dict[str, Any] = {name: int(members[name]) for name in COUNTS}
     plain |= {name: float(members[name]) for name in NUMBERS}
     return Equilibrium(
-        trial=Trial(circuit, activity, members["error"], Doubt(*map(float, members["doubt"]))),
+        trial=Trial(
+            circuit, activity, members["error"], Doubt(*map(float, members["doubt"])), still
+        ),
         shifts=shifts,
         status=Status(str(members["status"])),
         sample_status=statuses,

@@ -22,6 +22,7 @@ from circuit import (
     settle,
     updates,
 )
+from circuit.learned_inverse.inverse_model import InverseModel
 from circuit.report import report, tables
 from circuit.storage import load_network
 from models import run_equilibrium
@@ -228,13 +229,34 @@ def test_folders_without_results_are_one_line(tmp_path):
         assert open_results(tmp_path).data
 
 
-def test_feedback_through_other_matrices_has_no_file(tmp_path):
-    """It would come back as the exact inverse."""
+@pytest.mark.parametrize("corrected", [True, False])
+@pytest.mark.parametrize("feedback", ["pseudo-inverse", "matrices"])
+def test_feedback_through_other_matrices_comes_back(feedback, corrected, tmp_path):
+    """Bit for bit, settled again to the same state, and not as the exact inverse."""
     rng = np.random.default_rng(5)
     network = initialise([12, 12, 9, 6], rng, activation="asinh", auxiliary=False)
-    circuit = build_circuit(network, "gait", 0.02, feedback="pseudo-inverse")
-    record = settle(begin(circuit, rng.random((5, 12)), 0.3 * rng.random((5, 6))), "default")
-    assert "feedback matrices" in repr(record.trial)
-    with pytest.raises(CircuitError, match="has no file format; pickle it"):
-        record.save(tmp_path / "record.npz")
-    assert not list(tmp_path.iterdir())
+    if feedback == "matrices":
+        pinvs = [np.linalg.pinv(weights) for weights in network.weights[1:]]
+        moved = tuple(B + 0.02 * rng.normal(size=B.shape) for B in pinvs)
+        feedback = InverseModel(moved, tuple(rng.normal(size=len(B)) / 9 for B in moved))
+    circuit = build_circuit(network, "gait", 0.02, feedback=feedback, corrected=corrected)
+    record = settle(begin(circuit, rng.random((5, 12)), 0.3 * rng.random((5, 6))))
+    record.save(tmp_path / "record.npz")
+    found = Equilibrium.load(tmp_path / "record.npz")
+    assert found.trial.circuit.corrected is corrected
+    assert (found.trial.still is None) is corrected
+    for layer in (1, 2, 3):
+        np.testing.assert_array_equal(
+            found.shifts.absolute(layer), record.shifts.absolute(layer), strict=True
+        )
+    assert found.error_bounds == record.error_bounds
+    assert found.report().verdict == record.report().verdict
+    again = settle(found.trial)
+    for layer in (1, 2, 3):
+        one, other = again.shifts.absolute(layer), record.shifts.absolute(layer)
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-12 * np.abs(other).max())
+    members = dict(np.load(tmp_path / "record.npz"))
+    assert members["record_version"] == 2
+    np.savez(tmp_path / "newer.npz", **(members | {"record_version": np.array(3)}))
+    with pytest.raises(CircuitError, match="only 1 and 2 are known"):
+        Equilibrium.load(tmp_path / "newer.npz")
