@@ -35,8 +35,8 @@ def over_repetitions(values: np.ndarray, level: float = LEVEL) -> tuple[np.ndarr
 
     Returns
     -------
-    Two arrays (...). The mean is NaN where all are missing, the half-width where fewer than two are
-    there.
+    Two arrays (...). The mean is NaN where all are missing, the half-width where fewer than
+    `FEWEST` are there: an interval of two tells no more than the two.
     """
     values = np.asarray(values, dtype=float)
     there = np.isfinite(values)
@@ -47,4 +47,4 @@ def over_repetitions(values: np.ndarray, level: float = LEVEL) -> tuple[np.ndarr
         squares = np.where(there, (values - mean) ** 2, 0.0).sum(axis=0)
         error = np.sqrt(squares / (count - 1) / count)
         half = student.ppf((1 + level) / 2, np.maximum(count - 1, 1)) * error
-    return np.where(count > 0, mean, np.nan), np.where(count > 1, half, np.nan)
+    return np.where(count > 0, mean, np.nan), np.where(count >= FEWEST, half, np.nan)

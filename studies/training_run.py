@@ -198,6 +198,11 @@ def fixed_width(pixels: int, depth: int) -> str:
     return "-".join([str(pixels)] * (depth + 2))
 
 
+def classes_of(dataset: str, data_dir: str | None = None) -> int:
+    """Outputs that a network needs for the images: ten, but for one's own."""
+    return pooled_images(dataset, data_dir)[0].n_classes if dataset == images.OWN else 10
+
+
 def pixels_of(dataset: str, pooling: int, data_dir: str | None = None) -> tuple[int, int]:
     """Pixels of an image, and the pooling that applies: digits are small as they are, and one's own
     images are taken as they are.

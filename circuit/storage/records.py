@@ -4,9 +4,9 @@ Owns the members that come beside those of `storage.networks`: `record_version` 
 not the exact inverse, else 1); `pathway`, `strengths` and `time_constants` of the circuit; `y_0` ..
 `y_L`, `h_l` and `slope_l` of what shifts count from, and `error`, `doubt` of the trial; of other
 feedback its `B_l` and `c_l`, `feedback` (whether it is corrected, and exact) and, of a plain
-circuit, `still_l`; of the shifts `delta_l`, and `scales` and `gains` as rows (mantissa, exponent); and what
-the record says of itself, by its fields' names. Nothing is pickled, and what is read back is the
-same bit for bit, as NumPy arrays.
+circuit, `still_l`; of the shifts `delta_l`, and `scales` and `gains` as rows (mantissa, exponent);
+and what the record says of itself, by its fields' names. Nothing is pickled, and what is read back
+is the same bit for bit, as NumPy arrays.
 """
 
 from __future__ import annotations

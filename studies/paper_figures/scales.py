@@ -172,7 +172,7 @@ SCALES: dict[str, FiguresScale] = {
 }
 
 
-def narrowing(pixels: int) -> str:
-    """Widths of Fig. 3B, in proportion to the number of pixels; ten outputs."""
+def narrowing(pixels: int, outputs: int = NARROWING[-1]) -> str:
+    """Widths of Fig. 3B, in proportion to the number of pixels."""
     scaled = [round(width * pixels / NARROWING[0]) for width in NARROWING[:-1]]
-    return "-".join(map(str, [*scaled, NARROWING[-1]]))
+    return "-".join(map(str, [*scaled, outputs]))

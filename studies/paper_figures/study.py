@@ -29,7 +29,7 @@ from studies.paper_figures.scales import (
     FiguresScale,
     narrowing,
 )
-from studies.training_run import fixed_width, outcome, pixels_of
+from studies.training_run import classes_of, fixed_width, outcome, pixels_of
 from training import settings as presets
 from training.plan import Plan
 from training.sources import OUTSIDE
@@ -107,10 +107,12 @@ def _shapes(sizes: FiguresScale) -> list[Cell]:
 
 def _narrow(sizes: FiguresScale) -> list[Cell]:
     """All data sets with the narrowing layers of Fig. 3B."""
-    return [
-        _images(sizes, name, narrowing(pixels_of(name, sizes.pooling, sizes.data_dir)[0]))
-        for name in sizes.datasets
-    ]
+    found = []
+    for name in sizes.datasets:
+        pixels, _ = pixels_of(name, sizes.pooling, sizes.data_dir)
+        widths = narrowing(pixels, classes_of(name, sizes.data_dir))
+        found.append(_images(sizes, name, widths))
+    return found
 
 
 def _grid(sizes: FiguresScale) -> list[Cell]:

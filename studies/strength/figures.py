@@ -53,7 +53,6 @@ INITS: dict[str, dict[str, Any]] = {  # how lines that tell networks apart look
     "trained": {"color": COLOURS["bp"], "marker": "^"},
 }
 STYLES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))  # of units
-FEWEST = 3  # seeds that a band is drawn for: with two it leaves the picture
 UNITS = {"leaky_relu": "leaky-ReLU", "asinh": "asinh", "tanh": "tanh", "linear": "linear"}
 
 
@@ -374,7 +373,6 @@ def _line(
     table = np.full((len(seeds), len(gammas)), np.nan)
     table[np.searchsorted(seeds, seed), np.searchsorted(gammas, gamma)] = values[chosen]
     mean, half = over_repetitions(np.log(table) if logarithm else table)
-    half = np.where(np.isfinite(table).sum(axis=0) >= FEWEST, half, np.nan)
     low, high = mean - half, mean + half
     if logarithm:
         mean, low, high = np.exp(mean), np.exp(low), np.exp(high)

@@ -11,7 +11,13 @@ import xarray as xr
 
 from circuit.doors.files import save
 from circuit.network import Network
-from models import run_equilibrium, run_feedback_strength, run_figures, run_training
+from models import (
+    run_equilibrium,
+    run_feedback_strength,
+    run_figures,
+    run_open_questions,
+    run_training,
+)
 from studies.catalogue import STUDIES
 from tests.commands import refusal
 
@@ -192,6 +198,28 @@ def test_a_figure_is_drawn_of_ones_own_images(tmp_path, images):
     output = ["--output", str(tmp_path / "out")]
     assert run_figures.main([*arguments, *output, "--images", str(images)]) == 0
     assert list((tmp_path / "out").glob("*.png"))
+
+
+def test_narrowing_layers_end_in_as_many_outputs_as_there_are_classes(tmp_path, digits):
+    """Of three classes three, not ten."""
+    few = np.tile(np.flatnonzero(digits[1] < 3), 10)
+    np.savez(tmp_path / "few.npz", images=digits[0][few], labels=digits[1][few])
+    arguments = ["fig3", "--rules", "bp", "gait", "--seeds", "1", "--workers", "0", "--quiet"]
+    output = ["--output", str(tmp_path / "out"), "--images", str(tmp_path / "few.npz")]
+    assert run_figures.main([*arguments, *output]) == 0
+    with xr.open_dataset(tmp_path / "out" / "fig3.nc") as data:
+        assert set(data["status"].values.tolist()) == {"completed"}
+        ends = {str(widths).split("-")[-1] for widths in data["widths"].values}
+    assert "3" in ends
+    assert "10" not in ends
+
+
+def test_an_open_question_is_asked_of_ones_own_images(tmp_path, images):
+    arguments = ["top_down", "--scale", "smoke", "--seeds", "1", "--workers", "0", "--quiet"]
+    output = ["--output", str(tmp_path / "out"), "--images", str(images)]
+    assert run_open_questions.main([*arguments, *output]) == 0
+    with xr.open_dataset(tmp_path / "out" / "top_down.nc") as data:
+        assert set(data["dataset"].values.tolist()) == {"own"}
 
 
 @pytest.mark.parametrize("name", ["strength", "strong", "noise", "imperfection"])

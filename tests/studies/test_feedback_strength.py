@@ -401,6 +401,9 @@ def test_interval_is_student_s():
     assert mean[1] == 5.0
     assert np.isnan(half[1])
     assert np.isnan(over_repetitions(np.full((2, 1), np.nan))[0][0])
+    mean, half = over_repetitions(np.array([[1.0], [2.0]]))  # two tell no more than themselves
+    assert mean[0] == 1.5
+    assert np.isnan(half[0])
 
 
 # --- the study ---
