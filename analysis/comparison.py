@@ -88,7 +88,7 @@ def paired_difference(
     values, reference : arrays (n,), pair by pair. A NaN leaves its pair out.
     """
     differences = np.asarray(values, dtype=float) - np.asarray(reference, dtype=float)
-    mean, half = over_repetitions(differences, level)
+    mean, half = over_repetitions(differences, level, fewest=2)  # a verdict needs it, no page
     there = differences[np.isfinite(differences)].tolist()
     return Difference(float(mean), float(half), len(there), tuple(there))
 

@@ -26,7 +26,9 @@ def told(values: np.ndarray | Sequence[float], form: str = ".3f", spread: str = 
     return f"{float(mean):{form}} +- {float(half):{spread}}"
 
 
-def over_repetitions(values: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+def over_repetitions(
+    values: np.ndarray, level: float = LEVEL, fewest: int = FEWEST
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean and half-width of its confidence interval (Student's t), over the first axis.
 
     Parameters
@@ -36,7 +38,7 @@ def over_repetitions(values: np.ndarray, level: float = LEVEL) -> tuple[np.ndarr
     Returns
     -------
     Two arrays (...). The mean is NaN where all are missing, the half-width where fewer than
-    `FEWEST` are there: an interval of two tells no more than the two.
+    `fewest` are there, 2 or more: an interval of two tells no more than the two.
     """
     values = np.asarray(values, dtype=float)
     there = np.isfinite(values)
@@ -47,4 +49,4 @@ def over_repetitions(values: np.ndarray, level: float = LEVEL) -> tuple[np.ndarr
         squares = np.where(there, (values - mean) ** 2, 0.0).sum(axis=0)
         error = np.sqrt(squares / (count - 1) / count)
         half = student.ppf((1 + level) / 2, np.maximum(count - 1, 1)) * error
-    return np.where(count > 0, mean, np.nan), np.where(count >= FEWEST, half, np.nan)
+    return np.where(count > 0, mean, np.nan), np.where(count >= max(2, fewest), half, np.nan)
