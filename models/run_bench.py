@@ -94,9 +94,11 @@ def run(chosen: argparse.Namespace, began: float) -> int:
         found = bench(
             network, data.inputs, targets, asked, practice=chosen.practice, seed=chosen.seed
         )
-        dataset = as_dataset(found).merge(
-            held_against_theory(network, data.inputs, targets, asked, chosen.practice, chosen.seed)
+        kept = np.delete(np.arange(len(targets)), list(found.left_out))
+        theory = held_against_theory(
+            network, data.inputs[kept], targets[kept], asked, chosen.practice, chosen.seed
         )
+        dataset = as_dataset(found).merge(theory)
         dataset.attrs |= {"seed": chosen.seed, "config": str(plain(chosen)), "units": units}
         dataset.attrs |= {f"version_{name}": one for name, one in records.versions().items()}
         gone = pictures.put_away(folder, PICTURES)
@@ -106,6 +108,7 @@ def run(chosen: argparse.Namespace, began: float) -> int:
             "config": plain(chosen),
             "versions": records.versions(),
             "seed": chosen.seed,
+            "left_out": list(found.left_out),
         }
         records.write_json(folder / "summary.json", summary)
         say("", text(found), "", sep="\n")

@@ -30,6 +30,7 @@ from circuit.peers.energy import Energy, Layers, MovedState, energy_of
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.settling import after_steps, tolerance_for
 from circuit.peers.signal import TARGET, Rest, Signal
+from circuit.records.brief import counted
 from circuit.settings.peers.predictive_coding import ErrorBasedSettings
 
 
@@ -58,7 +59,7 @@ def descended(
         settled = bool((last[-1] <= tolerance).all())
         steps += 1
     passes = steps * (2 + energy.passes_of_gradient)
-    words = f"{steps} steps of {settings.step:g}"
+    words = f"{counted(steps, 'step')} of {settings.step:g}"
     if energy.network.depth > 1:
         words += f", distance from equilibrium up to {distance(energy, state, gradient):.1e}"
     return state, after_steps(last, tolerance, 1 + passes, words)

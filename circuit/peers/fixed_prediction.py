@@ -27,6 +27,7 @@ from circuit.numerics.scale import ONE, Scale, times
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.settling import after_steps, relative, tolerance_for
 from circuit.peers.signal import TARGET, Rest, Signal
+from circuit.records.brief import counted
 from circuit.settings.peers.predictive_coding import FixedPredictionSettings
 from circuit.shifts import Shifts, excess, renormalised
 
@@ -73,7 +74,7 @@ def swept(
         sweeps += 1
     size = Scale.of(settings.strength)
     shifts = Shifts(tuple(errors), tuple(map(size.times, scales)), (size,) * depth)
-    words = f"{sweeps} sweeps with step {settings.step:g}"
+    words = f"{counted(sweeps, 'sweep')} with step {settings.step:g}"
     return shifts, after_steps(last, tolerance, products / max(depth - 1, 1), words)
 
 

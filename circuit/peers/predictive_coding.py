@@ -44,7 +44,7 @@ from circuit.peers.energy import Energy, Layers, MovedState, energy_of
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.settling import Tried, after_steps, rounding_floors, settle, tolerance_for
 from circuit.peers.signal import TARGET, Rest, Signal
-from circuit.records.brief import Brief
+from circuit.records.brief import Brief, counted
 from circuit.settings.peers.predictive_coding import STATES, PredictiveCodingSettings
 from circuit.verification.sliding import has_kink
 
@@ -202,7 +202,7 @@ def by_states(
         for i, error in enumerate(missing[:-1]):
             own = energy.scales[i].over(energy.reach[i])
             moved[i] = moved[i] - settings.step * times(error, own)
-    words = f"{steps} steps of {settings.step:g} of the rates"
+    words = f"{counted(steps, 'step')} of {settings.step:g} of the rates"
     return state, after_steps(last, tolerance, 1 + 2 * (steps + 1), words)
 
 

@@ -25,7 +25,7 @@ from circuit.learning.lesson import Lesson
 from circuit.learning.step import begin_learning
 from circuit.learning.taught import teach
 from circuit.network import Activity, Network, forward
-from circuit.numerics.arrays import Array, take_rows
+from circuit.numerics.arrays import Array, row_norms, take_rows, to_numpy
 from circuit.numerics.taken import taken
 from circuit.peers.reading import signal_updates
 from circuit.peers.rule import Companions, no_practice
@@ -86,10 +86,13 @@ class Bench(Brief):
     ----------
     marks : of every rule, in the order asked for
     depth : L
+    left_out : places of images that no rule was asked about, since the gradient of their loss
+        leaves the range of floats
     """
 
     marks: tuple[Mark, ...]
     depth: int
+    left_out: tuple[int, ...] = ()
 
     def _words(self) -> list[str]:
         return [", ".join(mark.rule for mark in self.marks)]
@@ -144,15 +147,40 @@ def bench(
     chosen = _lessons(lessons)
     inputs = taken("inputs", inputs, network.weights[0])
     targets = taken("targets", targets, network.weights[0])
-    plain = _gradient(next(iter(chosen.values())))
-    _step(network, plain, inputs, targets, {})  # which refuses what no rule can do
+    kept = _in_range(network, _gradient(next(iter(chosen.values()))), inputs, targets)
+    left_out = tuple(sorted({*range(len(inputs))} - {*kept}))
+    if left_out:
+        inputs, targets = take_rows(inputs, kept), take_rows(targets, kept)
     marks = []
     for name, lesson in chosen.items():
         try:
             marks.append(_mark(network, name, lesson, inputs, targets, practice, seed, timed))
         except CircuitError as refusal:
             marks.append(Mark(name, words=str(refusal)))
-    return Bench(tuple(marks), network.depth)
+    return Bench(tuple(marks), network.depth, left_out)
+
+
+def _in_range(network: Network, plain: Lesson, inputs: Array, targets: Array) -> list[int]:
+    """The images whose gradient can be compared: its square is a float.
+
+    Raises `CircuitError` where there are none, and what no rule can do.
+    """
+    signal = teach(network, plain, forward(network, inputs), targets)
+    activity, size = signal.activity, np.zeros(len(inputs))
+    for layer in range(1, network.depth + 1):
+        told = activity.slope(layer) * signal.shifts.per_gain(layer)
+        read = activity.rates[layer - 1]
+        with np.errstate(over="ignore"):
+            product = to_numpy(row_norms(told)).astype(float) * to_numpy(row_norms(read))
+        size = np.maximum(size, product)
+    most = float(np.finfo(to_numpy(inputs).dtype).max) ** 0.5 / len(inputs)
+    kept = [int(row) for row in np.flatnonzero(size < most)]
+    if not kept:
+        raise CircuitError(
+            f"the gradient of all {len(inputs)} images leaves the range of {inputs.dtype}; scale "
+            "images or targets down"
+        )
+    return kept
 
 
 def _lessons(lessons: Mapping[str, Lesson] | Iterable[str] | None) -> dict[str, Lesson]:
@@ -190,7 +218,8 @@ def _mark(
     words = "" if rest is None else rest.words
     if not rows and rest is not None:  # then what it had reached is compared, and that is said
         rows = [row for row, one in enumerate(rest.status) if one in GOING_ON]
-        words = f"no image settled; what {len(rows)} had come to is compared. {words}".strip()
+        some = f"; what {len(rows)} had come to is compared" if rows else ""
+        words = f"no image settled{some}. {words}".strip()
     if not rows:
         return Mark(name, signal.reading, 0.0, None, passes, words=words)
     worst = None if rest is None else float(rest.residuals[:, rows].max())

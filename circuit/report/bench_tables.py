@@ -45,6 +45,14 @@ def text(found: Bench) -> str:
     if len(shown) < found.depth:
         lines += ["", f"Of {found.depth} layers these; the files hold all."]
     said = [wrapped(f"{mark.rule}: {mark.words}") for mark in found.marks if mark.words]
+    if found.left_out:
+        first, count = found.left_out[0], len(found.left_out)
+        said.append(
+            wrapped(
+                f"{count} image(s) are left out, the first is number {first}: the gradient of "
+                "their loss leaves the range of floats; scale images or targets down."
+            )
+        )
     return "\n".join([*lines, *(["", *said] if said else [])])
 
 

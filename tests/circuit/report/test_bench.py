@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from circuit.report.bench import bench
 from circuit.report.bench_tables import as_dataset, as_values, text
 from circuit.rules import back_propagation
 from circuit.settings.declaration import Record
+from circuit.settings.peers.contrast import EquilibriumPropagationSettings
 from circuit.settings.peers.predictive_coding import ErrorBasedSettings
 from circuit.verification.judgement import Status
 
@@ -151,6 +152,35 @@ def test_images_without_a_target_are_left_out_one_by_one(rng: np.random.Generato
     targets[4, 0] = 9.0
     (mark,) = bench(network, inputs, targets, ["tp"], timed=False).marks
     assert mark.settled == pytest.approx(8 / 9)
+
+
+def test_an_image_whose_gradient_is_no_float_spoils_no_other(rng: np.random.Generator) -> None:
+    """A target of 1e200, whose square overflows; the others as without it. None at all is refused."""
+    network, inputs, targets = given(rng)
+    network = replace(network, activations="leaky_relu")
+    wild = targets.copy()
+    wild[4, 1] = 1e200
+    rules, others = ["bp", "tp", "chl", "pc"], [0, 1, 2, 3, 5, 6, 7, 8]
+    found = bench(network, inputs, wild, rules, timed=False)
+    alone = bench(network, inputs[others], targets[others], rules, timed=False)
+    assert (found.left_out, alone.left_out) == ((4,), ())
+    for mark, other in zip(found.marks, alone.marks, strict=True):
+        assert mark.bp == other.bp
+    assert "1 image(s) are left out, the first is number 4" in text(found)
+    with pytest.raises(CircuitError, match="all 9 images leaves the range of float64"):
+        bench(network, inputs, 1e200 * np.ones_like(targets), rules)
+
+
+def test_where_nothing_is_reached_nothing_is_said_to_be_compared(
+    rng: np.random.Generator,
+) -> None:
+    """Feedback so strong that a linear circuit has no free state."""
+    network, inputs, targets = given(rng)
+    network = replace(network, activations="linear")
+    lessons = {"ep": Lesson(rule="ep", settings=EquilibriumPropagationSettings(gamma=0.9))}
+    (mark,) = bench(network, inputs, targets, lessons, timed=False).marks
+    assert not mark.bp
+    assert mark.words.startswith("no image settled. ")
 
 
 def test_the_forms_hold_the_same_numbers(rng: np.random.Generator) -> None:
