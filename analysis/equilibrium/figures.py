@@ -123,10 +123,11 @@ def agreement_by_layer(data: xr.Dataset) -> Figure:
             "color": COLOURS[rule],
             "marker": MARKERS[rule],
             "label": NAMES[rule],
-            "lw": 1.5,
-            # ring upon ring, so that rules that agree stay visible
-            "markerfacecolor": "none" if row % 2 else COLOURS[rule],
-            "markersize": 6 + 3 * (row % 2),
+            # ring in ring and line in line, so that rules that agree stay visible
+            "lw": 1.2 * (len(rules) - row),
+            "markerfacecolor": COLOURS[rule] if row == len(rules) - 1 else "none",
+            "markeredgewidth": 1.5,
+            "markersize": 4 + 2.5 * (len(rules) - 1 - row),
         }
         left.plot(layers, data["cosine"].values[row], **style)
         right.semilogy(layers, data["relative_error"].values[row], **style)

@@ -106,7 +106,7 @@ def test_one_step_of_errors_is_back_propagation_times_it_and_no_rest(
     assert_close(absolute(signal)[:-1], [0.5 * 0.2 * shift for shift in wanted], 1e-14)
     assert set(signal.rest.status) == {Status.OUT_OF_BUDGET}
     assert (signal.rest.residuals.max(axis=0) > 0.5).all()
-    assert "1 steps of 0.2, distance from equilibrium up to" in signal.rest.words
+    assert "1 step of 0.2, distance from equilibrium up to" in signal.rest.words
 
 
 def test_steps_of_errors_are_the_printed_ones(rng: np.random.Generator) -> None:

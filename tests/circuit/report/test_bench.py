@@ -155,7 +155,7 @@ def test_images_without_a_target_are_left_out_one_by_one(rng: np.random.Generato
 
 
 def test_an_image_whose_gradient_is_no_float_spoils_no_other(rng: np.random.Generator) -> None:
-    """A target of 1e200, whose square overflows; the others as without it. None at all is refused."""
+    """A target of 1e200, whose square overflows: the others are as without it."""
     network, inputs, targets = given(rng)
     network = replace(network, activations="leaky_relu")
     wild = targets.copy()
