@@ -19,9 +19,9 @@ if __package__ in {None, ""}:  # run as a file, from any folder, installed or no
 
 from models.command.bench_options import PROGRAM, lessons, options, refuse_what_idles_on_the_bench
 from models.command.network_options import batch_and_network, refuse_idle_network
-from models.command.parsing import fail, parse, plain
+from models.command.parsing import parse, plain
 from models.command.rule_files import require_known, use_rule_files
-from models.command.shared import refuse_what_idles, take_own_images
+from models.command.shared import one_line, refuse_what_idles, take_own_images
 from models.command.words import speaking
 
 if TYPE_CHECKING:
@@ -47,18 +47,7 @@ def _main(arguments: Sequence[str]) -> int:
     refuse_what_idles(PROGRAM, chosen, [chosen.dataset])
     refuse_idle_network(PROGRAM, chosen)
     refuse_what_idles_on_the_bench(chosen)
-    from circuit.errors import CircuitError
-    from training.images import ImageError
-
-    try:
-        return run(chosen, began)
-    except (CircuitError, ImageError) as error:
-        fail(PROGRAM, str(error))
-    except MemoryError as error:
-        fail(PROGRAM, f"{error}; use a smaller --batch or narrower --widths")
-    except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted; no file was left half written", file=sys.stderr)
-        return 130
+    return one_line(PROGRAM, lambda: run(chosen, began))
 
 
 def run(chosen: argparse.Namespace, began: float) -> int:

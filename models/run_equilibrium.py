@@ -22,7 +22,7 @@ if __package__ in {None, ""}:  # run as a file, from any folder, installed or no
 
 from models.command.equilibrium_options import PROGRAM, make_trial, options, refuse_what_idles_here
 from models.command.parsing import fail, parse, plain, refuse_idle
-from models.command.shared import refuse_what_idles, take_own_images
+from models.command.shared import one_line, refuse_what_idles, take_own_images
 from models.command.words import speaking
 
 if TYPE_CHECKING:
@@ -48,19 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif "brian2_images" in chosen.given and chosen.brian2_images > chosen.batch:
         words = f"more than the batch of {chosen.batch}; give {chosen.batch} or less"
         fail(PROGRAM, f"--brian2-images {chosen.brian2_images} is {words}")
-    from circuit.errors import CircuitError
-    from training.images import ImageError
 
-    try:
+    def work() -> int:
         with ExitStack() as leaving:
             return run(chosen, began, leaving, is_program=arguments is None)
-    except (CircuitError, ImageError) as error:
-        fail(PROGRAM, str(error))
-    except MemoryError as error:
-        fail(PROGRAM, f"{error}; use a smaller --batch or narrower --widths")
-    except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted; no file was left half written", file=sys.stderr)
-        return 130
+
+    return one_line(PROGRAM, work)
 
 
 def run(chosen: argparse.Namespace, began: float, leaving: ExitStack, *, is_program: bool) -> int:

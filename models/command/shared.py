@@ -7,16 +7,35 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from models.command.parsing import Distinct, OneLineParser, at_least, path, refuse_idle
+from models.command.parsing import Distinct, OneLineParser, at_least, fail, path, refuse_idle
 from training.declarations import DATASETS
 
 Options = OneLineParser | argparse._ArgumentGroup
 OWN = "own"  # one's own images, as `training.images` calls them
 SHIPPED = "digits"  # needs no --data-dir
 MOST_WORKERS = max(8, 4 * (os.cpu_count() or 1))  # each computes on one core
+
+
+def one_line(program: str, work: Callable[[], int]) -> int:
+    """What `work` gives; bad input and too little memory leave in one line with status 2, and an
+    interruption is said.
+    """
+    from circuit.errors import CircuitError
+    from training.images import ImageError
+
+    try:
+        return work()
+    except (CircuitError, ImageError) as error:
+        fail(program, str(error))
+    except MemoryError as error:
+        fail(program, f"{error}; use a smaller --batch or narrower --widths")
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted; no file was left half written", file=sys.stderr)
+        return 130
 
 
 def add_dataset(parser: OneLineParser) -> None:

@@ -84,7 +84,7 @@ FIGURES: Drawings = {
         _of(
             "strength",
             "what the theory has to make small (feedback, nudge, loss)",
-            "Layer 1 of four, by strength: exact in the limit, and how near to it",
+            "Layer 1 of four, by the strength of feedback, nudge or loss",
         ),
     ),
     "bench_noise": (
