@@ -80,7 +80,10 @@ def load_own(path: Path, *, split: str, dtype: str) -> Images:
             )
     inputs, scaling = _scaled(pixels.reshape(len(pixels), -1), dtype)
     if not np.isfinite(inputs).all():
-        raise ImageError(f"{where}: a pixel is NaN or infinite; remove or replace such images")
+        raise ImageError(
+            f"{where}: a pixel is NaN or infinite{_beyond(pixels, dtype)}; remove or replace such "
+            "images"
+        )
     shape, square = pixels.shape[1:], len(pixels.shape) == 3 and pixels.shape[1] == pixels.shape[2]
     if targets is not None:
         targets = _as_targets(where, targets, dtype)
@@ -117,17 +120,29 @@ def _as_targets(where: str, given: NDArray[Any], dtype: str) -> NDArray[Any]:
         raise ImageError(
             f"{where}: targets are {given.dtype} {given.shape}; give numbers (n_images, n_outputs)"
         )
-    targets = given.astype(dtype)
+    targets = _cast(given, dtype)
     if not np.isfinite(targets).all():
-        raise ImageError(f"{where}: a target is NaN or infinite; give numbers")
+        beyond = _beyond(given, dtype)
+        raise ImageError(f"{where}: a target is NaN or infinite{beyond}; give numbers")
     return targets
+
+
+def _cast(given: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """The numbers in another precision; what it cannot hold is infinite, for a check to find."""
+    with np.errstate(over="ignore"):
+        return given.astype(dtype)
+
+
+def _beyond(given: NDArray[Any], dtype: str) -> str:
+    """Words for numbers that only this precision makes infinite."""
+    return f" in {dtype}" if np.isfinite(given).all() else ""
 
 
 def _scaled(rows: NDArray[Any], dtype: str) -> tuple[NDArray[Any], str]:
     """Pixels in `dtype`, and how they were scaled, in words."""
     if rows.dtype == np.uint8 and rows.max() > 1:
         return np.divide(rows, 255, dtype=dtype), "pixels divided by 255"
-    values = rows.astype(dtype)
+    values = _cast(rows, dtype)
     return values, f"pixels as they are, {values.min():g} to {values.max():g}"
 
 

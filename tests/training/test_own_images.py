@@ -118,7 +118,7 @@ def test_pictures_without_folders_have_no_labels(tmp_path):
         ({"images": GREYS, "labels": np.arange(10) / 2}, "labels from 0 to 4.5"),
         ({"images": GREYS, "targets": np.ones(10)}, r"targets are float64 \(10,\)"),
         ({"images": GREYS, "targets": np.full((10, 2), np.inf)}, "a target is NaN or infinite"),
-        ({"images": GREYS * np.nan}, "a pixel is NaN or infinite"),
+        ({"images": GREYS * np.nan}, "a pixel is NaN or infinite;"),
         ({"images": GREYS.astype("U2")}, "pixels are <U2; give numbers"),
         ({"images": np.array([None] * 4).reshape(2, 2)}, "holds no plain values"),
     ],
@@ -129,6 +129,18 @@ def test_what_is_no_set_of_images_is_refused_in_one_line(tmp_path, arrays, words
         own(path, split="all")
     assert "\n" not in str(refusal.value)
     assert str(path) in str(refusal.value)
+
+
+def test_numbers_that_float32_cannot_hold_are_refused_in_one_line(tmp_path, rng):
+    """They are none in float64; no warning of NumPy's comes before."""
+    wide = rng.random((10, 2, 3))
+    wide[3] *= 1e200
+    path = saved(tmp_path, images=wide)
+    assert np.isfinite(load("own", split="all", data_dir=path).inputs).all()
+    with pytest.raises(ImageError, match="a pixel is NaN or infinite in float32; remove"):
+        load("own", split="all", data_dir=path, dtype="float32")
+    with pytest.raises(ImageError, match="a target is NaN or infinite in float32; give"):
+        read_targets(saved(tmp_path, targets=wide[:, 0]), 10, "float32")
 
 
 def test_files_and_folders_that_hold_nothing_are_refused(tmp_path):
