@@ -23,10 +23,7 @@ from circuit.sklearn import CircuitClassifier
 RULES = ["gait", "grait", "itp", "tp", "bp", "circuit"]
 
 
-QUICK = CircuitClassifier("circuit", (12, 8), learning_rate=6e-3, epochs=10)
-
-
-@parametrize_with_checks([CircuitClassifier(), QUICK])
+@parametrize_with_checks([CircuitClassifier(), CircuitClassifier("circuit", (12, 8))])
 def test_all_of_scikit_learn_s_checks(estimator, check):
     check(estimator)
 

@@ -18,14 +18,13 @@ from models.command import studies
 from tests.commands import help_of, refusal
 
 HERE = ["--scale", "smoke", "--workers", "0"]
-ONE = ["--seeds", "1"]
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """Folder of a whole run of all studies, with one seed."""
+    """Folder of a whole run of all studies."""
     folder = tmp_path_factory.mktemp("studies")
-    assert command.main([*HERE, *ONE, "--output", str(folder)]) == 0
+    assert command.main([*HERE, "--output", str(folder)]) == 0
     return folder
 
 
@@ -35,7 +34,7 @@ def test_every_study_leaves_one_labelled_file(done):
             assert data.attrs["study"] == name
             assert data.attrs["scale"] == "smoke"
             assert "'scale': 'smoke'" in data.attrs["config"]
-            assert 1 in np.atleast_1d(data.attrs["seeds"])
+            assert np.size(data.attrs["seeds"]) >= 1
             assert data.attrs["version_numpy"] == np.__version__
             assert data["status"].dims == ("cell",)
             assert not any("missing" in status for status in data["status"].values)
@@ -81,12 +80,12 @@ def test_statuses_are_told_and_a_second_run_measures_nothing(done, monkeypatch, 
 
     monkeypatch.setattr(sweep, "run_group", measures_again)
     quietly = ["--studies", "strength", "--quiet"]
-    assert command.main([*HERE, *ONE, *quietly, "--output", str(done)]) == 0
+    assert command.main([*HERE, *quietly, "--output", str(done)]) == 0
     table = capsys.readouterr().out.splitlines()
     assert len(table) == 2
     name, count, *rest = table[1].split()
-    assert (name, count) == ("strength", "36")
-    assert sum(int(word) for word in rest if word.isdigit()) == 36
+    assert (name, count) == ("strength", "72")
+    assert sum(int(word) for word in rest if word.isdigit()) == 72
     with (
         xr.open_dataset(done / "strength.nc") as now,
         xr.open_dataset(io.BytesIO(before), engine="scipy") as was,
