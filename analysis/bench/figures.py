@@ -69,7 +69,8 @@ def prices(data: xr.Dataset) -> Figure:
             fontsize=8.5,
             arrowprops={"arrowstyle": "-", "lw": 0.5, "color": "0.6"},
         )
-    axes.set(xscale="log", yscale="log", ylim=(LEAST / 12, 400))
+    right = 2 * float(np.nanmax(passes, initial=2))
+    axes.set(xscale="log", yscale="log", xlim=(0.8, right), ylim=(LEAST / 12, 400))
     axes.set_xlabel("passes over the layers beside the forward pass")
     axes.set_ylabel("angle to back-propagation in layer 1 (degrees)")
     ticks = [1e-3, 1e-2, 0.1, 1, 10, 90]
