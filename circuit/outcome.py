@@ -133,9 +133,9 @@ class Equilibrium(Brief):
         return reached("circuit.report.comparison.report")(self, readout)
 
     def to_xarray(self, readout: str = "shift") -> Any:
-        """All that is known of it as labelled arrays (`circuit.report.comparison.as_dataset`)."""
+        """All that is known of it as labelled arrays (`circuit.report.labelled.as_dataset`)."""
         found = self.report(readout)
-        return reached("circuit.report.comparison.as_dataset")(found, np.random.default_rng(0))
+        return reached("circuit.report.labelled.as_dataset")(found, np.random.default_rng(0))
 
     def plot(self, readout: str = "shift") -> Any:
         """A figure of sizes and agreement, which a notebook shows; `savefig` writes it."""

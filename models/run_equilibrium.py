@@ -82,7 +82,8 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack, *, is_prog
 
     from analysis import pictures, records
     from circuit.equilibrium import DEFAULT, default_method, settle
-    from circuit.report.comparison import as_dataset, report
+    from circuit.report.comparison import report
+    from circuit.report.labelled import as_dataset
     from circuit.report.tables import tables, wrapped
     from models.command.beside import can_be_beside
     from models.command.equilibrium_in_time import InTime, in_time

@@ -192,7 +192,7 @@ def test_importing_the_circuit_brings_in_nothing_heavy() -> None:
     """
     needs = {"circuit.plastic.objects", "circuit.plastic.run", "circuit.methods.brian2"}
     needs |= {"circuit.sklearn.classifier"}
-    needs |= {f"circuit.report.{name}" for name in ("canvas", "comparison", "picture", "tables")}
+    needs |= {f"circuit.report.{name}" for name in ("canvas", "labelled", "picture")}
     names = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in FILES["circuit"]

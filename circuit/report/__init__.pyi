@@ -1,8 +1,9 @@
 """What `from circuit.report import ...` offers."""
 
 from .alignment import Agreement, agreement
-from .comparison import LayerReport, Report, as_dataset, report
+from .comparison import LayerReport, Report, report
 from .deviation import Deviation, deviations, shift_bounds, update_bound
+from .labelled import as_dataset
 from .tables import tables
 
 __all__ = [

@@ -13,6 +13,7 @@ import numpy as np
 
 from circuit.report.alignment import Agreement
 from circuit.report.bench import Bench, Mark
+from circuit.report.tables import wrapped
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,8 +32,6 @@ def text(found: Bench) -> str:
     """One table: three lines a rule against back-propagation, three more against the gradient at
     the rule's own equilibrium where that is another; then what is to be said of single rules.
     """
-    from circuit.report.tables import wrapped  # which loads xarray
-
     shown = _shown(found.depth)
     lines = [
         "Weight changes against back-propagation's; own: against the gradient at the rule's own"

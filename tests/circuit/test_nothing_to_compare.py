@@ -8,7 +8,8 @@ import pytest
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
 from circuit.network import Network, forward
-from circuit.report.comparison import Outcome, as_dataset, report
+from circuit.report.comparison import Outcome, report
+from circuit.report.labelled import as_dataset
 from circuit.report.tables import tables
 
 
