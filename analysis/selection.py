@@ -1,7 +1,7 @@
 """Which cells of a study's joined dataset are meant.
 
 Owns choosing cells by their parameters and by what was measured in them, for the tables and the
-pictures. Does not own the dataset (`analysis.sweep.study.collect`), in which every variable lies
+pictures. Does not own the dataset (`analysis.sweep.kept.collect`), in which every variable lies
 along `cell`, with NaN and "" where a cell has none.
 """
 

@@ -582,7 +582,7 @@ MUTANTS = (
     ),
     Mutant(
         "damaged cell taken for a result",
-        "analysis/sweep/study.py",
+        "analysis/sweep/kept.py",
         "if _is_whole(content) or _was_whole(result):",
         "if True:",
         "tests/analysis/sweep/test_sweep.py -k damaged",
@@ -1152,7 +1152,7 @@ MUTANTS = (
     ),
     Mutant(
         "labels in the order in which cells bring them",
-        "analysis/sweep/study.py",
+        "analysis/sweep/kept.py",
         "            distinct.sort()",
         "            pass",
         "tests/analysis/sweep/test_sweep.py::test_labels_that_are_numbers_ascend_whatever_the_order_of_the_cells",
@@ -1355,7 +1355,7 @@ MUTANTS = (
     ),
     Mutant(
         "the digest of a cell's file covers its values alone",
-        "analysis/sweep/study.py",
+        "analysis/sweep/kept.py",
         "_sealed(content) == content",
         '_sealed(content) != b""',
         "tests/analysis/sweep/test_whole_cells.py",

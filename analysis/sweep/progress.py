@@ -9,7 +9,8 @@ from pathlib import Path
 import xarray as xr
 
 from analysis.progress import ProgressBar
-from analysis.sweep.study import MISSING, Cell, Study, summary
+from analysis.sweep.kept import MISSING, summary
+from analysis.sweep.study import Cell, Study
 
 LOOK = 0.2  # seconds between two looks at what is done, on a terminal
 INTERVAL = 10.0  # seconds between two lines, where there is none

@@ -27,9 +27,10 @@ import xarray as xr
 from analysis import records
 from analysis.lock import locked
 from analysis.sweep.cluster import configured, connected, local_cluster
+from analysis.sweep.kept import collect, storable, store, stored
 from analysis.sweep.progress import INTERVAL, SweepProgress
 from analysis.sweep.starting import require_a_script_to_itself
-from analysis.sweep.study import Cell, Study, collect, storable, store, stored
+from analysis.sweep.study import Cell, Study
 from analysis.sweep.threads import one_thread
 from circuit.errors import CircuitError
 from circuit.storage.owner import Owner, myself, remove_leftovers

@@ -232,7 +232,7 @@ def so_far(
     study: Study, chosen: argparse.Namespace, address: str | None, path: Path, **labels: str
 ) -> xr.Dataset:
     """As `swept`, of the cells that are there; none is measured."""
-    from analysis.sweep.study import collect
+    from analysis.sweep.kept import collect
 
     return _labelled(collect(study, path.parent), chosen, path, **labels)
 
@@ -281,14 +281,14 @@ def result(path: Path, kind: str, name: str, version: int) -> xr.Dataset:
 
 def has_holes(data: xr.Dataset) -> bool:
     """Whether cells are missing."""
-    from analysis.sweep.study import MISSING
+    from analysis.sweep.kept import MISSING
 
     return bool((data["status"] == MISSING).any())
 
 
 def by_status(data: xr.Dataset) -> str:
     """How many cells have which status, the most frequent first."""
-    from analysis.sweep.study import summary
+    from analysis.sweep.kept import summary
 
     counts = Counter(sorted(summary(str(status)) for status in data["status"].values))
     return ", ".join(f"{count} {word}" for word, count in counts.most_common())

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from analysis.sweep import run as sweep
-from analysis.sweep.study import Study, stored
+from analysis.sweep.kept import stored
+from analysis.sweep.study import Study
 from circuit.errors import CircuitError
 from models import run_feedback_strength
 from studies.paper_figures import study as training

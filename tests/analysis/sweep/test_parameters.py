@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from analysis import records
-from analysis.sweep.study import Study, collect
+from analysis.sweep.kept import collect
+from analysis.sweep.study import Study
 from circuit.errors import CircuitError
 from tests import toy_cells
 

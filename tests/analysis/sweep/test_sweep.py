@@ -31,9 +31,9 @@ from analysis import records
 from analysis.sweep import cluster
 from analysis.sweep import run as sweep
 from analysis.sweep.cluster import connected
+from analysis.sweep.kept import stored
 from analysis.sweep.progress import SweepProgress
 from analysis.sweep.run import Study, collect, local_cluster, run, run_group
-from analysis.sweep.study import stored
 from circuit.errors import CircuitError
 from tests import toy_cells
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from analysis import records
+from analysis.sweep import kept as cells
 from analysis.sweep import run as sweep
-from analysis.sweep import study as cells
-from analysis.sweep.study import Study, collect, store, stored
+from analysis.sweep.kept import collect, store, stored
+from analysis.sweep.study import Study
 from circuit.errors import CircuitError
 from tests import toy_cells
 
