@@ -206,7 +206,8 @@ def read_toml(program: str, path: Path) -> dict[str, Any]:
     except RecursionError:
         fail(program, f"config {path} is nested too deeply; give numbers, texts and lists of them")
     except ValueError as error:  # of TOML, of its encoding, or of a name that no file can have
-        fail(program, f"config {path} is not TOML ({error}); see the example in README.md")
+        example = "see the example in docs/main_command.md"
+        fail(program, f"config {path} is not TOML ({error}); {example}")
 
 
 def _words(action: argparse.Action, value: Any) -> list[str]:
