@@ -43,11 +43,12 @@ from circuit.learned_inverse.inverse_model import (
     pseudo_inverse_model,
     require_model,
 )
-from circuit.losses import Loss, doubt, output_error
+from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network, forward, require_activity
 from circuit.numerics.arrays import Array, namespace, widened
 from circuit.numerics.taken import labels_taken, taken
 from circuit.trial import Trial
+from circuit.verification.doubt import doubt
 
 FEEDBACKS = EXACT, PSEUDO_INVERSE = "exact", "pseudo-inverse"  # that have a name
 

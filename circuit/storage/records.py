@@ -20,7 +20,6 @@ import numpy as np
 
 from circuit.dynamics import build_circuit
 from circuit.learned_inverse.inverse_model import InverseModel
-from circuit.losses import Doubt
 from circuit.network import Activity, require_activity
 from circuit.numerics.arrays import to_numpy
 from circuit.numerics.scale import Scale
@@ -28,6 +27,7 @@ from circuit.outcome import Equilibrium
 from circuit.shifts import Shifts, require_fits
 from circuit.storage.networks import arrays_of, network_arrays, network_of, write_arrays
 from circuit.trial import Trial
+from circuit.verification.doubt import Doubt
 from circuit.verification.judgement import Status
 
 VERSION, THROUGH_OTHERS = VERSIONS = (1, 2)  # the second has feedback that the first lacks
