@@ -84,6 +84,12 @@ def build_circuit(
     Raises
     ------
     CircuitError, ShapeMismatch, NotFinite
+
+    Examples
+    --------
+    >>> from circuit import build_circuit, initialise
+    >>> build_circuit(initialise([4, 4, 3], 0), "gait", 0.01)
+    Circuit(gait pathway, gamma 0.01, tau 10 ms, 4-4-3, leaky_relu, 3 outputs)
     """
     require_kind("network", network, Network)
     require_choice("pathway", pathway, PATHWAYS)
@@ -132,6 +138,13 @@ def begin(circuit: Circuit, inputs: Any, targets: Any, loss: str | Loss = "quadr
     Raises
     ------
     CircuitError, ShapeMismatch, NotFinite
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise
+    >>> begin(build_circuit(initialise([3, 2], 0)), [[0.1, 0.2, 0.3]] * 2, [1, 0]).target
+    array([[0., 1.],
+           [1., 0.]])
     """
     require_kind("circuit", circuit, Circuit)
     activity = forward(circuit.network, inputs)

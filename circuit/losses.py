@@ -49,6 +49,13 @@ def output_error(
     Raises
     ------
     CircuitError, ShapeMismatch, NotFinite
+
+    Examples
+    --------
+    >>> from circuit import Network, forward, output_error
+    >>> network = Network.from_layers([[[1, 2]]], activations="linear")
+    >>> output_error(network, forward(network, [[3, 4]]), [[10]])
+    array([[-1.]])
     """
     if not callable(loss):
         require_choice("loss", loss, LOSSES)

@@ -41,6 +41,12 @@ class Trial(Brief):
     ------
     CircuitError, ShapeMismatch
         On construction, for parts that are not of one network and batch.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise
+    >>> begin(build_circuit(initialise([2, 2], 0)), [[0.1, 0.2]], [1]).target
+    array([[0., 1.]])
     """
 
     circuit: Circuit

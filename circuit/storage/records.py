@@ -39,6 +39,18 @@ def save_record(path: str | os.PathLike[str], record: Equilibrium) -> None:
     """Write a record whole, or leave what was there.
 
     Raises `CircuitError` as `save_network`.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.storage import load_record, save_record
+    >>> record = settle(begin(build_circuit(initialise([2, 2], 0)), [[0.1, 0.2]], [1]))
+    >>> with TemporaryDirectory() as folder:
+    ...     save_record(f"{folder}/record.npz", record)
+    ...     again = load_record(f"{folder}/record.npz")
+    >>> again.status.value
+    'converged'
     """
     trial, shifts = record.trial, record.shifts
     arrays = network_arrays(trial.network) | _feedback_arrays(trial)
@@ -90,6 +102,18 @@ def load_record(path: str | os.PathLike[str]) -> Equilibrium:
     """The record in the file.
 
     Raises `CircuitError`, in one line with the name of the file, as `load_network`.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.storage import load_record, save_record
+    >>> record = settle(begin(build_circuit(initialise([2, 2], 0)), [[0.1, 0.2]], [1]))
+    >>> with TemporaryDirectory() as folder:
+    ...     save_record(f"{folder}/record.npz", record)
+    ...     again = load_record(f"{folder}/record.npz")
+    >>> (again.shifts.values[0] == record.shifts.values[0]).all().item()
+    True
     """
     with arrays_of(Path(path), "record", "give a file written by record.save") as members:
         return _record(members)
