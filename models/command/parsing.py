@@ -17,7 +17,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
-from circuit.errors import shortened
+from circuit.checks.words import shortened
 
 MOST = 2**31 - 1  # the largest whole number that a result file (NetCDF 3) holds
 MOST_CONFIG = 2**20  # bytes of a TOML file
