@@ -855,7 +855,7 @@ def test_study_has_its_cells_and_a_cell_says_what_it_promises() -> None:
         assert data["value"].values.tolist() == list(range(13))
         assert np.isfinite(data["alignment"].values).all() == (learns is not None)
     cell = next(cell for cell in study("smoke").cells if cell["probe"] == "rate")
-    data = measure(**(cell | {"images": 4, "networks": 2}))
+    data = measure(**(cell | {"images": 10, "networks": 2}))
     assert data["accuracy"].dims == ("value", "network")
     assert data["accuracy"].shape == (len(PROBES["rate"]), 2)
     assert {"alignment", "trainer_accuracy", "trainer_settled", "chance"} <= set(data)
