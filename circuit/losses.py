@@ -49,6 +49,7 @@ def softmax_cross_entropy(outputs: Array, targets: Array) -> Array:
 
 
 LOSSES: dict[str, Loss] = {"quadratic": quadratic, "cross_entropy": softmax_cross_entropy}
+"""Losses by name: functions (outputs, targets) -> -dL/d outputs."""
 
 
 def output_error(

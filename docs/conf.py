@@ -9,7 +9,12 @@ import sys
 from importlib.metadata import version as installed
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import faces  # noqa: E402 - beside this file
+
+faces.write(HERE.parent, HERE / "reference")
 
 project = "gait-circuit"
 author = "The gait-circuit developers"
@@ -24,6 +29,12 @@ extensions = [
     "sphinx_copybutton",
 ]
 nitpicky = True
+
+# the reference
+default_role = "literal"
+autodoc_typehints = "signature"
+numpydoc_show_class_members = False
+nitpick_ignore_regex = [("py:class", ".*")]  # types in signatures, which mypy checks
 
 # pages are Markdown that GitHub shows as well: anchors are GitHub's
 myst_heading_anchors = 4
@@ -50,3 +61,13 @@ html_theme_options = {
 }
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+
+
+def setup(app):
+    """Docstrings are plain words: made reStructuredText before numpydoc reads their sections."""
+    app.connect(
+        "autodoc-process-docstring", lambda *given: faces.translate(given[-1]), priority=400
+    )
+    app.connect(  # what scikit-learn adds to every estimator is not ours to describe
+        "autodoc-skip-member", lambda app, what, name, *_: name.endswith("_request") or None
+    )

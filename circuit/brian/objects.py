@@ -49,6 +49,7 @@ from circuit.records.brief import Brief, counted
 from circuit.trial import Trial
 
 SUM_DRIVES, RESPOND, SUM_FEEDBACK, MOVE = range(-3, 1)  # places in Brian2's slot "groups"
+"""When, within a step, drives are summed, layers respond, feedback is summed and rates move."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

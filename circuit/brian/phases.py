@@ -211,6 +211,7 @@ STARTS = {
     "rest": lambda trial: tuple(np.zeros_like(rates) for rates in trial.activity.rates[1:]),
     "forward": lambda trial: trial.activity.rates[1:],
 }
+"""Where a run may start: a function of the trial that gives y_1 .. y_L."""
 
 
 def average_shifts(record: PhaseRecord, skip: float | brian2.Quantity) -> tuple[np.ndarray, ...]:

@@ -36,3 +36,4 @@ def unequal_rows(
 
 
 INITIALISERS = {"orthogonal": orthogonal, "gaussian": gaussian, "unequal_rows": unequal_rows}
+"""Ways to draw a matrix of weights."""

@@ -138,6 +138,7 @@ MECHANISMS: dict[str, Mechanism] = {
         learn_populations,
     ),
 }
+"""Lateral circuits that teach the synapses."""
 
 
 # --- beside a learning network ---

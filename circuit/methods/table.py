@@ -28,3 +28,4 @@ METHODS: dict[str, Callable[[], Method]] = {
     "ode": lambda: ode.METHOD,
     "brian2": _brian2,
 }
+"""Ways to look for the equilibrium; a call of an entry loads its `Method`."""

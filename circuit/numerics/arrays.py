@@ -22,7 +22,8 @@ from threadpoolctl import threadpool_info
 
 from circuit.errors import NotFinite, ShapeMismatch
 
-Array = Any  # an array of NumPy, PyTorch or any other library that follows the array API
+Array = Any
+"""In signatures: an array of NumPy, PyTorch or any other library that follows the array API."""
 
 SMALL_BATCH = 100  # samples; measured, docs/numerics.md
 

@@ -31,6 +31,7 @@ from circuit.records.brief import Brief
 # places in the slot "groups" in a plastic circuit: what was sent arrives, is summed and answered,
 # the answer goes down, and then weights and rates move, each by what all of them were before
 ARRIVE, SUM_PLASTIC, ANSWER, SEND_DOWN, SUM_MESSAGES, LEARN, MOVE = range(-6, 1)
+"""Places in the slot "groups" of Brian2: the order of the parts of a step."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -14,6 +14,7 @@ FILES = {name: import_module(f"circuit.units.{name}") for name in UNITS}
 ACTIVATIONS: dict[str, Callable[[], Activation]] = {
     name: getattr(file, name) for name, file in FILES.items()
 }
+"""Activation functions with default parameters: a call of an entry makes one."""
 UNIT_TEXTS: dict[str, UnitText] = {
     name: file.TEXT for name, file in FILES.items() if hasattr(file, "TEXT")
 }
