@@ -94,7 +94,8 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack, *, is_prog
         say(data.remark, flush=True)
 
     from analysis import pictures, records
-    from circuit.equilibrium import DEFAULT, default_method, settle
+    from circuit.equilibrium import settle
+    from circuit.methods.table import DEFAULT, default_method
     from circuit.report.comparison import report
     from circuit.report.labelled import as_dataset
     from circuit.report.tables import tables, wrapped

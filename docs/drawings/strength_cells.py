@@ -34,12 +34,13 @@ from studies.setting import setting
 from studies.strength.measures import rule_shifts, update_agreements
 from studies.strength.partly_settled import SettledImages, settle_most
 
-GAMMAS = (0.001, 0.0015, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05, 0.07)
-GAMMAS += (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+GAMMAS = (0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.2, 0.3, 0.4)
+GAMMAS += (0.5, 0.6, 0.7, 0.9)
 DEPTHS, PATHWAYS, WEIGHTS = (1, 3, 5), ("gait", "itp"), ("orthogonal", "gaussian")
 UNITS = ("leaky_relu", "asinh")
 SIGMAS = (0.0001, 0.001, 0.01, 0.1)  # offered by the page; signal to noise falls as 1/sigma
 NETWORK: dict[str, Any] = {"batch": 20, "width": 32, "seed": 1}
+NOISY = 8  # images at most whose fluctuations are averaged
 AVERAGE = 1000  # time constants over which a read-out is averaged
 TARGET = Path(__file__).resolve().parents[1] / "_static" / "strength_cells.js"
 PREFIX, SUFFIX = "window.strengthCells = ", ";\n"
@@ -61,10 +62,12 @@ def cell(gamma: float, depth: int, pathway: str, init: str, activation: str) -> 
 
 
 def noise(settled: SettledImages) -> tuple[int, list[float] | None]:
-    """Images with no unit at its kink, and their signal to noise of each layer at sigma = 1."""
+    """Images with no unit at its kink, at most `NOISY`, and the signal to noise of their layers at
+    sigma = 1.
+    """
     slides = sliding_slopes(settled.trial, settled.shifts)
     bent = np.any([to_numpy(one > 0).any(axis=-1) for one in slides], axis=0)
-    smooth = np.flatnonzero(~bent).tolist()
+    smooth = np.flatnonzero(~bent)[:NOISY].tolist()
     if not smooth:
         return 0, None
     trial, shifts = settled.trial.samples(smooth), settled.shifts.samples(smooth)
@@ -105,6 +108,7 @@ def measured() -> dict[str, Any]:
         "dataset": "digits",
         **{name: NETWORK[name] for name in ("batch", "width", "seed")},
         "average": AVERAGE,
+        "noisy": NOISY,
         "gammas": GAMMAS,
         "depths": DEPTHS,
         "pathways": PATHWAYS,

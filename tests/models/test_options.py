@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from circuit.errors import shortened
+from circuit.checks.words import shortened
 from models import run_equilibrium, run_training
 from models.command.parsing import NEGATIVE, OneLineParser, at_least, parse, path
 from tests.commands import refusal
