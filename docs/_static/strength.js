@@ -22,7 +22,7 @@
   let at = data.gammas.indexOf(0.01);
 
   const PANELS = [
-    { key: "shift", title: "Shift of each layer (norm over units)", range: [1e-20, 1e4], log: true },
+    { key: "shift", title: "Shift of each layer (norm over units)", range: [1e-20, 1e10], log: true },
     { key: "cosine", title: "Cosine with back-propagation's weight change", range: [-0.5, 1] },
     { key: "snr", title: "Signal to noise, averaged over " + data.average + " τ", range: [1e-18, 1e4], log: true, line: 1 },
     { key: "settled", title: "Images settled, of " + data.batch, range: [0, data.batch] },
