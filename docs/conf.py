@@ -41,6 +41,8 @@ myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 suppress_warnings = ["myst.header"]  # a page may go from its title to a small heading
 
+highlight_language = "text"  # of what is printed or typed into a shell; Python says so
+
 html_theme = "pydata_sphinx_theme"
 html_title = project
 html_static_path = ["_static"]
