@@ -22,7 +22,7 @@ from analysis.canvas import (
 )
 from analysis.statistics import over_repetitions
 from studies.learning_in_circuit.findings import (
-    NEARER,
+    DESCENDS,
     control_ends,
     controls,
     curves,
@@ -138,7 +138,7 @@ def robustness(data: xr.Dataset) -> Figure:
                 values, found = curves(data, protocol, probe, name)
                 _line(axes, values * STEP if probe == "delay" else values, found, **style)
         control_lines(top, controls(data))
-        bottom.axhline(NEARER, color=COLOURS["grey"], lw=0.8, ls=":")
+        bottom.axhline(DESCENDS, color=COLOURS["grey"], lw=0.8, ls=":")
         bottom.set_xlabel(ROBUSTNESS[probe])
         if probe == "noise":
             bottom.set_xscale("symlog", linthresh=0.001)
@@ -151,7 +151,7 @@ def robustness(data: xr.Dataset) -> Figure:
         figure,
         "Accuracy against the two controls, and direction of learning, where time constants "
         "differ, rates\nare noisy, filters are others, or messages late (pairs of signs; means, "
-        f"95 % t intervals over\nnetworks; diverged: chance; dotted: cosine {NEARER:g})",
+        "95 % t intervals over\nnetworks; diverged: chance)",
     )
     return figure
 
