@@ -61,7 +61,7 @@ def learning(data: xr.Dataset) -> Figure:
         ends = control_ends(data, curve)
         control_lines(left, ends)
         left.set(xlabel=f"{TASKS[curve]} shown", ylabel="test accuracy", ylim=(0, 1))
-        right.set(xlabel=f"{TASKS[curve]} shown", ylim=(-0.05, 1))
+        right.set(xlabel=f"{TASKS[curve]} shown", ylim=(-0.3, 1))
         right.set_ylabel("cosine of $B$ with $W^T$")
         reached = [
             values[:, -1].mean()
@@ -142,6 +142,7 @@ def robustness(data: xr.Dataset) -> Figure:
         bottom.set_xlabel(ROBUSTNESS[probe])
         if probe == "noise":
             bottom.set_xscale("symlog", linthresh=0.001)
+            bottom.set_xlim(left=-2e-4)
     upper[0].set(ylabel="test accuracy", ylim=(0, 1.02))
     lower[0].set(ylabel="cosine of what $W_1$ learns\nwith back-propagation", ylim=(-0.25, 1.02))
     figure.legend(
