@@ -6,7 +6,10 @@ equations, and from other libraries; never from what the code was seen to return
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,10 +17,62 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 settings.register_profile(
     "circuit", deadline=None, derandomize=True, database=None, max_examples=60
 )
 settings.load_profile("circuit")
+
+
+@pytest.fixture
+def rough_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are small, without minor ticks and not laid out, where a test sees which there are.
+
+    What they show is drawn all the same, by the same functions.
+    """
+    from circuit.report.canvas import Figure
+
+    as_a_user_has_it = Figure.write_png
+
+    def rough(figure: Figure, file: Any) -> None:
+        figure.set_layout_engine("none")
+        figure.set_dpi(20)
+        for axes in figure.axes:
+            axes.minorticks_off()
+        as_a_user_has_it(figure, file)
+
+    monkeypatch.setattr(Figure, "write_png", rough)
+
+
+@pytest.fixture(scope="session")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], Path]:
+    """Runs of `run_feedback_strength` at scale smoke on digits, by study and seed.
+
+    Each is made once, when it is first asked for: for all tests, and on POSIX for all processes of
+    pytest-xdist. Returned is its folder, which is to be copied and not to be changed.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if fcntl is not None and "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    def of(name: str, seed: int) -> Path:
+        from models import run_feedback_strength
+
+        output = folder / f"{name}-{seed}"
+        given = ["--studies", name, "--seeds", str(seed), "--scale", "smoke", "--workers", "0"]
+        with (folder / f"{name}-{seed}.lock").open("w") as lock:
+            if fcntl is not None:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (output / f"{name}.nc").exists():
+                arguments = [*given, "--quiet", "--output", str(output)]
+                assert run_feedback_strength.main(arguments) == 0
+        return output
+
+    return of
 
 
 @dataclass(frozen=True)

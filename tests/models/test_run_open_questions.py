@@ -57,6 +57,7 @@ def test_smoke_leaves_one_labelled_file_and_figures(done, name):
 
 
 @EVERY
+@pytest.mark.usefixtures("rough_pictures")
 def test_a_second_run_measures_nothing_and_changes_nothing(done, name, monkeypatch, capsys):
     folder = done(name)
     before = (folder / f"{name}.nc").read_bytes()
@@ -77,6 +78,7 @@ def test_a_second_run_measures_nothing_and_changes_nothing(done, name, monkeypat
 
 
 @EVERY
+@pytest.mark.usefixtures("rough_pictures")
 def test_figures_and_findings_come_from_the_results_alone(done, name, tmp_path, capsys):
     folder = done(name)
     (tmp_path / f"{name}.nc").write_bytes((folder / f"{name}.nc").read_bytes())
@@ -89,6 +91,7 @@ def test_figures_and_findings_come_from_the_results_alone(done, name, tmp_path, 
 
 
 @EVERY
+@pytest.mark.usefixtures("rough_pictures")
 def test_a_result_with_holes_exits_with_1(done, name, tmp_path):
     with xr.open_dataset(done(name) / f"{name}.nc") as data:
         data = data.load()
