@@ -7,6 +7,8 @@ equations, and from other libraries; never from what the code was seen to return
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,13 @@ settings.register_profile(
     "circuit", deadline=None, derandomize=True, database=None, max_examples=60
 )
 settings.load_profile("circuit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked `posix` are left out on Windows."""
+    for item in items if sys.platform == "win32" else ():
+        if item.get_closest_marker("posix"):
+            item.add_marker(pytest.mark.skip(reason="needs POSIX"))
 
 
 @pytest.fixture
@@ -49,30 +58,30 @@ def rough_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], Path]:
-    """Runs of `run_feedback_strength` at scale smoke on digits, by study and seed.
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int, Path], None]:
+    """Put the cells of a study at scale smoke, of digits and one seed, into an output folder.
 
-    Each is made once, when it is first asked for: for all tests, and on POSIX for all processes of
-    pytest-xdist. Returned is its folder, which is to be copied and not to be changed.
+    They are measured once, when they are first asked for: for all tests, and on POSIX for all
+    processes of pytest-xdist.
     """
     folder = tmp_path_factory.getbasetemp()
     if fcntl is not None and "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
 
-    def of(name: str, seed: int) -> Path:
-        from models import run_feedback_strength
+    def put(name: str, seed: int, output: Path) -> None:
+        from analysis.sweep.run import run
+        from studies.catalogue import STUDIES
 
-        output = folder / f"{name}-{seed}"
-        given = ["--studies", name, "--seeds", str(seed), "--scale", "smoke", "--workers", "0"]
+        here = folder / f"{name}-{seed}"
         with (folder / f"{name}-{seed}.lock").open("w") as lock:
             if fcntl is not None:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (output / f"{name}.nc").exists():
-                arguments = [*given, "--quiet", "--output", str(output)]
-                assert run_feedback_strength.main(arguments) == 0
-        return output
+            if not (here / f"{name}.nc").exists():
+                study = STUDIES[name].door("study").study("smoke", seeds=(seed,))
+                run(study, here, workers=0, quiet=True)
+        shutil.copytree(here / name, output / name)
 
-    return of
+    return put
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,15 @@ class Lesson(LessonSettings):
     ------
     CircuitError
         For a name that is unknown, a value out of its range, or parts that exclude each other.
+
+    Examples
+    --------
+    >>> from circuit.learning import Lesson
+    >>> Lesson("circuit", feedback_strength=0.01, readout="mismatch").readout
+    'mismatch'
+    >>> Lesson("luck")
+    Traceback (most recent call last):
+    circuit.errors.CircuitError: rule 'luck' is unknown; choose from bp, tp, itp, ...
     """
 
     adam: Adam = field(default_factory=Adam)

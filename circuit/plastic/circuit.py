@@ -92,6 +92,12 @@ class Timing(Brief):
     lag : seconds
     memory : time constant of z in seconds
     capture : time constant with which tags enter weights, in seconds
+
+    Examples
+    --------
+    >>> from circuit.plastic import Timing
+    >>> Timing(step=0.001, free_steps=20, nudged_steps=50).nudged_steps
+    50
     """
 
     step: float
@@ -145,6 +151,19 @@ class Plastic(Brief):
     noise : array (R,), standard deviation of an isolated unit dy/dt = -y/tau + noise sqrt(2/tau) xi
     sleep : after every image, or None; not with delays or noise
     pathway : "gait" or "grait"
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import Network
+    >>> from circuit.plastic import Plastic, Timing
+    >>> W = np.array([[[0.6, 0.8]]]), np.array([[[1.0]]])
+    >>> network = Network(W, (np.zeros((1, 1)),) * 2, ("leaky_relu",) * 2, n_inputs=2, n_outputs=1)
+    >>> timing = Timing(step=0.002, free_steps=0, nudged_steps=50)  # of every image
+    >>> feedback, rates, taus = (np.ones((1, 1, 1)),), np.array([2.0]), (np.full((1, 1), 0.01),) * 2
+    >>> plastic = Plastic(network, feedback, rates, timing, 0.1, taus)
+    >>> plastic.network.depth, plastic.readout
+    (2, 'mismatch')
     """
 
     network: Network
@@ -299,6 +318,20 @@ class PlasticRecord(Brief):
     steps : Euler steps
     seconds : wall-clock time of the run, without the building
     lateral : M for each snapshot, arrays (R, N_l, N_l); none of a circuit that never sleeps
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import Network
+    >>> from circuit.plastic import Plastic, Timing, run_plastic
+    >>> W = np.array([[[0.6, 0.8]]]), np.array([[[1.0]]])
+    >>> network = Network(W, (np.zeros((1, 1)),) * 2, ("leaky_relu",) * 2, n_inputs=2, n_outputs=1)
+    >>> timing = Timing(step=0.002, free_steps=0, nudged_steps=50)  # of every image
+    >>> feedback, rates, taus = (np.ones((1, 1, 1)),), np.array([2.0]), (np.full((1, 1), 0.01),) * 2
+    >>> plastic = Plastic(network, feedback, rates, timing, 0.1, taus)
+    >>> record = run_plastic(plastic, np.ones((4, 2)), np.full((4, 1), 2.0), snapshots=2)
+    >>> record.images, record.steps
+    ((0, 2, 4), 200)
     """
 
     images: tuple[int, ...]

@@ -62,6 +62,12 @@ class Adam(Record):
     ------
     CircuitError
         For a setting out of its range.
+
+    Examples
+    --------
+    >>> from circuit.learning import Adam, Lesson
+    >>> Lesson("bp", adam=Adam(0.001, bias_correction=False)).adam.learning_rate
+    0.001
     """
 
     learning_rate: float = Number(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from analysis.derivation.figures import DERIVATION
@@ -91,7 +89,7 @@ def test_training_too(tmp_path, capsys):
 
 def test_a_study_removes_those_that_its_data_no_longer_give(measured, tmp_path, capsys):
     """Such as PDFs that this run was not asked for; those of other studies stay."""
-    shutil.copytree(measured("strength", 1) / "strength", tmp_path / "strength")
+    measured("strength", 1, tmp_path)
     for name in ("strength_gain.pdf", "noise_signal.png"):
         (tmp_path / name).write_bytes(b"old")
     arguments = ["--studies", "strength", "--scale", "smoke", "--workers", "0", "--seeds", "1"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 
 import numpy as np
 import pytest
@@ -25,7 +24,7 @@ HERE = ["--scale", "smoke", "--workers", "0"]
 def done(tmp_path_factory, measured):
     """Folder of a whole run of all studies, of which `strength` has been measured for all tests."""
     folder = tmp_path_factory.mktemp("studies")
-    shutil.copytree(measured("strength", 1) / "strength", folder / "strength")
+    measured("strength", 1, folder)
     assert command.main([*HERE, "--output", str(folder)]) == 0
     return folder
 
@@ -111,7 +110,7 @@ def test_a_result_with_holes_exits_with_1(done, tmp_path):
 def test_trained_weights_take_part(measured, tmp_path):
     path = tmp_path / "net.npz"
     save_network(path, initialise([64, 12, 12], np.random.default_rng(7), n_outputs=10))
-    shutil.copytree(measured("strength", 4) / "strength", tmp_path / "out" / "strength")
+    measured("strength", 4, tmp_path / "out")
     arguments = ["--studies", "strength", "--seeds", "4", "--weights", str(path), "--quiet"]
     assert command.main([*HERE, *arguments, "--output", str(tmp_path / "out")]) == 0
     with xr.open_dataset(tmp_path / "out" / "strength.nc") as data:

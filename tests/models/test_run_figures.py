@@ -521,6 +521,7 @@ def on_the_grid(*, learning_rate, orthogonality, epochs, **_):
     )
 
 
+@pytest.mark.posix
 def test_a_pipe_in_place_of_a_result_is_not_waited_for(capsys, tmp_path):
     os.mkfifo(tmp_path / "fig2c.nc")
     arguments = ["fig2c", "--figures-only", "--output", str(tmp_path)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -41,7 +40,7 @@ def with_weights(measured, tmp_path):
     def of(units):
         saved(tmp_path / "net.npz", units)
         arguments = [*HERE, "--seeds", "4", "--weights", str(tmp_path / "net.npz")]
-        shutil.copytree(measured("strength", 4) / "strength", tmp_path / "out" / "strength")
+        measured("strength", 4, tmp_path / "out")
         assert command.main([*arguments, "--output", str(tmp_path / "out")]) == 0
         return xr.load_dataset(tmp_path / "out" / "strength.nc")
 
