@@ -22,9 +22,10 @@ HERE = ["--scale", "smoke", "--workers", "0"]
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, measured):
-    """Folder of a whole run of all studies, of which `strength` has been measured for all tests."""
+    """Folder of a whole run of all studies; the cells of most are measured once for all tests."""
     folder = tmp_path_factory.mktemp("studies")
-    measured("strength", 1, folder)
+    for name in ("strength", "strong", "noise", "imperfection"):
+        measured(name, 1, folder)
     assert command.main([*HERE, "--output", str(folder)]) == 0
     return folder
 

@@ -21,13 +21,18 @@ EVERY = pytest.mark.parametrize("name", NAMES)
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """Folder by question of its smoke run with one seed, made when it is first asked for."""
+def done(tmp_path_factory, measured):
+    """Folder by question of its smoke run with one seed, made when it is first asked for.
+
+    Of questions whose own tests look at the same cells these are measured once for both.
+    """
     folder = tmp_path_factory.mktemp("questions")
     ready = set()
 
     def of(name):
         if name not in ready:
+            if name in {"top_down", "lateral_inhibition"}:
+                measured(name, 1, folder)
             assert command.main([name, *HERE, *ONE, "--quiet", "--output", str(folder)]) == 0
             ready.add(name)
         return folder
