@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from circuit.numerics.arrays import Array
 
@@ -59,7 +58,7 @@ ONE = Scale.of(1.0)
 
 def times(value: Array, factor: Scale) -> Array:
     """`value * factor`, where the factor may be out of range although the product is not."""
-    step = _step(value.dtype)
+    step = 100 if "32" in str(value.dtype) else 1000  # 2**step is in range
     if abs(factor.exponent) < step:
         return value * factor.value
     value, left = value * factor.mantissa, max(-3 * step, min(factor.exponent, 3 * step))
@@ -67,12 +66,6 @@ def times(value: Array, factor: Scale) -> Array:
         power = max(-step, min(left, step))
         value, left = value * 2.0**power, left - power
     return value
-
-
-@cache
-def _step(dtype: Any) -> int:
-    """A power of two that is in range."""
-    return 100 if "32" in str(dtype) else 1000
 
 
 def power_words(log10: float) -> str:
