@@ -41,12 +41,15 @@ myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 suppress_warnings = ["myst.header"]  # a page may go from its title to a small heading
 
+highlight_language = "text"  # of what is printed or typed into a shell; Python says so
+
 html_theme = "pydata_sphinx_theme"
 html_title = project
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
 html_theme_options = {
     "show_prev_next": True,
     "navigation_with_keys": False,

@@ -244,10 +244,12 @@ def _moved(learner: Learner, lesson: Lesson, signal: Signal) -> Learner:
     synapses, move = pull.synapses(network, companions), partial(adam.step, lesson.adam, steps)
     moved: list[tuple[Any, ...]] = []
     for i in reversed(range(network.depth)):  # those last that are needed first, still in the cache
-        change = signal_update(network, signal, i + 1)
-        w, b, direction = synapses[i], network.biases[i], turned(i, change.weights)
-        w, mw, vw = move(w, direction, old.first_weights[i], old.second_weights[i])
-        b, mb, vb = move(b, change.biases, old.first_biases[i], old.second_biases[i])
+        w, b, mw, mb = synapses[i], network.biases[i], old.first_weights[i], old.first_biases[i]
+        vw, vb = old.second_weights[i], old.second_biases[i]
+        if lesson.layer_learns(i + 1, network.depth):
+            change = signal_update(network, signal, i + 1)
+            w, mw, vw = move(w, turned(i, change.weights), mw, vw)
+            b, mb, vb = move(b, change.biases, mb, vb)
         moved.append((w, b, mw, mb, vw, vb))
     weights, biases, *moments = (tuple(column) for column in zip(*moved[::-1], strict=True))
     if not all_finite((*weights, *biases, *moments[2], *moments[3])):

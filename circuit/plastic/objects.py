@@ -187,7 +187,7 @@ def _set_constants(plastic: Plastic, layer: int, group: brian2.NeuronGroup) -> N
     group.bias = network.biases[layer - 1].ravel()
     group.tau = plastic.time_constants[layer - 1].ravel() * second
     group.own_tau = plastic.own_time_constants[layer - 1].ravel() * second
-    group.rate = np.repeat(plastic.rates, width) / second
+    group.rate = np.repeat(_rates(plastic, layer), width) / second
     group.noise = np.repeat(plastic.noise, width)
     group.late = np.repeat(plastic.delays, width)
     gamma = np.zeros((len(plastic.rates), width))
@@ -201,6 +201,11 @@ def _set_constants(plastic: Plastic, layer: int, group: brian2.NeuronGroup) -> N
     _set_calendar(plastic, group)
     if plastic.sleep is not None:
         group.strength = np.repeat(plastic.sleep.strengths, width) / second
+
+
+def _rates(plastic: Plastic, layer: int) -> np.ndarray:
+    """Of learning in `layer` (1 .. L) of every circuit, (R,)."""
+    return np.asarray(plastic.rates * plastic.layer_plasticity[:, layer - 1])
 
 
 def _set_calendar(plastic: Plastic, group: brian2.NeuronGroup) -> None:
@@ -234,7 +239,7 @@ def _make_synapses(
     )
     _join(synapses, weights)
     n_post, n_pre = weights.shape[1:]
-    loss = plastic.decay * plastic.rates
+    loss = plastic.decay * _rates(plastic, place + (direction == "feedback"))
     if direction == "feedback":
         synapses.plasticity = np.repeat(plastic.feedback_plasticity, n_post * n_pre)
         loss = loss * plastic.feedback_plasticity

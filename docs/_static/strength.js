@@ -22,7 +22,7 @@
   let at = data.gammas.indexOf(0.01);
 
   const PANELS = [
-    { key: "shift", title: "Shift of each layer (norm over units)", range: [1e-20, 1e4], log: true },
+    { key: "shift", title: "Shift of each layer (norm over units)", range: [1e-20, 1e10], log: true },
     { key: "cosine", title: "Cosine with back-propagation's weight change", range: [-0.5, 1] },
     { key: "snr", title: "Signal to noise, averaged over " + data.average + " τ", range: [1e-18, 1e4], log: true, line: 1 },
     { key: "settled", title: "Images settled, of " + data.batch, range: [0, data.batch] },
@@ -44,7 +44,7 @@
     const size = Math.abs(value);
     return size === 0 || (size >= 0.01 && size < 1000)
       ? String(Number(value.toPrecision(3)))
-      : value.toExponential(1).replace("e", " × 10^").replace("+", "");
+      : value.toExponential(1).replace(/e\+?(.*)/, (_, exponent) => " × " + power(Number(exponent)));
   }
 
   function power(exponent) {
@@ -103,7 +103,7 @@
     });
     if (panel.line) {
       element("line", { x1: box.left, x2: box.right, y1: y(panel.line), y2: y(panel.line), class: "limit" }, svg);
-      element("text", { x: box.right, y: y(panel.line) - 5, class: "end" }, svg, "as much noise as signal");
+      element("text", { x: box.left + 4, y: y(panel.line) - 5 }, svg, "as much noise as signal");
     }
     const names = overGamma ? [0.001, 0.01, 0.1, 0.9].map((one) => [data.gammas.indexOf(one), one])
       : Array.from({ length: last }, (_, place) => [place, place + 1 < last ? place + 1 : "output"]);

@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -27,12 +28,14 @@ import numpy as np
 from circuit.dynamics import begin, build_circuit
 from circuit.errors import CircuitError
 from circuit.numerics.arrays import to_numpy
+from circuit.trial import Trial
+from circuit.verification.judgement import Status
 from circuit.verification.sliding import sliding_slopes
 from studies.noise.fluctuations import averaged, readout_covariances
 from studies.noise.theory import signal_to_noise, signals
 from studies.setting import setting
 from studies.strength.measures import rule_shifts, update_agreements
-from studies.strength.partly_settled import SettledImages, settle_most
+from studies.strength.partly_settled import SettledImages, settle_directly
 
 GAMMAS = (0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.2, 0.3, 0.4)
 GAMMAS += (0.5, 0.6, 0.7, 0.9)
@@ -50,7 +53,7 @@ def cell(gamma: float, depth: int, pathway: str, init: str, activation: str) -> 
     """One circuit at one feedback strength; lists begin with layer 1, None is what has no value."""
     given = setting(depth=depth, init=init, activation=activation, **NETWORK)
     trial = begin(build_circuit(given.network, pathway, gamma), given.inputs, given.targets)
-    settled = settle_most(trial)
+    settled = by_the_default_method(trial)
     found: dict[str, Any] = {"settled": len(settled.images)}
     if settled.images:
         agreed = update_agreements(settled, {"bp": rule_shifts(settled.trial)["bp"]})
@@ -59,6 +62,22 @@ def cell(gamma: float, depth: int, pathway: str, init: str, activation: str) -> 
         found["cosine"] = [round(float(one), 4) for one in cosine]
         found["smooth"], found["snr"] = noise(settled)
     return found
+
+
+@np.errstate(all="ignore")  # images that ran out of range are left out, not printed
+def by_the_default_method(trial: Trial) -> SettledImages:
+    """The images that `direct` brings to rest within the budget of the study."""
+    record = settle_directly(trial)
+    statuses = record.sample_status
+    places = tuple(i for i, status in enumerate(statuses) if status is Status.CONVERGED)
+    shown = places or range(len(statuses))
+    return SettledImages(
+        trial.samples(shown),
+        record.shifts.samples(shown),
+        record.mismatches.samples(shown),
+        statuses,
+        places,
+    )
 
 
 def noise(settled: SettledImages) -> tuple[int, list[float] | None]:
@@ -85,6 +104,11 @@ def noise(settled: SettledImages) -> tuple[int, list[float] | None]:
     return len(smooth), [float(f"{one:.3g}") for one in ratios]
 
 
+def at_every_strength(circuit: tuple[int, str, str, str]) -> list[dict[str, Any]]:
+    """The cells of one circuit, in the order of `GAMMAS`."""
+    return [cell(gamma, *circuit) for gamma in GAMMAS]
+
+
 def processor() -> str:
     """What the machine says that it has."""
     try:
@@ -97,10 +121,10 @@ def processor() -> str:
 
 def measured() -> dict[str, Any]:
     """All cells, by "depth pathway weights units", a list in the order of `gammas` for each."""
-    cells = {
-        " ".join(map(str, one)): [cell(gamma, *one) for gamma in GAMMAS]
-        for one in product(DEPTHS, PATHWAYS, WEIGHTS, UNITS)
-    }
+    circuits = list(product(DEPTHS, PATHWAYS, WEIGHTS, UNITS))
+    with ProcessPoolExecutor() as processes:
+        found = processes.map(at_every_strength, circuits)
+        cells = {" ".join(map(str, one)): row for one, row in zip(circuits, found, strict=True)}
     return {
         "command": "python docs/drawings/strength_cells.py",
         "date": datetime.now(UTC).date().isoformat(),
