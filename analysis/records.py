@@ -23,7 +23,7 @@ from circuit.storage.results import read_dataset
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["output_folder", "read_dataset", "versions", "write_dataset", "write_json"]
+__all__ = ["dump", "output_folder", "read_dataset", "versions", "write_dataset", "write_json"]
 
 PACKAGES = ("gait-circuit", "brian2", "numpy", "scipy", "matplotlib", "xarray", "scikit-learn")
 
@@ -66,10 +66,10 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def write_dataset(path: Path, dataset: xr.Dataset, *, remedy: str = REMEDY) -> None:
     """Write a NetCDF file (version 3, through SciPy) that xarray opens without further packages."""
-    write_atomically(path, lambda name: _dump(dataset, name), remedy=remedy)
+    write_atomically(path, lambda name: dump(dataset, name), remedy=remedy)
 
 
-def _dump(dataset: xr.Dataset, path: Path) -> None:
+def dump(dataset: xr.Dataset, path: Path) -> None:
     """The bytes of `to_netcdf(engine="scipy")`, which loads Dask to ask whether it runs.
 
     (A quarter of a second.)

@@ -6,6 +6,7 @@ equations, and from other libraries; never from what the code was seen to return
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -23,6 +24,9 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+# a twelfth of the time went into searches for garbage, of which so large a process has little
+gc.set_threshold(20_000, 20, 50)
 
 settings.register_profile(
     "circuit", deadline=None, derandomize=True, database=None, max_examples=60

@@ -1,4 +1,4 @@
-"""Toy measures for the tests of sweeps, in a file that any process can import, and quickly."""
+"""Toy measures for the tests of sweeps, in a file that any process can import."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ import xarray as xr
 from threadpoolctl import threadpool_info
 
 from analysis.sweep.study import Study
+from models import run_open_questions
+from studies.catalogue import STUDIES
+from studies.training_run import pooled_images
 
 
 def product(seed: int, gamma: float, seconds: float = 0.0, log: str | None = None) -> xr.Dataset:
@@ -106,8 +109,6 @@ def variable(name: str) -> str | None:
 
 def brightness(dataset: str, data_dir: str | None, weights: str | None, times: int) -> xr.Dataset:
     """So many times the mean pixel of the training images."""
-    from studies.training_run import pooled_images
-
     pixels = pooled_images(dataset, data_dir)[0].inputs
     return xr.Dataset({"value": times * float(np.mean(pixels)), "status": "converged"})
 
@@ -119,14 +120,10 @@ def as_json(cell: dict) -> str:
 
 def questions() -> list[str]:
     """The studies of the open questions."""
-    from models import run_open_questions
-
     return list(run_open_questions.QUESTIONS)
 
 
 def study_called(name: str) -> Callable[..., Study]:
     """The function that lists the cells of a study of `studies`."""
-    from studies.catalogue import STUDIES
-
     found: Callable[..., Study] = STUDIES[name].door("study").study
     return found

@@ -50,7 +50,7 @@ def store(study: Study, cell: Cell, folder: Path, result: xr.Dataset) -> None:
     )
 
     def write(name: Path) -> None:
-        result.to_netcdf(name, engine="scipy")
+        records.dump(result, name)
         name.write_bytes(_sealed(name.read_bytes()))
 
     remedy = "make room, then run again to go on"
