@@ -80,23 +80,22 @@ def example_branches(data: xr.Dataset) -> Figure:
     """
     shown = data.isel(cell=np.isfinite(data["branch_gamma"].values).any(axis=1))
     columns = _circuits(shown)
-    size = (0.9 + 2.0 * len(columns), 4.8)
-    figure, grid = panels(2, len(columns), figsize=size, sharex=True, sharey="row")
+    figure, grid = panels(2, len(columns), figsize=(9.6, 4.8), sharex=True, sharey="row")
     depth = int(shown["depth"].values[0])
-    gamma, linear = (shown[name].values[0] for name in ("linear_gamma", "linear_abscissa"))
     for column, (pathway, init) in enumerate(columns):
         top, bottom = grid[0][column], grid[1][column]
         for activation in values_of(shown, "activation"):
             part = cells_with(shown, pathway=pathway, init=init, activation=activation)
             for cell in range(part.sizes["cell"]):
                 _branch(top, bottom, part.isel(cell=cell), INKS[activation])
-        bottom.plot(gamma, linear, ":", color="black", lw=1.2)
+        linear = cells_with(shown, pathway=pathway, init=init).isel(cell=0)
+        bottom.plot(linear["linear_gamma"], linear["linear_abscissa"], ":", color="black", lw=1.2)
         bottom.axhline(0, color=COLOURS["grey"], lw=0.8)
         top.set_yscale("log")
-        top.set_title(_named(pathway, init))
+        top.set_title(_named(pathway, init).replace(", ", "\n"))
         bottom.set_ylim(-1.05, 0.5)
-        bottom.set_xlim(0, 1)
-        bottom.set_xlabel("feedback strength $\\gamma$")
+        bottom.set(xlim=(0, 1), xticks=[0, 0.5, 1], xticklabels=["0", "0.5", "1"])
+        bottom.set_xlabel("feedback $\\gamma$")
     grid[0][0].set_ylabel("shift (rate, r.m.s.)")
     grid[1][0].set_ylabel("leading eigenvalue,\nreal part (1/$\\tau$)")
     statuses = sorted(set(shown["status"].values.tolist()) & set(CROSSINGS))
