@@ -57,7 +57,8 @@ def asleep(plastic: Plastic, images: int, seed: int = 3) -> tuple[np.ndarray, ..
 
 # --- the equations ---
 
-AWAKE = {name: case for name, case in CASES.items() if "delays" not in case} | {
+CANNOT_SLEEP = {"delays", "layer_plasticity"}
+AWAKE = {name: case for name, case in CASES.items() if not CANNOT_SLEEP & case.keys()} | {
     "deep, captured": {
         "widths": (5, 4, 4, 3),
         "readout": "shift",
