@@ -40,6 +40,12 @@ ROBUSTNESS = {
     "unmatched": "own drive's filter: $\\tau/x$ to $\\tau x$",
     "noise": "noise of a rate (std.)",
 }
+TROUBLES = {
+    "delay": "messages are late",
+    "spread": "time constants differ",
+    "unmatched": "filters are others",
+    "noise": "rates are noisy",
+}
 TASKS = {"digits": "digits", "xor": "pairs of signs"}
 STEP = 0.5  # of a delay, in tau
 
@@ -142,17 +148,17 @@ def robustness(data: xr.Dataset) -> Figure:
         bottom.set_xlabel(ROBUSTNESS[probe])
         if probe == "noise":
             bottom.set_xscale("symlog", linthresh=0.001)
-            bottom.set_xlim(left=-2e-4)
+            bottom.set_xlim(-2e-4, 0.5)
+    where = " or ".join(TROUBLES[name] for name in there)
     upper[0].set(ylabel="test accuracy", ylim=(0, 1.02))
     lower[0].set(ylabel="cosine of what $W_1$ learns\nwith back-propagation", ylim=(-0.25, 1.02))
     figure.legend(
-        *upper[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8.5
+        *upper[-1].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8.5
     )
     headline(
         figure,
-        "Accuracy against the two controls, and direction of learning, where time constants "
-        "differ, rates\nare noisy, filters are others, or messages late (pairs of signs; means, "
-        "95 % t intervals over\nnetworks; diverged: chance)",
+        f"Accuracy against the two controls, and direction of learning, where {where}\n"
+        "(pairs of signs; means, 95 % t intervals over networks; diverged: chance)",
     )
     return figure
 

@@ -144,7 +144,7 @@ SCALES: dict[str, FiguresScale] = {
         train_images=12000,
         seeds=tuple(range(1, 9)),
         leaky_relu={
-            "bp": (3e-3, 0.0),
+            "bp": (1e-3, 0.0),
             "gait": (1e-3, 0.0),
             "grait": (1e-3, 0.0),
             "circuit": (1e-3, 0.0),
