@@ -42,6 +42,6 @@ figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
 axes.loglog(times, errors, "o", label="Brian2, 40 runs")
 axes.loglog(times, errors[-1] * np.sqrt(times[-1] / times), "k--", lw=1, label="slope -1/2")
 axes.set(xlabel="averaging time of each phase (s)", ylabel="error of the shift, relative to it",
-         title="Four times the averaging, half the error")  # fmt: skip
+         title="Four times the averaging, half the error")
 axes.legend()
 plt.show()
