@@ -3,8 +3,8 @@ Noise and averaging
 ===================
 
 **How long must noisy rates be averaged before their shift is known?**
-The error falls as one over the square root of the time, as it must for averages of independent
-stretches: four times the time, half the error.
+Four times the time leaves half the error, once the time is many time constants of 10 ms: the error
+of an average falls as one over the square root of the number of independent stretches.
 """
 
 import matplotlib.pyplot as plt
