@@ -27,7 +27,9 @@ from studies.noisy_learning.theory import averaged_noise, settling_time
 NOT = float("nan")  # what is not there: another strength below the output
 MILLISECONDS = 10.0  # a time constant
 DURATIONS = np.geomspace(1, 1e5, 300)  # of averaging, in time constants
+LEAST = 1e-6  # of the fluctuations shown
 SHOWN = 100.0  # averaging time at which measured cells are marked
+FAINT = 1e-3  # a predicted cosine below it is drawn there
 MARKS = ("o", "s", "^", "D", "v")
 
 
@@ -74,8 +76,15 @@ def _strengths(axes: Axes, data: xr.Dataset, here: dict[str, str | float]) -> No
     cells = sorted(_uniform(data, here), key=lambda one: float(data["gamma"].values[one]))
     if cells:
         mean, half = over_repetitions(100 * accuracy[cells].T)
-        style = {"color": COLOURS["gait"], "capsize": 2, "label": "circuit, one strength"}
-        axes.errorbar(data["gamma"].values[cells], mean, half, fmt="o-", **style)
+        axes.errorbar(
+            data["gamma"].values[cells],
+            mean,
+            half,
+            fmt="o-",
+            color=COLOURS["gait"],
+            capsize=2,
+            label="circuit, one strength",
+        )
     graded = [
         one
         for one in where(data, way=GAIT, readout="mismatch", **here)
@@ -85,10 +94,14 @@ def _strengths(axes: Axes, data: xr.Dataset, here: dict[str, str | float]) -> No
     names = sorted({name_of(data, one) for one in graded})
     for cell in graded:
         name = name_of(data, cell)
-        style = {"color": colours[names.index(name) % 4], "marker": MARKS[1 + names.index(name)]}
-        label = "graded: " + name.partition(", ")[2]
-        mean = 100 * accuracy[cell].mean()
-        axes.plot(data["below"].values[cell], mean, ls="", mec="black", label=label, **style)
+        axes.plot(
+            data["below"].values[cell],
+            100 * accuracy[cell].mean(),
+            MARKS[1 + names.index(name) % 4],
+            color=colours[names.index(name) % 4],
+            mec="black",
+            label="graded: " + name.partition(", ")[2],
+        )
     for found, name, dash in (
         (where(data, way=BP, layers=WHOLE, **here), "back-propagation, same noise", "-"),
         (
@@ -129,7 +142,7 @@ def prediction(data: xr.Dataset) -> Figure:
 
 
 def _predicted(axes: Axes, data: xr.Dataset, here: dict[str, str | float], moment: str) -> None:
-    cosine, (_, accuracy) = predicted(data, moment), chosen(data)
+    cosine, (_, accuracy) = np.maximum(predicted(data, moment), FAINT), chosen(data)
     kinds: dict[str, list[int]] = {}
     for cell in where(data, dataset=here["dataset"], layers=WHOLE):
         if data["way"].values[cell] != BP:
@@ -178,15 +191,18 @@ def answer(data: xr.Dataset) -> Figure:
     figure, ((axes,),) = panels(figsize=(8.3, 4.8))
     here = usual(data)
     most = tolerated(data, threshold(data))
+    weak = _weak(data, here)
     depths = sorted({float(one) for one in data["depth"].values if one > 0})
     for mark, colour, depth in zip(MARKS, shades(len(depths)), depths, strict=False):
         cells = _measured(data, here | {"depth": depth})
         best = max(cells, key=lambda one: most[one])
-        weak = _weakest(data, cells)
+        faint = [one for one in cells if data["gamma"].values[one] == weak]
         words = f"{depth:g} hidden layer{'s' if depth > 1 else ''}"
-        for cell, dash in ((best, "-"), (weak, "--")):
+        for cell, dash in ((best, "-"), *((one, "--") for one in faint)):
             label = f"{words}: $\\gamma$ = {name_of(data, cell).partition(', ')[2]}"
-            axes.loglog(*border(data, cell, most[cell]), ls=dash, color=colour, label=label, lw=2)
+            time, sigma = border(data, cell, most[cell])
+            label += " (below the axis)" if sigma.max() < LEAST else ""
+            axes.loglog(time, sigma, ls=dash, color=colour, label=label, lw=2)
         _marks(axes, data, here | {"depth": depth}, best, mark, colour)
     axes.set(
         xlabel=r"time of an image with its label: settling and averaging (time constants $\tau$)",
@@ -197,7 +213,7 @@ def answer(data: xr.Dataset) -> Figure:
     )
     above.set_xlabel(r"the same in ms for $\tau$ = 10 ms")
     axes.legend(fontsize=8, loc="lower right")
-    axes.set_ylim(1e-6, 10)
+    axes.set_ylim(LEAST, 10)
     headline(figure, "Below a line a circuit learns what it cannot without its hidden layers")
     return figure
 
@@ -206,9 +222,17 @@ def _measured(data: xr.Dataset, here: dict[str, str | float]) -> Sequence[int]:
     return [int(one) for one in where(data, way=GAIT, readout="mismatch", noise=MIDDLE, **here)]
 
 
-def _weakest(data: xr.Dataset, cells: Sequence[int]) -> int:
-    alone = [one for one in cells if np.isnan(data["below"].values[one])]
-    return min(alone, key=lambda one: float(data["gamma"].values[one]))
+def _weak(data: xr.Dataset, here: dict[str, str | float]) -> float:
+    """The weakest strength of all layers that networks of every depth have."""
+    found = where(data, way=GAIT, below=NOT, noise=MIDDLE, dataset=here["dataset"])
+    every = {float(data["depth"].values[one]) for one in found}
+    values = sorted({float(data["gamma"].values[one]) for one in found})
+    for gamma in values:
+        if {
+            float(data["depth"].values[one]) for one in found if gamma == data["gamma"].values[one]
+        } == every:
+            return gamma
+    return values[0]
 
 
 def _of(data: xr.Dataset, cell: int) -> tuple[float, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 import xarray as xr
@@ -22,8 +23,12 @@ def findings(data: xr.Dataset) -> list[str]:
     data = done(data)
     rates, accuracy = chosen(data)
     before, after = predicted(data, "before"), predicted(data, "after")
-    head = f"{'way':<34}{'noise':>8}{'accuracy':>16}{'rate':>8}{'predicted cosine':>20}"
-    lines = ["noisy_learning: test accuracy in percent; cosine before and after learning"]
+    settled = _at_rate(data, "settled", rates).mean(axis=1)
+    head = f"{'way':<34}{'noise':>8}{'accuracy':>16}{'rate':>8}{'cosine':>14}{'settled':>14}"
+    lines = [
+        "noisy_learning: test accuracy in percent, learning rate, predicted cosine of the worst "
+        "layer before and after learning, fraction of the images that settled in the last epoch"
+    ]
     last: tuple[object, ...] = ()
     for cell in range(data.sizes["cell"]):
         here = tuple(data[name].values[cell] for name in SETTING)
@@ -38,10 +43,33 @@ def findings(data: xr.Dataset) -> list[str]:
         lines.append(
             f"{name_of(data, cell):<34}{data['noise'].values[cell]:>8g}"
             f"{told(100 * accuracy[cell], '.1f'):>16}{rates[cell]:>8g}"
-            f"{before[cell]:>12.3f}{after[cell]:>8.3f}"
+            f"{before[cell]:>8.3f}{after[cell]:>8.3f}{settled[cell]:>12.4f}"
         )
-    worst = float(data["settled"].min()) if data["settled"].notnull().any() else math.nan
-    return [*lines, "", f"noisy_learning: at least {worst:.4%} of the images of an epoch settled."]
+    return [*lines, "", *_best(data, accuracy, after)]
+
+
+def _best(data: xr.Dataset, accuracy: np.ndarray, after: np.ndarray) -> list[str]:
+    """For every setting and noise the strength, one for all layers, that learns best, and those
+    that the prediction at the weights after learning has best, for one image and for all.
+    """
+    alone = where(data, way=GAIT, below=math.nan, readout="mismatch")
+    names = (*SETTING, "noise")
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for cell in alone:
+        groups.setdefault(tuple(data[name].values[cell] for name in names), []).append(int(cell))
+    single = predicted(data, "after", 1.0)
+    lines = [
+        "noisy_learning: best of the strengths measured, and predicted from all images and from one"
+    ]
+    for setting, cells in groups.items():
+        if len(cells) > 2:
+            best = [
+                float(data["gamma"].values[max(cells, key=lambda one: by[one])])
+                for by in (accuracy.mean(axis=1), after, single)
+            ]
+            words = ", ".join(f"{name} {value}" for name, value in zip(names, setting, strict=True))
+            lines.append(f"{words}: {best[0]:g}; {best[1]:g}; {best[2]:g}")
+    return lines
 
 
 def done(data: xr.Dataset) -> xr.Dataset:
@@ -70,16 +98,27 @@ def chosen(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     judged = data["validation_accuracy"].transpose("cell", "rate", "seed").values.mean(axis=-1)
     ended = np.isfinite(judged).any(axis=1)
     best = np.argmax(np.where(np.isfinite(judged), judged, -1.0), axis=1)
-    tested = data["test_accuracy"].transpose("cell", "rate", "seed").values
-    accuracy = tested[np.arange(len(best)), best]
-    return np.where(ended, data["rate"].values[best], np.nan), accuracy
+    rates = np.where(ended, data["rate"].values[best], np.nan)
+    return rates, _at_rate(data, "test_accuracy", rates)
 
 
-def predicted(data: xr.Dataset, moment: str) -> np.ndarray:
+def _at_rate(data: xr.Dataset, name: str, rates: np.ndarray) -> np.ndarray:
+    """(cell, seed) at the learning rate of each cell, NaN where there is none."""
+    values = data[name].transpose("cell", "rate", "seed").values
+    at = np.argmax(data["rate"].values == rates[:, None], axis=1)
+    return np.where(np.isnan(rates)[:, None], np.nan, values[np.arange(len(at)), at])
+
+
+def predicted(data: xr.Dataset, moment: str, shown: float | None = None) -> np.ndarray:
     """Eq. 1 of `studies.noisy_learning.theory` for the layer of which it is least, (cell,); mean
     over seeds.
+
+    Parameters
+    ----------
+    shown : images; those of each cell if None
     """
     along, size, unit, images = _prospects(data, moment)
+    images = images if shown is None else np.full_like(images, shown)
     found = cosine(along, size, data["noise"].values[:, None, None] * unit, images)
     return np.asarray(np.nanmin(found, axis=-1).mean(axis=-1))
 
@@ -114,7 +153,7 @@ def usual(data: xr.Dataset) -> dict[str, str | float]:
     """Data set, depth, epochs and batch of the middle of all axes: those of most cells."""
     middle = where(data, noise=MIDDLE, way=GAIT)
     found = [tuple(data[name].values[cell] for name in SETTING) for cell in middle]
-    return dict(zip(SETTING, max(found, key=found.count), strict=True))
+    return dict(zip(SETTING, Counter(found).most_common(1)[0][0], strict=True))
 
 
 def controls(data: xr.Dataset, cell: int) -> tuple[float, float]:
