@@ -31,6 +31,69 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "hidden layers of the control learn",
+        "circuit/learning/step.py",
+        "if lesson.layer_learns(i + 1, network.depth):",
+        "if lesson.layer_learns(network.depth, network.depth):",
+        "tests/circuit/learning/test_learning.py",
+    ),
+    Mutant(
+        "frozen layers of a plastic circuit learn",
+        "circuit/plastic/objects.py",
+        "return np.asarray(plastic.rates * plastic.layer_plasticity[:, layer - 1])",
+        "return np.asarray(plastic.rates)",
+        "tests/studies/test_learning_in_circuit.py",
+    ),
+    Mutant(
+        "feedback decays with the layer that it ends at, not with the one that it comes from",
+        "circuit/plastic/objects.py",
+        '_rates(plastic, place + (direction == "feedback"))',
+        "_rates(plastic, max(place, 1))",
+        "tests/studies/test_learning_in_circuit.py",
+    ),
+    Mutant(
+        "decay is taken for what a stretch of the stream has taught",
+        "studies/learning_in_circuit/measures.py",
+        "change = after - kept[:, None, None] * before",
+        "change = after - before",
+        "tests/studies/test_learning_in_circuit.py",
+    ),
+    Mutant(
+        "a probe holds as long as its mean does, whatever the interval",
+        "studies/learning_in_circuit/findings.py",
+        "(mean - np.nan_to_num(half))[order]",
+        "mean[order]",
+        "tests/studies/test_learning_in_circuit.py",
+    ),
+    Mutant(
+        "the class of pairs of signs is told by a single sign",
+        "studies/learning_in_circuit/setting.py",
+        "labels = (products < 0) @",
+        "labels = (signs[:, :PAIRS] < 0) @",
+        "tests/studies/test_learning_in_circuit.py",
+    ),
+    Mutant(
+        "the output layer of preset reference has weights of its own",
+        "training/plan.py",
+        "return replace(network, weights=(*network.weights[:-1], network.weights[-2].copy()))",
+        "return network",
+        "tests/training/test_presets.py",
+    ),
+    Mutant(
+        "the control without hidden layers has them",
+        "analysis/controls.py",
+        "return (widths[0], widths[-1]) if rule == NO_HIDDEN else tuple(widths)",
+        "return tuple(widths)",
+        "tests/models/test_bench_figure.py",
+    ),
+    Mutant(
+        "a zero of a gain is marked as a pole",
+        "studies/top_down/figures.py",
+        "& (np.minimum(*np.abs([gains[1:], gains[:-1]])) > 1)",
+        "& (gains[1:] < np.inf)",
+        "tests/studies/test_top_down.py",
+    ),
+    Mutant(
         "images that did not settle are compared on the bench",
         "circuit/report/bench.py",
         "return signal, [row for row in rows if signal.rest.converged[row]]",
@@ -1299,7 +1362,7 @@ MUTANTS = (
     ),
     Mutant(
         "softmax of large targets rounded as little as of small ones",
-        "circuit/losses.py",
+        "circuit/verification/doubt.py",
         "4 * epsilon(targets) * total",
         "4 * epsilon(targets)",
         "tests/circuit/test_losses.py",
