@@ -20,8 +20,8 @@ from studies.noisy_learning.findings import (
     usual,
     where,
 )
-from studies.noisy_learning.reading import BP, GAIT, TOP, WHOLE
-from studies.noisy_learning.study import MIDDLE
+from studies.noisy_learning.reading import BP, GAIT
+from studies.noisy_learning.study import MIDDLE, TOP, WHOLE
 from studies.noisy_learning.theory import averaged_noise, settling_time
 
 NOT = float("nan")  # what is not there: another strength below the output

@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from analysis.statistics import told
-from studies.noisy_learning.reading import BP, GAIT, TOP, WHOLE
-from studies.noisy_learning.study import MIDDLE
+from studies.noisy_learning.reading import BP, GAIT
+from studies.noisy_learning.study import MIDDLE, TOP, WHOLE
 from studies.noisy_learning.theory import cosine, largest_noise
 
 SETTING = ("dataset", "depth", "epochs", "batch")  # what cells have in common with their controls

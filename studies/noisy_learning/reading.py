@@ -1,8 +1,7 @@
 """A rule whose synapses read every rate with noise, and what the noise of each layer is.
 
 Owns the rule that the runs of this study learn by: the circuit, with one feedback strength or one
-below and another at the output, or back-propagation; read with noise; all layers learning, or the
-output alone.
+below and another at the output, or back-propagation; read with noise.
 
 The noise follows from rates that fluctuate (docs/noise.md). Averaged over a time T of many time
 constants, with s = sigma sqrt(2 tau / T), a chain of scalars (`chain`) says what is left of it in
@@ -33,7 +32,6 @@ from circuit.settings.declaration import Record
 from circuit.trial import Trial
 
 WAYS = BP, GAIT, GRAIT, TRANSPOSED = "bp", "gait", "grait", "transposed"
-WHOLE, TOP = "all", "output"  # layers that learn
 POSTSYNAPTIC, PRESYNAPTIC = "postsynaptic", "presynaptic"
 DRAWN = {POSTSYNAPTIC: 2, PRESYNAPTIC: 3}  # what a random number is for; 0 to 2 as of an inverse
 NONE = 1e-12  # a feedback strength at which nothing comes down
@@ -105,7 +103,6 @@ class NoisySettings(Record):
     gamma, below : of the output and of the layers below; of all where `below` is None
     readout : "shift" or "mismatch"
     noise : s, the standard deviation of the average of a unit that is alone
-    layers : that learn, `WHOLE` or `TOP`
     """
 
     way: str = BP
@@ -113,7 +110,6 @@ class NoisySettings(Record):
     below: float | None = None
     readout: str | None = None
     noise: float = 0.0
-    layers: str = WHOLE
 
     def strengths(self, depth: int) -> tuple[float, ...]:
         """gamma_1 .. gamma_L; next to nothing for back-propagation, whose noise has no feedback."""
@@ -143,10 +139,6 @@ def signal(
         found = _settled(network, activity, widened(error, network.widths[-1]), settings)
     if settings.noise > 0:
         found = _read(network, found, settings, companions[KEYS][0], step)
-    if settings.layers == TOP:
-        values = found.shifts.values
-        still = [namespace(value).zeros_like(value) for value in values[:-1]]
-        found = replace(found, shifts=found.shifts.with_values((*still, values[-1])))
     return found
 
 

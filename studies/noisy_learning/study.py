@@ -12,8 +12,9 @@ hardly do better than without a hidden layer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -29,9 +30,7 @@ from studies.noisy_learning.reading import (
     GAIT,
     GRAIT,
     RULE,
-    TOP,
     TRANSPOSED,
-    WHOLE,
     NoisySettings,
 )
 from studies.noisy_learning.theory import prospect
@@ -47,6 +46,7 @@ PROBE = 400  # images of which the prediction is made
 TESTED = 2000  # test images at most
 NAMES = ("validation_accuracy", "test_accuracy", "settled")  # of a run, after its last epoch
 MOMENTS = ("before", "after")
+WHOLE, TOP = "all", "output"  # layers that learn
 
 
 @dataclass(frozen=True)
@@ -215,8 +215,9 @@ def measure(
         The status is "completed", or "training failed: ..." where a stack did at some rate, whose
         accuracies are then NaN.
     """
-    settings = NoisySettings(way, gamma, below, readout, noise, layers)
+    settings = NoisySettings(way, gamma, below, readout, noise)
     each, chosen = [float(one) for one in rates.split()], tuple(map(int, seeds.split()))
+    lesson = partial(Lesson, RULE.name, settings=settings, learns=layers)
     pixels, pooling = pixels_of(dataset, 2, data_dir)
     plan = Plan(
         Lesson("bp"),
@@ -232,7 +233,7 @@ def measure(
     learnt, tested = map(_brightened, pooled_images(dataset, data_dir, pooling))
     material = prepare(plan, learnt, _first(tested, TESTED))
     with register(RULE):
-        runs = [_run(plan, material, settings, epochs, rate) for rate in each]
+        runs = [_run(plan, material, lesson, epochs, rate) for rate in each]
         quiet = replace(plan, lesson=Lesson("bp", adam=Adam(each[len(each) // 2])))
         after, _ = trained(quiet, material, epochs)
     untaught = initial_network(plan, material.targets.shape[1])
@@ -263,16 +264,16 @@ def measure(
 
 
 def _run(
-    plan: Plan, material: Material, settings: NoisySettings, epochs: int, rate: float
+    plan: Plan, material: Material, lesson: Callable[..., Lesson], epochs: int, rate: float
 ) -> tuple[dict[str, np.ndarray], str]:
     """What the last epoch came to, (seeds,) each, and the status."""
-    plan = replace(plan, lesson=Lesson(RULE.name, adam=Adam(rate), settings=settings))
+    plan = replace(plan, lesson=lesson(adam=Adam(rate)))
     state, status = trained(plan, material, epochs)
     missing = np.full(len(plan.seeds), np.nan)
     if state is None or status != COMPLETED:
         return dict.fromkeys(NAMES, missing), status
     last = {name: np.asarray(state.history[name][-1], dtype=float) for name in NAMES}
-    if settings.way == BP:
+    if isinstance(plan.lesson.settings, NoisySettings) and plan.lesson.settings.way == BP:
         last["settled"] = missing
     return last, status
 
