@@ -122,21 +122,17 @@ def study(
     images = {"dataset": main, "train_images": size.train_images, "epochs": size.epochs}
     usual = common | images | {"batch": size.batch}
 
-    def cells(
-        of: Cell, noises: Sequence[float], ways: Sequence[Cell], **axes: object
-    ) -> list[Cell]:
-        return grid(usual | of, way=ways, noise=noises, **axes)  # type: ignore[arg-type]
+    def cells(of: Cell, noises: Sequence[float], ways: Sequence[Cell]) -> list[Cell]:
+        return grid(usual | of, way=ways, noise=noises)
 
     weak = [_circuit(gamma) for gamma in size.gammas]
     graded = [_circuit(top, below) for top, below in size.graded]
     best = graded[0]
     some = [*weak[1::2], best]  # for what is varied beside gamma
-    ways = [
-        one | change
-        for one in (weak[-2], best)
-        for change in ({"way": GRAIT}, {"way": TRANSPOSED}, {"readout": "shift"})
-    ]
-    here, quiet, middle = {"depth": first}, [0.0], [MIDDLE]
+    changes: list[Cell] = [{"way": GRAIT}, {"way": TRANSPOSED}, {"readout": "shift"}]
+    ways = [one | change for one in (weak[-2], best) for change in changes]
+    here: Cell = {"depth": first}
+    quiet, middle = [0.0], [MIDDLE]
     found = [
         *cells({"depth": 0}, size.noises, [_bp()]),
         *cells(here, quiet, [_bp(TOP)]),
@@ -151,7 +147,8 @@ def study(
         if noise != MIDDLE:
             found += cells(here, [noise], [best, *(weak[2:] if noise > MIDDLE else weak[::2])])
     found += cells(here, middle, ways)
-    varied = [{"epochs": n} for n in size.all_epochs] + [{"batch": n} for n in size.batches]
+    varied: list[Cell] = [{"epochs": n} for n in size.all_epochs]
+    varied += [{"batch": n} for n in size.batches]
     for change in varied:
         found += cells(change | {"depth": 0}, quiet, [_bp()])
         found += cells(here | change, quiet, [_bp(), _bp(TOP)])

@@ -54,14 +54,20 @@ class Prospect:
     noise: np.ndarray
 
 
-def cosine(along: np.ndarray, size: np.ndarray, noise: np.ndarray, images: float) -> np.ndarray:
+def cosine(
+    along: np.ndarray, size: np.ndarray, noise: np.ndarray, images: float | np.ndarray
+) -> np.ndarray:
     """c_l(M) of Eq. 1; `noise` is N, that of one image. NaN for a layer that nothing changes."""
     changed = np.sqrt(size**2 + noise**2 / images)
     return np.divide(along, changed, out=np.full(changed.shape, np.nan), where=changed > 0)
 
 
 def largest_noise(
-    along: np.ndarray, size: np.ndarray, noise: np.ndarray, images: float, least: float
+    along: np.ndarray,
+    size: np.ndarray,
+    noise: np.ndarray,
+    images: float | np.ndarray,
+    least: float,
 ) -> np.ndarray:
     """The s at which the least of the layers' cosines is `least`, (...); 0 where bias alone turns
     a layer that far.

@@ -279,7 +279,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
     bp: dict[str, Any] = {"way": "bp", "gamma": None, "below": None, "readout": None}
     gait: dict[str, Any] = {"way": "gait", "gamma": 0.3, "below": None, "readout": "mismatch"}
     graded = gait | {"gamma": 0.05, "below": 0.4}
-    ways = [
+    ways: list[dict[str, Any]] = [
         AT | bp | {"noise": 0.0, "depth": 0},
         AT | bp | {"noise": 0.0, "depth": 2},
         AT | bp | {"noise": 0.0, "depth": 2, "layers": "output"},
@@ -289,7 +289,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
     folder = tmp_path_factory.mktemp("cells")
     few = Study("noisy_learning", tuple(ways), measure)
     few.path(ways[0], folder).parent.mkdir(parents=True)
-    for cell in few.cells:
+    for cell in ways:
         store(few, cell, folder, storable(few, measure(**cell)))
     return collect(few, folder)
 
