@@ -91,7 +91,8 @@ def _strengths(axes: Axes, data: xr.Dataset, here: dict[str, str | float]) -> No
         if np.isfinite(data["below"].values[one])
     ]
     colours = shades(5)[1:]
-    names = sorted({name_of(data, one) for one in graded})
+    every = where(data, way=GAIT, readout="mismatch")
+    names = sorted({name_of(data, one) for one in every if np.isfinite(data["below"].values[one])})
     for cell in graded:
         name = name_of(data, cell)
         axes.plot(
@@ -129,14 +130,14 @@ def _strengths(axes: Axes, data: xr.Dataset, here: dict[str, str | float]) -> No
 def prediction(data: xr.Dataset) -> Figure:
     """Accuracy against the predicted cosine, from the networks before and after learning."""
     data = done(data)
-    figure, ((first, second),) = panels(1, 2, figsize=(8.3, 3.9), sharey=True)
+    figure, ((first, second),) = panels(1, 2, figsize=(8.3, 4.3), sharey=True)
     here = usual(data)
     for axes, moment in ((first, "before"), (second, "after")):
         _predicted(axes, data, here, moment)
     first.set_ylabel("test accuracy less that of\nback-propagation without noise (points)")
     first.set_title("predicted before learning")
     second.set_title("predicted at the weights of back-propagation")
-    second.legend(fontsize=8, loc="lower right")
+    figure.legend(*second.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     headline(figure, "How far noise leaves the direction, predicted and learnt")
     return figure
 
@@ -145,7 +146,7 @@ def _predicted(axes: Axes, data: xr.Dataset, here: dict[str, str | float], momen
     cosine, (_, accuracy) = np.maximum(predicted(data, moment), FAINT), chosen(data)
     kinds: dict[str, list[int]] = {}
     for cell in where(data, dataset=here["dataset"], layers=WHOLE):
-        if data["way"].values[cell] != BP:
+        if data["way"].values[cell] != BP and np.isfinite(_free(data, cell, accuracy)):
             kinds.setdefault(_kind(data, cell, here), []).append(int(cell))
     for mark, colour, (kind, cells) in zip(
         "osD^vP", [*shades(4), COLOURS["itp"], COLOURS["brian2"]], sorted(kinds.items()),
@@ -188,7 +189,7 @@ def _kind(data: xr.Dataset, cell: int, here: dict[str, str | float]) -> str:
 def answer(data: xr.Dataset) -> Figure:
     """The noise at which a circuit still learns, against the time that an image takes."""
     data = done(data)
-    figure, ((axes,),) = panels(figsize=(8.3, 4.8))
+    figure, ((axes,),) = panels(figsize=(8.3, 5.2))
     here = usual(data)
     most = tolerated(data, threshold(data))
     weak = _weak(data, here)
@@ -212,7 +213,7 @@ def answer(data: xr.Dataset) -> Figure:
         "top", functions=(lambda t: t * MILLISECONDS, lambda t: t / MILLISECONDS)
     )
     above.set_xlabel(r"the same in ms for $\tau$ = 10 ms")
-    axes.legend(fontsize=8, loc="lower right")
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     axes.set_ylim(LEAST, 10)
     headline(figure, "Below a line a circuit learns what it cannot without its hidden layers")
     return figure

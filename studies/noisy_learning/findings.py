@@ -191,6 +191,7 @@ def threshold(data: xr.Dataset, moment: str = "after") -> float:
 
 
 def _of_circuits(data: xr.Dataset) -> np.ndarray:
-    """Cells of circuits on the images of most cells."""
+    """Cells of circuits on the images of most cells, of those whose controls are there."""
     here = where(data, dataset=usual(data)["dataset"], layers=WHOLE)
-    return np.array([cell for cell in here if data["way"].values[cell] != BP])
+    there = [cell for cell in here if data["way"].values[cell] != BP]
+    return np.array([cell for cell in there if np.isfinite(controls(data, cell)).all()])
