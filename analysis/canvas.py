@@ -7,13 +7,18 @@ functions take the labelled dataset that its command saves.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
+from analysis.controls import CONTROLS, FROZEN, NO_HIDDEN
 from circuit.report.canvas import (
-    COLOURS,
+    COLOURS as OF_RULES,
+)
+from circuit.report.canvas import (
     MARKERS,
     NAMES,
     Axes,
@@ -27,11 +32,13 @@ from circuit.report.canvas import written as save
 
 __all__ = [
     "COLOURS",
+    "CONTROL_LOOKS",
     "MARKERS",
     "NAMES",
     "Axes",
     "Drawings",
     "Figure",
+    "control_lines",
     "draw",
     "headline",
     "panels",
@@ -40,7 +47,21 @@ __all__ = [
     "styled",
 ]
 
+COLOURS = OF_RULES | dict.fromkeys(CONTROLS, "#5F5F5F")
+CONTROL_LOOKS: dict[str, dict[str, Any]] = {
+    NO_HIDDEN: {"color": COLOURS[NO_HIDDEN], "ls": (0, (1, 1.2)), "lw": 1.6},
+    FROZEN: {"color": COLOURS[FROZEN], "ls": (0, (5, 1.5)), "lw": 1.3},
+}
+
 Drawings = Mapping[str, tuple[Sequence[str], Callable[[xr.Dataset], Figure]]]
+
+
+def control_lines(axes: Axes, levels: Mapping[str, float], *, upright: bool = False) -> None:
+    """A labelled line across the axes for what each control comes to; none where it is NaN."""
+    for name, level in levels.items():
+        if math.isfinite(level):
+            line = axes.axvline if upright else axes.axhline
+            line(level, label=CONTROLS[name], zorder=0, **CONTROL_LOOKS[name])
 
 
 def draw(

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from analysis.controls import CONTROLS
 from analysis.statistics import LEVEL, over_repetitions, told
 
 MARGIN = 0.01  # a percentage point
 REFERENCE = "bp"
-RULES = ("bp", "gait", "grait", "circuit", "itp", "tp")
+RULES = ("bp", "gait", "grait", "circuit", "itp", "tp", *CONTROLS)
 NAMES = {
     "bp": "BP",
     "gait": "GAIT-prop",
@@ -29,6 +30,7 @@ NAMES = {
     "circuit": "circuit",
     "itp": "ITP",
     "tp": "TP",
+    **CONTROLS,
 }
 DATASETS = {
     "digits": "digits",
@@ -200,7 +202,8 @@ def _rows(group: Group) -> Iterator[list[str]]:
             row.append(_interval(difference.each, "+"))
             row.append(difference.verdict())
             cosine = float(over_repetitions(group.accuracy(rule, "alignment")[:, -1, 0])[0])
-            row.append(f"{cosine:.2f}" if np.isfinite(cosine) else "-")
+            shown = np.isfinite(cosine) and rule not in CONTROLS  # of which no layer 1 learns
+            row.append(f"{cosine:.2f}" if shown else "-")
         row[-2] += _failures(runs)
         yield row
 

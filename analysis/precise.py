@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from circuit.losses import Doubt
 from circuit.network import forward
 from circuit.numerics.arrays import Array, namespace, widened
 from circuit.trial import Trial
+from circuit.verification.doubt import Doubt
 
 
 def in_float64(trial: Trial) -> Trial:

@@ -9,7 +9,6 @@ another's way, and they take turns of some steps in a row. All learn the same: f
 
 from __future__ import annotations
 
-import resource
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -217,6 +216,8 @@ def _turn(step: Callable[[], None], sizes: TrainingSizes) -> Callable[[], None]:
 
 def _megabytes() -> int:
     """Largest resident memory of this process, imports and images included."""
+    import resource  # not on Windows
+
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes // (1024 if sys.platform != "darwin" else 1024**2)
 

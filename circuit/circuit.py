@@ -36,6 +36,12 @@ class Circuit(Brief):
     ------
     CircuitError
         On construction.
+
+    Examples
+    --------
+    >>> from circuit import build_circuit, initialise
+    >>> build_circuit(initialise([4, 3, 2], 0), "itp", [0.1, 0.2]).strengths
+    (0.1, 0.2)
     """
 
     network: Network

@@ -43,11 +43,12 @@ from circuit.learned_inverse.inverse_model import (
     pseudo_inverse_model,
     require_model,
 )
-from circuit.losses import Loss, doubt, output_error
+from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network, forward, require_activity
 from circuit.numerics.arrays import Array, namespace, widened
 from circuit.numerics.taken import labels_taken, taken
 from circuit.trial import Trial
+from circuit.verification.doubt import doubt
 
 FEEDBACKS = EXACT, PSEUDO_INVERSE = "exact", "pseudo-inverse"  # that have a name
 
@@ -83,6 +84,12 @@ def build_circuit(
     Raises
     ------
     CircuitError, ShapeMismatch, NotFinite
+
+    Examples
+    --------
+    >>> from circuit import build_circuit, initialise
+    >>> build_circuit(initialise([4, 4, 3], 0), "gait", 0.01)
+    Circuit(gait pathway, gamma 0.01, tau 10 ms, 4-4-3, leaky_relu, 3 outputs)
     """
     require_kind("network", network, Network)
     require_choice("pathway", pathway, PATHWAYS)
@@ -131,6 +138,13 @@ def begin(circuit: Circuit, inputs: Any, targets: Any, loss: str | Loss = "quadr
     Raises
     ------
     CircuitError, ShapeMismatch, NotFinite
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise
+    >>> begin(build_circuit(initialise([3, 2], 0)), [[0.1, 0.2, 0.3]] * 2, [1, 0]).target
+    array([[0., 1.],
+           [1., 0.]])
     """
     require_kind("circuit", circuit, Circuit)
     activity = forward(circuit.network, inputs)

@@ -12,31 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from circuit.checks.given import is_whole, real, require_choice, require_flag, require_kind, shown
-from circuit.circuit import Circuit
+from circuit.checks.given import is_whole, real, require_flag, require_kind, shown
 from circuit.errors import CircuitError, NotSettled
 from circuit.method import Method
-from circuit.methods.table import METHODS
+from circuit.methods.table import DEFAULT, named
 from circuit.numerics.arrays import Array, epsilon, is_numpy, require_samples
 from circuit.outcome import Equilibrium
 from circuit.settling.blocks import settle_all
 from circuit.settling.phases import both_phases, mismatches_at_rest
 from circuit.settling.second import with_second
 from circuit.trial import Trial
-
-DEFAULT = "default"  # in place of a method's name
-
-
-def default_method(circuit: Circuit) -> str:
-    """The method that settles a circuit where none is named."""
-    return "direct" if circuit.feedback is None else "sweep"
-
-
-def _named(method: str, circuit: Circuit) -> Method:
-    """The method of that name. Raises `CircuitError`."""
-    method = default_method(circuit) if method == DEFAULT else method
-    require_choice("method", method, METHODS)
-    return METHODS[method]()
 
 
 def default_tolerance(array: Array) -> float:
@@ -81,12 +66,19 @@ def settle(
         With the record in its attribute `record`.
     CircuitError
         For an unknown method, a tolerance that is not positive and below 1, or an empty batch.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> settle(trial)
+    Equilibrium(converged, 1 image, worst residual ..., bound ...)
     """
     began = time.perf_counter()
     require_kind("trial", trial, Trial)
     second = method == DEFAULT and max_steps is None and not options
     require_flag("must_converge", must_converge)
-    chosen = method if isinstance(method, Method) else _named(method, trial.circuit)
+    chosen = method if isinstance(method, Method) else named(method, trial.circuit)
     if chosen.exact_only and trial.circuit.feedback is not None:
         raise CircuitError(
             f"method {chosen.name} needs the exact inverse as feedback; use sweep, newton or ode"

@@ -8,31 +8,15 @@ same signature.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from circuit.checks.given import require_choice
 from circuit.checks.outputs import require_targets
 from circuit.errors import ShapeMismatch
 from circuit.network import Activity, Network, require_activity
-from circuit.numerics.arrays import Array, epsilon, largest, namespace, require_finite
+from circuit.numerics.arrays import Array, namespace, require_finite
 from circuit.numerics.taken import taken
 
 Loss = Callable[[Array, Array], Array]
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """How well an output error is known.
-
-    It is off by at most `steepness` times what the outputs are off by, plus `rounding` (Euclidean
-    norms, per sample).
-    """
-
-    steepness: float = 0.0
-    rounding: float = 0.0
-
-
-AS_GIVEN = Doubt()  # what a user's own loss returns is the error, to the last digit
 
 
 def quadratic(outputs: Array, targets: Array) -> Array:
@@ -49,6 +33,7 @@ def softmax_cross_entropy(outputs: Array, targets: Array) -> Array:
 
 
 LOSSES: dict[str, Loss] = {"quadratic": quadratic, "cross_entropy": softmax_cross_entropy}
+"""Losses by name: functions (outputs, targets) -> -dL/d outputs."""
 
 
 def output_error(
@@ -64,6 +49,13 @@ def output_error(
     Raises
     ------
     CircuitError, ShapeMismatch, NotFinite
+
+    Examples
+    --------
+    >>> from circuit import Network, forward, output_error
+    >>> network = Network.from_layers([[[1, 2]]], activations="linear")
+    >>> output_error(network, forward(network, [[3, 4]]), [[10]])
+    array([[-1.]])
     """
     if not callable(loss):
         require_choice("loss", loss, LOSSES)
@@ -81,17 +73,3 @@ def output_error(
         )
     require_finite(error, "the output error", "check the loss and its gradient")
     return error
-
-
-def doubt(targets: Array, loss: str | Loss) -> Doubt:
-    """How well the error of `loss` is known from computed outputs.
-
-    |de/dy| is 1 for t - y, whose subtraction rounds relative to the error itself. For t - softmax
-    it is at most half the sum of t, and softmax rounds relative to its own size.
-    """
-    if loss == "quadratic":
-        return Doubt(steepness=1.0)
-    if loss == "cross_entropy":
-        total = largest(namespace(targets).sum(namespace(targets).abs(targets), axis=-1))
-        return Doubt(total / 2, 4 * epsilon(targets) * total)
-    return AS_GIVEN

@@ -75,6 +75,12 @@ class Network(Brief):
     ShapeMismatch, NotFinite, CircuitError
         On construction. Weights that are singular or not square raise `SingularWeights` when an
         inverse is first needed.
+
+    Examples
+    --------
+    >>> from circuit import Network
+    >>> Network.from_layers([[[1.0, 0.5]], [[2.0]]], activations="tanh")
+    Network(2-1-1, tanh, 1 output)
     """
 
     weights: tuple[Array, ...]
@@ -281,6 +287,12 @@ class Activity(Brief):
         h_1 to h_L.
     slopes : tuple of L arrays (..., batch, N_l)
         f'(h_1) to f'(h_L), the diagonals of A_1 to A_L.
+
+    Examples
+    --------
+    >>> from circuit import Network, forward
+    >>> forward(Network.from_layers([[[1, 2]]], activations="linear"), [[3, 4]]).rates[1]
+    array([[11.]])
     """
 
     rates: tuple[Array, ...]
@@ -329,6 +341,14 @@ def forward(network: Network, inputs: Array, mismatches: Sequence[Array] | None 
     Raises
     ------
     ShapeMismatch, NotFinite
+
+    Examples
+    --------
+    >>> from circuit import Network, forward
+    >>> network = Network.from_layers([[[1, 2]], [[-3]]], activations="leaky_relu")
+    >>> forward(network, [[3, 4], [0, 1]]).rates[2]
+    array([[-3.3],
+           [-0.6]])
     """
     require_kind("network", network, Network)
     inputs = taken("inputs", inputs, network.weights[0])

@@ -43,6 +43,13 @@ class Equilibrium(Brief):
     method : its name; "direct and newton" where the default method needed both
     free : the record of the free phase of a plain circuit, from the forward pass on, with the same
         statuses: what has none cannot be nudged. None for others, whose free phase is that pass.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> settle(trial).method, max(settle(trial).error_bounds) < 1e-9
+    ('direct', True)
     """
 
     trial: Trial

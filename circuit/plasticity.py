@@ -70,6 +70,13 @@ def updates(network: Network, activity: Activity, shifts: Shifts) -> tuple[Updat
     """`layer_update` at every layer 1 .. L.
 
     Raises `ShapeMismatch` where activity and shifts are not of this network and of one batch.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise, settle, updates
+    >>> trial = begin(build_circuit(initialise([4, 3, 2], 0)), [[0.1, 0.2, 0.3, 0.4]], [1])
+    >>> updates(trial.network, trial.activity, settle(trial).shifts)
+    (Update(W (3, 3), b (3,)), Update(W (2, 2), b (2,)))
     """
     require_activity(network, activity)
     require_fits(shifts, activity.rates[1:])

@@ -148,6 +148,7 @@ RULES: dict[str, Rule] = {
     "tp": target_propagation,
     "bp": back_propagation,
 }
+"""Rules by name: functions (network, activity, output error) -> `Shifts`."""
 
 
 GAINS: dict[str, Gain] = {

@@ -30,6 +30,13 @@ class Shifts(Brief):
     values : tuple of L arrays (..., batch, N_l)
     scales : tuple of L `Scale`, so that the shift is scale * value
     gains : tuple of L `Scale`, the product of feedback strengths in each shift
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> settle(trial).shifts
+    Shifts(2 layers, 1 image, norms 1.0e-05 to 1.0e-02)
     """
 
     values: tuple[Array, ...]

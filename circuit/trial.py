@@ -15,12 +15,12 @@ from circuit.checks.outputs import require_all_errors
 from circuit.circuit import Circuit
 from circuit.errors import CircuitError
 from circuit.feedback import per_layer
-from circuit.losses import AS_GIVEN, Doubt
 from circuit.network import Activity, Network, forward, require_activity
 from circuit.numerics.arrays import Array, namespace, take_rows, widened
 from circuit.numerics.scale import ONE, Scale
 from circuit.records.brief import Brief, Rows, batch_of
 from circuit.shifts import Shifts, excess
+from circuit.verification.doubt import AS_GIVEN, Doubt
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,6 +41,12 @@ class Trial(Brief):
     ------
     CircuitError, ShapeMismatch
         On construction, for parts that are not of one network and batch.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise
+    >>> begin(build_circuit(initialise([2, 2], 0)), [[0.1, 0.2]], [1]).target
+    array([[0., 1.]])
     """
 
     circuit: Circuit

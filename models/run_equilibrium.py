@@ -9,13 +9,14 @@ interrupted.
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from analysis.canvas import Drawings
+    from circuit.outcome import Equilibrium
+    from models.command.equilibrium_in_time import Simulated
 
 
 PICTURES = ("settling", "updates", "agreement", "shifts")  # known without matplotlib
+RARELY = 200_000, 20, 20  # objects, rounds: among modules that are being loaded is no garbage
 UNTIMED = ("updates", "agreement")  # of them, those that show nothing of a simulation in time
 
 
@@ -59,8 +63,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(chosen: argparse.Namespace, began: float, leaving: ExitStack, *, is_program: bool) -> int:
     """Everything between the options and the exit status.
 
-    A program draws while Brian2 runs in a process beside it; called by another, it has one process.
+    A program settles and draws while Brian2 is loaded and runs in a process beside it; called by
+    another, it has one process.
     """
+    from models.command.beside import Beside, can_be_beside
+
+    seconds = {"start": time.perf_counter() - began}
+    if is_program:
+        _do_without("dask")  # xarray asks every value whether it is one of Dask's
+        gc.set_threshold(*RARELY)
+    other: Beside[Simulated] | None = None
+    if is_program and not chosen.no_brian2 and can_be_beside():
+        other = leaving.enter_context(Beside(_simulated, _load_brian2))
     import numpy as np
 
     from analysis.lock import locked
@@ -68,7 +82,6 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack, *, is_prog
     from models.command.equilibrium_summary import brian2_words, description, summarise
 
     say = (lambda *_, **__: None) if chosen.quiet else print
-    seconds = {"start": time.perf_counter() - began}
     folder = leaving.enter_context(locked(chosen.output))
     images_rng, weights_rng, synapses_rng = np.random.default_rng(chosen.seed).spawn(3)
 
@@ -81,11 +94,11 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack, *, is_prog
         say(data.remark, flush=True)
 
     from analysis import pictures, records
-    from circuit.equilibrium import DEFAULT, default_method, settle
+    from circuit.equilibrium import settle
+    from circuit.methods.table import DEFAULT, default_method
     from circuit.report.comparison import report
     from circuit.report.labelled import as_dataset
     from circuit.report.tables import tables, wrapped
-    from models.command.beside import can_be_beside
     from models.command.equilibrium_in_time import InTime, in_time
 
     record = settle(
@@ -107,8 +120,11 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack, *, is_prog
     def keep(simulated: InTime) -> tuple[xr.Dataset, str]:
         """Write what is found; returns it with the verdict."""
         verdict = found.verdict + brian2_words(simulated.comparison)
-        data = dataset.merge(simulated.trajectories, combine_attrs="no_conflicts")
-        data.attrs["verdict"] = verdict
+        data = dataset
+        if simulated.course is not None:
+            course = simulated.course.labelled()
+            data = dataset.merge(course, combine_attrs="no_conflicts")
+        data = data.assign_attrs(verdict=verdict)
         records.write_dataset(folder / "equilibrium.nc", data)
         seconds["total"] = time.perf_counter() - began
         summary = summarise(chosen, found, simulated, verdict, seconds)
@@ -126,12 +142,13 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack, *, is_prog
         done.update(names)
         drawn.extend(found.files)
 
-    meanwhile = None
+    beside: Callable[[Equilibrium, int], Simulated] | None = None
     if record.converged and not chosen.no_brian2:
         first, _ = keep(InTime())  # Brian2 may take minutes, and be stopped
-        if is_program and not chosen.no_figures and can_be_beside():
-            meanwhile = partial(draw, UNTIMED, first)
-    simulated = in_time(chosen, record, say, meanwhile)
+        if other is not None:
+            meanwhile = int if chosen.no_figures else partial(draw, UNTIMED, first)
+            beside = partial(other.do, meanwhile=meanwhile)
+    simulated = in_time(chosen, record, say, beside)
     if simulated.n_images:
         seconds["brian2"] = simulated.seconds
     dataset, verdict = keep(simulated)
@@ -147,6 +164,28 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack, *, is_prog
         draw(late, dataset, [path for path in gone if path not in drawn])
     say(f"Written to {folder} in {time.perf_counter() - began:.1f} s in all.")
     return int(found.outcome.value)
+
+
+def _load_brian2() -> None:
+    """In a process where nobody plots: without pylab, whose every name it would take, Brian2 loads
+    in six tenths of the time.
+    """
+    _do_without("pylab")
+    import circuit.brian
+
+    circuit.brian.build, circuit.brian.run_phases  # noqa: B018  the face is lazy
+
+
+def _do_without(module: str) -> None:
+    """Have it count as not installed in this process, where it would be loaded for nothing."""
+    unavailable: Any = None  # so Python's import reads it
+    sys.modules.setdefault(module, unavailable)
+
+
+def _simulated(record: Equilibrium, n_images: int) -> Simulated:
+    from models.command.equilibrium_in_time import timed
+
+    return timed(record, n_images)
 
 
 def _drawings(names: Collection[str]) -> Drawings:

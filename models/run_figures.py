@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from analysis.controls import CONTROLS
 from circuit.peers.table import TABLE
 from models.command import studies as study_command
 from models.command.parsing import OneLineParser, at_least, fail, parse, refuse_idle
@@ -48,7 +49,7 @@ PROGRAM = "run_figures"
 FIGURES = ("fig2b", "fig3", "fig2c", "fig2a", "grid", "every", "claim", "longer")
 ALL = "all"
 BENCH = ("bench_grid", "bench")  # of every rule there is, and in this order
-RULES = ("bp", "gait", "grait", "circuit", "itp", "tp")  # of all others
+RULES = ("bp", "gait", "grait", "circuit", "itp", "tp", *CONTROLS)  # of all others
 
 
 def options() -> OneLineParser:
@@ -114,7 +115,7 @@ def options() -> OneLineParser:
     add(
         "--rules",
         nargs="+",
-        choices=tuple(TABLE),
+        choices=(*TABLE, *CONTROLS),
         metavar="RULE",
         help=f"only some of {', '.join(RULES)}; for bench and bench_grid of {', '.join(TABLE)} "
         "(default: all)",

@@ -6,6 +6,7 @@ equations, and from other libraries; never from what the code was seen to return
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,13 @@ settings.register_profile(
     "circuit", deadline=None, derandomize=True, database=None, max_examples=60
 )
 settings.load_profile("circuit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked `posix` are left out on Windows."""
+    for item in items if sys.platform == "win32" else ():
+        if item.get_closest_marker("posix"):
+            item.add_marker(pytest.mark.skip(reason="needs POSIX"))
 
 
 @dataclass(frozen=True)

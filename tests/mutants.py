@@ -1299,7 +1299,7 @@ MUTANTS = (
     ),
     Mutant(
         "softmax of large targets rounded as little as of small ones",
-        "circuit/losses.py",
+        "circuit/verification/doubt.py",
         "4 * epsilon(targets) * total",
         "4 * epsilon(targets)",
         "tests/circuit/test_losses.py",

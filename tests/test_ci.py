@@ -41,6 +41,7 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("status", [0, 3])
 def test_ci_leaves_the_working_tree_alone(project: Path, tmp_path: Path, status: int) -> None:
     """It runs both commands as printed on what stands in the tree, and leaves nothing behind."""

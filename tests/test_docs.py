@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import runpy
 import shlex
 import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import mpmath
 import numpy as np
@@ -31,6 +33,7 @@ from models.command import equilibrium_options, training_options
 from models.command.parsing import parse
 
 ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -95,13 +98,13 @@ def test_tests_that_are_named_exist(page: Path) -> None:
 def test_such_names_are_found_at_all() -> None:
     """A page that names a test which does not exist is noticed, and so is a broken link."""
     assert LINK.findall("see [a](b.md#c), ![d](e.png)") == ["b.md#c", "e.png"]
-    assert "such-names-are-found" not in anchors(PAGES[0])
-    assert "as-a-library" in anchors(PAGES[0])
+    assert "such-names-are-found" not in anchors(DOCS / "library.md")
+    assert "as-a-library" in anchors(DOCS / "library.md")
     assert "test_such_names_are_found_at_all" in known_tests()
     assert "test_this_is_nowhere" not in known_tests()
     assert "test_sweep::test_such_names_are_found_at_all" not in known_tests()
-    assert ["run_figures.py", "all"] in commands(PAGES[0])
-    assert ["run_training.py", "--rule", "circuit"] in commands(PAGES[0])
+    assert ["run_figures.py", "all"] in commands(DOCS / "findings.md")
+    assert ["run_training.py", "--rule", "circuit"] in commands(DOCS / "findings.md")
     assert {"--increments", "--only"} < known_options()
     assert "--this-is-none" not in known_options()
 
@@ -175,19 +178,46 @@ def test_what_docstrings_refer_to_is_there() -> None:
                 assert re.search(rf"\b{place.name}\b", holder.read_text("utf-8")), (path, name)
 
 
-def example_of_the_readme(word: str) -> dict[str, object]:
-    """What the one Python block that holds `word` has made."""
-    (block,) = (one for one in python_blocks(PAGES[0]) if word in one)
-    names: dict[str, object] = {}
-    exec(block, names)
-    return names
-
-
-def test_the_library_example_of_the_readme_runs(capsys) -> None:
+def test_the_first_example_in_python_runs(capsys) -> None:
     """And says that every layer is at rest."""
-    names = example_of_the_readme("record = settle(trial)")
+    names = block_of("start.md", "record = settle(trial)")
     assert "converged" in capsys.readouterr().out.lower()
     assert len(names["changes"]) == 3
+
+
+def test_the_front_pages_are_short_and_say_the_same() -> None:
+    """README and site: at most 110 lines, one question, one table, one example, one drawing."""
+    readme, site = (path.read_text("utf-8") for path in (PAGES[0], DOCS / "index.md"))
+    assert len(readme.splitlines()) <= 110
+    tables = [re.findall(r"^\|.*\|$", text, re.M) for text in (readme, site)]
+    assert tables[0] == tables[1] and len(tables[0]) == 6
+    assert readme.split("\n## ")[0].split("![")[0] == site.split("\n## ")[0].split("![")[0]
+    assert python_blocks(PAGES[0]) == python_blocks(DOCS / "index.md")
+    for line in re.findall(r"^python3 -m venv .*$", readme, re.M):
+        assert f"\n{line}\n" in site
+
+
+def test_the_short_table_is_taken_from_the_long_one() -> None:
+    """Numbers of the README's rows stand in the main command's printed tables."""
+    (printed,) = re.findall(
+        r"^```\n(60 images.*?)```", (DOCS / "main_command.md").read_text("utf-8"), re.M | re.S
+    )
+    rows = re.findall(r"^\| (\d) \| (.*) \|$", PAGES[0].read_text("utf-8"), re.M)
+    assert [layer for layer, _ in rows] == ["1", "2", "3", "4"]
+    for layer, cells in rows:
+        first, second = re.findall(rf"^layer {layer} +(.*)$", printed, re.M)
+        gait, error, allowed, _, _, _, _, tp, _, bp, _ = second.split()
+        assert cells.split(" | ") == [first.split()[0], gait, bp, tp, error, allowed]
+
+
+def test_the_drawing_is_what_its_script_draws() -> None:
+    """The file that is committed, byte for byte, and it is XML with words for who cannot see it."""
+    path = DOCS / "drawings" / "circuit.py"
+    names = runpy.run_path(str(path))
+    drawn = names["drawing"]()
+    assert drawn == (DOCS / "images" / "circuit.svg").read_text("utf-8")
+    (title,) = ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}title")
+    assert "nudges the output" in (title.text or "")
 
 
 def python_blocks(page: Path) -> list[str]:
@@ -293,9 +323,9 @@ def test_a_method_from_the_page(capsys) -> None:
         names["settle"](names["trial"], names["RELAXED"], weigth=0.8)
 
 
-def test_the_estimator_of_the_readme_learns(capsys) -> None:
+def test_the_estimator_of_the_page_learns(capsys) -> None:
     """Three scores of folds, far from the 0.1 of chance."""
-    example_of_the_readme("CircuitClassifier")
+    block_of("library.md", "CircuitClassifier")
     scores = re.findall(r"\d\.\d+", capsys.readouterr().out)
     assert len(scores) == 3
     assert all(float(score) > 0.7 for score in scores)

@@ -23,7 +23,8 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from analysis.records import versions
-from circuit.errors import CircuitError, shortened
+from circuit.checks.words import shortened
+from circuit.errors import CircuitError
 from circuit.learning.step import Learner, Moments
 from circuit.network import Network
 from circuit.numerics.arrays import Array, to_numpy

@@ -92,6 +92,13 @@ class NetworkSettings(Record):
     init: str = Choice(
         "orthogonal", "random weights to begin with", known=("orthogonal", "gaussian")
     ).field()
+    last_alike: bool = Flag(
+        False,
+        "whether the weights of the output layer begin as those of the last hidden layer, as in "
+        "the paper's public code, which draws both from one seed",
+        option="last_weights",
+        words_of=("alike", "apart"),
+    ).field()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -218,11 +218,27 @@ def initial_network(plan: Plan, n_outputs: int) -> Network:
         )
         for seed in plan.seeds
     ]
+    if plan.last_alike:
+        networks = [_with_last_alike(network) for network in networks]
     weights, biases = networks[0].weights, networks[0].biases
     if plan.stacked:
         weights = tuple(map(np.stack, zip(*(one.weights for one in networks), strict=True)))
         biases = tuple(map(np.stack, zip(*(one.biases for one in networks), strict=True)))
     return replace(networks[0], weights=placed(weights, plan), biases=placed(biases, plan))
+
+
+def _with_last_alike(network: Network) -> Network:
+    """The network with the weights of its last hidden layer in its output layer too.
+
+    Raises `CircuitError` where these are not of one shape.
+    """
+    shapes = [one.shape for one in network.weights]
+    if len(set(shapes[-2:])) > 1 or len(shapes) < 2:
+        raise CircuitError(
+            f"weights of shapes {shapes[-2:]} cannot be alike; use --last-weights apart, or layers "
+            "of equal width"
+        )
+    return replace(network, weights=(*network.weights[:-1], network.weights[-2].copy()))
 
 
 def placed(arrays: Sequence[np.ndarray], plan: Plan) -> tuple[Array, ...]:

@@ -54,14 +54,16 @@ PAPER: dict[str, Value] = {
 
 # The quirks: images in the order in which they are stored, 1000 batches an epoch; Adam with beta2
 # 0.99 and no correction of its bias, so that early steps are up to twice as long; the regulariser
-# acts on columns; all 60000 images are learned from, and the epoch is chosen on the test split; and
-# weights are orthogonal whenever lambda is 0, whatever was asked for (`resolve`).
+# acts on columns; the output layer begins with the weights of the last hidden layer, both being
+# drawn from one seed; all 60000 images are learned from, and the epoch is chosen on the test split;
+# and weights are orthogonal whenever lambda is 0, whatever was asked for (`resolve`).
 REFERENCE: dict[str, Value] = PAPER | {
     "batches_per_epoch": 1000,
     "order": "stored",
     "beta2": 0.99,
     "bias_correction": "no",
     "orthogonality_of": "columns",
+    "last_weights": "alike",
     "validation": 0.0,
     "precision": "float64",
 }
@@ -129,7 +131,9 @@ def preset(name: str, rule: str) -> dict[str, Value]:
     values: dict[str, dict[str, Value]] = {
         "quick": OTHERS_QUICK,
         "paper": OTHERS,
-        "reference": REFERENCE | CHOSEN["bp"] | {"orthogonality_of": "rows"},
+        "reference": REFERENCE
+        | CHOSEN["bp"]
+        | {"orthogonality_of": "rows", "last_weights": "apart"},
     }
     return DEFAULTS | own | values[name] | dict(line.settings().presets.get(name, {}))
 

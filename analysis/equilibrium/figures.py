@@ -77,7 +77,8 @@ def update_scatter(data: xr.Dataset) -> Figure:
     """
     rules = [str(rule) for rule in data["rule"].values]
     depth = data.sizes["layer"]
-    figure, grid = panels(len(rules), depth, figsize=(2.15 * depth + 0.6, 1.95 * len(rules) + 0.7))
+    size = (2.05 * depth + 0.6, 1.85 * len(rules) + 0.7)
+    figure, grid = panels(len(rules), depth, figsize=size, sharex=True, sharey=True)
     for row, rule in enumerate(rules):
         for column in range(depth):
             axes: Axes = grid[row][column]
@@ -100,6 +101,7 @@ def update_scatter(data: xr.Dataset) -> Figure:
                 axes.set_ylabel(f"by the circuit\n(against {rule.upper()})")
             if row == len(rules) - 1:
                 axes.set_xlabel("by the rule")
+    grid[0][0].set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), xticks=[-1, 0, 1], yticks=[-1, 0, 1])
     headline(
         figure,
         "Weight changes read from the equilibrium against those of each rule\n"
@@ -217,9 +219,7 @@ def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str) -> None:
     x, y = (values / (float(np.nanmax(np.abs(values))) or 1.0) for values in (x, y))
     axes.plot([-1, 1], [-1, 1], color=COLOURS["grey"], lw=0.8, zorder=0)
     axes.scatter(x, y, s=5, color=colour, alpha=0.5, linewidths=0, rasterized=True)
-    axes.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal")
-    axes.set_xticks([-1, 0, 1])
-    axes.set_yticks([-1, 0, 1])
+    axes.set_aspect("equal")
 
 
 def _exponent(values: np.ndarray) -> int:

@@ -1,17 +1,17 @@
 """Rates over time on the way to an equilibrium, simulated by Brian2 or integrated by SciPy.
 
-Owns which units are shown, the labelled trajectories of the first image, and how far Brian2 ends
-from the equilibrium. Does not own the simulations (`circuit.brian`, `circuit.methods.ode`) nor the
-picture (`analysis.equilibrium.figures`).
+Owns which units are shown, the trajectories of the first image and their labels, and how far Brian2
+ends from the equilibrium. Does not own the simulations (`circuit.brian`, `circuit.methods.ode`) nor
+the picture (`analysis.equilibrium.figures`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from analysis.precise import in_float64
 from circuit.equilibrium import settle
@@ -19,11 +19,39 @@ from circuit.methods import ode
 from circuit.numerics.arrays import epsilon
 from circuit.outcome import Equilibrium
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 FINE_STEP = 0.02  # time constants, of an integration without error control
 
 
-def simulate(record: Equilibrium, n_images: int) -> tuple[list[tuple[float, float]], xr.Dataset]:
-    """The first images in Brian2: per layer (relative error, float64 floor), and trajectories."""
+@dataclass(frozen=True)
+class Course:
+    """Rates of the first image over time, and what Brian2 ends at where it was Brian2.
+
+    Arrays alone: a process that simulates for another loads no more than it needs.
+
+    Attributes
+    ----------
+    variables, coordinates : name -> (dimensions, values), as of an `xarray.Dataset`
+    attributes : who simulated, and how many steps Brian2 took
+    comparison : per layer (relative error, float64 floor) of Brian2's shifts; empty without it
+    """
+
+    variables: Mapping[str, tuple[Any, ...]]
+    coordinates: Mapping[str, tuple[Any, ...]]
+    attributes: Mapping[str, Any]
+    comparison: Sequence[tuple[float, float]] = field(default=())
+
+    def labelled(self) -> xr.Dataset:
+        """The same as a dataset, with Brian2's errors by layer."""
+        import xarray as xr
+
+        return xr.Dataset(dict(self.variables), dict(self.coordinates), dict(self.attributes))
+
+
+def simulate(record: Equilibrium, n_images: int) -> Course:
+    """The first images in Brian2."""
     from circuit import brian  # takes a second to load
 
     n_images = min(n_images, record.trial.error.shape[0])
@@ -42,7 +70,7 @@ def simulate(record: Equilibrium, n_images: int) -> tuple[list[tuple[float, floa
         log10_error.append(np.log10(max(gap / np.sqrt(n_images), 1e-300)))
     rates = [values[:, 0, :] for values in phases.rates]
     is_free = phases.times < phases.onset
-    dataset = _trajectories(
+    variables, coordinates = _trajectories(
         record,
         1e3 * phases.times[is_free],
         1e3 * (phases.times[~is_free] - phases.onset),
@@ -50,15 +78,17 @@ def simulate(record: Equilibrium, n_images: int) -> tuple[list[tuple[float, floa
         [values[~is_free] for values in rates],
         [values[0] for values in phases.free_rates],
     )
-    dataset["log10_brian2_error"] = ("layer", np.array(log10_error))
-    dataset["brian2_relative_error"] = ("layer", np.array([error for error, _ in comparison]))
-    dataset["brian2_float_floor"] = ("layer", np.array([floor for _, floor in comparison]))
-    dataset.attrs = {"trajectories": "Brian2", "brian2_steps": phases.steps}
-    return comparison, dataset
+    variables |= {
+        "log10_brian2_error": ("layer", np.array(log10_error)),
+        "brian2_relative_error": ("layer", np.array([error for error, _ in comparison])),
+        "brian2_float_floor": ("layer", np.array([floor for _, floor in comparison])),
+    }
+    attributes = {"trajectories": "Brian2", "brian2_steps": phases.steps}
+    return Course(variables, coordinates, attributes, comparison)
 
 
-def integrate(record: Equilibrium) -> xr.Dataset:
-    """Trajectories of the first image by SciPy, for the figure when Brian2 is left out."""
+def integrate(record: Equilibrium) -> Course:
+    """Rates of the first image by SciPy, for the figure when Brian2 is left out."""
     trial = record.trial.samples([0])
     tau = max(trial.circuit.time_constants)
     times = np.linspace(0.05, 20, 200) * tau
@@ -72,9 +102,8 @@ def integrate(record: Equilibrium) -> xr.Dataset:
         np.stack([rest[layer - 1] + state.absolute(layer)[0] for state in states])
         for layer in range(1, trial.network.depth + 1)
     ]
-    dataset = _trajectories(record, 1e3 * times, 1e3 * times, free, nudged, rest)
-    dataset.attrs = {"trajectories": "SciPy"}
-    return dataset
+    variables, coordinates = _trajectories(record, 1e3 * times, 1e3 * times, free, nudged, rest)
+    return Course(variables, coordinates, {"trajectories": "SciPy"})
 
 
 def _trajectories(
@@ -84,9 +113,9 @@ def _trajectories(
     free: Sequence[np.ndarray],
     nudged: Sequence[np.ndarray],
     rest: Sequence[np.ndarray],
-) -> xr.Dataset:
+) -> tuple[dict[str, tuple[Any, ...]], dict[str, tuple[Any, ...]]]:
     """Rates (time, unit) of the units of each layer whose shifts are largest in the first image."""
-    variables: dict[str, Any] = {}
+    variables: dict[str, tuple[Any, ...]] = {}
     for layer in range(1, len(free) + 1):
         n = record.trial.network.n_projecting(layer)
         sizes = np.abs(record.shifts.values[layer - 1][0, :n])
@@ -96,8 +125,8 @@ def _trajectories(
         variables[f"nudged_rate_{layer}"] = (("nudged_time", shown), nudged[layer - 1][:, units])
         variables[f"rest_rate_{layer}"] = (shown, rest[layer - 1][units])
         variables[shown] = (shown, units.astype("i4"))
-    coordinates = {
+    coordinates: dict[str, tuple[Any, ...]] = {
         "free_time": ("free_time", free_time, {"units": "ms"}),
         "nudged_time": ("nudged_time", nudged_time, {"units": "ms"}),
     }
-    return xr.Dataset(variables, coords=coordinates)
+    return variables, coordinates

@@ -26,6 +26,14 @@ def settling_time(circuit: Circuit) -> float:
     the weights do not matter, or those of the GRAIT circuit with orthogonal rows that are all as
     long as the longest of their layer (section 8); with time on top for a signal to pass through
     all layers. Of a circuit through another feedback than the exact inverse as if it were that.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise
+    >>> from circuit.brian import settling_time
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0), "gait", 0.1), [[0.1, 0.2, 0.3]], [1])
+    >>> 0.1 < settling_time(trial.circuit) < 1  # seconds
+    True
     """
     slowest = min(float(rates.min()) for rates in _mode_rates(circuit))
     layers = len(circuit.strengths)
@@ -38,6 +46,14 @@ def longest_step(circuit: Circuit) -> float:
     In the GRAIT circuit long rows of weights make the fastest mode faster; it then falls by a half
     in a step. With orthogonal rows no mode is faster than those of `settling_time`. Through another
     feedback than the exact inverse no mode is faster than the norms of the matrices allow.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise
+    >>> from circuit.brian import longest_step
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0), "gait", 0.1), [[0.1, 0.2, 0.3]], [1])
+    >>> longest_step(trial.circuit)
+    0.01
     """
     shortest = min(circuit.time_constants)
     if circuit.feedback is not None:
@@ -110,6 +126,15 @@ def float_floor(trial: Trial, shifts: Shifts) -> tuple[float, ...]:
 
     eps |y_l| / |delta_l| for l = 1 .. L, Frobenius norms over the units that get feedback or a
     nudge, and the batch. Infinite for a shift of zero. Raises `ShapeMismatch`.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.brian import float_floor
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0), "gait", 0.1), [[0.1, 0.2, 0.3]], [1])
+    >>> lower, upper = float_floor(trial, settle(trial).shifts)
+    >>> upper < 1e-15 < lower < 1e-12
+    True
     """
     require_fits(shifts, trial.activity.rates[1:])
     floors = []
@@ -121,7 +146,16 @@ def float_floor(trial: Trial, shifts: Shifts) -> tuple[float, ...]:
 
 
 def float_floors(trial: Trial, shifts: Shifts) -> np.ndarray:
-    """The same for every sample by itself, (L, samples)."""
+    """The same for every sample by itself, (L, samples).
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.brian import float_floors
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0), "gait", 0.1), [[0.1, 0.2, 0.3]], [1])
+    >>> float_floors(trial, settle(trial).shifts).shape
+    (2, 1)
+    """
     floors = []
     for layer, (rates, value) in enumerate(_projecting(trial, shifts)):
         rounding, size = epsilon(rates) * flattened(row_norms(rates)), flattened(row_norms(value))

@@ -49,6 +49,7 @@ from circuit.records.brief import Brief, counted
 from circuit.trial import Trial
 
 SUM_DRIVES, RESPOND, SUM_FEEDBACK, MOVE = range(-3, 1)  # places in Brian2's slot "groups"
+"""When, within a step, drives are summed, layers respond, feedback is summed and rates move."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,6 +64,15 @@ class Pieces(Brief):
     feedforward : `Synapses`; `feedforward[l-1]` goes from layer l-1 to layer l
     feedback : `Synapses`; `feedback[l-1]` goes from layer l+1 to layer l, for l = 1 .. L-1
     noise : standard deviation of an isolated unit's rate
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise
+    >>> from circuit.brian import make_pieces
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0), "gait", 0.1), [[0.1, 0.2, 0.3]], [1])
+    >>> pieces = make_pieces(trial)
+    >>> [layer.name for layer in pieces.layers]
+    ['circuit_layer_0', 'circuit_layer_1', 'circuit_layer_2']
     """
 
     trial: Trial
@@ -124,6 +134,15 @@ def make_pieces(
     CircuitError
         For bad values, an activation without text, an `extra` that cannot be, or more than
         `room.MOST_SYNAPSES` synapses.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise
+    >>> from circuit.brian import make_pieces
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0), "gait", 0.1), [[0.1, 0.2, 0.3]], [1])
+    >>> pieces = make_pieces(trial, step=0.001, name="mine")
+    >>> [layer.name for layer in pieces.layers]
+    ['mine_layer_0', 'mine_layer_1', 'mine_layer_2']
     """
     _require_plain(trial)
     length = _step_length(trial.circuit, step)
@@ -178,7 +197,18 @@ def make_pieces(
 
 
 def set_nudge(pieces: Pieces, on: bool) -> None:
-    """Let the target draw on the output units that carry an error (nudged phase), or not (free)."""
+    """Let the target draw on the output units that carry an error (nudged phase), or not (free).
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise
+    >>> from circuit.brian import make_pieces, set_nudge
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0), "gait", 0.1), [[0.1, 0.2, 0.3]], [1])
+    >>> pieces = make_pieces(trial)
+    >>> set_nudge(pieces, True)
+    >>> pieces.layers[-1].gamma[:]
+    array([0.1, 0.1, 0.1])
+    """
     require_flag("on", on)
     network, batch = pieces.trial.network, pieces.trial.error.shape[0]
     gamma = np.zeros((batch, network.widths[-1]))
@@ -188,7 +218,18 @@ def set_nudge(pieces: Pieces, on: bool) -> None:
 
 
 def set_rates(pieces: Pieces, rates: Sequence[np.ndarray]) -> None:
-    """Set y_1 .. y_L, arrays (batch, N_l). Raises `ShapeMismatch` for any others."""
+    """Set y_1 .. y_L, arrays (batch, N_l). Raises `ShapeMismatch` for any others.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise
+    >>> from circuit.brian import make_pieces, read_rates, set_rates
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0), "gait", 0.1), [[0.1, 0.2, 0.3]], [1])
+    >>> pieces = make_pieces(trial)
+    >>> set_rates(pieces, trial.activity.rates[1:])
+    >>> bool((read_rates(pieces)[0] == trial.activity.rates[1]).all())
+    True
+    """
     wanted = [np.shape(rate) for rate in pieces.trial.activity.rates[1:]]
     if not is_sequence(rates):
         raise ShapeMismatch(f"rates are {type(rates).__name__}; give a tuple of y_1 .. y_L")
@@ -201,7 +242,16 @@ def set_rates(pieces: Pieces, rates: Sequence[np.ndarray]) -> None:
 
 
 def read_rates(pieces: Pieces) -> tuple[np.ndarray, ...]:
-    """Return copies of y_1 .. y_L, arrays (batch, N_l)."""
+    """Return copies of y_1 .. y_L, arrays (batch, N_l).
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise
+    >>> from circuit.brian import make_pieces, read_rates
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0), "gait", 0.1), [[0.1, 0.2, 0.3]], [1])
+    >>> [rates.shape for rates in read_rates(make_pieces(trial))]
+    [(1, 3), (1, 3)]
+    """
     batch = pieces.trial.error.shape[0]
     return tuple(np.array(group.y_[:]).reshape(batch, -1) for group in pieces.layers[1:])
 

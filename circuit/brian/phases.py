@@ -41,6 +41,14 @@ class BrianCircuit(Brief):
     pieces : the groups and synapses
     network : the `Network` that holds them and the monitors
     monitors : one `StateMonitor` of `y` for each layer 1 .. L; empty if nothing is recorded
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise
+    >>> from circuit.brian import build
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0), "gait", 0.1), [[0.1, 0.2, 0.3]], [1])
+    >>> build(trial, record=2).network.t
+    0. * second
     """
 
     pieces: Pieces
@@ -73,6 +81,14 @@ def build(
     Raises
     ------
     CircuitError
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise
+    >>> from circuit.brian import build
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0), "gait", 0.1), [[0.1, 0.2, 0.3]], [1])
+    >>> build(trial, noise=0.01, record=None).pieces.noise
+    0.01
     """
     require_runtime()
     if record is not None:
@@ -124,6 +140,15 @@ class PhaseRecord(Brief):
     steps : Euler steps of both phases
     model_time : seconds of the circuit's own time
     seconds : wall-clock time
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise
+    >>> from circuit.brian import build, run_phases
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0), "gait", 0.1), [[0.1, 0.2, 0.3]], [1])
+    >>> record = run_phases(build(trial, record=2), free=0.1, nudged=0.1)
+    >>> round(record.onset, 3), record.rates[0].shape[1:]
+    (0.1, (1, 2))
     """
 
     times: np.ndarray
@@ -169,6 +194,16 @@ def run_phases(
         For bad values.
     NotFinite
         Where a rate ceases to be finite.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.brian import build, run_phases
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0), "gait", 0.1), [[0.1, 0.2, 0.3]], [1])
+    >>> record = run_phases(build(trial))
+    >>> shift = record.nudged_rates[1] - record.free_rates[1]
+    >>> bool(abs(shift - settle(trial).shifts.absolute(2)).max() < 1e-12)
+    True
     """
     began, pieces = time.perf_counter(), circuit.pieces
     usual = settling_time(pieces.trial.circuit)
@@ -211,6 +246,7 @@ STARTS = {
     "rest": lambda trial: tuple(np.zeros_like(rates) for rates in trial.activity.rates[1:]),
     "forward": lambda trial: trial.activity.rates[1:],
 }
+"""Where a run may start: a function of the trial that gives y_1 .. y_L."""
 
 
 def average_shifts(record: PhaseRecord, skip: float | brian2.Quantity) -> tuple[np.ndarray, ...]:
@@ -229,6 +265,16 @@ def average_shifts(record: PhaseRecord, skip: float | brian2.Quantity) -> tuple[
     ------
     CircuitError
         For a time below 0, and where nothing was recorded in the rest of a phase.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.brian import average_shifts, build, run_phases
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0), "gait", 0.1), [[0.1, 0.2, 0.3]], [1])
+    >>> record = run_phases(build(trial))
+    >>> found = average_shifts(record, skip=record.onset / 2)[1]
+    >>> bool(abs(found - settle(trial).shifts.absolute(2)).max() < 1e-6)
+    True
     """
     skip = in_seconds(skip, "skip")
     if not skip >= 0:
@@ -250,6 +296,16 @@ def advance(circuit: BrianCircuit, steps: int, *, must_be_finite: bool = True) -
 
     Raises what `library.run_steps` does, and, if rates `must_be_finite`, `NotFinite` where one is
     not afterwards.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise
+    >>> from circuit.brian import advance, build, read_rates
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0), "gait", 0.1), [[0.1, 0.2, 0.3]], [1])
+    >>> circuit = build(trial)
+    >>> advance(circuit, 200)  # from rest, nudge off
+    >>> bool(abs(read_rates(circuit.pieces)[1] - trial.activity.rates[2]).max() < 1e-6)
+    True
     """
     with divergence_unsaid():
         run_steps(circuit.network, circuit.pieces.clock, steps)
@@ -265,7 +321,16 @@ def advance(circuit: BrianCircuit, steps: int, *, must_be_finite: bool = True) -
 
 
 def whole_steps(pieces: Pieces, duration: float | brian2.Quantity, name: str = "duration") -> int:
-    """Euler steps in a duration, rounded up. Raises `CircuitError` for a duration below 0."""
+    """Euler steps in a duration, rounded up. Raises `CircuitError` for a duration below 0.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise
+    >>> from circuit.brian import make_pieces, whole_steps
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0), "gait", 0.1), [[0.1, 0.2, 0.3]], [1])
+    >>> whole_steps(make_pieces(trial, step=0.001), 0.0205)
+    21
+    """
     seconds = in_seconds(duration, name)
     if not 0 <= seconds < math.inf:
         raise CircuitError(f"{name} = {seconds:g} s is not a duration; give 0 or more seconds")

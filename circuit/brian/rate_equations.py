@@ -41,6 +41,14 @@ def equations(
 
     Raises `CircuitError` for a layer that is not there, for an activation without text, and for an
     `extra` that cannot be (`circuit.brian.extra`).
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise
+    >>> from circuit.brian import equations
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0), "gait", 0.1), [[0.1, 0.2, 0.3]], [1])
+    >>> equations(trial.circuit, 1).splitlines()[0]
+    'dy/dt = (response - y + gamma*(feedback - response))/tau : 1'
     """
     if not 1 <= layer <= circuit.network.depth:
         raise CircuitError(

@@ -45,6 +45,13 @@ def real(what: str, value: Any, seconds: int = 0) -> float:
     seconds : power of the unit that a quantity must have
 
     Raises `CircuitError` for anything else.
+
+    Examples
+    --------
+    >>> from circuit.checks import real
+    >>> real("gamma", "0.5")
+    Traceback (most recent call last):
+    circuit.errors.CircuitError: gamma = '0.5' is not a number; give a plain one
     """
     number = without_unit(what, value, seconds)
     if getattr(number, "ndim", None) == 0 and hasattr(number, "item"):
@@ -62,6 +69,12 @@ def reals(what: str, value: Any, count: int, seconds: int = 0) -> tuple[float, .
     """One number for all of `count` layers, or one for each, as floats. See `real`.
 
     Of a sequence the length is not looked at.
+
+    Examples
+    --------
+    >>> from circuit.checks import reals
+    >>> reals("gamma", 0.1, 3), reals("gamma", [0.1, 0.2, 0.3], 3)
+    ((0.1, 0.1, 0.1), (0.1, 0.2, 0.3))
     """
     plain = without_unit(what, value, seconds)
     if getattr(plain, "ndim", None) == 1 or is_sequence(plain):
@@ -100,6 +113,13 @@ def is_whole(value: object) -> TypeGuard[int]:
 def require_count(what: str, value: Any, least: int, most: int | None = None) -> None:
     """Raise `CircuitError` unless `value`, called `what`, is a whole number from `least` on, and
     to `most` where that is given.
+
+    Examples
+    --------
+    >>> from circuit.checks import require_count
+    >>> require_count("depth", 6.0, 1)
+    Traceback (most recent call last):
+    circuit.errors.CircuitError: depth = 6.0 is not a count; give a whole number of 1 or more
     """
     if not (is_whole(value) and value >= least and (most is None or value <= most)):
         allowed = f"of {least} or more" if most is None else f"from {least} to {most}"
@@ -107,19 +127,44 @@ def require_count(what: str, value: Any, least: int, most: int | None = None) ->
 
 
 def require_flag(what: str, value: object) -> None:
-    """Raise `CircuitError` unless `value` is True or False."""
+    """Raise `CircuitError` unless `value` is True or False.
+
+    Examples
+    --------
+    >>> from circuit.checks import require_flag
+    >>> require_flag("nudged", 1)
+    Traceback (most recent call last):
+    circuit.errors.CircuitError: nudged = 1 is not a truth value; give True or False
+    """
     if not isinstance(value, bool | np.bool_):
         raise CircuitError(f"{what} = {shown(value)} is not a truth value; give True or False")
 
 
 def require_choice(what: str, name: object, known: Iterable[str]) -> None:
-    """Raise `CircuitError` unless `name` is one of the words that are `known`."""
+    """Raise `CircuitError` unless `name` is one of the words that are `known`.
+
+    Examples
+    --------
+    >>> from circuit.checks import require_choice
+    >>> require_choice("pathway", "tp", ("itp", "gait"))
+    Traceback (most recent call last):
+    circuit.errors.CircuitError: pathway 'tp' is unknown; choose from itp, gait
+    """
     if not (isinstance(name, str) and name in tuple(known)):
         raise CircuitError(f"{what} {shown(name)} is unknown; choose from {', '.join(known)}")
 
 
 def require_kind(what: str, value: object, kind: type) -> None:
-    """Raise `CircuitError` unless `value` is one of that class."""
+    """Raise `CircuitError` unless `value` is one of that class.
+
+    Examples
+    --------
+    >>> from circuit import Network
+    >>> from circuit.checks import require_kind
+    >>> require_kind("network", None, Network)
+    Traceback (most recent call last):
+    circuit.errors.CircuitError: network = None is no Network; give one
+    """
     if not isinstance(value, kind):
         raise CircuitError(f"{what} = {shown(value)} is no {kind.__name__}; give one")
 
@@ -128,6 +173,15 @@ def generator_of(what: str, given: object) -> np.random.Generator:
     """NumPy's source of random numbers, or the one that a whole number from 0 on seeds.
 
     Raises `CircuitError` for anything else.
+
+    Examples
+    --------
+    >>> from circuit.checks import generator_of
+    >>> generator_of("seed", 3).random() == generator_of("seed", 3).random()
+    True
+    >>> generator_of("seed", "luck")
+    Traceback (most recent call last):
+    circuit.errors.CircuitError: seed = 'luck' draws no random numbers; give a seed ...
     """
     if is_whole(given) and given >= 0:
         return np.random.default_rng(int(given))

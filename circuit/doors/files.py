@@ -29,6 +29,15 @@ def save(path: str | os.PathLike[str], network: Network) -> None:
     Raises
     ------
     CircuitError
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from circuit import initialise, load, save
+    >>> with TemporaryDirectory() as folder:
+    ...     save(f"{folder}/mine.npz", initialise([4, 3, 2], 0))
+    ...     print(load(f"{folder}/mine.npz"))
+    Network(4-3-2, leaky_relu, 2 outputs)
     """
     save_network(Path(path), network)
 
@@ -54,6 +63,16 @@ def load(
     ------
     CircuitError
         In one line with the name of the file, also for activations that the file says itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tempfile import TemporaryDirectory
+    >>> from circuit import load
+    >>> with TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/mine.npz", W_1=[[1.0, 0.5]], W_2=[[2.0]])
+    ...     print(load(f"{folder}/mine.npz", activations=("tanh", "linear")))
+    Network(2-1-1, tanh linear, 1 output)
     """
     file = Path(path)
     with arrays_of(file, "weights file", REMEDY) as members:

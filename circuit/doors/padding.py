@@ -40,6 +40,14 @@ class Padding(Brief):
     weights, biases : of the layers 1 .. L, square from layer 2 on
     rows : of which kind
     added : auxiliary units of the layers 1 .. L
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit.doors import pad
+    >>> padding = pad([np.eye(3), np.ones((1, 3))], [np.zeros(3), np.zeros(1)])
+    >>> padding.added, padding.rows
+    ((0, 2), 'orthonormal')
     """
 
     weights: tuple[np.ndarray, ...]
@@ -86,6 +94,14 @@ def pad(
         For a layer that has more units than it reads: no row makes its weights square.
     SingularWeights
         Where the rows that are there depend on each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit.doors import pad
+    >>> W = pad([np.eye(3), np.ones((1, 3))], [np.zeros(3), np.zeros(1)]).weights[1]
+    >>> W.shape, np.allclose(W[1:] @ W[0], 0)
+    ((3, 3), True)
     """
     require_choice("rows", rows, ROWS)
     if rows == GAUSSIAN:

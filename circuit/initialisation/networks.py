@@ -52,6 +52,16 @@ def initialise(
     Raises
     ------
     CircuitError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import initialise
+    >>> network = initialise([64, 32, 10], np.random.default_rng(0))
+    >>> network
+    Network(64-32-10, leaky_relu, 10 outputs)
+    >>> np.allclose(network.weights[1] @ network.weights[1].T, np.eye(10))
+    True
     """
     require_widths(widths)
     generator = generator_of("generator", generator)

@@ -32,6 +32,13 @@ def predict(network: Network, images: Array) -> np.ndarray:
     Returns
     -------
     array (..., batch) of int64
+
+    Examples
+    --------
+    >>> from circuit import Network, predict
+    >>> network = Network.from_layers([[[1, 0], [0, 1]]])
+    >>> predict(network, [[1, 2], [4, 3], [5, 6]])
+    array([1, 0, 1])
     """
     values = to_numpy(outputs(network, images))
     if network.n_outputs == 1:
@@ -50,6 +57,13 @@ def accuracy(network: Network, images: Array, labels: Any) -> float:
     Raises
     ------
     ShapeMismatch, NotFinite
+
+    Examples
+    --------
+    >>> from circuit import Network, accuracy
+    >>> network = Network.from_layers([[[1, 0], [0, 1]]])
+    >>> accuracy(network, [[1, 2], [4, 3], [5, 6]], [1, 0, 0])
+    0.6666666666666666
     """
     found, wanted = predict(network, images), real_array("labels", labels)
     if wanted.shape != found.shape[-1:] or not wanted.size:

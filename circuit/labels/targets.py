@@ -28,6 +28,13 @@ def one_hot(
     ------
     CircuitError, ShapeMismatch
         For a label of no class, or what is one-hot already.
+
+    Examples
+    --------
+    >>> from circuit.labels import one_hot
+    >>> one_hot(["cat", "owl"], ["owl", "cat", "dog"])
+    array([[0., 1., 0.],
+           [1., 0., 0.]])
     """
     require_choice("dtype", dtype, ("float64", "float32"))
     found = np.asarray(to_numpy(labels))

@@ -51,6 +51,14 @@ def effective(place: str, synapses: Array, lateral: Array) -> Array:
     ------
     CircuitError
         Where 1 + M is not positive definite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit.lateral_inhibition import effective
+    >>> effective("decorrelated_drives", np.ones((2, 3)), np.eye(2))
+    array([[0.5, 0.5, 0.5],
+           [0.5, 0.5, 0.5]])
     """
     xp, system = namespace(synapses), shifted(lateral, 1.0)
     require_stable(system)

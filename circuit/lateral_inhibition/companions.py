@@ -21,7 +21,15 @@ from circuit.settings.pull import TASK, DecorrelationSettings, InhibitionSetting
 
 @dataclass(frozen=True, kw_only=True)
 class Inhibition(InhibitionSettings, Pull):
-    """Inhibition that teaches the synapses, in place of Eq. 23. See `InhibitionSettings`."""
+    """Inhibition that teaches the synapses, in place of Eq. 23. See `InhibitionSettings`.
+
+    Examples
+    --------
+    >>> from circuit.lateral_inhibition import Inhibition
+    >>> from circuit.learning import Lesson
+    >>> Lesson(pull=Inhibition(0.2, mechanism="whitening")).pull.strength
+    0.2
+    """
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -65,7 +73,15 @@ class Inhibition(InhibitionSettings, Pull):
 
 @dataclass(frozen=True, kw_only=True)
 class Decorrelation(DecorrelationSettings, Pull):
-    """Inhibition that acts while the task is done. See `DecorrelationSettings`."""
+    """Inhibition that acts while the task is done. See `DecorrelationSettings`.
+
+    Examples
+    --------
+    >>> from circuit.lateral_inhibition import Decorrelation
+    >>> from circuit.learning import Lesson
+    >>> Lesson(pull=Decorrelation(place="decorrelated_inputs")).pull.rate
+    0.3
+    """
 
     @property
     def needed(self) -> tuple[str, ...]:

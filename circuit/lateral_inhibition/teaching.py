@@ -63,6 +63,12 @@ class Mechanism:
     begin : (units, like) -> synapses before any learning, `like` an array to take the kind from
     settle : (synapses, drives) -> rates at rest, arrays (..., samples, n)
     learn : (synapses, rates, rate) -> synapses a step later
+
+    Examples
+    --------
+    >>> from circuit.lateral_inhibition import MECHANISMS
+    >>> MECHANISMS["populations"].names
+    ('to_inhibitory', 'from_inhibitory')
     """
 
     names: tuple[str, ...]
@@ -138,6 +144,7 @@ MECHANISMS: dict[str, Mechanism] = {
         learn_populations,
     ),
 }
+"""Lateral circuits that teach the synapses."""
 
 
 # --- beside a learning network ---
@@ -208,6 +215,16 @@ def teach(
     ------
     CircuitError
         Where the lateral circuit has no stable rest.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit.lateral_inhibition import MECHANISMS, teach
+    >>> W, rates = np.ones((2, 3)), np.random.default_rng(0).standard_normal((50, 3))
+    >>> synapses = MECHANISMS["whitening"].begin(2, W)
+    >>> pull, synapses = teach("whitening", synapses, W, rates, 0.3, 0.1)
+    >>> pull.shape
+    (2, 3)
     """
     kind = MECHANISMS[name]
     drives = rows_times(presynaptic, weights)

@@ -63,7 +63,15 @@ class Inverse(ABC):
 
 @dataclass(frozen=True)
 class PseudoInverse(Inverse):
-    """The pseudo-inverse of weights of any shape."""
+    """The pseudo-inverse of weights of any shape.
+
+    Examples
+    --------
+    >>> from circuit.learned_inverse import PseudoInverse
+    >>> from circuit.learning import Lesson
+    >>> Lesson(inverse=PseudoInverse()).inverse
+    PseudoInverse()
+    """
 
     def model(self, network: Network, companions: Companions) -> InverseModel:
         """As `Inverse.model`."""
@@ -72,7 +80,15 @@ class PseudoInverse(Inverse):
 
 @dataclass(frozen=True)
 class LearnedInverse(LearnedInverseSettings, Inverse):
-    """Feedback weights that start random and learn. See `LearnedInverseSettings`."""
+    """Feedback weights that start random and learn. See `LearnedInverseSettings`.
+
+    Examples
+    --------
+    >>> from circuit.learned_inverse import LearnedInverse
+    >>> from circuit.learning import Lesson
+    >>> Lesson(inverse=LearnedInverse(noise=0.5, corrected=False)).inverse.noise
+    0.5
+    """
 
     def needed(self, depth: int) -> tuple[str, ...]:
         """Keys of what is random, and the model, of which a single layer has nothing."""

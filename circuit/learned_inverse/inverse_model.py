@@ -34,6 +34,17 @@ class InverseModel(Brief):
     weights : L-1 arrays (..., n_l, N_l), B_2 .. B_L
     biases : L-1 arrays (..., n_l), c_2 .. c_L
     exact : whether N^2 is that of the rows of W, as for W^-1 or its pseudo-inverse itself
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.learned_inverse import InverseModel
+    >>> network = initialise([4, 3, 2], 0, auxiliary=False)
+    >>> model = InverseModel((network.weights[1].T,), (np.zeros(3),))
+    >>> trial = begin(build_circuit(network, feedback=model), [[0.1, 0.2, 0.3, 0.4]], [1])
+    >>> settle(trial).status.value
+    'converged'
     """
 
     weights: tuple[Array, ...]
@@ -113,6 +124,15 @@ def exact_model(network: Network) -> InverseModel:
     """B = W^-1 and c = -W^-1 b of a network with square weights.
 
     Raises `SingularWeights`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import initialise
+    >>> from circuit.learned_inverse import exact_model
+    >>> network = initialise([3, 3, 3], 0)
+    >>> np.allclose(exact_model(network).weights[0] @ network.weights[1], np.eye(3))
+    True
     """
     return _given(network, [factors.inverse for factors in network.factors[1:]])
 
@@ -122,6 +142,15 @@ def pseudo_inverse_model(network: Network) -> InverseModel:
 
     W^T N^-2 where rows are orthogonal, so that GRAIT-prop is back-propagation without auxiliary
     units. What these would add below, W^+ leaves out (docs/derivation.md, section 8).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import initialise
+    >>> from circuit.learned_inverse import pseudo_inverse_model
+    >>> network = initialise([4, 3, 2], 0, auxiliary=False)
+    >>> np.allclose(pseudo_inverse_model(network).weights[0], np.linalg.pinv(network.weights[1]))
+    True
     """
     weights = network.weights[1:]
     return _given(network, [namespace(matrix).linalg.pinv(matrix) for matrix in weights])
@@ -133,6 +162,14 @@ def model_of_matrices(network: Network, matrices: Sequence[Array]) -> InverseMod
     Raises
     ------
     ShapeMismatch, NotFinite
+
+    Examples
+    --------
+    >>> from circuit import initialise
+    >>> from circuit.learned_inverse import model_of_matrices
+    >>> network = initialise([4, 3, 2], 0, auxiliary=False)
+    >>> model_of_matrices(network, [network.weights[1].T]).weights[0].shape
+    (3, 2)
     """
     wanted = [tuple(namespace(W).matrix_transpose(W).shape) for W in network.weights[1:]]
     found = [tuple(getattr(one, "shape", ())) for one in matrices] if is_sequence(matrices) else []

@@ -61,7 +61,16 @@ BEGINNING, PRACTICE, READING = range(3)  # what a random number is for
 
 
 def random_model(network: Network, keys: Array) -> InverseModel:
-    """Gaussian weights of variance 2 / (n_l + N_l) and zero biases, each network from its key."""
+    """Gaussian weights of variance 2 / (n_l + N_l) and zero biases, each network from its key.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import initialise
+    >>> from circuit.learned_inverse import random_model
+    >>> random_model(initialise([4, 3, 2], 0, auxiliary=False), np.array(1)).weights[0].shape
+    (3, 2)
+    """
     weights, biases = [], []
     for layer, forward in enumerate(network.weights[1:], 2):
         xp, (units, read) = namespace(forward), forward.shape[-2:]
@@ -84,6 +93,18 @@ def practised(
     """The model after `steps` (or `practice.steps`) steps on the batch of the network's `step`.
 
     Raises `ShapeMismatch` for a model or an activity of another network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import forward, initialise
+    >>> from circuit.learned_inverse import LearnedInverse, practised, random_model
+    >>> network = initialise([4, 3, 2], 0, auxiliary=False)
+    >>> before = random_model(network, np.array(1))
+    >>> activity = forward(network, np.random.default_rng(0).random((20, 4)))
+    >>> after = practised(before, network, activity, LearnedInverse(), np.array(1), 0, 300)
+    >>> after.defects(network)[0] < 0.2 * before.defects(network)[0]
+    False
     """
     require_activity(network, activity)
     require_model(network, model)
@@ -149,6 +170,18 @@ def propagate_learned(
     noise : L arrays of `reading_noise`, or none
 
     Other parameters, returns and errors as `rules.gait_propagation`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import RULES, forward, initialise
+    >>> from circuit.learned_inverse import exact_model, propagate_learned
+    >>> network = initialise([4, 3, 3], 0)
+    >>> activity, error = forward(network, [[0.1, 0.2, 0.3, 0.4]]), np.array([[0.1, 0.0, -0.2]])
+    >>> through = propagate_learned("gait", network, exact_model(network), activity, error, 0.01)
+    >>> exact = RULES["gait"](network, activity, error, 0.01)
+    >>> np.allclose(through.per_gain(1), exact.per_gain(1))
+    True
     """
 
     def pull(layer: int, drives: Array) -> Array:

@@ -18,7 +18,7 @@ from circuit.learning.regulariser import Regulariser
 from circuit.peers.rule import Rule
 from circuit.peers.table import TABLE
 from circuit.settings.declaration import Record
-from circuit.settings.learning import Adam, LessonSettings
+from circuit.settings.learning import ALL, OUTPUT, Adam, LessonSettings
 from circuit.settings.peers.of_lesson import GainSettings, PlainSettings, require_strength
 
 
@@ -28,7 +28,8 @@ class Lesson(LessonSettings):
 
     Attributes
     ----------
-    rule, feedback_strength, pathway, readout, loss, increments, rate_noise : see `LessonSettings`
+    rule, feedback_strength, pathway, readout, loss, increments, rate_noise, learns
+        See `LessonSettings`.
     adam : how far weights move
     pull : what keeps weights orthogonal: Eq. 23, inhibition that teaches in its place, inhibition
         that acts, or nothing
@@ -40,6 +41,15 @@ class Lesson(LessonSettings):
     ------
     CircuitError
         For a name that is unknown, a value out of its range, or parts that exclude each other.
+
+    Examples
+    --------
+    >>> from circuit.learning import Lesson
+    >>> Lesson("circuit", feedback_strength=0.01, readout="mismatch").readout
+    'mismatch'
+    >>> Lesson("luck")
+    Traceback (most recent call last):
+    circuit.errors.CircuitError: rule 'luck' is unknown; choose from bp, tp, itp, ...
     """
 
     adam: Adam = field(default_factory=Adam)
@@ -54,6 +64,11 @@ class Lesson(LessonSettings):
             require_kind("pull", self.pull, Regulariser)
         if not isinstance(self.inverse, LearnedInverse | PseudoInverse | None):
             require_kind("inverse", self.inverse, LearnedInverse)
+        if self.learns == OUTPUT and isinstance(self.pull, Decorrelation):
+            raise CircuitError(
+                "inhibition that acts changes what hidden layers answer even where they do not "
+                "learn; use another pull, or let all layers learn"
+            )
         line = TABLE[self.rule]
         if line.is_paper:
             if self.settings is not None:
@@ -100,6 +115,10 @@ class Lesson(LessonSettings):
     def network_steps(self, steps: int) -> int:
         """In how many of the first `steps` the network learns."""
         return steps if self.inverse is None else self.inverse.network_steps(steps)
+
+    def layer_learns(self, layer: int, depth: int) -> bool:
+        """Whether layer `layer` of 1 .. `depth` learns at all."""
+        return self.learns == ALL or layer == depth
 
     def network_learns(self, step: int) -> bool:
         """Whether the network learns in `step`, or leaves it to the inverse."""

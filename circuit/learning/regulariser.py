@@ -29,7 +29,14 @@ from circuit.settings.pull import SIDES, RegulariserSettings
 
 @dataclass(frozen=True)
 class Regulariser(RegulariserSettings, Pull):
-    """The pull of Eq. 23. See `RegulariserSettings`."""
+    """The pull of Eq. 23. See `RegulariserSettings`.
+
+    Examples
+    --------
+    >>> from circuit.learning import Lesson, Regulariser
+    >>> Lesson(pull=Regulariser(0.1, of="columns")).pull.strength
+    0.1
+    """
 
     def turned(
         self, network: Network, activity: Activity, companions: Companions, step: int, made: int

@@ -41,6 +41,14 @@ class Moments(Brief):
     ----------
     first_weights, second_weights : tuples of L arrays, of the shapes of the weights
     first_biases, second_biases : tuples of L arrays, of the shapes of the biases
+
+    Examples
+    --------
+    >>> from circuit import initialise
+    >>> from circuit.learning import begin_learning
+    >>> moments = begin_learning(initialise([3, 2, 2], 0)).moments
+    >>> moments.second_weights[0].shape, float(moments.second_weights[0].sum())
+    ((2, 2), 0.0)
     """
 
     first_weights: tuple[Array, ...]
@@ -63,6 +71,14 @@ class Learner(Brief):
     steps : steps made so far
     companions : name -> arrays that learn beside the network, each with the stack's leading axis;
         a checkpoint holds them too
+
+    Examples
+    --------
+    >>> from circuit import initialise
+    >>> from circuit.learning import begin_learning
+    >>> learner = begin_learning(initialise([3, 2, 2], 0))
+    >>> learner.steps, learner.network.widths
+    (0, (3, 2, 2))
     """
 
     network: Network
@@ -85,6 +101,16 @@ class Step(Brief):
     correct : array (...), the fraction of the batch whose largest output is the target's
     settled : array (...), the fraction of the batch that settled and was learnt from; None for a
         rule in closed form
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import initialise
+    >>> from circuit.learning import Lesson, begin_learning, learn
+    >>> learner = begin_learning(initialise([2, 2], 0))
+    >>> _, seen = learn(learner, Lesson("circuit"), np.eye(2), np.eye(2))
+    >>> float(seen.settled), seen.loss.shape
+    (1.0, ())
     """
 
     loss: Array
@@ -101,6 +127,15 @@ def begin_learning(
     ----------
     lesson : what it is to learn by; needed where something learns beside the network
     keys : int64 array (...), one for each network, for all that is random in a step
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import initialise
+    >>> from circuit.learning import LearnedInverse, Lesson, begin_learning
+    >>> lesson = Lesson(inverse=LearnedInverse())  # feedback weights learn beside the network
+    >>> sorted(begin_learning(initialise([3, 2, 2], 0), lesson, np.array(1)).companions)
+    ['feedback_biases', 'feedback_weights', 'noise_keys']
     """
 
     def zeros(arrays: Sequence[Array]) -> tuple[Array, ...]:
@@ -136,6 +171,16 @@ def fresh(learner: Learner) -> Learner:
     """The same state without anything that was kept for speed: what a checkpoint holds.
 
     From there the same steps give the same bits. With what was kept they give the same to rounding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import initialise
+    >>> from circuit.learning import Lesson, begin_learning, fresh, learn
+    >>> learner = begin_learning(initialise([2, 2], 0))
+    >>> learner, _ = learn(learner, Lesson(), np.eye(2), np.eye(2))
+    >>> learner.network.has_moved, fresh(learner).network.has_moved
+    (True, False)
     """
     return replace(learner, network=replace(learner.network))
 
@@ -153,6 +198,18 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
     ------
     CircuitError, ShapeMismatch, NotFinite, SingularWeights, TargetOutOfRange
         Where the weights have become singular or are not finite, with the layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import initialise
+    >>> from circuit.learning import Adam, Lesson, begin_learning, learn
+    >>> learner, lesson, losses = begin_learning(initialise([2, 2], 0)), Lesson(adam=Adam(0.05)), []
+    >>> for _ in range(50):
+    ...     learner, seen = learn(learner, lesson, np.eye(2), np.eye(2))
+    ...     losses.append(float(seen.loss))
+    >>> losses[-1] < 0.1 * losses[0]
+    True
     """
     network, companions = learner.network, learner.companions
     needed = (*lesson.needed(network.depth), *_pull(lesson).needed)
@@ -187,10 +244,12 @@ def _moved(learner: Learner, lesson: Lesson, signal: Signal) -> Learner:
     synapses, move = pull.synapses(network, companions), partial(adam.step, lesson.adam, steps)
     moved: list[tuple[Any, ...]] = []
     for i in reversed(range(network.depth)):  # those last that are needed first, still in the cache
-        change = signal_update(network, signal, i + 1)
-        w, b, direction = synapses[i], network.biases[i], turned(i, change.weights)
-        w, mw, vw = move(w, direction, old.first_weights[i], old.second_weights[i])
-        b, mb, vb = move(b, change.biases, old.first_biases[i], old.second_biases[i])
+        w, b, mw, mb = synapses[i], network.biases[i], old.first_weights[i], old.first_biases[i]
+        vw, vb = old.second_weights[i], old.second_biases[i]
+        if lesson.layer_learns(i + 1, network.depth):
+            change = signal_update(network, signal, i + 1)
+            w, mw, vw = move(w, turned(i, change.weights), mw, vw)
+            b, mb, vb = move(b, change.biases, mb, vb)
         moved.append((w, b, mw, mb, vw, vb))
     weights, biases, *moments = (tuple(column) for column in zip(*moved[::-1], strict=True))
     if not all_finite((*weights, *biases, *moments[2], *moments[3])):

@@ -47,6 +47,15 @@ def teach(
     activity : the forward pass
     companions : of the learner
     step : of the learner, which decides what the noise is
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import forward, initialise
+    >>> from circuit.learning import Lesson, teach
+    >>> network = initialise([2, 2], 0)
+    >>> teach(network, Lesson("bp"), forward(network, np.eye(2)), np.eye(2)).reading
+    'target'
     """
     beside = Beside({} if companions is None else companions)
     require_companions(beside, lesson.needed(network.depth))

@@ -29,6 +29,16 @@ def jacobian_product(trial: Trial, shifts: Shifts, tangents: Sequence[Array]) ->
     Raises
     ------
     ShapeMismatch
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.linearisation import jacobian_product
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> moved = jacobian_product(trial, settle(trial).shifts, [np.ones((1, 3)), np.zeros((1, 3))])
+    >>> [change.shape for change in moved]
+    [(1, 3), (1, 3)]
     """
     require_kind("shifts", shifts, Shifts)
     require_fits(shifts.with_values(tuple(tangents)), trial.activity.rates[1:])

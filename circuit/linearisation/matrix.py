@@ -19,6 +19,17 @@ def dense_jacobian(trial: Trial, shifts: Shifts, sample: int = 0) -> Array:
     For small circuits: a square matrix with as many rows as the circuit has units, layers 1 .. L
     in order. Raises `CircuitError` for more than 4096 units, a stack of networks, or a sample that
     is not there, and `ShapeMismatch` for shifts of another network or batch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.linearisation import dense_jacobian
+    >>> circuit = build_circuit(initialise([3, 3, 3], 0, activation="linear"), "itp", 0.5)
+    >>> trial = begin(circuit, [[0.1, 0.2, 0.3]], [1])
+    >>> rates = np.linalg.eigvals(dense_jacobian(trial, settle(trial).shifts)) * 0.01  # per tau
+    >>> np.unique(rates.real.round(6))  # -1 +- 2 sqrt(gamma (1 - gamma)) cos(pi / 3)
+    array([-1.5, -0.5])
     """
     network = trial.network
     widths = network.widths[1:]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from circuit.checks.given import require_choice
+from circuit.circuit import Circuit
 from circuit.method import Method
 from circuit.methods import ode, sweep
 from circuit.methods.direct import method as direct
@@ -28,3 +30,19 @@ METHODS: dict[str, Callable[[], Method]] = {
     "ode": lambda: ode.METHOD,
     "brian2": _brian2,
 }
+"""Ways to look for the equilibrium; a call of an entry loads its `Method`."""
+
+
+DEFAULT = "default"  # in place of a method's name
+
+
+def default_method(circuit: Circuit) -> str:
+    """The method that settles a circuit where none is named."""
+    return "direct" if circuit.feedback is None else "sweep"
+
+
+def named(method: str, circuit: Circuit) -> Method:
+    """The method of that name. Raises `CircuitError`."""
+    method = default_method(circuit) if method == DEFAULT else method
+    require_choice("method", method, METHODS)
+    return METHODS[method]()

@@ -22,7 +22,8 @@ from threadpoolctl import threadpool_info
 
 from circuit.errors import NotFinite, ShapeMismatch
 
-Array = Any  # an array of NumPy, PyTorch or any other library that follows the array API
+Array = Any
+"""In signatures: an array of NumPy, PyTorch or any other library that follows the array API."""
 
 SMALL_BATCH = 100  # samples; measured, docs/numerics.md
 
@@ -30,7 +31,15 @@ _NAMESPACES: dict[type, Any] = {}
 
 
 def namespace(*arrays: Array) -> Any:
-    """The array-API namespace that all of `arrays` belong to."""
+    """The array-API namespace that all of `arrays` belong to.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit.numerics import namespace
+    >>> namespace(np.zeros(2), np.ones(3)).concat([np.zeros(2), np.ones(1)])
+    array([0., 0., 1.])
+    """
     kind = type(arrays[0])
     if kind in _NAMESPACES and all(type(array) is kind for array in arrays[1:]):
         return _NAMESPACES[kind]
@@ -77,7 +86,15 @@ def _limits(xp: Any, dtype: Any) -> tuple[float, float]:
 
 
 def to_numpy(array: Array) -> np.ndarray:
-    """A NumPy copy or view of `array`, from whichever library and device it comes."""
+    """A NumPy copy or view of `array`, from whichever library and device it comes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit.numerics import to_numpy
+    >>> to_numpy(np.array([1.0, 2.0]))
+    array([1., 2.])
+    """
     if array_api_compat.is_torch_array(array):
         return np.asarray(array.detach().cpu())
     return np.asarray(array)

@@ -34,6 +34,13 @@ class Factorised:
     weights : array (..., n, n)
     layer : int
         Index of the layer, for messages.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit.numerics import Factorised
+    >>> Factorised(np.diag([2.0, 4.0]), layer=2).solve(np.array([[1.0, 1.0]]))
+    array([[0.5 , 0.25]])
     """
 
     def __init__(self, weights: Array, layer: int) -> None:

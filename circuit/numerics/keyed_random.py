@@ -24,6 +24,14 @@ def signs(keys: Array, count: Sequence[int], like: Array, units: int) -> Array:
     """Independent numbers +1 or -1, `(..., batch, units)` for `like` `(..., batch, any)`.
 
     They have mean 0 and variance 1, and cost a tenth of normal ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit.numerics import signs
+    >>> drawn = signs(np.array(7), (0,), np.zeros((100, 4)), 4)
+    >>> np.unique(drawn), np.array_equal(drawn, signs(np.array(7), (0,), np.zeros((100, 4)), 4))
+    (array([-1.,  1.]), True)
     """
 
     def draw(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -36,7 +44,16 @@ def signs(keys: Array, count: Sequence[int], like: Array, units: int) -> Array:
 
 
 def normals(keys: Array, count: Sequence[int], like: Array, units: int) -> Array:
-    """Independent standard normal numbers, of the shape of `signs`."""
+    """Independent standard normal numbers, of the shape of `signs`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit.numerics import normals
+    >>> drawn = normals(np.array(7), (0,), np.zeros((1000, 4)), 4)
+    >>> drawn.shape, bool(abs(drawn.mean()) < 0.1), bool(abs(drawn.std() - 1) < 0.1)
+    ((1000, 4), True, True)
+    """
 
     def draw(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         return generator.standard_normal(shape)

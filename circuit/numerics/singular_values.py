@@ -32,6 +32,14 @@ class SingularValues(Brief):
     ----------
     least : array (...), no larger than the smallest singular value
     most : array (...), no smaller than the largest
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit.numerics import bounded
+    >>> found = bounded(np.diag([0.5, 3.0]))
+    >>> bool(found.least <= 0.5), bool(found.most >= 3.0)
+    (True, True)
     """
 
     weights: Array
@@ -40,7 +48,15 @@ class SingularValues(Brief):
 
 
 def bounded(weights: Array) -> SingularValues:
-    """Bounds of the singular values of finite `weights`, to rounding."""
+    """Bounds of the singular values of finite `weights`, to rounding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit.numerics import bounded
+    >>> round(float(bounded(np.diag([0.5, 3.0])).most), 9)
+    3.0
+    """
     xp = namespace(weights)
     matrices = xp.reshape(weights, (-1, *weights.shape[-2:]))
     pairs = [_bounds(matrices[i, ...]) for i in range(matrices.shape[0])]

@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from circuit.dynamics import build_circuit
-from circuit.equilibrium import default_method, settle
+from circuit.equilibrium import settle
 from circuit.learned_inverse.model import noise_of, read_with
 from circuit.losses import Loss, output_error
+from circuit.methods.table import default_method
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, widened
 from circuit.peers.rule import Companions, Rule

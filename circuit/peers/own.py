@@ -29,8 +29,19 @@ def use_rule_file(path: str | Path | None) -> ExitStack:
     ------
     CircuitError
         In one line, for a file that cannot be read, raises, or holds no `Rule` called `RULE`.
+
+    Examples
+    --------
+    >>> from circuit.peers import use_rule_file
+    >>> with use_rule_file(None):
+    ...     print("no file, no rule")
+    no file, no rule
+    >>> use_rule_file("nowhere.py")
+    Traceback (most recent call last):
+    circuit.errors.CircuitError: rule file nowhere.py is no file of Python; give FILE.py
     """
-    from circuit.errors import CircuitError, shortened
+    from circuit.checks.words import shortened
+    from circuit.errors import CircuitError
 
     if path is None:
         return ExitStack()

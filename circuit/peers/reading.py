@@ -42,6 +42,17 @@ def signal_updates(network: Network, signal: Signal) -> tuple[Update, ...]:
     ------
     ShapeMismatch
         Where activity and shifts are not of this network and of one batch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import forward, initialise
+    >>> from circuit.learning import Lesson, teach
+    >>> from circuit.peers import signal_updates
+    >>> network, images = initialise([3, 2, 2], 0), np.array([[0.1, 0.2, 0.3]])
+    >>> signal = teach(network, Lesson("bp"), forward(network, images), np.array([[0.0, 1.0]]))
+    >>> [change.weights.shape for change in signal_updates(network, signal)]
+    [(2, 2), (2, 2)]
     """
     require_activity(network, signal.activity)
     require_fits(signal.shifts, signal.activity.rates[1:])

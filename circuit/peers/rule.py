@@ -57,6 +57,21 @@ class Rule:
         -dL/dW and -dL/db at the rule's own equilibrium, where that is not the forward pass: what
         the rule is to be held against beside back-propagation. None where there is no such thing
     settles : whether its equations are solved image by image, so that its signal has a `rest`
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from circuit import RULES, output_error
+    >>> from circuit.peers import Rule, Signal
+    >>> from circuit.settings.declaration import Record
+    >>> @dataclass(frozen=True)
+    ... class NoSettings(Record):
+    ...     '''Nothing can be set.'''
+    >>> def signal(network, activity, targets, loss, settings, companions, step):
+    ...     error = output_error(network, activity, targets, loss)
+    ...     return Signal(activity, RULES["bp"](network, activity, error))
+    >>> Rule("mine", "the gradient once more", "nobody", NoSettings, signal).needs_inverse
+    False
     """
 
     name: str

@@ -40,6 +40,16 @@ class Rest(Brief):
     words : what else a user should know in one line, such as a critical strength; may be empty
     by_steps : whether the rule is so many steps and no more, after which every image teaches,
         settled or not
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import forward, initialise
+    >>> from circuit.learning import Lesson, teach
+    >>> network, images = initialise([3, 2, 2], 0), np.array([[0.1, 0.2, 0.3]])
+    >>> signal = teach(network, Lesson("ep"), forward(network, images), np.array([[0.0, 1.0]]))
+    >>> [status.value for status in signal.rest.status], signal.rest.residuals.shape
+    (['converged'], (2, 1))
     """
 
     status: tuple[Status, ...]
@@ -81,6 +91,16 @@ class Signal(Brief):
     read : L + 1 arrays (..., batch, N_l), the rates y_0 .. y_L that synapses read: for "contrast"
         the mean of the two states. None: the rates of `activity`
     rest : how the rule's equations were solved; None for a rule in closed form
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import forward, initialise
+    >>> from circuit.learning import Lesson, teach
+    >>> network, images = initialise([3, 2, 2], 0), np.array([[0.1, 0.2, 0.3]])
+    >>> signal = teach(network, Lesson("ep"), forward(network, images), np.array([[0.0, 1.0]]))
+    >>> signal.reading, signal.shifts.depth
+    ('contrast', 2)
     """
 
     activity: Activity

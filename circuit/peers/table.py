@@ -204,6 +204,23 @@ def register(rule: Rule, called: str = "", source: str = "") -> ExitStack:
     ------
     CircuitError
         For what is no `Rule`, or where there is a rule of that name.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from circuit import RULES, output_error
+    >>> from circuit.learning import Lesson
+    >>> from circuit.peers import Rule, Signal, register
+    >>> from circuit.settings.declaration import Record
+    >>> @dataclass(frozen=True)
+    ... class NoSettings(Record):
+    ...     '''Nothing can be set.'''
+    >>> def signal(network, activity, targets, loss, settings, companions, step):
+    ...     error = output_error(network, activity, targets, loss)
+    ...     return Signal(activity, RULES["bp"](network, activity, error))
+    >>> with register(Rule("mine", "the gradient once more", "nobody", NoSettings, signal)):
+    ...     print(Lesson("mine").rule)
+    mine
     """
     from circuit.checks.given import require_kind
     from circuit.errors import CircuitError

@@ -72,7 +72,7 @@ PATHWAYS = ("gait", "grait")
 OWN_DRIVES = ("membrane", "instant")
 STORAGES = ("captured", "direct")
 # powers of a second in the fields of `Plastic`, and in those that hold one array for each layer
-UNITS = {"rates": -1, "delays": 0, "noise": 0, "feedback_plasticity": 0}
+UNITS = {"rates": -1, "delays": 0, "noise": 0, "feedback_plasticity": 0, "layer_plasticity": 0}
 UNITS_BY_LAYER = {"feedback": 0, "time_constants": 1, "own_time_constants": 1}
 
 
@@ -92,6 +92,12 @@ class Timing(Brief):
     lag : seconds
     memory : time constant of z in seconds
     capture : time constant with which tags enter weights, in seconds
+
+    Examples
+    --------
+    >>> from circuit.plastic import Timing
+    >>> Timing(step=0.001, free_steps=20, nudged_steps=50).nudged_steps
+    50
     """
 
     step: float
@@ -135,6 +141,10 @@ class Plastic(Brief):
     time_constants : L arrays (R, N_l) in seconds
     own_time_constants : L arrays (R, N_l) of n, in seconds; those of the membranes by default
     feedback_plasticity : array (R,), dB/dt is taken so many times: 1, or 0 for fixed feedback
+    layer_plasticity
+        (R, L), q_l and the decay of W_l are taken so many times: 1 by default, or 0 for a layer
+        whose weights and biases stay as they are, a control. B_l, which learns from q_{l+1} as
+        W_{l+1} does, goes with layer l+1. Only 1 in a circuit that sleeps.
     readout : "shift" or "mismatch"
     own_drive : "membrane" or "instant"
     storage : "captured" or "direct"; captured needs a free phase
@@ -145,6 +155,19 @@ class Plastic(Brief):
     noise : array (R,), standard deviation of an isolated unit dy/dt = -y/tau + noise sqrt(2/tau) xi
     sleep : after every image, or None; not with delays or noise
     pathway : "gait" or "grait"
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import Network
+    >>> from circuit.plastic import Plastic, Timing
+    >>> W = np.array([[[0.6, 0.8]]]), np.array([[[1.0]]])
+    >>> network = Network(W, (np.zeros((1, 1)),) * 2, ("leaky_relu",) * 2, n_inputs=2, n_outputs=1)
+    >>> timing = Timing(step=0.002, free_steps=0, nudged_steps=50)  # of every image
+    >>> feedback, rates, taus = (np.ones((1, 1, 1)),), np.array([2.0]), (np.full((1, 1), 0.01),) * 2
+    >>> plastic = Plastic(network, feedback, rates, timing, 0.1, taus)
+    >>> plastic.network.depth, plastic.readout
+    (2, 'mismatch')
     """
 
     network: Network
@@ -161,6 +184,7 @@ class Plastic(Brief):
     noise: np.ndarray = field(default_factory=lambda: np.zeros(1))
     own_time_constants: tuple[np.ndarray, ...] = ()
     feedback_plasticity: np.ndarray = field(default_factory=lambda: np.ones(1))
+    layer_plasticity: np.ndarray = field(default_factory=lambda: np.ones(0))
     sleep: Sleep | None = None
     pathway: str = "gait"
 
@@ -171,6 +195,8 @@ class Plastic(Brief):
             require_kind("sleep", self.sleep, Sleep)
         self._take_numbers()
         widths, count = self.network.widths, len(self.network.weights[0])
+        if not self.layer_plasticity.size:
+            object.__setattr__(self, "layer_plasticity", np.ones((count, len(widths) - 1)))
         if not self.own_time_constants:
             object.__setattr__(self, "own_time_constants", self.time_constants)
         for what, name, known in (
@@ -194,6 +220,7 @@ class Plastic(Brief):
             "time constants": [(count, width) for width in widths[1:]],
             "own time constants": [(count, width) for width in widths[1:]],
             "feedback plasticity": [(count,)],
+            "layer plasticity": [(count, len(widths) - 1)],
             "rates": [(count,)],
             "delays": [(count,)],
             "noise": [(count,)],
@@ -204,6 +231,7 @@ class Plastic(Brief):
             "time constants": self.time_constants,
             "own time constants": self.own_time_constants,
             "feedback plasticity": [self.feedback_plasticity],
+            "layer plasticity": [self.layer_plasticity],
             "rates": [self.rates],
             "delays": [self.delays],
             "noise": [self.noise],
@@ -234,6 +262,7 @@ class Plastic(Brief):
             ("delays", self.delays),
             ("noise", self.noise),
             ("feedback plasticity", self.feedback_plasticity),
+            ("layer plasticity", self.layer_plasticity),
             ("decay", self.decay),
         ):
             if not (np.isfinite(values).all() and (np.asarray(values) >= 0).all()):
@@ -246,6 +275,11 @@ class Plastic(Brief):
                 raise CircuitError(
                     "a circuit with delays or noise cannot sleep, for what is on its way would be "
                     "lost: leave out delays and noise, or the sleep"
+                )
+            if np.any(self.layer_plasticity != 1):
+                raise CircuitError(
+                    "sleep teaches every layer, so that none stays as it is: leave out "
+                    "layer_plasticity, or the sleep"
                 )
 
     def _take_numbers(self) -> None:
@@ -299,6 +333,20 @@ class PlasticRecord(Brief):
     steps : Euler steps
     seconds : wall-clock time of the run, without the building
     lateral : M for each snapshot, arrays (R, N_l, N_l); none of a circuit that never sleeps
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import Network
+    >>> from circuit.plastic import Plastic, Timing, run_plastic
+    >>> W = np.array([[[0.6, 0.8]]]), np.array([[[1.0]]])
+    >>> network = Network(W, (np.zeros((1, 1)),) * 2, ("leaky_relu",) * 2, n_inputs=2, n_outputs=1)
+    >>> timing = Timing(step=0.002, free_steps=0, nudged_steps=50)  # of every image
+    >>> feedback, rates, taus = (np.ones((1, 1, 1)),), np.array([2.0]), (np.full((1, 1), 0.01),) * 2
+    >>> plastic = Plastic(network, feedback, rates, timing, 0.1, taus)
+    >>> record = run_plastic(plastic, np.ones((4, 2)), np.full((4, 1), 2.0), snapshots=2)
+    >>> record.images, record.steps
+    ((0, 2, 4), 200)
     """
 
     images: tuple[int, ...]

@@ -43,6 +43,19 @@ def layer_equations(plastic: Plastic, layer: int) -> str:
 
     "Constant over dt" means computed once per step, in the order that
     `circuit.plastic.objects` gives. Raises `CircuitError` for a layer that is not there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import Network
+    >>> from circuit.plastic import Plastic, Timing, layer_equations
+    >>> W = np.array([[[0.6, 0.8]]]), np.array([[[1.0]]])
+    >>> network = Network(W, (np.zeros((1, 1)),) * 2, ("leaky_relu",) * 2, n_inputs=2, n_outputs=1)
+    >>> timing = Timing(step=0.002, free_steps=0, nudged_steps=50)  # of every image
+    >>> feedback, rates, taus = (np.ones((1, 1, 1)),), np.array([2.0]), (np.full((1, 1), 0.01),) * 2
+    >>> plastic = Plastic(network, feedback, rates, timing, 0.1, taus)
+    >>> layer_equations(plastic, 2).splitlines()[0]
+    'dy/dt = (response - y + gamma*nudged*(teacher - response))/tau : 1'
     """
     if not 1 <= layer <= plastic.network.depth:
         raise CircuitError(
@@ -164,6 +177,19 @@ def synapse_equations(plastic: Plastic, direction: str) -> str:
     """The equations of `direction` "feedforward" or "feedback" as text for `Synapses`.
 
     Raises `CircuitError` for any other direction.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import Network
+    >>> from circuit.plastic import Plastic, Timing, synapse_equations
+    >>> W = np.array([[[0.6, 0.8]]]), np.array([[[1.0]]])
+    >>> network = Network(W, (np.zeros((1, 1)),) * 2, ("leaky_relu",) * 2, n_inputs=2, n_outputs=1)
+    >>> timing = Timing(step=0.002, free_steps=0, nudged_steps=50)  # of every image
+    >>> feedback, rates, taus = (np.ones((1, 1, 1)),), np.array([2.0]), (np.full((1, 1), 0.01),) * 2
+    >>> plastic = Plastic(network, feedback, rates, timing, 0.1, taus)
+    >>> "lesson_pre*y_post" in synapse_equations(plastic, "feedback")
+    True
     """
     if direction not in ("feedforward", "feedback"):
         raise CircuitError(f"direction {direction!r} is unknown; choose feedforward or feedback")

@@ -31,6 +31,7 @@ from circuit.records.brief import Brief
 # places in the slot "groups" in a plastic circuit: what was sent arrives, is summed and answered,
 # the answer goes down, and then weights and rates move, each by what all of them were before
 ARRIVE, SUM_PLASTIC, ANSWER, SEND_DOWN, SUM_MESSAGES, LEARN, MOVE = range(-6, 1)
+"""Places in the slot "groups" of Brian2: the order of the parts of a step."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,6 +45,20 @@ class PlasticPieces(Brief):
     layers : `NeuronGroup`s of the layers 0 .. L; neuron `network * N_l + unit`
     feedforward, feedback : `Synapses`; `feedforward[l-1]` and `feedback[l-1]` end at layer l
     lateral : `Synapses`; `lateral[l-1]` joins layer l to itself; none without sleep
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import Network
+    >>> from circuit.plastic import Plastic, Timing, make_plastic_pieces
+    >>> W = np.array([[[0.6, 0.8]]]), np.array([[[1.0]]])
+    >>> network = Network(W, (np.zeros((1, 1)),) * 2, ("leaky_relu",) * 2, n_inputs=2, n_outputs=1)
+    >>> timing = Timing(step=0.002, free_steps=0, nudged_steps=50)  # of every image
+    >>> feedback, rates, taus = (np.ones((1, 1, 1)),), np.array([2.0]), (np.full((1, 1), 0.01),) * 2
+    >>> plastic = Plastic(network, feedback, rates, timing, 0.1, taus)
+    >>> pieces = make_plastic_pieces(plastic, np.ones((1, 2)), np.ones((1, 1)))
+    >>> len(pieces.layers), len(pieces.feedforward), len(pieces.feedback)
+    (3, 2, 1)
     """
 
     plastic: Plastic
@@ -82,6 +97,20 @@ def make_plastic_pieces(
     ------
     CircuitError
         For bad values, or more than `MOST_SYNAPSES` synapses.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import Network
+    >>> from circuit.plastic import Plastic, Timing, make_plastic_pieces
+    >>> W = np.array([[[0.6, 0.8]]]), np.array([[[1.0]]])
+    >>> network = Network(W, (np.zeros((1, 1)),) * 2, ("leaky_relu",) * 2, n_inputs=2, n_outputs=1)
+    >>> timing = Timing(step=0.002, free_steps=0, nudged_steps=50)  # of every image
+    >>> feedback, rates, taus = (np.ones((1, 1, 1)),), np.array([2.0]), (np.full((1, 1), 0.01),) * 2
+    >>> plastic = Plastic(network, feedback, rates, timing, 0.1, taus)
+    >>> pieces = make_plastic_pieces(plastic, np.ones((1, 2)), np.ones((1, 1)), name="mine")
+    >>> [layer.name for layer in pieces.layers]
+    ['mine_layer_0', 'mine_layer_1', 'mine_layer_2']
     """
     network, timing, target = plastic.network, plastic.timing, code_class(codegen)
     count, widths = len(plastic.rates), network.widths
@@ -158,7 +187,7 @@ def _set_constants(plastic: Plastic, layer: int, group: brian2.NeuronGroup) -> N
     group.bias = network.biases[layer - 1].ravel()
     group.tau = plastic.time_constants[layer - 1].ravel() * second
     group.own_tau = plastic.own_time_constants[layer - 1].ravel() * second
-    group.rate = np.repeat(plastic.rates, width) / second
+    group.rate = np.repeat(_rates(plastic, layer), width) / second
     group.noise = np.repeat(plastic.noise, width)
     group.late = np.repeat(plastic.delays, width)
     gamma = np.zeros((len(plastic.rates), width))
@@ -172,6 +201,11 @@ def _set_constants(plastic: Plastic, layer: int, group: brian2.NeuronGroup) -> N
     _set_calendar(plastic, group)
     if plastic.sleep is not None:
         group.strength = np.repeat(plastic.sleep.strengths, width) / second
+
+
+def _rates(plastic: Plastic, layer: int) -> np.ndarray:
+    """Of learning in `layer` (1 .. L) of every circuit, (R,)."""
+    return np.asarray(plastic.rates * plastic.layer_plasticity[:, layer - 1])
 
 
 def _set_calendar(plastic: Plastic, group: brian2.NeuronGroup) -> None:
@@ -205,7 +239,7 @@ def _make_synapses(
     )
     _join(synapses, weights)
     n_post, n_pre = weights.shape[1:]
-    loss = plastic.decay * plastic.rates
+    loss = plastic.decay * _rates(plastic, place + (direction == "feedback"))
     if direction == "feedback":
         synapses.plasticity = np.repeat(plastic.feedback_plasticity, n_post * n_pre)
         loss = loss * plastic.feedback_plasticity

@@ -59,6 +59,20 @@ def run_plastic(
     Raises
     ------
     CircuitError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import Network
+    >>> from circuit.plastic import Plastic, Timing, run_plastic
+    >>> W = np.array([[[0.6, 0.8]]]), np.array([[[1.0]]])
+    >>> network = Network(W, (np.zeros((1, 1)),) * 2, ("leaky_relu",) * 2, n_inputs=2, n_outputs=1)
+    >>> timing = Timing(step=0.002, free_steps=0, nudged_steps=50)  # of every image
+    >>> feedback, rates, taus = (np.ones((1, 1, 1)),), np.array([2.0]), (np.full((1, 1), 0.01),) * 2
+    >>> plastic = Plastic(network, feedback, rates, timing, 0.1, taus)
+    >>> record = run_plastic(plastic, np.ones((20, 2)), np.full((20, 1), 2.0))
+    >>> float(record.rates[-1][0, 0]) > 1.6  # from 1.4 towards the target of 2
+    True
     """
     require_kind("plastic", plastic, Plastic)
     require_runtime()
@@ -139,6 +153,21 @@ def advance_plastic(network: brian2.Network, pieces: PlasticPieces, images: int)
 
     After the end of the stream its last image stays. What ceases to be finite stays so, in its own
     circuit only. Raises what `library.run_steps` does.
+
+    Examples
+    --------
+    >>> import brian2
+    >>> import numpy as np
+    >>> from circuit import Network
+    >>> from circuit.plastic import Plastic, Timing, advance_plastic, make_plastic_pieces
+    >>> W = np.array([[[0.6, 0.8]]]), np.array([[[1.0]]])
+    >>> network = Network(W, (np.zeros((1, 1)),) * 2, ("leaky_relu",) * 2, n_inputs=2, n_outputs=1)
+    >>> timing = Timing(step=0.002, free_steps=0, nudged_steps=50)  # of every image
+    >>> feedback, rates, taus = (np.ones((1, 1, 1)),), np.array([2.0]), (np.full((1, 1), 0.01),) * 2
+    >>> plastic = Plastic(network, feedback, rates, timing, 0.1, taus)
+    >>> pieces = make_plastic_pieces(plastic, np.ones((3, 2)), np.ones((3, 1)))
+    >>> advance_plastic(brian2.Network(pieces.objects), pieces, 3)  # images
+    150
     """
     steps = images * pieces.plastic.period
     # Brian2 would speak of variables, and not of circuits; and of grids that are apart by rounding,

@@ -87,6 +87,14 @@ class Sleep(Brief):
     strengths : array (R,), lambda, in 1/s; with 0 feed-forward weights learn from the task alone
     inverse_rates : array (R,), of B, in 1/s; with 0 feedback learns from the task alone
     lateral : L arrays (R, N_l, N_l), M at the beginning; 0 by default
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit.plastic import Sleep
+    >>> sleep = Sleep(2, period=8, wait=6, lateral_rates=np.ones(1), strengths=np.ones(1))
+    >>> sleep.patterns * sleep.period  # steps of sleep after every image
+    16
     """
 
     patterns: int
@@ -164,6 +172,15 @@ def spontaneous_patterns(
     Returns
     -------
     L arrays (images * patterns, N_l) of the layers 0 .. L-1
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit.plastic import Sleep, spontaneous_patterns
+    >>> sleep = Sleep(2, period=8, wait=6, lateral_rates=np.ones(1), strengths=np.ones(1))
+    >>> drawn = spontaneous_patterns(sleep, (4, 3, 2), 5, np.random.default_rng(0))
+    >>> [patterns.shape for patterns in drawn], np.unique(drawn[0])
+    ([(10, 4), (10, 3)], array([-1.,  1.]))
     """
     count = images * sleep.patterns
     return tuple(2.0 * generator.integers(0, 2, (count, n)) - 1 for n in widths[:-1])

@@ -19,7 +19,19 @@ Rows = Sequence[Sequence[object]]  # the first holds the headings
 
 
 class Brief:
-    """A record with a short `repr`. Dataclasses take it with `repr=False`."""
+    """A record with a short `repr`. Dataclasses take it with `repr=False`.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from circuit.records import Brief
+    >>> @dataclass(frozen=True, repr=False)
+    ... class Reading(Brief):
+    ...     layer: int
+    ...     values: tuple[float, ...]
+    >>> Reading(2, (0.5, 0.25))
+    Reading(layer 2, values [0.5, 0.25])
+    """
 
     def _words(self) -> Sequence[str]:
         """What stands in the brackets: of an array its shape, of a record its kind."""

@@ -21,6 +21,14 @@ class Agreement:
     cosine : of the angle between the two
     relative_error : |update - reference| / |reference|
     norm_ratio : |update| / |reference|
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit.report import agreement
+    >>> found = agreement(np.array([1.0, 0.0]), np.array([1.0, 1.0]))
+    >>> round(found.cosine, 3), round(found.relative_error, 3), round(found.norm_ratio, 3)
+    (0.707, 0.707, 0.707)
     """
 
     cosine: float
@@ -29,7 +37,15 @@ class Agreement:
 
 
 def agreement(update: Array, reference: Array) -> Agreement:
-    """Compare two arrays of one shape as vectors (Frobenius norm). NaN where the reference is 0."""
+    """Compare two arrays of one shape as vectors (Frobenius norm). NaN where the reference is 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit.report import agreement
+    >>> agreement(np.array([0.0, 2.0]), np.array([0.0, 1.0])).norm_ratio
+    2.0
+    """
     a = to_numpy(update).astype(np.float64).ravel()
     b = to_numpy(reference).astype(np.float64).ravel()
     if not b.any():

@@ -51,6 +51,15 @@ class LayerReport:
     bound : within which `updates[pathway].relative_error` has to lie; 0 where the rule has none
     silent : whether neither the circuit nor the rule of its pathway changes any weight: there is
         nothing to compare, as where nothing that drives the layer is active
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.report import report
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> first = report(settle(trial)).layers[0]
+    >>> first.layer, first.updates["gait"].relative_error < first.bound
+    (1, True)
     """
 
     layer: int
@@ -76,7 +85,17 @@ class LayerReport:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Report(Brief):
-    """All layers, the updates behind them, and the verdict."""
+    """All layers, the updates behind them, and the verdict.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.report import report
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> found = report(settle(trial))
+    >>> found.verdict.split(":")[0]
+    'The equilibrium carries the GAIT-prop update'
+    """
 
     record: Equilibrium
     readout: str
@@ -169,6 +188,14 @@ def report(record: Equilibrium, readout: str = "shift") -> Report:
     Parameters
     ----------
     readout : "shift" or "mismatch", what the circuit's synapses learn from
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.report import report
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> report(settle(trial)).layers[0].updates["gait"].cosine > 0.999999
+    True
     """
     trial, network = record.trial, record.trial.network
     activity, pathway = trial.activity, trial.circuit.pathway.name

@@ -53,6 +53,17 @@ class Deviation(Brief):
     returned : (..., batch, N_l), caused by what comes back from below, and by the residual
     bent : (..., batch, N_l), caused by increments that are not small, and by drives that moved
     unsure : (samples,), norm of what rounding and the tolerance may add
+
+    Examples
+    --------
+    >>> from circuit import RULES, begin, build_circuit, initialise, settle
+    >>> from circuit.report import deviations
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> record, error = settle(trial), trial.error
+    >>> rule = RULES["gait"](trial.network, trial.activity, error, 0.01)
+    >>> found = deviations(trial, record.shifts, rule)
+    >>> found[0].returned.shape, found[0].unsure.shape
+    ((1, 3), (1,))
     """
 
     returned: Array
@@ -79,6 +90,17 @@ def deviations(
     kinks : `Equilibrium.sliding_slopes`, the slopes of units that rest at their kink
 
     Raises `CircuitError` for an unknown read-out.
+
+    Examples
+    --------
+    >>> from circuit import RULES, begin, build_circuit, initialise, settle
+    >>> from circuit.report import deviations
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> record, error = settle(trial), trial.error
+    >>> rule = RULES["gait"](trial.network, trial.activity, error, 0.01)
+    >>> found = deviations(trial, record.shifts, rule)
+    >>> len(found), float(abs(found[-1].returned).max()) < 0.02
+    (2, True)
     """
     require_readout(readout)
     network, circuit = trial.network, trial.circuit
@@ -135,6 +157,18 @@ def shift_bounds(rule: Shifts, found: tuple[Deviation, ...]) -> np.ndarray:
     """For every layer and sample, the bound on the read-out's distance from the rule's shift.
 
     Relative to the rule's shift, (L, samples); 0 where that is 0.
+
+    Examples
+    --------
+    >>> from circuit import RULES, begin, build_circuit, initialise, settle
+    >>> from circuit.report import deviations, shift_bounds
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> record, error = settle(trial), trial.error
+    >>> rule = RULES["gait"](trial.network, trial.activity, error, 0.01)
+    >>> found = deviations(trial, record.shifts, rule)
+    >>> bounds = shift_bounds(rule, found)
+    >>> bounds.shape, bool(bounds.max() < 0.03)
+    ((2, 1), True)
     """
     bounds = []
     for layer, deviation in enumerate(found, 1):
@@ -149,6 +183,18 @@ def update_bound(trial: Trial, update: Update, layer: int, deviation: Deviation)
 
     Each cause is averaged over samples as the update itself is; what is unsure cannot be, and
     counts with its norm. Infinite where the rule's update is 0.
+
+    Examples
+    --------
+    >>> from circuit import RULES, begin, build_circuit, initialise, settle, updates
+    >>> from circuit.report import deviations, update_bound
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> record, error = settle(trial), trial.error
+    >>> rule = RULES["gait"](trial.network, trial.activity, error, 0.01)
+    >>> found = deviations(trial, record.shifts, rule)
+    >>> expected = updates(trial.network, trial.activity, rule)[0]
+    >>> 0 < update_bound(trial, expected, 1, found[0]) < 0.03
+    True
     """
     network, activity = trial.network, trial.activity
     slope = activity.slope(layer)

@@ -19,6 +19,15 @@ def as_dataset(found: Report, generator: np.random.Generator) -> xr.Dataset:
     """Everything that the figures show and a reader may want, as labelled arrays.
 
     `generator` draws the synapses that are kept for the scatter plot.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.report import as_dataset, report
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> as_dataset(report(settle(trial)), np.random.default_rng(0)).sizes["layer"]
+    2
     """
     record, depth = found.record, len(found.layers)
     trial, network = record.trial, record.trial.network

@@ -36,6 +36,14 @@ def tables(found: Report, brian2: Sequence[tuple[float, float]] | None = None) -
     Of a deep network some layers only (`shown_layers`), and the count of the others. Of a circuit
     that did not settle there is but the residual, for it has no shifts. `brian2` holds (relative
     error, float64 floor) of every layer.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.report import report, tables
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> tables(report(settle(trial))).splitlines()[0]
+    'Shift of every layer (root mean square over images; the others relative to it)'
     """
     shown = shown_layers(found)
     layers = [found.layers[number - 1] for number in shown]

@@ -12,6 +12,7 @@ from circuit.settings.declaration import Choice, Flag, Interval, Number, Record
 from circuit.settings.peers.of_lesson import FEEDBACK_STRENGTH, INCREMENTS, PATHWAY, READOUT
 
 CIRCUIT = "circuit"
+ALL, OUTPUT = "all", "output"  # layers that learn
 LOSSES = ("quadratic", "cross_entropy")
 INFINITE = float("inf")
 POSITIVE = Interval(0, INFINITE, "()", "1e-8")
@@ -31,6 +32,7 @@ class LessonSettings(Record):
     increments : "every" layer has the feedback strength, or the "output" alone and none below
         (paper section 9), see `Lesson.strengths`
     rate_noise : standard deviation with which each shift is read, in units of the rates
+    learns : "all" layers, or the "output" alone: hidden layers stay as they began, a control
     """
 
     rule: str = Choice("gait", "learning rule (default: gait)", known=TABLE, fixed=True).field()
@@ -44,6 +46,12 @@ class LessonSettings(Record):
         "standard deviation with which every shift is read, in units of the rates",
         within=Interval(0, INFINITE, "[)", "0.001"),
         metavar="S",
+    ).field()
+    learns: str = Choice(
+        ALL,
+        "which layers learn: all, or the output layer alone, a control in which hidden layers stay "
+        "as they began",
+        known=(ALL, OUTPUT),
     ).field()
 
 
@@ -62,6 +70,12 @@ class Adam(Record):
     ------
     CircuitError
         For a setting out of its range.
+
+    Examples
+    --------
+    >>> from circuit.learning import Adam, Lesson
+    >>> Lesson("bp", adam=Adam(0.001, bias_correction=False)).adam.learning_rate
+    0.001
     """
 
     learning_rate: float = Number(

@@ -13,6 +13,7 @@ REGULARISER = "regulariser"
 SIDES = ("rows", "columns")
 MECHANISMS = ("inhibition", "whitening", "populations")  # that teach
 PLACES = ("decorrelated_drives", "decorrelated_inputs")  # where inhibition acts
+"""Where inhibition acts: on the drives of a layer, or on what it reads."""
 SPONTANEOUS, TASK = PHASES = ("spontaneous", "task")
 
 BY = "orthogonality_by"  # option name of what pulls

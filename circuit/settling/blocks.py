@@ -24,7 +24,16 @@ SMALLEST_BLOCK = 64
 def settle_all(
     trial: Trial, chosen: Method, tolerance: float, budget: int, options: dict[str, Any]
 ) -> Equilibrium:
-    """All samples of `trial`, a large batch block by block."""
+    """All samples of `trial`, a large batch block by block.
+
+    Examples
+    --------
+    >>> from circuit import METHODS, begin, build_circuit, initialise
+    >>> from circuit.settling import settle_all
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> settle_all(trial, METHODS["direct"](), 1e-10, 10, {}).converged
+    True
+    """
     batch = trial.error.shape[-2]
     size = max(SMALLEST_BLOCK, BLOCK_ENTRIES // sum(trial.network.widths))
     if trial.error.ndim != 2 or batch <= size:

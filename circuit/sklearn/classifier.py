@@ -71,6 +71,16 @@ class CircuitClassifier(ClassifierMixin, BaseEstimator):
     learner_ : the same with what Adam remembers
     loss_curve_ : mean loss of each epoch
     n_features_in_, feature_names_in_ : as in all of scikit-learn
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from circuit.sklearn import CircuitClassifier
+    >>> images, labels = load_digits(return_X_y=True)
+    >>> model = CircuitClassifier("circuit", (16,), learning_rate=0.02, epochs=5, random_state=0)
+    >>> model = model.fit(images[:500] / 16, labels[:500])
+    >>> model.score(images[500:700] / 16, labels[500:700]) > 0.7
+    True
     """
 
     def __init__(

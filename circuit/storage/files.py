@@ -23,6 +23,16 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, remedy: str
     (`owner.remove_leftovers`).
 
     Raises `CircuitError` naming the file where it cannot be written; an older one stays as it was.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from circuit.storage import write_atomically
+    >>> with TemporaryDirectory() as folder:
+    ...     write_atomically(Path(folder) / "note.txt", lambda path: path.write_text("whole"))
+    ...     print([path.name for path in Path(folder).iterdir()])
+    ['note.txt']
     """
     try:
         handle, name = tempfile.mkstemp(

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from circuit.activations import Activation
-from circuit.errors import CircuitError, shortened
+from circuit.checks.words import shortened
+from circuit.errors import CircuitError
 from circuit.network import Network
 from circuit.numerics.arrays import to_numpy
 from circuit.storage import archives
@@ -36,6 +37,16 @@ def save_network(path: str | os.PathLike[str], network: Network) -> None:
 
     Raises `CircuitError` for a stack of networks, an activation function that is none of this
     project's, a name that does not end in .npz, or a folder that cannot be written to.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from circuit import initialise
+    >>> from circuit.storage import save_network
+    >>> with TemporaryDirectory() as folder:
+    ...     save_network(f"{folder}/mine.txt", initialise([4, 3, 2], 0))
+    Traceback (most recent call last):
+    circuit.errors.CircuitError: weights file ... the name ...
     """
     write_arrays(path, network_arrays(network))
 
@@ -80,6 +91,16 @@ def load_network(path: str | os.PathLike[str]) -> Network:
 
     Raises `CircuitError`, in one line with the name of the file, where it is missing, damaged, of
     another kind or of a version that is not known here, or where what it holds is no network.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from circuit import initialise
+    >>> from circuit.storage import load_network, save_network
+    >>> with TemporaryDirectory() as folder:
+    ...     save_network(f"{folder}/mine.npz", initialise([4, 3, 2], 0))
+    ...     print(load_network(f"{folder}/mine.npz"))
+    Network(4-3-2, leaky_relu, 2 outputs)
     """
     remedy = "give a file written by save_network"
     with arrays_of(Path(path), "weights file", remedy) as members:

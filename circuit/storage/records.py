@@ -20,7 +20,6 @@ import numpy as np
 
 from circuit.dynamics import build_circuit
 from circuit.learned_inverse.inverse_model import InverseModel
-from circuit.losses import Doubt
 from circuit.network import Activity, require_activity
 from circuit.numerics.arrays import to_numpy
 from circuit.numerics.scale import Scale
@@ -28,6 +27,7 @@ from circuit.outcome import Equilibrium
 from circuit.shifts import Shifts, require_fits
 from circuit.storage.networks import arrays_of, network_arrays, network_of, write_arrays
 from circuit.trial import Trial
+from circuit.verification.doubt import Doubt
 from circuit.verification.judgement import Status
 
 VERSION, THROUGH_OTHERS = VERSIONS = (1, 2)  # the second has feedback that the first lacks
@@ -39,6 +39,18 @@ def save_record(path: str | os.PathLike[str], record: Equilibrium) -> None:
     """Write a record whole, or leave what was there.
 
     Raises `CircuitError` as `save_network`.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.storage import load_record, save_record
+    >>> record = settle(begin(build_circuit(initialise([2, 2], 0)), [[0.1, 0.2]], [1]))
+    >>> with TemporaryDirectory() as folder:
+    ...     save_record(f"{folder}/record.npz", record)
+    ...     again = load_record(f"{folder}/record.npz")
+    >>> again.status.value
+    'converged'
     """
     trial, shifts = record.trial, record.shifts
     arrays = network_arrays(trial.network) | _feedback_arrays(trial)
@@ -90,6 +102,18 @@ def load_record(path: str | os.PathLike[str]) -> Equilibrium:
     """The record in the file.
 
     Raises `CircuitError`, in one line with the name of the file, as `load_network`.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.storage import load_record, save_record
+    >>> record = settle(begin(build_circuit(initialise([2, 2], 0)), [[0.1, 0.2]], [1]))
+    >>> with TemporaryDirectory() as folder:
+    ...     save_record(f"{folder}/record.npz", record)
+    ...     again = load_record(f"{folder}/record.npz")
+    >>> (again.shifts.values[0] == record.shifts.values[0]).all().item()
+    True
     """
     with arrays_of(Path(path), "record", "give a file written by record.save") as members:
         return _record(members)

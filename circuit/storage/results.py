@@ -31,6 +31,17 @@ class Results(Brief):
     folder : where
     summary : of `summary.json`; empty where there is none
     pictures : the figures, by name
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from circuit.storage import open_results
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "summary.json").write_text('{"gamma": 0.01}')
+    ...     found = open_results(folder)
+    >>> found.summary["gamma"], dict(found.pictures)
+    (0.01, {})
     """
 
     folder: Path
@@ -58,6 +69,16 @@ def open_results(folder: str | os.PathLike[str]) -> Results:
 
     Raises `CircuitError` for a folder that is not there, has no results, or whose summary is
     damaged.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from circuit import open_results
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "summary.json").write_text('{"converged": true}')
+    ...     print(open_results(folder).summary)
+    {'converged': True}
     """
     path = Path(folder).expanduser()
     if not path.is_dir():

@@ -12,7 +12,15 @@ from circuit.units.scaled import clamped, everywhere
 
 @remembered
 def asinh() -> Activation:
-    """f(h) = asinh(h): smooth, unbounded, with slope 1 at the origin."""
+    """f(h) = asinh(h): smooth, unbounded, with slope 1 at the origin.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import asinh
+    >>> asinh().value(np.sinh([-2.0, 0.0, 3.0]))
+    array([-2.,  0.,  3.])
+    """
 
     def slope(h: Array) -> Array:
         return 1 / namespace(h).hypot(h, namespace(h).ones_like(h))

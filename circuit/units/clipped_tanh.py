@@ -20,6 +20,13 @@ def clipped_tanh(limit: float = 0.999) -> Activation:
     changed, the forward pass and the slopes are those of tanh, and with it no target is refused:
     `clips` tells which were clipped. It is no inverse there, so that no circuit can be made of it.
     Raises `CircuitError` unless 0 < limit < 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import clipped_tanh
+    >>> clipped_tanh(0.9).inverse(np.array([0.0, 0.9, 1.5])).round(3)
+    array([0.   , 1.472, 1.472])
     """
     limit = real("limit of tanh", limit)
     if not 0 < limit < 1:

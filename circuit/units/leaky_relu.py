@@ -14,6 +14,13 @@ def leaky_relu(slope: float = 0.1) -> Activation:
     """f(h) = h for h > 0 and `slope` * h below (paper section 7; 0.1 as in the public code).
 
     Raises `CircuitError` unless 0 < slope < 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import leaky_relu
+    >>> leaky_relu(0.2).value(np.array([-2.0, 3.0]))
+    array([-0.4,  3. ])
     """
     slope = real("leaky-ReLU slope", slope)
     if not 0 < slope < 1:

@@ -10,7 +10,15 @@ from circuit.units.scaled import everywhere
 
 @remembered
 def linear() -> Activation:
-    """f(h) = h."""
+    """f(h) = h.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import linear
+    >>> linear().value(np.array([-2.0, 3.0]))
+    array([-2.,  3.])
+    """
     return Activation(
         name="linear",
         value=lambda h: h,

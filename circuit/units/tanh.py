@@ -13,7 +13,15 @@ from circuit.units.scaled import clamped, everywhere
 
 @remembered
 def tanh() -> Activation:
-    """f(h) = tanh(h): smooth, with rates inside (-1, 1); targets outside have no inverse."""
+    """f(h) = tanh(h): smooth, with rates inside (-1, 1); targets outside have no inverse.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import tanh
+    >>> tanh().inverse(np.tanh([0.5, -0.25]))
+    array([ 0.5 , -0.25])
+    """
 
     def slope(h: Array) -> Array:
         xp = namespace(h)

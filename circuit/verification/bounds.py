@@ -55,6 +55,14 @@ def relative_error_bounds(trial: Trial, shifts: Shifts) -> tuple[float, ...]:
     """For every layer 1 .. L the worst sample's bound on |delta - delta*| / |delta|.
 
     Units without feedback are left out. Infinite where no bound could be found.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.verification import relative_error_bounds
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> max(relative_error_bounds(trial, settle(trial).shifts)) < 1e-12
+    True
     """
     bounds = error_bounds(trial, shifts)
     silent = to_numpy(namespace(trial.error).all(trial.error == 0, axis=-1)).reshape(-1)
@@ -70,7 +78,16 @@ def relative_error_bounds(trial: Trial, shifts: Shifts) -> tuple[float, ...]:
 
 
 def error_bounds(trial: Trial, shifts: Shifts) -> tuple[np.ndarray, ...]:
-    """E_l of every layer 1 .. L, `(samples,)`, in units of the scale of the layer."""
+    """E_l of every layer 1 .. L, `(samples,)`, in units of the scale of the layer.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.verification import error_bounds
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> [bound.shape for bound in error_bounds(trial, settle(trial).shifts)]
+    [(1,), (1,)]
+    """
     state = _Measured(trial, shifts)
     errors = [np.zeros(state.samples) for _ in range(state.depth + 1)]
     by_mismatch = trial.circuit.pathway.gradient_adjusted or trial.circuit.feedback is not None

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import array_api_compat
 import numpy as np
-from scipy.optimize import lsq_linear
 
 from circuit.numerics.arrays import Array, epsilon, namespace, smallest_normal, to_numpy
 from circuit.shift_dynamics import LayerTerms, scale_ratio
@@ -76,6 +75,8 @@ def _balanced(
     """The messages between `ends` that leave least of `residual`, in which units now send `sent`
     through the columns of `back`; and the norm of what is left.
     """
+    from scipy.optimize import lsq_linear  # takes a while to load, and few circuits need it
+
     without = residual + back @ sent
     found = lsq_linear(back, without, bounds=ends, method="bvls").x
     return found, float(np.linalg.norm(without - back @ found))

@@ -45,7 +45,15 @@ NEAR = 1.01  # condition number up to which |W^-1| |W R| stands for |R|
 
 
 class Status(StrEnum):
-    """What became of an attempt to settle a circuit."""
+    """What became of an attempt to settle a circuit.
+
+    Examples
+    --------
+    >>> from circuit import Status, begin, build_circuit, initialise, settle
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> settle(trial, must_converge=False).status is Status.CONVERGED
+    True
+    """
 
     CONVERGED = "converged"
     DIVERGED = "diverged"
@@ -73,6 +81,14 @@ class Judgement(Brief):
     silent : (samples,), whether the output error of a sample, or what the output feels of it, is
         exactly zero
     lenient : of how many layers from the bottom it is no fault to have no shift at all
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.verification import judge
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> judge(trial, trial.at_rest(), 1e-10).worst  # nothing has shifted, though there is an error
+    inf
     """
 
     auxiliaries: tuple[Array | None, ...]
@@ -144,6 +160,14 @@ def judge(trial: Trial, shifts: Shifts, tolerance: float) -> Judgement:
     tolerance
         Below it, an upper bound of the residual is good enough; above it, the residual is computed
         unless the weights are so near to orthogonal that the bound is the residual.
+
+    Examples
+    --------
+    >>> from circuit import begin, build_circuit, initialise, settle
+    >>> from circuit.verification import judge
+    >>> trial = begin(build_circuit(initialise([3, 3, 3], 0)), [[0.1, 0.2, 0.3]], [1])
+    >>> judge(trial, settle(trial).shifts, 1e-10).worst < 1e-12
+    True
     """
     circuit, network = trial.circuit, trial.network
     auxiliaries: list[Array | None] = []

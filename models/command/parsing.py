@@ -17,7 +17,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
-from circuit.errors import shortened
+from circuit.checks.words import shortened
 
 MOST = 2**31 - 1  # the largest whole number that a result file (NetCDF 3) holds
 MOST_CONFIG = 2**20  # bytes of a TOML file
@@ -206,7 +206,8 @@ def read_toml(program: str, path: Path) -> dict[str, Any]:
     except RecursionError:
         fail(program, f"config {path} is nested too deeply; give numbers, texts and lists of them")
     except ValueError as error:  # of TOML, of its encoding, or of a name that no file can have
-        fail(program, f"config {path} is not TOML ({error}); see the example in README.md")
+        example = "see the example in docs/main_command.md"
+        fail(program, f"config {path} is not TOML ({error}); {example}")
 
 
 def _words(action: argparse.Action, value: Any) -> list[str]:

@@ -8,8 +8,19 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from analysis.canvas import COLOURS, MARKERS, Axes, Drawings, Figure, headline, panels, styled
+from analysis.canvas import (
+    COLOURS,
+    CONTROL_LOOKS,
+    MARKERS,
+    Axes,
+    Drawings,
+    Figure,
+    headline,
+    panels,
+    styled,
+)
 from analysis.comparison import NAMES, RULES, Group, groups
+from analysis.controls import CONTROLS
 from analysis.statistics import over_repetitions
 from studies.activations.findings import ACCURACY
 
@@ -45,7 +56,8 @@ def accuracies(data: xr.Dataset) -> Figure:
         bottom.set_xlabel("hidden units")
     grid[0, -1].legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     lines = [
-        f"images times {gain:g}: {_gap(found, 'gait')}, {_gap(found, 'tp')}"
+        f"images times {gain:g}: "
+        + ", ".join(_gap(found, rule) for rule in ("gait", "tp", *CONTROLS))
         for gain, found in by_gain.items()
     ]
     seeds = len(np.unique(tests["seed"].values))
@@ -74,6 +86,9 @@ def _panel(axes: Axes, found: list[Group]) -> None:
             means.append(float(mean))
             low.append(min(float(np.nan_to_num(half)), float(mean)))
             high.append(min(float(np.nan_to_num(half)), 100 - float(mean)))
+        if rule in CONTROLS:
+            _control(axes, rule, means)
+            continue
         axes.errorbar(
             np.arange(len(units)) + 0.11 * (place - (len(rules) - 1) / 2),
             means,
@@ -87,6 +102,13 @@ def _panel(axes: Axes, found: list[Group]) -> None:
             label=NAMES[rule],
         )
     axes.set_xticks(range(len(units)), [UNITS[unit] for unit in units])
+
+
+def _control(axes: Axes, rule: str, means: list[float]) -> None:
+    """A piece of line at every kind of units, for what a control comes to."""
+    for place, mean in enumerate(means):
+        label = CONTROLS[rule] if place == 0 else None
+        axes.plot([place - 0.45, place + 0.45], [mean] * 2, label=label, **CONTROL_LOOKS[rule])
 
 
 def _gap(found: list[Group], rule: str) -> str:

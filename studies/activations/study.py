@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from analysis.controls import CONTROLS, taught, widths_of
 from analysis.sweep.study import Cell, Seeds, Study, grid
 from circuit.learning.lesson import Lesson
 from circuit.learning.regulariser import Regulariser
@@ -86,7 +87,7 @@ CHOSEN = {
     (gain, hidden, rule): TUNED[gain, hidden][place]
     for gain, hidden in TUNED
     for place, rule in ((0, "bp"), (1, "gait"), (1, "circuit"), (2, "itp"), (3, "tp"))
-}
+} | {(gain, hidden, rule): (1e-3, 0.0) for gain, hidden in TUNED for rule in CONTROLS}
 
 
 def study(
@@ -111,7 +112,7 @@ def study(
         common | images[0] | {"purpose": "tuning", "epochs": sizes.tuning_epochs},
         input_gain=INPUT_GAINS,
         activation=HIDDEN,
-        rule=[rule for rule in RULES if rule != "circuit"],
+        rule=[rule for rule in (*RULES, *CONTROLS) if rule != "circuit"],
         learning_rate=sizes.rates,
         orthogonality=sizes.lambdas,
         seed=[TUNING_SEED],
@@ -121,7 +122,7 @@ def study(
         | dict(zip(("learning_rate", "orthogonality"), CHOSEN[gain, hidden, rule], strict=True))
         for gain in INPUT_GAINS
         for hidden in HIDDEN
-        for rule in RULES
+        for rule in (*RULES, *CONTROLS)
     ]
     test = grid(
         common | {"purpose": "test", "epochs": sizes.epochs},
@@ -165,12 +166,12 @@ def measure(
     """
     plan = Plan(
         lesson=Lesson(
-            rule=rule,
+            **taught(rule),
             feedback_strength=GAMMA,
             adam=Adam(learning_rate),
             pull=Regulariser(orthogonality),
         ),
-        widths=tuple(map(int, widths.split("-"))),
+        widths=widths_of(rule, tuple(map(int, widths.split("-")))),
         activation=units_of(activation, rule),
         output_activation="linear",
         seeds=(seed,),

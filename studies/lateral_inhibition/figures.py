@@ -10,12 +10,23 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analysis.canvas import COLOURS, Axes, Drawings, Figure, headline, panels, styled
+from analysis.canvas import (
+    COLOURS,
+    Axes,
+    Drawings,
+    Figure,
+    control_lines,
+    headline,
+    panels,
+    styled,
+)
+from analysis.controls import CONTROLS
 from analysis.statistics import over_repetitions
 from studies.lateral_inhibition.measures import best_setting, runs_of
 
 LABELS = {
     "bp": "back-propagation, no pull",
+    **CONTROLS,
     "none": "GAIT-prop, no pull",
     "regulariser": "Eq. 23 (not local)",
     "whitening": "whitening, spontaneous",
@@ -27,6 +38,7 @@ LABELS = {
 }
 HUES = {
     "bp": COLOURS["bp"],
+    **dict.fromkeys(CONTROLS, COLOURS["frozen"]),
     "none": COLOURS["grey"],
     "regulariser": COLOURS["circuit"],
     "whitening": COLOURS["gait"],
@@ -56,8 +68,9 @@ def mechanisms(data: xr.Dataset) -> Figure:
     for place, name in enumerate(methods[::-1]):
         runs = runs_of(data, name, best_setting(data, name))
         distances = runs["orthogonality_distance"].isel(layer=slice(1, None)).mean("layer").values
-        _point(first, runs["alignment"].sel(layer=1).values, place, name)
-        _point(second, distances, place, name)
+        if name not in CONTROLS:
+            _point(first, runs["alignment"].sel(layer=1).values, place, name)
+            _point(second, distances, place, name)
         _point(third, 100 * runs["test_accuracy_chosen"].values, place + 0.12, name)
         end = 100 * runs["test_accuracy_end"].values
         if over_repetitions(end)[0] < SHOWN_FROM:
@@ -75,6 +88,7 @@ def mechanisms(data: xr.Dataset) -> Figure:
     second.set_xlim(left=0)
     third.set_xlim(SHOWN_FROM - 2, 97)
     third.set_xlabel("test accuracy (%); filled: epoch\nchosen, open: at the end")
+    control_lines(third, _controls(data), upright=True)
     for axes in (first, second, third):
         axes.grid(axis="y", lw=0.4, alpha=0.5)
     headline(
@@ -90,7 +104,7 @@ def settings(data: xr.Dataset) -> Figure:
     """Alignment, distance and accuracy against the setting of every method that pulls."""
     data = data.isel(cell=data["part"].values == "training")
     there = set(data["method"].values.tolist())
-    methods = [name for name in LABELS if name in there and name not in ("bp", "none")]
+    methods = [name for name in LABELS if name in there - {"bp", "none", *CONTROLS}]
     figure, ((first, second, third),) = panels(1, 3, figsize=(9.0, 3.6))
     for name in methods:
         values = np.unique(data["setting"].values[data["method"].values == name])
@@ -119,6 +133,7 @@ def settings(data: xr.Dataset) -> Figure:
         axes.set_xlabel("$\\lambda$, or lateral rate (acting)")
         axes.set_ylabel(label)
     second.set_yscale("log")
+    control_lines(third, _controls(data))
     figure.legend(loc="outside lower center", ncol=4, fontsize=8)
     headline(
         figure,
@@ -174,6 +189,18 @@ def pull(data: xr.Dataset) -> Figure:
         "(weights 10 % off orthogonality; means, 95 % t intervals over seeds)",
     )
     return figure
+
+
+def _controls(data: xr.Dataset) -> dict[str, float]:
+    """Test accuracy in percent that each control comes to at its best setting."""
+    there = set(data["method"].values.tolist())
+    return {
+        name: _mean(
+            100 * runs_of(data, name, best_setting(data, name))["test_accuracy_chosen"].values
+        )
+        for name in CONTROLS
+        if name in there
+    }
 
 
 def _point(axes: Axes, values: np.ndarray, place: float, name: str, filled: bool = True) -> None:

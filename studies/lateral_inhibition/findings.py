@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from analysis.comparison import paired_difference
+from analysis.controls import CONTROLS
 from analysis.statistics import told
 from studies.lateral_inhibition.measures import best_setting, runs_of
 
@@ -36,6 +37,7 @@ def _row(data: xr.Dataset, method: str) -> dict[str, str]:
     """A method at its best."""
     setting = best_setting(data, method)
     runs = runs_of(data, method, setting)
+    hidden = method not in CONTROLS  # of whose hidden layers there is something to tell
     best = runs_of(data, REFERENCE, best_setting(data, REFERENCE))
     gap = paired_difference(
         runs["test_accuracy_chosen"].values, best["test_accuracy_chosen"].values
@@ -46,8 +48,8 @@ def _row(data: xr.Dataset, method: str) -> dict[str, str]:
         "test, chosen": _interval(runs["test_accuracy_chosen"].values),
         "test, end": _interval(runs["test_accuracy_end"].values),
         "minus bp": "" if method == REFERENCE else told(gap.each, "+.3f"),
-        "cosine, layer 1": _interval(runs["alignment"].sel(layer=1).values),
-        "distance, 2..L": _interval(distance_above(runs)),
+        "cosine, layer 1": _interval(runs["alignment"].sel(layer=1).values) if hidden else "",
+        "distance, 2..L": _interval(distance_above(runs)) if hidden else "",
         "failed": str(int(np.sum(runs["status"].values != "completed"))),
     }
 

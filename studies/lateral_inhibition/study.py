@@ -15,6 +15,7 @@ from itertools import product
 import numpy as np
 import xarray as xr
 
+from analysis.controls import CONTROLS, taught, widths_of
 from analysis.sweep.study import Cell, Seeds, Study, grid, together
 from circuit.errors import CircuitError
 from circuit.network import forward
@@ -42,7 +43,7 @@ class TrainingMethod:
 
     Attributes
     ----------
-    rule : as in `Lesson`
+    rule : as in `Lesson`, or one of `analysis.controls.CONTROLS`
     by, during, lateral_rate : what pulls, when, and at which rate, as options of `run_training`
     varied : name of the option that the settings are values of
     """
@@ -56,6 +57,7 @@ class TrainingMethod:
 
 METHODS: dict[str, TrainingMethod] = {
     "bp": TrainingMethod(rule="bp", varied="learning_rate"),
+    **{name: TrainingMethod(rule=name, varied="learning_rate") for name in CONTROLS},
     "none": TrainingMethod(varied="learning_rate"),
     "regulariser": TrainingMethod(),
     "whitening": TrainingMethod(by="whitening"),
@@ -155,7 +157,7 @@ def measure(
     assert lateral_rate is not None
     assert epochs is not None
     chosen = {
-        "rule": rule,
+        **taught(str(rule)),
         "learning_rate": learning_rate,
         "orthogonality": orthogonality,
         "orthogonality_by": by,
@@ -166,7 +168,7 @@ def measure(
     pixels, pooling = pixels_of(dataset, 2, data_dir)
     plan = Plan(
         lesson=lesson,
-        widths=tuple(map(int, fixed_width(pixels, depth).split("-"))),
+        widths=widths_of(str(rule), tuple(map(int, fixed_width(pixels, depth).split("-")))),
         seeds=(seed,),
         batch=BATCH,
         validation=VALIDATION,

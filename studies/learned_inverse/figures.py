@@ -10,7 +10,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analysis.canvas import COLOURS, Axes, Drawings, Figure, headline, panels, shades, styled
+from analysis.canvas import (
+    COLOURS,
+    Axes,
+    Drawings,
+    Figure,
+    control_lines,
+    headline,
+    panels,
+    shades,
+    styled,
+)
+from analysis.controls import CONTROLS
 from analysis.selection import cells_with
 from analysis.statistics import over_repetitions
 
@@ -84,7 +95,11 @@ def accuracy(data: xr.Dataset) -> Figure:
     data = cells_with(data, part="training", shape="equal")
     noises = np.unique(cells_with(data, way="gait")["noise"].values)
     base = 100 * cells_with(data, way="bp")["accuracy"].values
-    figure, grid = panels(1, len(noises), figsize=(9.0, 3.4), sharey=True, sharex=True)
+    controls = {
+        name: 100 * float(over_repetitions(cells_with(data, way=name)["accuracy"].values)[0])
+        for name in CONTROLS
+    }
+    figure, grid = panels(1, len(noises), figsize=(9.0, 4.0), sharey=True, sharex=True)
     for axes, noise in zip(grid[0], noises, strict=True):
         for (inverse, correction), (label, colour, marker) in KINDS.items():
             one = cells_with(
@@ -105,11 +120,12 @@ def accuracy(data: xr.Dataset) -> Figure:
                 label=label,
             )
         axes.axhline(base.mean(), color=COLOURS["bp"], lw=1.2, ls=":", label="back-propagation")
+        control_lines(axes, controls)
         axes.set_xscale("log")
         axes.set_xlabel("feedback strength $\\gamma$")
         axes.set_title(f"rate noise {noise:g}" if noise else "no rate noise")
     grid[0, 0].set_ylabel("test accuracy (%)")
-    grid[0, 0].legend(fontsize=7.5, loc="center left", bbox_to_anchor=(0.0, 0.62))
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     headline(
         figure,
         "Test accuracy by feedback strength, with exact and learned inverses and rate noise\n"

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from analysis.controls import CONTROLS
 from analysis.selection import cells_with, groups, values_of
 from analysis.statistics import over_repetitions, told
 
@@ -82,11 +83,13 @@ def _best(data: xr.Dataset) -> list[str]:
 
 
 def _others(data: xr.Dataset) -> list[str]:
-    """Back-propagation, TP, an inverse that stays random or learns more, and narrowing layers."""
+    """Back-propagation, the controls, TP, an inverse that stays random or learns more, and layers
+    that narrow.
+    """
     part = data.isel(
         cell=(data["part"].values == "training")
         & (
-            np.isin(data["way"].values, ("bp", "tp"))
+            np.isin(data["way"].values, ("bp", "tp", *CONTROLS))
             | (data["steps"].values != 1)
             | (data["shape"].values != "equal")
         )
@@ -128,11 +131,12 @@ def _at_the_end(part: xr.Dataset, names: tuple[str, ...]) -> str:
     rows = []
     for key, mask in groups(part, names):
         row: dict[str, Any] = dict(zip(names, key, strict=True))
+        control = row.get("way") in CONTROLS  # of which no layer 1 learns
         for name, values in (
             ("accuracy", part["accuracy"].values[mask]),
             ("cosine, layer 1", part["final_cosine"].sel(layer=1).values[mask]),
             ("inverse error", part["final_error"].mean("layer").values[mask]),
         ):
-            row[name] = told(values)
+            row[name] = "-" if control and name != "accuracy" else told(values)
         rows.append(row)
     return pd.DataFrame(rows).fillna("-").to_string(index=False)

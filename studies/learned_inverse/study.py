@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from analysis.controls import CONTROLS, taught, widths_of
 from analysis.sweep.study import Cell, Seeds, Study, grid
 from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learning.lesson import Lesson
@@ -147,9 +148,11 @@ def _alignments(sizes: LearnedInverseScale) -> list[Cell]:
 
 
 def _runs(sizes: LearnedInverseScale) -> list[Cell]:
-    """Back-propagation; GAIT-prop with all strengths and noises; the others with some of them."""
+    """Back-propagation and the controls; GAIT-prop with all strengths and noises; the others with
+    some of them.
+    """
     run, usual = USUAL | {"part": TRAINING}, {"gamma": _usual(sizes)}
-    cells = [run | {"way": "bp", "inverse": "exact"}]
+    cells = grid(run | {"inverse": "exact"}, way=("bp", *CONTROLS))
     for inverse, correction in (("exact", "yes"), ("learned", "yes"), ("learned", "no")):
         kind = run | {"inverse": inverse, "correction": correction}
         for gamma in sizes.gammas:
@@ -159,7 +162,7 @@ def _runs(sizes: LearnedInverseScale) -> list[Cell]:
         cells += grid(kind | {"way": "tp"}, noise=sizes.noises[::2])
     # steps of the inverse for one of the network; 0: it stays random
     cells += grid(run | usual | {"way": "gait"}, steps=(0, 4))
-    cells.append(run | {"way": "bp", "inverse": "exact", "shape": "narrowing"})
+    cells += grid(run | {"inverse": "exact", "shape": "narrowing"}, way=("bp", *CONTROLS))
     return cells + grid(run | usual | {"shape": "narrowing"}, way=("gait", "gait shift"))
 
 
@@ -201,7 +204,8 @@ def measure(
     ----------
     scale : which stages of practice, strengths and noises an alignment has
     way
-        A rule, or the pathway and read-out of the circuit ("gait shift").
+        A rule, the pathway and read-out of the circuit ("gait shift"), or a control, one of
+        `analysis.controls.CONTROLS`.
     inverse : "exact" or "learned"
     correction : "yes" or "no", of a learned inverse
     gamma, noise : of training; None for a rule without it
@@ -250,7 +254,7 @@ def measure(
         epochs *= 2  # of every two steps the network makes one
     plan = Plan(
         lesson=lesson,
-        widths=widths,
+        widths=widths_of(way, widths),
         auxiliary=shape == "equal",
         whole_input=reads == WHOLE_IMAGE,
         seeds=(seed,),
@@ -261,9 +265,9 @@ def measure(
 
 
 def _lesson(way: str, gamma: float, **options: object) -> Lesson:
-    """The lesson of a rule, or of a pathway and read-out of the circuit."""
+    """The lesson of a rule or control, or of a pathway and read-out of the circuit."""
     if " " not in way:
-        return Lesson(rule=way, feedback_strength=gamma, **options)  # type: ignore[arg-type]
+        return Lesson(**taught(way), feedback_strength=gamma, **options)  # type: ignore[arg-type]
     pathway, readout = way.split()
     return Lesson(
         rule=CIRCUIT,

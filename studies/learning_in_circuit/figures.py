@@ -10,9 +10,24 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analysis.canvas import COLOURS, Axes, Drawings, Figure, headline, panels, styled
+from analysis.canvas import (
+    COLOURS,
+    Axes,
+    Drawings,
+    Figure,
+    control_lines,
+    headline,
+    panels,
+    styled,
+)
 from analysis.statistics import over_repetitions
-from studies.learning_in_circuit.findings import curves, variants
+from studies.learning_in_circuit.findings import (
+    NEARER,
+    control_ends,
+    controls,
+    curves,
+    variants,
+)
 from studies.learning_in_circuit.sleeping.figures import sleep
 
 PROTOCOLS: dict[str, dict[str, Any]] = {
@@ -25,28 +40,45 @@ ROBUSTNESS = {
     "unmatched": "own drive's filter: $\\tau/x$ to $\\tau x$",
     "noise": "noise of a rate (std.)",
 }
+TASKS = {"digits": "digits", "xor": "pairs of signs"}
 STEP = 0.5  # of a delay, in tau
 
 
 @styled
 def learning(data: xr.Dataset) -> Figure:
-    """Accuracy and alignment of feedback against the images shown.
+    """Accuracy and alignment of feedback against what was shown, a row for each task.
 
     Wants `accuracy`, `alignment` (cell, value, network). Means over networks with 95 %
     t intervals.
     """
-    figure, ((left, right),) = panels(1, 2, figsize=(9.0, 3.4))
-    for protocol, style in PROTOCOLS.items():
-        for axes, name in ((left, "accuracy"), (right, "alignment")):
-            _line(axes, *curves(data, protocol, "digits", name), **style)
-    left.axhline(0.9, color=COLOURS["grey"], lw=0.8, ls=":")
-    left.set(xlabel="images shown", ylabel="test accuracy", ylim=(0, 1))
-    right.set(xlabel="images shown", ylabel="cosine of $B$ with $W^T$", ylim=(-0.05, 1))
-    left.legend(fontsize=8.5, loc="lower right")
+    there = [name for name in TASKS if name in data["probe"].values]
+    figure, grid = panels(len(there), 2, figsize=(9.0, 0.9 + 2.7 * len(there)))
+    said = []
+    for curve, (left, right) in zip(there, grid, strict=True):
+        for protocol, style in PROTOCOLS.items():
+            for axes, name in ((left, "accuracy"), (right, "alignment")):
+                _line(axes, *curves(data, protocol, curve, name), **style)
+        ends = control_ends(data, curve)
+        control_lines(left, ends)
+        left.set(xlabel=f"{TASKS[curve]} shown", ylabel="test accuracy", ylim=(0, 1))
+        right.set(xlabel=f"{TASKS[curve]} shown", ylim=(-0.05, 1))
+        right.set_ylabel("cosine of $B$ with $W^T$")
+        reached = [
+            values[:, -1].mean()
+            for _, values in (curves(data, protocol, curve) for protocol in PROTOCOLS)
+            if values.size
+        ]
+        if ends and reached:
+            above = [100 * (one - max(ends.values())) for one in (min(reached), max(reached))]
+            both = " to ".join(dict.fromkeys(f"{one:+.0f}" for one in above))
+            said.append(f"{TASKS[curve]}: {both} points over the better control")
+    figure.legend(
+        *grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8.5
+    )
     headline(
         figure,
-        "Test accuracy (dotted: 90 %) and alignment of feedback, by images shown\n"
-        "(weights are variables of the circuit; means, 95 % t intervals over networks)",
+        f"Weights that are variables of the circuit, {'; '.join(said)}\n"
+        "(means, 95 % t intervals over networks)",
     )
     return figure
 
@@ -79,38 +111,47 @@ def speed(data: xr.Dataset) -> Figure:
     third.set_ylabel("test accuracy")
     first.plot([], [], ls=":", marker="o", mfc="none", color="black", label="one update an image")
     for axes in (second, third):
-        _chance(axes, data)
+        control_lines(axes, controls(data))
+    second.legend(fontsize=7, loc="lower right")
     first.legend(fontsize=7.5, loc="lower left")
     headline(
         figure,
         "Test accuracy by how slow plasticity is (left), by the time that an image is shown "
-        "(middle)\nand by rate times time (right; diverged: chance, dashed)",
+        "(middle)\nand by rate times time (right; a network that diverged counts as chance)",
     )
     return figure
 
 
 @styled
 def robustness(data: xr.Dataset) -> Figure:
-    """Accuracy against delays, unequal time constants, and noise.
+    """Accuracy, and the direction of what is learnt, against delays, unequal time constants and
+    noise.
 
-    Wants `accuracy` (cell, value, network). Means over networks with 95 % t intervals.
+    Wants `accuracy`, `learnt_cosine` (cell, value, network). Means over networks with 95 %
+    t intervals.
     """
     there = [name for name in ROBUSTNESS if name in data["probe"].values]
-    figure, (line,) = panels(1, len(there), figsize=(9.0, 3.2), sharey=True)
-    for axes, probe in zip(line, there, strict=True):
+    figure, (upper, lower) = panels(2, len(there), figsize=(9.0, 5.4), sharey="row", sharex="col")
+    for top, bottom, probe in zip(upper, lower, there, strict=True):
         for protocol, style in PROTOCOLS.items():
-            values, found = curves(data, protocol, probe)
-            _line(axes, values * STEP if probe == "delay" else values, found, **style)
-        axes.set_xlabel(ROBUSTNESS[probe])
+            for axes, name in ((top, "accuracy"), (bottom, "learnt_cosine")):
+                values, found = curves(data, protocol, probe, name)
+                _line(axes, values * STEP if probe == "delay" else values, found, **style)
+        control_lines(top, controls(data))
+        bottom.axhline(NEARER, color=COLOURS["grey"], lw=0.8, ls=":")
+        bottom.set_xlabel(ROBUSTNESS[probe])
         if probe == "noise":
-            axes.set_xscale("symlog", linthresh=0.001)
-        _chance(axes, data)
-    line[0].set(ylabel="test accuracy", ylim=(0, 1))
-    line[0].legend(fontsize=7.5, loc="lower left")
+            bottom.set_xscale("symlog", linthresh=0.001)
+    upper[0].set(ylabel="test accuracy", ylim=(0, 1.02))
+    lower[0].set(ylabel="cosine of what $W_1$ learns\nwith back-propagation", ylim=(-0.25, 1.02))
+    figure.legend(
+        *upper[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8.5
+    )
     headline(
         figure,
-        "Test accuracy where time constants differ, rates are noisy, filters are others, or "
-        "messages late\n(means, 95 % t intervals over networks; diverged: chance, dashed)",
+        "Accuracy against the two controls, and direction of learning, where time constants "
+        "differ, rates\nare noisy, filters are others, or messages late (pairs of signs; means, "
+        f"95 % t intervals over\nnetworks; diverged: chance; dotted: cosine {NEARER:g})",
     )
     return figure
 
@@ -121,7 +162,7 @@ def ingredients(data: xr.Dataset) -> Figure:
 
     Wants `accuracy`, `variant` (cell, value, ...). Means over networks with 95 % t intervals.
     """
-    figure, ((axes,),) = panels(1, 1, figsize=(7.5, 3.6))
+    figure, ((axes,),) = panels(1, 1, figsize=(9.0, 3.9))
     names: list[str] = []
     for offset, (protocol, style) in zip((-0.12, 0.12), PROTOCOLS.items(), strict=True):
         changed, found = variants(data, protocol)
@@ -133,14 +174,13 @@ def ingredients(data: xr.Dataset) -> Figure:
         axes.errorbar(mean, place, xerr=np.nan_to_num(half), ls="", ms=5, **style)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    keep = data["probe"].values == "variant"
-    axes.axvline(float(data["chance"].values[keep].mean()), color=COLOURS["grey"], lw=0.8, ls="--")
+    control_lines(axes, controls(data), upright=True)
     axes.set(xlabel="test accuracy", xlim=(0, 1))
-    axes.legend(fontsize=8.5, loc="lower left", bbox_to_anchor=(0.0, 0.3))
+    axes.legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     headline(
         figure,
         "Test accuracy with each ingredient left out or replaced\n"
-        "(means, 95 % t intervals; chance dashed)",
+        "(pairs of signs; means, 95 % t intervals over networks)",
     )
     return figure
 
@@ -148,7 +188,7 @@ def ingredients(data: xr.Dataset) -> Figure:
 FIGURES: Drawings = {
     "learning_in_circuit_curves": (("distance",), learning),
     "learning_in_circuit_speed": (("distance", "trainer_accuracy"), speed),
-    "learning_in_circuit_robustness": (("trainer_accuracy",), robustness),
+    "learning_in_circuit_robustness": (("learnt_cosine",), robustness),
     "learning_in_circuit_ingredients": (("variant",), ingredients),
     "learning_in_circuit_sleep": (("update_cosine",), sleep),
 }
@@ -161,10 +201,3 @@ def _line(axes: Axes, places: np.ndarray, values: np.ndarray, **style: Any) -> N
     mean, half = over_repetitions(values)
     given: dict[str, Any] = {"ls": "-", "lw": 1.5, "ms": 4, "elinewidth": 0.8} | style
     axes.errorbar(places, mean, yerr=np.nan_to_num(half), **given)
-
-
-def _chance(axes: Axes, data: xr.Dataset) -> None:
-    keep = data["probe"].values == "rate"
-    if keep.any():
-        chance = float(np.nanmean(data["chance"].values[keep]))
-        axes.axhline(chance, color=COLOURS["grey"], lw=0.8, ls="--")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from analysis.comparison import paired_difference
+from analysis.controls import CONTROLS
 from analysis.statistics import over_repetitions, told
 from studies.learning_in_circuit.sleeping import findings as sleeping
 
-BREAKS = 0.5  # of the accuracy above chance at the probe's gentlest value
+NEARER = 0.5  # a cosine: 60 degrees from back-propagation's direction
+CURVES = ("digits", "xor")
 IN_WORDS = {
     "rate": "an image's learning rate",
     "duration": "of an image, tau (from below)",
@@ -27,8 +31,12 @@ def findings(data: xr.Dataset) -> list[str]:
     """The learning curve's end, the variants, the breaking point of each probe, and sleep."""
     lines: list[str] = []
     for protocol in dict.fromkeys(map(str, data["protocol"].values)):
-        lines += [*_digits(data, protocol), *_slow(data, protocol), *_variants(data, protocol)]
-    return [*lines, *_accuracies(data), *_breaking(data), *sleeping.lines(data)]
+        lines += [*_curves(data, protocol), *_slow(data, protocol), *_variants(data, protocol)]
+    asleep = [
+        f"{CONTROLS[name]} after the stream of those that sleep: test accuracy {level:.3f}"
+        for name, level in control_ends(data, "asleep").items()
+    ]
+    return [*lines, *_accuracies(data), *_breaking(data), *sleeping.lines(data), *asleep]
 
 
 def curves(
@@ -56,38 +64,74 @@ def curves(
     return data["value"].values[asked], np.asarray(found)
 
 
+def controls(data: xr.Dataset, protocols: Sequence[str] = ()) -> dict[str, float]:
+    """What each control comes to on the stream of the probes: mean accuracy over networks and
+    protocols, all of them by default.
+    """
+    found: dict[str, list[np.ndarray]] = {}
+    for protocol in protocols or dict.fromkeys(map(str, data["protocol"].values)):
+        names, values = variants(data, protocol)
+        for name, words in CONTROLS.items():
+            if words in names:
+                found.setdefault(name, []).append(values[:, names.index(words)])
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def control_ends(data: xr.Dataset, curve: str) -> dict[str, float]:
+    """What each control comes to at the end of a learning curve, over networks and protocols."""
+    found = {}
+    for name, words in CONTROLS.items():
+        values = [
+            values[:, -1]
+            for protocol in dict.fromkeys(map(str, data["protocol"].values))
+            for _, values in [curves(data, protocol, f"{curve}: {words}")]
+            if values.size
+        ]
+        if values:
+            found[name] = float(np.mean(values))
+    return found
+
+
 def breaking_point(
-    values: np.ndarray, accuracy: np.ndarray, chance: float, *, from_below: bool
+    values: np.ndarray, found: np.ndarray, bar: float, *, from_below: bool
 ) -> tuple[float, float]:
-    """The last value at which accuracy above chance is at least `BREAKS` of that at the gentlest,
-    and the first at which it is not; NaN where it holds to the end.
+    """The last value up to which the 95 % interval of a mean lies above `bar`, and the first at
+    which it does not; NaN for the former where it never does, for the latter where it always does.
 
     Parameters
     ----------
     values : array (n,), ascending
-    accuracy : array (n,), mean over repetitions
+    found : array (repetitions, n); a mean of fewer than three is taken as it is
     from_below : whether small values are the hard ones
     """
     order = slice(None, None, -1) if from_below else slice(None)
-    values, above = values[order], (accuracy - chance)[order]
-    best = np.maximum.accumulate(above)
-    lost = np.flatnonzero(above < BREAKS * best)
+    mean, half = over_repetitions(found)
+    values, low = values[order], (mean - np.nan_to_num(half))[order]
+    lost = np.flatnonzero(~(low > bar))
     if lost.size == 0:
         return float(values[-1]), float("nan")
     first = int(lost[0])
-    return float(values[first - 1]), float(values[first])
+    return float(values[first - 1]) if first else float("nan"), float(values[first])
 
 
-def _digits(data: xr.Dataset, protocol: str) -> list[str]:
-    shown, found = curves(data, protocol, "digits")
-    if not found.size:
-        return []
-    turned, _ = over_repetitions(curves(data, protocol, "digits", "alignment")[1][:, -1])
-    return [
-        f"learning_in_circuit, {protocol}: test accuracy {told(found[:, -1])} "
-        f"after {shown[-1]:.0f} images of ten digits ({len(found)} networks, 95 % t interval); "
-        f"cosine of B with W^T {turned:.2f}"
-    ]
+def _curves(data: xr.Dataset, protocol: str) -> list[str]:
+    lines = []
+    for curve in CURVES:
+        shown, found = curves(data, protocol, curve)
+        if not found.size:
+            continue
+        turned, _ = over_repetitions(curves(data, protocol, curve, "alignment")[1][:, -1])
+        lines.append(
+            f"learning_in_circuit, {protocol}, {curve}: test accuracy {told(found[:, -1])} after "
+            f"{shown[-1]:.0f} shown ({len(found)} networks, 95 % t interval); cosine of B with W^T "
+            f"{turned:.2f}"
+        )
+        for words in CONTROLS.values():
+            _, other = curves(data, protocol, f"{curve}: {words}")
+            if other.size:
+                gap = paired_difference(found[:, -1], other[:, -1])
+                lines.append(f"  {words}: {told(other[:, -1])}; less {told(gap.each, '+.3f')}")
+    return lines
 
 
 def _slow(data: xr.Dataset, protocol: str) -> list[str]:
@@ -122,11 +166,12 @@ def _accuracies(data: xr.Dataset) -> list[str]:
     lines = []
     for probe, words in IN_WORDS.items():
         for protocol in dict.fromkeys(map(str, data["protocol"].values)):
-            values, found = curves(data, protocol, probe)
-            if found.size:
-                pairs = zip(values, found.T, strict=True)
-                listed = ", ".join(f"{at:g}: {told(one)}" for at, one in pairs)
-                lines.append(f"  accuracy of {protocol} by {probe} ({words}): {listed}")
+            for name, said in (("accuracy", "accuracy"), ("learnt_cosine", "cosine with BP")):
+                values, found = curves(data, protocol, probe, name)
+                if found.size:
+                    pairs = zip(values, found.T, strict=True)
+                    listed = ", ".join(f"{at:g}: {told(one, '.2f')}" for at, one in pairs)
+                    lines.append(f"  {said} of {protocol} by {probe} ({words}): {listed}")
     return lines
 
 
@@ -135,20 +180,26 @@ def _breaking(data: xr.Dataset) -> list[str]:
     for probe, words in IN_WORDS.items():
         row: dict[str, Any] = {"probe": probe, "value": words}
         for protocol in dict.fromkeys(map(str, data["protocol"].values)):
-            values, found = curves(data, protocol, probe)
-            if not found.size:
+            bars = controls(data, [protocol])
+            if not bars:
                 continue
-            cells = (data["protocol"].values == protocol) & (data["probe"].values == probe)
-            mean, _ = over_repetitions(found)
-            chance = float(data["chance"].values[cells].mean())
-            holds, breaks = breaking_point(values, mean, chance, from_below=probe in FROM_BELOW)
-            row[protocol] = f"{holds:g}" + (" (all)" if np.isnan(breaks) else f" | {breaks:g}")
+            for name, said, bar in (
+                ("accuracy", "accuracy", max(bars.values())),
+                ("learnt_cosine", "cosine", NEARER),
+            ):
+                values, found = curves(data, protocol, probe, name)
+                if found.size:
+                    ends = breaking_point(values, found, bar, from_below=probe in FROM_BELOW)
+                    row[f"{protocol}, {said}"] = " | ".join(
+                        "-" if np.isnan(one) else f"{one:g}" for one in ends
+                    )
         if len(row) > 2:
             rows.append(row)
     if not rows:
         return []
     return [
-        f"last value at which accuracy above chance is at least {BREAKS:g} of the best so far | "
-        "first at which it is not (means over networks)",
-        pd.DataFrame(rows).to_string(index=False),
+        "last value up to which the 95 % interval of the accuracy lies above the better control of "
+        "the protocol, of the cosine of what W_1 learns with back-propagation above "
+        f"{NEARER:g} | first at which it does not (-: none)",
+        pd.DataFrame(rows).fillna("").to_string(index=False),
     ]

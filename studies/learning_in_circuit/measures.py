@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from circuit.network import Network
-from circuit.plastic.circuit import Plastic
+from circuit.plastic.circuit import Plastic, PlasticRecord
 from circuit.plasticity import local_update
 
 Layers = tuple[np.ndarray, ...]
@@ -52,29 +53,34 @@ def trained_by_updates(
     updates : so many in a row for each image instead, each as much smaller
     """
     timing, network = plastic.timing, plastic.network
-    taught = (plastic.rates * timing.nudged_steps * timing.step / updates)[:, None]
-    kept = 1 - plastic.decay * plastic.rates * timing.steps * timing.step / updates
+    rates = plastic.rates[:, None] * plastic.layer_plasticity
+    taught = (rates * timing.nudged_steps * timing.step / updates).T[..., None]
+    kept = (1 - plastic.decay * rates * timing.steps * timing.step / updates).T[..., None, None]
     inputs, targets = (np.repeat(array, updates, axis=0) for array in (inputs, targets))
     feedback, settled = plastic.feedback, np.zeros(len(plastic.rates))
     with np.errstate(all="ignore"):  # what overflows stays so, and is seen at the end
         for image, target in zip(inputs, targets, strict=True):
             now = replace(plastic, network=network, feedback=feedback)
-            rates, at_rest = settled_rates(now, image, target)
-            weights, biases, downward = updates_at(now, rates)
+            at, at_rest = settled_rates(now, image, target)
+            weights, biases, downward = updates_at(now, at)
             settled += at_rest
-            scale = taught[..., None]
             feedback = tuple(
-                np.where(learns, (B * kept[:, None, None] + scale * dB), B)
-                for B, dB in zip(feedback, downward, strict=True)
+                np.where(learns, (B * keep + scale[..., None] * dB), B)
+                for B, dB, keep, scale in zip(feedback, downward, kept[1:], taught[1:], strict=True)
                 for learns in [plastic.feedback_plasticity[:, None, None] > 0]
             )
             network = _with(
                 network,
                 tuple(
-                    W * kept[:, None, None] + scale * dW
-                    for W, dW in zip(network.weights, weights, strict=True)
+                    W * keep + scale[..., None] * dW
+                    for W, dW, keep, scale in zip(
+                        network.weights, weights, kept, taught, strict=True
+                    )
                 ),
-                tuple(b + taught * db for b, db in zip(network.biases, biases, strict=True)),
+                tuple(
+                    b + scale * db
+                    for b, db, scale in zip(network.biases, biases, taught, strict=True)
+                ),
             )
     return Trained(network, feedback, settled / len(inputs))
 
@@ -167,6 +173,8 @@ def with_weights(
 
 def alignments(network: Network, feedback: Layers) -> np.ndarray:
     """Cosine of B_l with W_{l+1}^T, all layers together, (R,); NaN where not finite."""
+    if not feedback:
+        return np.full(len(network.weights[0]), np.nan)  # nothing is sent down
     with np.errstate(all="ignore"):
         pairs = list(zip(feedback, network.weights[1:], strict=True))
         turned = [np.swapaxes(W, -1, -2) for _, W in pairs]
@@ -174,6 +182,58 @@ def alignments(network: Network, feedback: Layers) -> np.ndarray:
         one = sum((B * B).sum(axis=(1, 2)) for B, _ in pairs)
         other = sum((W * W).sum(axis=(1, 2)) for W in turned)
         return np.asarray(product / np.sqrt(one * other))
+
+
+def gradients(network: Network, inputs: np.ndarray, targets: np.ndarray) -> Layers:
+    """Minus the gradients of the squared loss in W_1 .. W_L, summed over images, (R, N_l, N_{l-1}).
+
+    Parameters
+    ----------
+    inputs : array (images, N_0)
+    targets : array (images, n_outputs)
+    """
+    rates, slopes = [np.broadcast_to(inputs, (len(network.weights[0]), *inputs.shape))], []
+    for W, b, unit in zip(network.weights, network.biases, network.activations, strict=True):
+        drives = rates[-1] @ np.swapaxes(W, -1, -2) + b[:, None]
+        rates.append(unit.value(drives))
+        slopes.append(unit.slope(drives))
+    error = np.zeros_like(rates[-1])
+    error[..., : network.n_outputs] = targets - rates[-1][..., : network.n_outputs]
+    found = []
+    for at in range(network.depth - 1, -1, -1):
+        error = slopes[at] * error
+        found.append(np.swapaxes(error, -1, -2) @ rates[at])
+        error = error @ network.weights[at]
+    return tuple(found[::-1])
+
+
+def learnt_cosines(
+    plastic: Plastic, record: PlasticRecord, inputs: np.ndarray, targets: np.ndarray
+) -> np.ndarray:
+    """Cosine of what a stretch of the stream has changed in W_1 with what back-propagation would,
+    the mean over the stretches between snapshots, (R,).
+
+    Of the change the decay is undone. Back-propagation's is the sum over the images of the stretch
+    at the weights with which it begins. Noise, delays and whatever else the circuit has are in it.
+    NaN of a network that does not change, or is not finite.
+    """
+    seconds = plastic.timing.step * plastic.period
+    late = int(plastic.storage == "captured")  # an image's tags enter the weights with the next one
+    found = []
+    with np.errstate(all="ignore"):
+        for at, (begin, end) in enumerate(pairwise(record.images)):
+            kept = np.exp(-plastic.decay * plastic.rates * seconds * (end - begin))
+            before, after = record.weights[at][0], record.weights[at + 1][0]
+            change = after - kept[:, None, None] * before
+            change = np.where(plastic.layer_plasticity[:, :1, None] > 0, change, 0.0)
+            shown = slice(max(begin - late, 0), end - late)
+            network = with_weights(plastic.network, record.weights[at], record.biases[at])
+            exact = gradients(network, inputs[shown], targets[shown])[0]
+            along = (change * exact).sum(axis=(1, 2))
+            found.append(
+                along / np.sqrt((change**2).sum(axis=(1, 2)) * (exact**2).sum(axis=(1, 2)))
+            )
+        return np.mean(found, axis=0)
 
 
 def update_cosines(plastic: Plastic, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""What circuits that learn are given: a stream of images, first weights, and their protocols.
+"""What circuits that learn are given: a stream of images or of signs, first weights, and their
+protocols.
 
 Owns the settings that the studies of plastic circuits share.
 """
@@ -63,6 +64,29 @@ def scene_of(
         targets=images.one_hot(labels, classes)[order],
         test_inputs=CONTRAST * (test.inputs[theirs] - mean),
         test_labels=test.labels[theirs],
+    )
+
+
+PAIRS, DISTRACTORS, BLUR = 2, 4, 0.3  # of `exclusive_or`
+
+
+def exclusive_or(length: int, seed: int, tests: int = 1000) -> Scene:
+    """A task that no network without hidden layers does better than by chance.
+
+    `PAIRS` pairs of signs and `DISTRACTORS` more signs, each +1 or -1 with equal probability, in
+    Gaussian noise of standard deviation `BLUR`. Of each pair only the product counts: the classes
+    are the 2^PAIRS combinations of products. No sign, and no sum of them, tells of any product.
+    """
+    generator = np.random.default_rng([seed, 3])
+    signs = generator.choice((-1.0, 1.0), (length + tests, 2 * PAIRS + DISTRACTORS))
+    products = signs[:, 0 : 2 * PAIRS : 2] * signs[:, 1 : 2 * PAIRS : 2]
+    labels = (products < 0) @ (2 ** np.arange(PAIRS))
+    shown = signs + BLUR * generator.standard_normal(signs.shape)
+    return Scene(
+        inputs=shown[:length],
+        targets=images.one_hot(labels, 2**PAIRS)[:length],
+        test_inputs=shown[length:],
+        test_labels=labels[length:],
     )
 
 

@@ -14,22 +14,26 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
+from analysis.controls import CONTROLS, FROZEN, NO_HIDDEN
 from analysis.sweep.study import Seeds, Study, grid
 from circuit.plastic.circuit import Plastic, PlasticRecord
 from studies.learning_in_circuit.measures import (
     accuracies,
     alignments,
     distances,
+    learnt_cosines,
     trained_by_updates,
     with_weights,
 )
 from studies.learning_in_circuit.setting import (
     LEARNT,
+    PAIRS,
     PROTOCOLS,
     STEP,
     TAU,
     Matrices,
     Scene,
+    exclusive_or,
     first_weights,
     plastic_of,
     scene_of,
@@ -37,7 +41,7 @@ from studies.learning_in_circuit.setting import (
 from studies.learning_in_circuit.sleeping import study as sleeping
 from training.sources import OUTSIDE
 
-VERSION = 1  # of what a result means; part of the key of every cell
+VERSION = 2  # of what a result means; part of the key of every cell
 
 # values of each probe, and the Euler step where it is another
 PROBES: dict[str, Sequence[float]] = {
@@ -51,6 +55,10 @@ PROBES: dict[str, Sequence[float]] = {
 }
 SLOWLY, FEW, UPDATES = 0.01, 20, 8  # an image's learning rate, images and updates for "slow"
 FINE = {"spread": 0.25, "unmatched": 0.25}  # steps where time constants may be short
+CURVES = ("digits", "xor")  # learning curves; each control has its own: "digits: no hidden layer"
+CONTROLLED = tuple(f"{name}: {words}" for name in CURVES for words in CONTROLS.values())
+ASLEEP = tuple(f"asleep: {words}" for words in CONTROLS.values())  # on the stream of `sleeping`
+STRETCHES = 10  # of a stream, in which the direction of what is learnt is measured
 VARIANTS = (
     "as it is",
     "transposed feedback",
@@ -59,18 +67,27 @@ VARIANTS = (
     "early target",
     "direct storage",
     "shuffled targets",
+    *CONTROLS.values(),
 )
 ONLY_PHASES, ONLY_ALWAYS = {"direct storage"}, {"early target"}
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much a scale takes on."""
+    """How much a scale takes on.
 
-    classes: int
+    Attributes
+    ----------
+    hidden, images, curve : units, and images of a probe and of a learning curve, of task "xor"
+    networks, networks_digits : side by side, of "xor" and of images
+    epochs, hidden_digits : of the learning curve of ten digits; 0 for none
+    """
+
     hidden: int
     images: int
+    curve: int
     networks: int
+    networks_digits: int
     seeds: tuple[int, ...]
     epochs: int
     hidden_digits: int
@@ -78,9 +95,9 @@ class Size:
 
 
 SCALES = {
-    "smoke": Size(3, 6, 20, 2, (1,), 0, 0, (3, 6, 16)),
-    "laptop": Size(5, 16, 400, 3, (1,), 6, 32, (10, 16, 2000)),
-    "full": Size(10, 32, 1437, 3, (1, 2, 3), 12, 32, (10, 32, 8622)),
+    "smoke": Size(6, 20, 20, 2, 2, (1,), 0, 0, (3, 6, 16)),
+    "laptop": Size(16, 1000, 2000, 5, 3, (1,), 6, 32, (10, 16, 2000)),
+    "full": Size(16, 3000, 6000, 5, 3, (1, 2, 3), 12, 32, (10, 32, 8622)),
 }
 SMOKE_PROBES = ("rate", "noise")
 
@@ -90,20 +107,26 @@ def study(
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     size, smoke = SCALES[scale], scale == "smoke"
-    common = {"dataset": dataset, "data_dir": data_dir, "networks": size.networks}
-    stream = {"classes": size.classes, "hidden": size.hidden, "images": size.images, "epochs": 0}
-    probes = [{"probe": name} | stream for name in SMOKE_PROBES if smoke]
-    if not smoke:
-        digits = {"classes": 10, "hidden": size.hidden_digits, "images": 0, "epochs": size.epochs}
-        probes = [{"probe": "digits"} | digits]
-        probes += [{"probe": name} | stream for name in (*PROBES, "variant")]
+    common = {"dataset": dataset, "data_dir": data_dir, "epochs": 0}
+    signs = {"classes": 2**PAIRS, "hidden": size.hidden, "images": size.images}
+    signs |= {"networks": size.networks}
+    names = SMOKE_PROBES if smoke else (*PROBES, "variant")
+    probes = [{"probe": name} | signs for name in names]
+    curves = [name for name in (*CURVES, *CONTROLLED) if name.startswith("xor")]
+    probes += [{"probe": name} | signs | {"images": size.curve} for name in curves]
     asleep = dict(zip(("classes", "hidden", "images"), size.asleep, strict=True))
+    asleep |= {"networks": size.networks_digits}
+    if size.epochs:
+        digits = {"classes": 10, "hidden": size.hidden_digits, "images": 0, "epochs": size.epochs}
+        digits |= {"networks": size.networks_digits}
+        curves = [name for name in (*CURVES, *CONTROLLED) if name.startswith("digits")]
+        probes += [{"probe": name} | digits for name in curves]
     chosen = size.seeds if seeds is None else seeds
     cells = grid(common, seed=chosen, probe=probes, protocol=PROTOCOLS)
     cells += grid(
-        common | asleep | {"protocol": "always", "epochs": 0},
+        common | asleep | {"protocol": "always"},
         seed=chosen,
-        probe=sleeping.SMOKE_PROBES if smoke else sleeping.PROBES,
+        probe=(*(sleeping.SMOKE_PROBES if smoke else sleeping.PROBES), *ASLEEP),
     )
     return Study("learning_in_circuit", tuple(cells), measure, version=VERSION, outside=OUTSIDE)
 
@@ -127,9 +150,10 @@ def measure(
     ----------
     protocol : "phases" (free and nudged, shift, captured) or "always" (mismatch, no phases)
     probe
-        A name in `PROBES`, "variant" for the `VARIANTS`, "digits" for a learning curve, or a name
-        in `sleeping.PROBES`, of which `sleeping.measured` says what is measured, in two hidden
-        layers of `hidden` units.
+        A name in `PROBES` or "variant" for the `VARIANTS`, of task `setting.exclusive_or`; one of
+        `CURVES`, `CONTROLLED` or `ASLEEP` for a learning curve, of that task or of images; or a
+        name in `sleeping.PROBES`, of which `sleeping.measured` says what is measured, in two
+        hidden layers of `hidden` units.
     classes : the digits 0 to classes - 1 are learnt
     images, epochs : length of the stream; epochs where images is 0
     networks : side by side, with other first weights
@@ -138,31 +162,37 @@ def measure(
     -------
     xr.Dataset
         Along (value, network): `accuracy` on test images, NaN where a network diverged, and
-        `alignment`, the cosine of B with W^T. A value is in the probe's own units, of "digits" the
-        images shown, of "variant" a place in `VARIANTS`, with `variant` its name. Of "rate" too:
+        `alignment`, the cosine of B with W^T; `learnt_cosine`, of what the stream changes in W_1
+        with back-propagation (`measures.learnt_cosines`), NaN where layer 1 does not learn. A value
+        is in the probe's own units, of a curve the images shown, of "variant" a place in
+        `VARIANTS`, with `variant` its name. Of "rate" too:
         `trainer_accuracy`, that of one update an image from settled rates, and `trainer_settled`,
         the fraction of images at which they settle. Of "slow": `distance` of the weights from those
         of a trainer that updates in settled rates, beside what it has learnt. Of all: `chance`,
         `n_test`, and `measured` (value), 1 where anything was. The status is
         "converged", or "diverged: ..." with how many networks did.
     """
-    scene = scene_of(dataset, data_dir, classes, images, epochs, seed)
-    layers = 2 if probe in sleeping.PROBES else 1
+    curve, _, control = probe.partition(": ")
+    of_images = probe in sleeping.PROBES or curve in ("digits", "asleep")
+    if of_images:
+        scene = scene_of(dataset, data_dir, classes, images, epochs, seed)
+    else:
+        scene = exclusive_or(images, seed)
+    layers = 2 if probe in sleeping.PROBES or curve == "asleep" else 1
     size = (scene.inputs.shape[1], *[hidden] * layers, classes)
     generator = np.random.default_rng([seed, 7, *f"{protocol} {probe}".encode()])
     weights = [first_weights(size, seed, one) for one in range(networks)]
     if probe in sleeping.PROBES:
         result = sleeping.measured(protocol, probe, weights, scene, seed)
-    elif probe == "digits":
-        plastic = plastic_of(protocol, weights, 1)
-        result = _curve(plastic, scene)
+    elif curve in (*CURVES, "asleep"):
+        result = _curve(_variant(protocol, weights, control or VARIANTS[0], seed), scene)
     elif probe == "variant":
         names = [
             name
             for name in VARIANTS
             if name not in (ONLY_ALWAYS if protocol == "phases" else ONLY_PHASES)
         ]
-        runs = [_run(_variant(protocol, weights, name), scene, name) for name in names]
+        runs = [_run(_variant(protocol, weights, name, seed), scene, name) for name in names]
         result = _joined(runs, [float(VARIANTS.index(name)) for name in names])
         result = result.assign(variant=("value", names))
     elif probe == "slow":
@@ -185,12 +215,19 @@ def measure(
     )
 
 
-def _variant(protocol: str, weights: Sequence[Matrices], name: str) -> Plastic:
+def _variant(protocol: str, weights: Sequence[Matrices], name: str, seed: int) -> Plastic:
     """The circuits of a protocol with one thing changed."""
+    if name == CONTROLS[NO_HIDDEN]:
+        size = weights[0][0][0].shape[1], weights[0][0][-1].shape[0]
+        weights = [first_weights(size, seed, one) for one in range(len(weights))]
     if name == "transposed feedback":
         # equal at first and changed alike, B stays W^T: no transport of weights within the run
         weights = [(upward, [W.T for W in upward[1:]]) for upward, _ in weights]
     plastic = plastic_of(protocol, weights, 1)
+    if name == CONTROLS[FROZEN]:
+        still = np.zeros_like(plastic.layer_plasticity)
+        still[:, -1] = 1
+        return replace(plastic, layer_plasticity=still)
     if name == "fixed feedback":
         return replace(plastic, feedback_plasticity=np.zeros(len(weights)))
     if name == "instant own drive":
@@ -232,8 +269,9 @@ def _sweep(
         else:
             plastic = replace(plastic, own_time_constants=apart)
     shape = (len(values), len(weights))
-    record = _record(plastic, scene, generator)
+    record = _record(plastic, scene, generator, STRETCHES)
     found = _measures(plastic, record, scene)
+    found["learnt_cosine"] = learnt_cosines(plastic, record, scene.inputs, scene.targets)
     if probe == "rate":
         trainer = trained_by_updates(plastic, scene.inputs, scene.targets)
         found["trainer_accuracy"] = accuracies(
@@ -265,7 +303,9 @@ def _run(plastic: Plastic, scene: Scene, name: str = "") -> dict[str, np.ndarray
     if name == "shuffled targets":
         order = np.random.default_rng(len(scene.targets)).permutation(len(scene.targets))
         scene = replace(scene, targets=scene.targets[order])
-    return _measures(plastic, _record(plastic, scene, None), scene)
+    record = _record(plastic, scene, None, STRETCHES)
+    turned = learnt_cosines(plastic, record, scene.inputs, scene.targets)
+    return _measures(plastic, record, scene) | {"learnt_cosine": turned}
 
 
 def _approach(plastic: Plastic, scene: Scene) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import xarray as xr
 
+from analysis.controls import CONTROLS, taught, widths_of
 from analysis.sweep.study import Cell, Study, grid
 from circuit.learning.lesson import Lesson
 from circuit.peers.own import use_rule_file
@@ -116,7 +117,7 @@ def study(
     Parameters
     ----------
     datasets, seeds : in place of those of the scale
-    rules : only these; None for all of the table
+    rules : only these; None for all of the table, and the controls
     device : of PyTorch; None for NumPy
     rule_file : of a rule of one's own, see `circuit.peers.own`
     chosen : by a grid; rules that are not in it have the scale's learning rate and their defaults
@@ -143,7 +144,7 @@ def study(
         images=images,
         rule=[
             run
-            for name in rules or TABLE
+            for name in rules or (*TABLE, *CONTROLS)
             for run in (_tried(sizes, name) if of_grid else _best(sizes, name, chosen or {}))
         ],
     )
@@ -169,6 +170,8 @@ def _tried(sizes: EveryRuleScale, rule: str) -> list[Cell]:
 
 def strength_of(rule: str) -> tuple[str, Number] | None:
     """The first number among a rule's settings, which is how strong its feedback or nudge is."""
+    if rule in CONTROLS:
+        return None
     found: dict[str, Declaration] = declared(TABLE[rule].settings())
     for name, one in found.items():
         if isinstance(one, Number):
@@ -185,13 +188,16 @@ def plan_of(
     settings: str | None,
     **more: Any,
 ) -> Plan:
-    """The plan of one run; `settings` are those of the rule's own that differ from its defaults."""
-    line, own = TABLE[rule], {} if settings is None else json.loads(settings)
+    """The plan of one run by a rule or of a control; `settings` are those of the rule's own that
+    differ from its defaults.
+    """
+    lesson = taught(rule)
+    line, own = TABLE[lesson["rule"]], {} if settings is None else json.loads(settings)
     inverts = line.through_inverse
     given: dict[str, Any] = own if line.is_paper else {"settings": line.settings()(**own)}
     return Plan(
-        Lesson(rule, adam=Adam(learning_rate), **given),
-        (pixels, *[width] * HIDDEN, width if inverts else 10),
+        Lesson(**lesson, adam=Adam(learning_rate), **given),
+        widths_of(rule, (pixels, *[width] * HIDDEN, width if inverts else 10)),
         activation="clipped_tanh" if inverts and not line.rule().settles else "tanh",
         output_activation="linear",
         auxiliary=inverts,

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analysis.canvas import COLOURS, Axes, Figure, headline, panels, styled
+from analysis.canvas import COLOURS, Axes, Figure, control_lines, headline, panels, styled
 from analysis.comparison import AHEAD, BEHIND, DATASETS, LEVEL_WITH, MARGIN, OPEN, REFERENCE
+from analysis.controls import CONTROLS
 from studies.paper_figures.every_rule_findings import (
     Learnt,
     best_of_bench_grid,
@@ -50,6 +51,15 @@ def bench(data: xr.Dataset) -> Figure:
         for one in found:
             if one.dataset == dataset and one.rule != REFERENCE and one.against.pairs:
                 _difference(axes, rows[one.rule], one)
+        control_lines(
+            axes,
+            {
+                one.rule: 100 * one.against.mean
+                for one in found
+                if one.dataset == dataset and one.rule in CONTROLS
+            },
+            upright=True,
+        )
         low, high = axes.get_xlim()
         axes.set_xlim(max(low, -SHOWN - 2), min(high, SHOWN + 2))
         axes.set_title(DATASETS.get(dataset, dataset))
@@ -64,7 +74,7 @@ def bench(data: xr.Dataset) -> Figure:
     grid[0].set_yticks(list(rows.values()), names_of(rules))
     for verdict, ink in INKS.items():
         grid[0].plot([], [], MARKS[verdict], color=ink, label=verdict)
-    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     seeds = len(np.unique(data["seed"].values))
     widths = sorted({int(width) for width in data["width"].values})
     size = ", ".join(f"3 x {width}" for width in widths)

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.comparison import DATASETS, REFERENCE, Difference, paired_difference
+from analysis.controls import CONTROLS
 from analysis.statistics import told
 from circuit.learning.step import Learner, begin_learning, fresh, learn
 from circuit.peers.table import TABLE
@@ -223,7 +224,8 @@ def _learner(plan: Plan) -> Learner:
 
 def names_of(rules: Sequence[str]) -> list[str]:
     """How rules are called, also those that are no longer in the table."""
-    return [TABLE[rule].called if rule in TABLE else rule for rule in rules]
+    called = {rule: line.called for rule, line in TABLE.items()} | CONTROLS
+    return [called.get(rule, rule) for rule in rules]
 
 
 def _row(words: list[str]) -> str:

@@ -10,32 +10,47 @@ same step everywhere. Bands and bars are 95 % intervals of Student's t over seed
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from analysis.canvas import COLOURS, Axes, Figure, headline, panels, styled
+from analysis.canvas import COLOURS, CONTROL_LOOKS, Axes, Figure, headline, panels, styled
 from analysis.comparison import (
-    AHEAD,
-    BEHIND,
     DATASETS,
-    LEVEL_WITH,
-    MARGIN,
     NAMES,
-    OPEN,
     REFERENCE,
     Group,
     best_of_grid,
     grid_tables,
     groups,
 )
+from analysis.controls import CONTROLS
 from analysis.statistics import over_repetitions
 from studies.paper_figures.claim_figure import curves, differences
 from studies.paper_figures.regulariser_figure import intervals
 
-WIDTHS = {"bp": 5.0, "gait": 2.4, "grait": 2.0, "circuit": 1.2, "itp": 1.8, "tp": 1.8}
-DASHES = {"bp": "-", "gait": "-", "grait": "-", "circuit": "--", "itp": "-.", "tp": ":"}
+WIDTHS: dict[str, float] = {
+    "bp": 5.0,
+    "gait": 2.4,
+    "grait": 2.0,
+    "circuit": 1.2,
+    "itp": 1.8,
+    "tp": 1.8,
+}
+DASHES: dict[str, Any] = {
+    "bp": "-",
+    "gait": "-",
+    "grait": "-",
+    "circuit": "--",
+    "itp": "-.",
+    "tp": ":",
+}
 MARKERS = {"bp": "D", "gait": "o", "grait": "P", "circuit": "x", "itp": "s", "tp": "^"}
+WIDTHS |= {name: look["lw"] for name, look in CONTROL_LOOKS.items()}
+DASHES |= {name: look["ls"] for name, look in CONTROL_LOOKS.items()}
+MARKERS |= {"no_hidden": "_", "frozen": "|"}
+STRETCHED = "(%; axis stretched:\nequal steps of the logarithm of the error)"
 UNITS = {"leaky_relu": "leaky-ReLU", "linear": "linear"}
 TICKS = (0, 30, 50, 60, 70, 80, 85, 90, 95, 98, 99, 99.5, 99.8, 99.9)  # accuracies in %
 LEAST_ERROR = 0.05  # in %; fewer errors are drawn here, for a logarithm has no zero
@@ -64,7 +79,7 @@ def image_sets(data: xr.Dataset) -> Figure:
         _peaks(axes, shown, f"{split}_accuracy_peak", filled=True)
         axes.set_title(title)
     _accuracy_axis(grid[0], _worst(shown, ("train_accuracy_peak", "test_accuracy_peak")))
-    grid[0].set_ylabel("peak accuracy (%)")
+    grid[0].set_ylabel(f"peak accuracy {STRETCHED}")
     _legend(grid[1], shown)
     headline(figure, _message(data, shown, "test_accuracy_peak", "peak test accuracy"))
     return figure
@@ -72,10 +87,38 @@ def image_sets(data: xr.Dataset) -> Figure:
 
 @styled
 def linear(data: xr.Dataset) -> Figure:
-    """Fig. 2C: test accuracy of linear networks by epoch, one panel a data set."""
+    """Fig. 2C: test accuracy of linear networks less that of BP by epoch, one panel a data set."""
     shown = groups(data)
-    titles = [DATASETS[group.dataset] for group in shown]
-    return _curves_by_panel(data, shown, titles, "linear networks, no regulariser")
+    count = max(1, len(shown))
+    figure, (grid,) = panels(1, count, figsize=(min(9.4, 2.6 + 2.3 * count), 3.8), sharey=True)
+    for axes, group in zip(grid, shown, strict=False):
+        axes.axhline(0, color=COLOURS[REFERENCE], lw=WIDTHS[REFERENCE], alpha=0.45)
+        others = [rule for rule in group.runs if rule != REFERENCE]
+        for number, rule in enumerate(others):
+            gap = 100 * (
+                group.accuracy(rule, "test_accuracy") - group.accuracy(REFERENCE, "test_accuracy")
+            )
+            mean, half = over_repetitions(gap[:, 1:])
+            places = np.arange(1, gap.shape[1]) + 0.1 * (number - (len(others) - 1) / 2)
+            axes.errorbar(
+                places,
+                mean,
+                yerr=np.nan_to_num(half),
+                fmt=MARKERS[rule],
+                color=COLOURS[rule],
+                ms=5,
+                lw=1.0,
+            )
+        axes.set_title(DATASETS[group.dataset])
+        axes.set_xlabel("epoch")
+        axes.set_xticks(range(1, gap.shape[1]))
+    grid[0].set_ylabel("test accuracy less that of BP\n(percentage points)")
+    _legend(grid[-1], shown)
+    headline(
+        figure,
+        _message(data, shown, "test_accuracy_peak", "linear networks, no regulariser, peak"),
+    )
+    return figure
 
 
 @styled
@@ -97,7 +140,7 @@ def shapes(data: xr.Dataset) -> Figure:
     grid[2].set_title("peaks, narrowing (open: training)")
     ends = (_worst(shown, ("test_accuracy",)), _worst(narrow, ("train_accuracy_peak",)))
     _accuracy_axis(grid[0], (min(low for low, _ in ends), max(high for _, high in ends)))
-    grid[0].set_ylabel("test accuracy (%)")
+    grid[0].set_ylabel(f"test accuracy {STRETCHED}")
     _legend(grid[2], shown)
     headline(figure, _message(data, narrow, "test_accuracy_peak", "narrowing layers, peak"))
     return figure
@@ -122,8 +165,9 @@ def grid_search(data: xr.Dataset) -> Figure:
     )
     for line, activation in zip(axes_grid, activations, strict=True):
         for axes, rule in zip(line, rules, strict=True):
-            _heat_map(axes, tables[activation, rule], best.get((activation, rule)))
-            axes.set_title(NAMES[rule])
+            table = _with_all(tables[activation, rule], tables[activation, rules[0]][1])
+            _heat_map(axes, table, best.get((activation, rule)))
+            axes.set_title(NAMES[rule].replace(" hidden", "\nhidden"))
         line[0].set_ylabel(f"{UNITS[activation]}\nlambda")
     for axes in axes_grid[-1]:
         axes.set_xlabel("learning rate")
@@ -159,7 +203,7 @@ def _curves_by_panel(
         axes.set_title(title)
         axes.set_xlabel("epoch")
     _accuracy_axis(grid[0], _worst(shown, ("test_accuracy",)))
-    grid[0].set_ylabel("test accuracy (%)")
+    grid[0].set_ylabel(f"test accuracy {STRETCHED}")
     _legend(grid[-1], shown)
     headline(figure, _message(data, shown, "test_accuracy_peak", f"{subject}, peak"))
     return figure
@@ -189,6 +233,11 @@ def _peaks(axes: Axes, shown: Sequence[Group], name: str, *, filled: bool) -> No
     for place, group in enumerate(shown):
         for number, rule in enumerate(group.runs):
             mean, half = over_repetitions(_errors(group.accuracy(rule, name)))
+            if rule in CONTROLS:
+                look = {"color": COLOURS[rule], "ls": DASHES[rule], "lw": WIDTHS[rule]}
+                if filled:
+                    axes.plot([place - 0.45, place + 0.45], [_drawn(mean)] * 2, **look)
+                continue
             at = place + 0.13 * (number - (len(group.runs) - 1) / 2)
             middle = _drawn(mean)
             bars = np.abs([[middle - _drawn(mean - half)], [_drawn(mean + half) - middle]])
@@ -234,6 +283,16 @@ def _heat_map(
             )
     axes.set_xticks(range(len(rates)), [_short(rate) for rate in rates], fontsize=8)
     axes.set_yticks(range(len(strengths)), [_short(strength) for strength in strengths])
+
+
+def _with_all(
+    table: tuple[np.ndarray, np.ndarray, np.ndarray], strengths: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A table with a row for each of `strengths`, NaN where it had none."""
+    rates, own, accuracy = table
+    wide = np.full((len(strengths), len(rates)), np.nan)
+    wide[np.searchsorted(strengths, own)] = accuracy
+    return rates, strengths, wide
 
 
 def _short(number: float) -> str:
@@ -286,7 +345,7 @@ def _legend(axes: Axes, shown: Sequence[Group]) -> None:
             ls=DASHES[rule],
             lw=WIDTHS[rule],
             alpha=0.45 if rule == REFERENCE else 1.0,
-            marker=MARKERS[rule],
+            marker="" if rule in CONTROLS else MARKERS[rule],
             ms=5,
             label=NAMES[rule],
         )
@@ -294,33 +353,31 @@ def _legend(axes: Axes, shown: Sequence[Group]) -> None:
 
 
 def _message(data: xr.Dataset, shown: Sequence[Group], name: str, subject: str) -> str:
-    """What the picture says, by the verdicts of `analysis.comparison`."""
+    """How far every rule and control is from back-propagation: the range over the groups."""
     words = []
     for rule in dict.fromkeys(rule for group in shown for rule in group.runs):
-        if rule == REFERENCE:
-            continue
-        verdicts = [
-            group.against_reference(rule, name).verdict()
+        gaps = [
+            100 * group.against_reference(rule, name).mean
             for group in shown
             if {rule, REFERENCE} <= set(group.runs)
         ]
-        counts = [
-            f"{verdicts.count(verdict)} {verdict}"
-            for verdict in (LEVEL_WITH, BEHIND, AHEAD, OPEN)
-            if verdict in verdicts
-        ]
-        words.append(f"{NAMES[rule]} {', '.join(counts)}")
+        gaps = [gap for gap in gaps if np.isfinite(gap)]
+        if gaps and rule != REFERENCE:
+            ends = dict.fromkeys(f"{gap:+.1f}" for gap in (min(gaps), max(gaps)))
+            words.append(f"{NAMES[rule]} {' to '.join(ends)}")
     seeds = max((len(group.seeds) for group in shown), default=0)
+    lines = [f"{subject[0].upper()}{subject[1:]} less that of BP, in points, over the panels:"]
+    half = (len(words) + 1) // 2
+    lines += ["; ".join(part) for part in (words[:half], words[half:]) if part]
     return (
-        f"{subject[0].upper()}{subject[1:]}, against BP in {len(shown)} comparisons:\n"
-        + "; ".join(words)
-        + f"\n(level: within {100 * MARGIN:g} point; {_size(data)}, "
-        f"{seeds} seed{'s' if seeds != 1 else ''}, 95 % intervals{_same(data)})"
+        "\n".join(lines) + f"\n({_size(data)}, {seeds} seed{'s' if seeds != 1 else ''}, "
+        f"95 % intervals{_same(data)})"
     )
 
 
 def _same(data: xr.Dataset) -> str:
     """The learning rate and lambda, if all rules have the same."""
+    data = data.isel(cell=[rule not in CONTROLS for rule in data["rule"].values.tolist()])
     rates, strengths = (np.unique(data[name].values) for name in ("learning_rate", "orthogonality"))
     if len(rates) > 1 or len(strengths) > 1:
         return ""

@@ -25,7 +25,7 @@ def intervals(data: xr.Dataset) -> Figure:
     found = interval_groups(data)
     datasets = list(dict.fromkeys(dataset for dataset, _ in found))
     figure, (grid,) = panels(1, len(datasets), figsize=(9.0, 3.6), sharey=True)
-    verdicts = []
+    losses: dict[int, list[float]] = {}
     for axes, dataset in zip(grid, datasets, strict=True):
         mine = {rule: runs for (name, rule), runs in found.items() if name == dataset}
         steps = [every for every in next(iter(mine.values())) if every > 1]
@@ -37,7 +37,7 @@ def intervals(data: xr.Dataset) -> Figure:
                 by_every[every]["test_accuracy_chosen"].values,
                 by_every[1]["test_accuracy_chosen"].values,
             )
-            verdicts.append(difference.verdict())
+            losses.setdefault(every, []).append(100 * difference.mean)
             axes.errorbar(
                 [place + 0.15 * (number - (len(mine) - 1) / 2)],
                 [100 * difference.mean],
@@ -54,11 +54,16 @@ def intervals(data: xr.Dataset) -> Figure:
         axes.set_title(DATASETS[dataset])
     grid[0].set_ylabel("test accuracy less that with k = 1\n(percentage points)")
     grid[-1].legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    counts = ", ".join(f"{verdicts.count(one)} {one}" for one in dict.fromkeys(sorted(verdicts)))
+    ends = {
+        every: dict.fromkeys(f"{gap:+.1f}" for gap in (min(gaps), max(gaps)))
+        for every, gaps in losses.items()
+    }
+    said = "; ".join(f"k = {every}: {' to '.join(both)}" for every, both in ends.items())
     seeds = len(np.unique(data["seed"].values))
     headline(
         figure,
         "The pull towards orthogonal weights in every k-th step, k times as strong, against every "
-        f"step:\n{counts} (grey: within {100 * MARGIN:g} point; {seeds} seeds, 95 % intervals)",
+        f"step,\nin points: {said} (grey: within {100 * MARGIN:g} point; {seeds} seeds, "
+        "95 % intervals)",
     )
     return figure

@@ -10,13 +10,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from analysis.controls import CONTROLS
 from studies.training_run import IMAGE_SETS
 from training import settings as presets
 
 RULES = ("bp", "gait", "grait", "circuit", "itp", "tp")
 NARROWING = (784, 784, 500, 200, 10)  # Fig. 3B
 
-Chosen = dict[str, tuple[float, float]]  # rule -> learning rate, lambda
+Chosen = dict[str, tuple[float, float]]  # rule or control -> learning rate, lambda
+
+
+def same_for_all(rate: float, strength: float) -> Chosen:
+    """One learning rate and lambda for every rule; controls, whose layers nobody inverts, have no
+    lambda.
+    """
+    return dict.fromkeys(RULES, (rate, strength)) | dict.fromkeys(CONTROLS, (rate, 0.0))
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class FiguresScale:
     epochs, batch, train_images, seeds : of every run; None for all images
     leaky_relu, linear : best learning rate and lambda of each rule; linear networks have lambda 0
     same : learning rate and lambda for all rules, weights being kept near orthogonal
-    grid_rates, grid_lambdas, grid_epochs, grid_seeds : of the grid search
+    grid_rates, grid_lambdas, grid_seeds : of the grid search, for as many epochs
     every, every_epochs_of_digits, every_seeds : of figure "every", which has digits beside the
         first data set; k of the k-th steps, 1 among them
     few_seeds : of figure "claim": so many of `seeds` for what stands beside the rules that decide
@@ -55,7 +63,6 @@ class FiguresScale:
     same: tuple[float, float]
     grid_rates: tuple[float, ...]
     grid_lambdas: tuple[float, ...]
-    grid_epochs: int
     grid_seeds: tuple[int, ...]
     every: tuple[int, ...]
     every_epochs_of_digits: int
@@ -71,6 +78,7 @@ AUTHORS: Chosen = {
     rule: (float(str(values["learning_rate"])), float(str(values["orthogonality"])))
     for rule, values in presets.CHOSEN.items()
 }
+AUTHORS |= dict.fromkeys(CONTROLS, AUTHORS["bp"])
 
 
 def _linear(chosen: Chosen) -> Chosen:
@@ -92,7 +100,6 @@ DESK = FiguresScale(
     same=(1e-4, 0.1),
     grid_rates=(1e-5, 1e-4, 1e-3),
     grid_lambdas=(0.0, 0.1, 10.0, 1000.0),
-    grid_epochs=5,
     grid_seeds=(101,),
     every=(1, 4, 10),
     every_epochs_of_digits=60,
@@ -113,12 +120,11 @@ SCALES: dict[str, FiguresScale] = {
         batch=30,
         train_images=400,
         seeds=(1, 2),
-        leaky_relu=dict.fromkeys(RULES, (2e-3, 0.0)) | {"tp": (5e-4, 0.0)},
-        linear=dict.fromkeys(RULES, (2e-3, 0.0)),
+        leaky_relu=same_for_all(2e-3, 0.0) | {"tp": (5e-4, 0.0)},
+        linear=same_for_all(2e-3, 0.0),
         same=(2e-3, 0.1),
         grid_rates=(5e-4, 2e-3),
         grid_lambdas=(0.0, 0.1),
-        grid_epochs=2,
         grid_seeds=(1,),
         every=(1, 4),
         every_epochs_of_digits=2,
@@ -136,7 +142,7 @@ SCALES: dict[str, FiguresScale] = {
         epochs=5,
         batch=60,
         train_images=12000,
-        seeds=(1, 2, 3),
+        seeds=tuple(range(1, 9)),
         leaky_relu={
             "bp": (3e-3, 0.0),
             "gait": (1e-3, 0.0),
@@ -144,13 +150,14 @@ SCALES: dict[str, FiguresScale] = {
             "circuit": (1e-3, 0.0),
             "itp": (1e-3, 1.0),
             "tp": (1e-3, 10.0),
+            "no_hidden": (1e-3, 0.0),
+            "frozen": (1e-3, 0.0),
         },
-        linear=dict.fromkeys(RULES, (3e-4, 0.0)),
+        linear=same_for_all(3e-4, 0.0),
         same=(1e-3, 0.1),
-        grid_rates=(1e-4, 3e-4, 1e-3, 3e-3),
-        grid_lambdas=(0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1000.0),
-        grid_epochs=2,
-        grid_seeds=(101,),
+        grid_rates=(3e-4, 1e-3, 3e-3),
+        grid_lambdas=(0.0, 0.1, 1.0, 10.0),
+        grid_seeds=(101, 102, 103),
         every=(1, 4, 10),
         every_epochs_of_digits=60,
         every_seeds=tuple(range(1, 9)),
@@ -163,7 +170,6 @@ SCALES: dict[str, FiguresScale] = {
     "paper": replace(
         DESK,
         epochs=100,
-        grid_epochs=100,
         every_epochs_of_digits=100,
         long_epochs=200,
         test_every=10,

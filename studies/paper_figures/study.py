@@ -18,6 +18,7 @@ from typing import Any
 
 import xarray as xr
 
+from analysis.controls import CONTROLS, taught, widths_of
 from analysis.sweep.study import Cell, Study, grid
 from circuit.learning.lesson import Lesson
 from circuit.learning.regulariser import Regulariser
@@ -28,6 +29,7 @@ from studies.paper_figures.scales import (
     SCALES,
     FiguresScale,
     narrowing,
+    same_for_all,
 )
 from studies.training_run import classes_of, fixed_width, outcome, pixels_of
 from training import settings as presets
@@ -72,7 +74,7 @@ def study(
         rate, strength = (
             old if new is None else new for old, new in zip(sizes.same, same, strict=True)
         )
-        sizes = replace(sizes, leaky_relu=dict.fromkeys(RULES, (rate, strength)))
+        sizes = replace(sizes, leaky_relu=same_for_all(rate, strength))
     sizes = replace(sizes, datasets=tuple(datasets or sizes.datasets), data_dir=data_dir)
     if seeds is not None:
         chosen = tuple(seeds)
@@ -116,20 +118,22 @@ def _narrow(sizes: FiguresScale) -> list[Cell]:
 
 
 def _grid(sizes: FiguresScale) -> list[Cell]:
-    """Learning rates and lambdas on one data set; linear networks have no lambda."""
+    """Learning rates and lambdas on one data set, for as many epochs as the figures have; linear
+    networks and controls have no lambda.
+    """
     common = _common(sizes) | _same_width(sizes, sizes.datasets[0], sizes.depth)
-    leaky = grid(
+    free: Cell = {"orthogonality": 0.0}
+    tuned = [rule for rule in RULES if rule != "circuit"]  # which has the values of GAIT-prop
+    runs = grid(
         {"activation": "leaky_relu"},
         learning_rate=sizes.grid_rates,
         orthogonality=sizes.grid_lambdas,
+        rule=tuned,
     )
-    linear = grid({"activation": "linear", "orthogonality": 0.0}, learning_rate=sizes.grid_rates)
-    return grid(
-        common | {"epochs": sizes.grid_epochs},
-        seed=sizes.grid_seeds,
-        pair=[*leaky, *linear],
-        rule=RULES,
-    )
+    runs += grid(free | {"activation": "leaky_relu"}, learning_rate=sizes.grid_rates, rule=CONTROLS)
+    linear = free | {"activation": "linear"}
+    runs += grid(linear, learning_rate=sizes.grid_rates, rule=(*tuned, *CONTROLS))
+    return grid(common, seed=sizes.grid_seeds, run=runs)
 
 
 def _every(sizes: FiguresScale) -> list[Cell]:
@@ -167,6 +171,10 @@ def _claim(sizes: FiguresScale) -> list[Cell]:
     beside: list[Cell] = [
         decisive[-1] | {"rule": "circuit", "pathway": "grait"},
         {"rule": "tp", "learning_rate": rate, "orthogonality": strength},
+        *(
+            {"rule": name, "learning_rate": free["learning_rate"], "orthogonality": 0.0}
+            for name in CONTROLS
+        ),
     ]
     full = _same_width(sizes, sizes.datasets[0], sizes.depth)
     few = sizes.seeds[: sizes.few_seeds]
@@ -260,7 +268,7 @@ def _runs(
     chosen = sizes.linear if activation == "linear" else sizes.leaky_relu
     rules = [
         {"rule": rule, "learning_rate": chosen[rule][0], "orthogonality": chosen[rule][1]}
-        for rule in RULES
+        for rule in (*RULES, *CONTROLS)
     ]
     common = _common(sizes) | {"activation": activation}
     return grid(common, seed=sizes.seeds, images=images, rule=rules)
@@ -294,6 +302,7 @@ def measure(
     Parameters
     ----------
     widths : N_0 .. N_L with hyphens between them
+    rule : of a lesson, or one of `analysis.controls.CONTROLS`
     train_images : so many of the training images, drawn by the seed; None for all
     validation : fraction of them that is not learnt from, but chooses the epoch
     pathway : of the circuit; None for GAIT's, and for all other rules
@@ -306,7 +315,7 @@ def measure(
         As of `studies.training_run.outcome`.
     """
     lesson = Lesson(
-        rule=rule,
+        **taught(rule),
         feedback_strength=gamma,
         pathway="gait" if pathway is None else pathway,
         loss=loss,
@@ -315,7 +324,7 @@ def measure(
     )
     plan = Plan(
         lesson=lesson,
-        widths=tuple(map(int, widths.split("-"))),
+        widths=widths_of(rule, tuple(map(int, widths.split("-")))),
         activation=activation,
         seeds=(seed,),
         batch=batch,

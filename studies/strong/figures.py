@@ -20,6 +20,7 @@ CROSSINGS = {  # what crosses the imaginary axis -> its marker and its words
     "branch point": ("P", "branch point (real)"),
 }
 NEVER = 0.07  # above the largest strength, where branches that never lose stability stand
+WIDEST = 4  # panels in a row
 RESAMPLES = 2000  # of the bootstrap; its quantiles then wander by less than a line's width
 
 
@@ -31,16 +32,17 @@ def critical_strength(data: xr.Dataset) -> Figure:
     seed. Lines are medians over images, with a 95 % bootstrap interval over seeds; a branch that
     never loses stability counts as infinite.
     """
-    columns = [
-        (pathway, init)
-        for pathway in values_of(data, "pathway")
-        for init in values_of(data, "init")
-    ]
+    circuits = _circuits(data)
     activations = values_of(data, "activation")
     depths = np.unique(data["depth"].values)
     largest = float(np.nanmax(data["largest_gamma"].values))
-    figure, grid = panels(1, len(columns), figsize=(9.0, 3.6), sharey=True)
-    for axes, (pathway, init) in zip(grid[0], columns, strict=True):
+    rows = 1 + (len(circuits) > WIDEST)
+    columns = math.ceil(len(circuits) / rows)
+    size = (9.0, 0.7 + 2.9 * rows)
+    figure, grid = panels(rows, columns, figsize=size, sharex=True, sharey=True)
+    for axes in grid.ravel()[len(circuits) :]:
+        axes.set_axis_off()
+    for axes, (pathway, init) in zip(grid.ravel(), circuits, strict=False):
         for offset, activation in zip((-0.16, 0.16), activations, strict=False):
             for depth in depths:
                 part = cells_with(
@@ -49,11 +51,13 @@ def critical_strength(data: xr.Dataset) -> Figure:
                 if part.sizes["cell"]:
                     _column(axes, part, float(depth) + offset, INKS[activation], largest)
         axes.axhline(largest, color=COLOURS["grey"], lw=0.8)
-        axes.set_title(f"{pathway.upper()}, {init}")
+        axes.set_title(_named(pathway, init))
         axes.set_xticks(depths)
         axes.set_xlim(float(depths[0]) - 0.6, float(depths[-1]) + 0.6)
+    for axes in grid[-1]:
         axes.set_xlabel("hidden layers")
-    grid[0][0].set_ylabel("critical feedback strength $\\gamma$")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("critical feedback strength $\\gamma$")
     grid[0][0].set_ylim(0, largest + 2 * NEVER)
     ticks = [0, 0.2, 0.4, 0.6, 0.8]
     grid[0][0].set_yticks([*ticks, largest + NEVER], [*map(str, ticks), "none"])
@@ -75,27 +79,23 @@ def example_branches(data: xr.Dataset) -> Figure:
     `status` (cell).
     """
     shown = data.isel(cell=np.isfinite(data["branch_gamma"].values).any(axis=1))
-    columns = [
-        (pathway, init)
-        for pathway in values_of(shown, "pathway")
-        for init in values_of(shown, "init")
-    ]
-    figure, grid = panels(2, len(columns), figsize=(9.0, 4.8), sharex=True, sharey="row")
+    columns = _circuits(shown)
+    figure, grid = panels(2, len(columns), figsize=(9.6, 4.8), sharex=True, sharey="row")
     depth = int(shown["depth"].values[0])
-    gamma, linear = (shown[name].values[0] for name in ("linear_gamma", "linear_abscissa"))
     for column, (pathway, init) in enumerate(columns):
         top, bottom = grid[0][column], grid[1][column]
         for activation in values_of(shown, "activation"):
             part = cells_with(shown, pathway=pathway, init=init, activation=activation)
             for cell in range(part.sizes["cell"]):
                 _branch(top, bottom, part.isel(cell=cell), INKS[activation])
-        bottom.plot(gamma, linear, ":", color="black", lw=1.2)
+        linear = cells_with(shown, pathway=pathway, init=init).isel(cell=0)
+        bottom.plot(linear["linear_gamma"], linear["linear_abscissa"], ":", color="black", lw=1.2)
         bottom.axhline(0, color=COLOURS["grey"], lw=0.8)
         top.set_yscale("log")
-        top.set_title(f"{pathway.upper()}, {init}")
+        top.set_title(_named(pathway, init).replace(", ", "\n"))
         bottom.set_ylim(-1.05, 0.5)
-        bottom.set_xlim(0, 1)
-        bottom.set_xlabel("feedback strength $\\gamma$")
+        bottom.set(xlim=(0, 1), xticks=[0, 0.5, 1], xticklabels=["0", "0.5", "1"])
+        bottom.set_xlabel("feedback $\\gamma$")
     grid[0][0].set_ylabel("shift (rate, r.m.s.)")
     grid[1][0].set_ylabel("leading eigenvalue,\nreal part (1/$\\tau$)")
     statuses = sorted(set(shown["status"].values.tolist()) & set(CROSSINGS))
@@ -113,6 +113,16 @@ FIGURES: Drawings = {
     "strong_critical": (("critical_gamma",), critical_strength),
     "strong_branches": (("branch_gamma",), example_branches),
 }
+
+
+def _circuits(data: xr.Dataset) -> list[tuple[str, str]]:
+    """Which (pathway, initialisation) there are, in the order of the cells."""
+    pairs = zip(data["pathway"].values.tolist(), data["init"].values.tolist(), strict=True)
+    return list(dict.fromkeys(pairs))
+
+
+def _named(pathway: str, init: str) -> str:
+    return f"{pathway.upper()}, {init.replace('_', ' ')}"
 
 
 def _column(axes: Axes, part: xr.Dataset, x: float, ink: str, largest: float) -> None:

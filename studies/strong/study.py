@@ -74,6 +74,9 @@ def study(
         "points_beyond": 0,
     } | reading(dataset)
     cells = grid(common, seed=seeds, **AXES[scale], image=range(IMAGES[scale]))
+    # where rows have one length, as those of orthogonal weights, GRAIT-prop is GAIT-prop
+    unequal = AXES[scale] | {"init": ("unequal_rows",), "pathway": ("gait", "grait")}
+    cells += grid(common, seed=seeds, **unequal, image=range(IMAGES[scale]))
     example = {"seed": seeds[0], "image": 0, "depth": EXAMPLE_DEPTH[scale]}
     for cell in cells:
         if example.items() <= cell.items():

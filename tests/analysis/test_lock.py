@@ -105,6 +105,7 @@ def test_a_folder_in_use_is_refused_in_one_line_and_nothing_in_it_is_touched(tmp
     assert left(tmp_path) == []
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("reaped", [False, True])
 def test_what_a_killed_process_held_is_taken_over_and_its_remains_go(tmp_path, reaped):
     """Also while nobody has asked how it ended (a zombie); and five killed one after another."""

@@ -11,9 +11,10 @@ from mpmath import mp, mpf
 
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch
 from circuit.initialisation.networks import initialise
-from circuit.losses import LOSSES, doubt, output_error, quadratic, softmax_cross_entropy
+from circuit.losses import LOSSES, output_error, quadratic, softmax_cross_entropy
 from circuit.network import Activity, Network, forward
 from circuit.units.leaky_relu import leaky_relu
+from circuit.verification.doubt import doubt
 
 EPS = np.finfo(float).eps
 

@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 from scipy import stats
 
+from analysis.controls import CONTROLS
 from analysis.sweep import run as sweep
 from circuit.peers.table import TABLE
 from models import run_figures as command
@@ -118,7 +119,11 @@ def test_every_rule_has_its_cells_once_at_every_scale(scale: str) -> None:
     """Rules that invert weights have outputs as wide as hidden layers; networks are else alike."""
     for figure in every_rule.FIGURES:
         study = every_rule.study(figure, scale, datasets=["digits"])  # refuses doubles
-        assert {cell["rule"] for cell in study.cells} == set(TABLE)
+        assert {cell["rule"] for cell in study.cells} == {*TABLE, *CONTROLS}
+    for name, widths in (("no_hidden", (64, 10)), ("frozen", (64, 20, 20, 20, 10))):
+        control = every_rule.plan_of(name, pixels=64, width=20, learning_rate=0.01, settings=None)
+        assert (control.widths, control.lesson.rule) == (widths, "bp")
+        assert (control.lesson.learns == "output") == (name == "frozen")
     for name in TABLE:
         plan = every_rule.plan_of(name, pixels=64, width=20, learning_rate=0.01, settings=None)
         assert plan.widths == (64, 20, 20, 20, 20 if TABLE[name].rule().needs_inverse else 10)

@@ -6,20 +6,30 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from circuit.errors import NotFinite
-from models.command.beside import beside, can_be_beside
+from models.command.beside import Beside, can_be_beside
 from models.run_equilibrium import main
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--batch", "3", "--depth", "1", "--brian2-images", "1", "--gamma", "0.05"]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes do not copy themselves")
+
+
+def beside(work: Callable[[], Any], meanwhile: Callable[[], object]) -> Any:
+    with Beside(work) as other:
+        return other.do(meanwhile=meanwhile)
+
+
 needs_two = pytest.mark.skipif(not can_be_beside(), reason="a single processor")
 
 
@@ -73,6 +83,62 @@ def test_a_stop_here_ends_the_work_there() -> None:
     with pytest.raises(KeyboardInterrupt):
         beside(work, meanwhile)
     assert not never.is_set()
+
+
+def test_it_prepares_itself_before_it_is_given_anything() -> None:
+    """And takes more than a pipe holds while it still does; what it loads is its own."""
+    context = get_context("fork")
+    prepared, go_on = context.Event(), context.Event()
+    held: list[int] = []
+
+    def prepare() -> None:
+        held.append(7)
+        prepared.set()
+        assert go_on.wait(20)
+
+    def work(values: np.ndarray, factor: float) -> tuple[list[int], float]:
+        return held, factor * float(values.sum())
+
+    with Beside(work, prepare) as other:
+        assert prepared.wait(20)
+        values = np.arange(300_000.0)  # 2.4 MB
+        found = other.do(values, 0.5, meanwhile=go_on.set)
+    assert found == ([7], 0.5 * 299_999 * 300_000 / 2)
+    assert held == []
+
+
+def test_what_fails_while_it_prepares_is_raised_where_the_work_is_asked_for() -> None:
+    def prepare() -> None:
+        raise NotFinite("nothing to load")
+
+    with Beside(list, prepare) as other, pytest.raises(NotFinite, match="nothing to load"):
+        other.do(meanwhile=list)
+
+
+def test_it_ends_by_itself_when_the_process_that_made_it_is_killed() -> None:
+    """It waits for arguments that never come; its pid is told by the one that is killed."""
+    script = (
+        "import os, sys, time\n"
+        f"sys.path[0] = {str(ROOT)!r}\n"
+        "from models.command.beside import Beside\n"
+        "with Beside(list, lambda: print(os.getpid(), flush=True)):\n"
+        "    time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.kill()
+        for _ in range(400):
+            try:
+                os.kill(pid, 0)
+                state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").split()[2]
+            except (ProcessLookupError, FileNotFoundError):
+                state = "gone"
+            if state in {"gone", "Z"}:
+                break
+            time.sleep(0.05)
+        assert state in {"gone", "Z"}
 
 
 def program(folder: Path, change: str = "") -> subprocess.CompletedProcess[str]:

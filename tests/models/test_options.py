@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from circuit.errors import shortened
+from circuit.checks.words import shortened
 from models import run_equilibrium, run_training
 from models.command.parsing import NEGATIVE, OneLineParser, at_least, parse, path
 from tests.commands import refusal
@@ -168,10 +168,12 @@ def test_a_toml_file_that_says_nothing_sensible_is_refused(capsys, config, conte
     assert len(said) < 600
 
 
+@pytest.mark.posix
 def test_a_config_that_never_ends_is_refused(capsys):
     assert "more than 1048576 bytes" in refused(capsys, "--config", "/dev/zero")
 
 
+@pytest.mark.posix
 def test_a_config_may_come_through_a_pipe():
     """As `--config <(...)` of a shell gives it."""
     reading, writing = os.pipe()

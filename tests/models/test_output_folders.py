@@ -128,6 +128,7 @@ def test_nothing_is_removed_before_a_configuration_is_accepted(tmp_path, capsys)
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.posix
 def test_a_killed_training_leaves_its_folder_to_the_next(tmp_path):
     process = start(tmp_path, "--checkpoint-every", "1", "--epochs", "10")
     while not (tmp_path / "checkpoint.npz").exists() and process.poll() is None:

@@ -12,6 +12,7 @@ from scipy import stats
 
 from analysis import canvas, comparison
 from analysis.comparison import groups, paired_difference, tables
+from analysis.controls import CONTROLS
 from analysis.records import write_dataset
 from analysis.sweep import run as sweep
 from circuit.errors import CircuitError
@@ -24,7 +25,13 @@ from tests.commands import help_of, refusal
 from training.images import Images
 
 HERE = ["--scale", "smoke", "--workers", "0"]
-RULES_OF = {"claim": {"bp", "gait", "grait", "circuit", "tp"}, "longer": {"bp", "gait", "grait"}}
+LONGER = {"bp", "gait", "grait"}
+RULES_OF = {
+    "claim": {*LONGER, "circuit", "tp", *CONTROLS},
+    "longer": LONGER,
+    "grid": {*command.RULES} - {"circuit"},
+    "every": {*command.RULES} - {*CONTROLS},
+}
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +96,9 @@ def test_what_is_done_so_far_is_shown_without_training(done, tmp_path, monkeypat
     monkeypatch.setattr(sweep, "run", trains)
     arguments = ["claim", "--scale", "smoke", "--so-far", "--output", str(tmp_path)]
     assert command.main(arguments) == 1
-    assert "claim: 13 runs, 11 missing, 2 completed" in capsys.readouterr().out
+    assert "claim: 15 runs, 13 missing, 2 completed" in capsys.readouterr().out
     with xr.open_dataset(tmp_path / "claim.nc") as some, xr.open_dataset(done / "claim.nc") as all_:
-        assert (some["status"] == "completed").values.tolist() == [True] * 2 + [False] * 11
+        assert (some["status"] == "completed").values.tolist() == [True] * 2 + [False] * 13
         same = "test_accuracy_within"
         steps = {"step": some["step"]}
         np.testing.assert_array_equal(some[same][:2], all_[same].sel(steps)[:2])
@@ -107,7 +114,7 @@ def test_a_second_run_trains_nothing(done, monkeypatch, capsys):
 
     monkeypatch.setattr(sweep, "run_group", trains)
     assert command.main(["fig2b", *HERE, "--quiet", "--output", str(done)]) == 0
-    assert capsys.readouterr().out == "fig2b: 12 runs, 12 completed\n"
+    assert capsys.readouterr().out == "fig2b: 16 runs, 16 completed\n"
 
 
 def test_a_result_with_holes_exits_with_1(done, tmp_path, capsys):
@@ -120,7 +127,7 @@ def test_a_result_with_holes_exits_with_1(done, tmp_path, capsys):
     write_dataset(tmp_path / "fig2b.nc", data)
     assert command.main(["fig2b", "--figures-only", "--output", str(tmp_path)]) == 1
     words = capsys.readouterr().out
-    assert "12 runs, 11 completed, 1 missing" in words
+    assert "16 runs, 15 completed, 1 missing" in words
     assert "seeds 2;" in words  # a pair with one half is none
 
 
@@ -200,7 +207,7 @@ def test_help_loads_nothing_heavy():
 
 def test_command_study_and_tables_know_the_same_rules():
     """GRAIT-prop stands beside GAIT-prop as printed."""
-    assert command.RULES == training.RULES == comparison.RULES
+    assert command.RULES == comparison.RULES == (*training.RULES, *CONTROLS)
     assert "grait" in command.RULES
     assert set(comparison.NAMES) == set(command.RULES)
     for sizes in training.SCALES.values():
@@ -251,6 +258,7 @@ def test_scale_desk_is_the_papers_but_for_the_number_of_epochs():
     wanted["mnist", full, "bp", None, 1e-4, 0.0] = all_seeds
     wanted["mnist", full, "circuit", "grait", 1e-4, 0.1] = few
     wanted["mnist", full, "tp", None, 1e-5, 1000.0] = few
+    wanted |= {("mnist", full, name, None, 1e-4, 0.0): few for name in CONTROLS}
     for name in ("mnist", "fashion_mnist", "kmnist"):
         wanted |= {(name, "784-784-500-200-10", *one): few for one in decisive}
     assert kinds == wanted
@@ -275,10 +283,10 @@ def test_every_rule_of_a_seed_has_its_partner():
             cells = training.study(name, scale).cells
             sets = {
                 rule: {(c["dataset"], c["widths"], c["seed"]) for c in cells if c["rule"] == rule}
-                for rule in training.RULES
+                for rule in command.RULES
             }
             assert all(one == sets["bp"] for one in sets.values())
-            assert len(sets["bp"]) * len(training.RULES) == len(cells)
+            assert len(sets["bp"]) * len(command.RULES) == len(cells)
 
 
 def test_with_the_same_parameters_only_the_rule_differs():
@@ -286,9 +294,13 @@ def test_with_the_same_parameters_only_the_rule_differs():
         best, same = (
             training.study("fig2b", scale, parameters=which).cells for which in ("best", "same")
         )
-        rest = [{k: v for k, v in cell.items() if k not in {"seed", "dataset"}} for cell in same]
+        rest = [
+            {k: v for k, v in cell.items() if k not in {"seed", "dataset"}}
+            for cell in same
+            if cell["rule"] not in CONTROLS
+        ]
         assert len({tuple((cell | {"rule": ""}).items()) for cell in rest}) == 1
-        assert all(cell["orthogonality"] > 0 for cell in same)
+        assert all((cell["orthogonality"] > 0) == (cell["rule"] not in CONTROLS) for cell in same)
         unlike = {"learning_rate", "orthogonality"}
         for one, other in zip(best, same, strict=True):
             assert {k for k in one if one[k] != other[k]} <= unlike
@@ -299,7 +311,11 @@ def test_parameters_that_all_rules_share_can_be_given_and_rules_left_out():
         return training.study("fig3", "laptop", parameters="same", **options).cells
 
     for same, wanted in (((3e-3, 0.7), (3e-3, 0.7)), ((None, 0.7), (1e-3, 0.7))):
-        pairs = {(c["learning_rate"], c["orthogonality"]) for c in cells(same=same)}
+        pairs = {
+            (c["learning_rate"], c["orthogonality"])
+            for c in cells(same=same)
+            if c["rule"] not in CONTROLS
+        }
         assert pairs == {wanted}
     some = cells(rules=["gait", "bp"])
     assert list(some) == [cell for cell in cells() if cell["rule"] in ("bp", "gait")]
@@ -317,14 +333,19 @@ def test_numbers_kept_of_a_run(done):
             assert run["test_accuracy_end"] == test[-1]
             assert run["test_accuracy_peak"] == max(test)
             assert run["train_accuracy_peak"] == max(run["train_accuracy"].values)
-            assert np.isfinite(run["alignment"].values[[0, -1]]).all()
+            layers = 1 if run["rule"] == "no_hidden" else 3
+            measured = np.isfinite(run["alignment"].values[[0, -1]])
+            assert measured.tolist() == [[layer < layers for layer in range(3)]] * 2
 
 
 def test_rules_begin_with_the_same_network_and_learn_from_it(done):
     with xr.open_dataset(done / "fig2b.nc") as data:
         for group in groups(data):
-            first = {tuple(group.accuracy(rule, "test_accuracy")[:, 0]) for rule in group.runs}
-            assert len(first) == 1
+            first = {
+                rule: tuple(group.accuracy(rule, "test_accuracy")[:, 0]) for rule in group.runs
+            }
+            del first["no_hidden"]  # the one that has another network
+            assert len(set(first.values())) == 1
             for rule in ("bp", "gait", "grait", "circuit"):
                 learnt = group.accuracy(rule, "test_accuracy")
                 assert (learnt[:, -1] > 0.5).all() and (learnt[:, 0] < 0.3).all()
@@ -414,6 +435,7 @@ def test_level_is_what_two_one_sided_tests_say(rng):
 
 
 INVENTED = {"bp": 0.0, "gait": 0.002, "grait": 0.001, "circuit": -0.001, "itp": -0.05, "tp": -0.3}
+INVENTED |= {"no_hidden": -0.06, "frozen": -0.08}
 
 
 def invented(*, rule, seed, epochs, widths, **_):
@@ -460,12 +482,12 @@ def test_the_regulariser_now_and_then_against_every_step(tmp_path):
     for row in table:
         loss, verdict = {"1": ("", ""), "4": ("-0.30", "level"), "10": ("-2.99", "behind")}[row[4]]
         assert (row[7].split(" +- ")[0], row[8], row[9]) == (loss, verdict, f"0.{row[4]:0>2}0 |")
-    assert "12 behind, 12 level" in pictures.intervals(data).get_suptitle()
+    assert "k = 4: -0.3; k = 10: -3.0" in pictures.intervals(data).get_suptitle()
 
 
 @pytest.mark.parametrize("name", ["fig2a", "fig2b", "fig2c", "fig3"])
 def test_known_differences_are_found_and_drawn(name, tmp_path):
-    study = replace(training.study(name, "laptop"), measure=invented)
+    study = replace(training.study(name, "laptop", seeds=(1, 2, 3)), measure=invented)
     data = sweep.run(study, tmp_path, workers=0, quiet=True)
     for group in groups(data):
         assert group.seeds == [1, 2, 3]
@@ -479,24 +501,25 @@ def test_known_differences_are_found_and_drawn(name, tmp_path):
             *(group.accuracy(rule, "test_accuracy_end") for rule in ("gait", "bp"))
         ).confidence_interval(0.95)
         assert spread.high - spread.low > 0.02
-    n = len(groups(data))
     text = pictures.FIGURES[name](data).get_suptitle()
-    n -= name == "fig3"  # its message is that of the narrowing layers
-    assert (
-        f"GAIT-prop {n} level; GRAIT-prop {n} level; circuit {n} level; ITP {n} behind; "
-        f"TP {n} behind"
-    ) in text
+    said = "; ".join(
+        f"{comparison.NAMES[rule]} {100 * shift:+.1f}" for rule, shift in INVENTED.items()
+    ).removeprefix("BP +0.0; ")
+    assert said in text.replace("\n", "; ")
 
 
 def test_the_grid_is_judged_on_validation_images_and_failures_do_not_win(tmp_path):
     study = replace(training.study("grid", "laptop"), measure=on_the_grid)
     data = sweep.run(study, tmp_path, workers=0, quiet=True)
     best = comparison.best_of_grid(data)
-    for rule in training.RULES:
-        assert best["leaky_relu", rule][:2] == (1e-3, 10.0)
+    tried = [rule for rule in command.RULES if rule != "circuit"]
+    for rule in tried:
+        assert best["leaky_relu", rule][:2] == (1e-3, 0.0 if rule in CONTROLS else 10.0)
         assert best["linear", rule][:2] == (1e-3, 0.0)
+    assert {cell["epochs"] for cell in study.cells} == {training.SCALES["laptop"].epochs}
+    assert len({cell["seed"] for cell in study.cells}) >= 3
     assert len(canvas.save(pictures.grid_search(data), tmp_path, "grid")) == 1
-    assert len(comparison.grid_findings(data)) == 2 + 2 * len(training.RULES)
+    assert len(comparison.grid_findings(data)) == 2 + 2 * len(tried)
 
 
 def on_the_grid(*, learning_rate, orthogonality, epochs, **_):
@@ -516,6 +539,7 @@ def on_the_grid(*, learning_rate, orthogonality, epochs, **_):
     )
 
 
+@pytest.mark.posix
 def test_a_pipe_in_place_of_a_result_is_not_waited_for(capsys, tmp_path):
     os.mkfifo(tmp_path / "fig2c.nc")
     arguments = ["fig2c", "--figures-only", "--output", str(tmp_path)]

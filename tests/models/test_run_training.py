@@ -221,6 +221,7 @@ def _end(process, status=0):
 LONG = ["--epochs", "25", "--checkpoint-every", "3", "--batch", "15", "--seeds", "1", "2"]
 
 
+@pytest.mark.posix
 def test_killed_again_and_again_it_ends_in_the_same_bits(tmp_path):
     """SIGKILL at the 1st, 9th and 22nd checkpoint since the start, and then to the end."""
     _end(_start(tmp_path / "whole", *LONG))
@@ -254,6 +255,7 @@ def test_killed_while_it_writes_it_leaves_a_checkpoint_that_is_whole(tmp_path, m
     _assert_same_bits(tmp_path / "whole", tmp_path / "stopped")
 
 
+@pytest.mark.posix
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     folder = tmp_path / "run"
     process = _start(folder, *LONG)
@@ -267,6 +269,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     assert (folder / "checkpoint.npz").exists()
 
 
+@pytest.mark.posix
 def test_ctrl_c_is_ignored_where_it_was_to_be(tmp_path):
     """As by a shell script of what it runs in the background."""
     process = _start(tmp_path, *LONG, ignoring=True)

@@ -55,6 +55,7 @@ def full_device():
     return open("/dev/full", "w", encoding="utf-8")
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_reader_that_has_left_costs_no_file_and_no_word(name, tmp_path, monkeypatch, capsys):
     main, arguments, files, _ = COMMANDS[name]
@@ -65,6 +66,7 @@ def test_a_reader_that_has_left_costs_no_file_and_no_word(name, tmp_path, monkey
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_full_device_is_told_in_one_line_and_costs_no_file(name, tmp_path, monkeypatch, capsys):
     main, arguments, files, _ = COMMANDS[name]

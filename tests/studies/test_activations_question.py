@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mpmath import mp, mpf
 
 from analysis.canvas import draw
+from analysis.controls import CONTROLS
 from analysis.sweep.run import run
 from circuit.dynamics import build_circuit
 from circuit.errors import CircuitError, TargetOutOfRange
@@ -231,7 +232,7 @@ def test_every_rule_is_tuned_with_equal_effort():
         key = (cell["input_gain"], cell["activation"], cell["rule"])
         tried.setdefault(key, set()).add((cell["learning_rate"], cell["orthogonality"]))
     gains, units = activations.INPUT_GAINS, activations.HIDDEN
-    rules = set(activations.RULES) - {"circuit"}  # which has GAIT-prop's
+    rules = {*activations.RULES, *CONTROLS} - {"circuit"}  # which has GAIT-prop's
     assert set(tried) == set(product(gains, units, rules))
     assert len({frozenset(points) for points in tried.values()}) == 1
     assert {cell["seed"] for cell in tuning}.isdisjoint(

@@ -114,6 +114,7 @@ def test_the_study_of_the_page_finds_what_theory_says(done: Path) -> None:
     assert (done / "reach.png").is_file()
 
 
+@pytest.mark.posix
 def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(
     checkout: Path, done: Path, tmp_path: Path
 ) -> None:

@@ -288,6 +288,7 @@ def test_what_learns_beside_the_network_must_be_there(tmp_path, rng):
     assert "what it holds of" in refusal(path, plan, configured, material)
 
 
+@pytest.mark.posix
 def test_a_pipe_is_no_checkpoint(scene, tmp_path):
     """It would be waited for, for ever."""
     plan, material, configured, *_ = scene

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
+import numpy as np
+import pytest
+from scipy.stats import ortho_group
+
+from circuit.errors import CircuitError
 from circuit.peers.table import TABLE, own_settings
 from models.command.training_options import options
 from models.command.training_settings import resolved
 from training.declarations import PRESETS
+from training.plan import initial_network, plan_of
 from training.settings import DEFAULTS, preset, resolve
 
 # notes on the public code: learning rate and lambda that were chosen
@@ -38,6 +44,7 @@ def test_reference_has_the_quirks_and_paper_has_none(rule):
         "epsilon": 1e-8,
         "bias_correction": "no",
         "orthogonality_of": "columns",
+        "last_weights": "alike",  # output and last hidden layer are drawn from one seed
         "validation": 0.0,  # chosen on the test split
         "precision": "float64",
     }
@@ -45,6 +52,7 @@ def test_reference_has_the_quirks_and_paper_has_none(rule):
     assert reference == reference | quirks
     proper = {"order": "shuffled", "beta2": 0.999, "bias_correction": "yes", "batch": 60}
     assert paper == paper | proper | {"orthogonality_of": "rows", "batches_per_epoch": None}
+    assert paper["last_weights"] == "apart"
     assert paper["validation"] > 0
 
 
@@ -110,3 +118,27 @@ def test_every_value_of_a_preset_is_one_that_its_option_accepts(name, rule):
     settings = resolved(options().parse_args(arguments))
     for key, value in values.items():
         assert settings[key] == (list(value) if isinstance(value, tuple) else value), key
+
+
+def test_output_and_last_hidden_layer_begin_as_one_matrix_in_reference():
+    """As two draws from one seed do: SciPy's from the same generator twice are one matrix.
+
+    All others are those of the preset without the quirk, in a stack too; shapes that differ, and a
+    network of one layer, are refused.
+    """
+    begun = {}
+    for words in ("alike", "apart"):
+        given = {"dataset": "digits", "seeds": (1, 2), "last_weights": words, "depth": 3}
+        given |= {"device": None, "measure_every": 1, "checkpoint_every": 0, "widths": None}
+        settings = {"inverse": "exact"} | resolve("reference", "gait", given) | {"rule": "gait"}
+        plan = plan_of(settings, 64)
+        begun[words] = initial_network(plan, 10).weights
+    alike, apart = begun["alike"], begun["apart"]
+    assert [np.array_equal(a, b) for a, b in zip(alike, apart, strict=True)] == [True] * 3 + [False]
+    assert np.array_equal(alike[-1], alike[-2]) and not np.array_equal(apart[-1], apart[-2])
+    assert not np.array_equal(alike[-2], alike[-3])
+    drawn = [ortho_group.rvs(5, random_state=np.random.default_rng(3)) for _ in range(2)]
+    assert np.array_equal(*drawn)
+    for widths in ((64, 32, 10), (64, 64)):
+        with pytest.raises(CircuitError, match="--last-weights apart"):
+            initial_network(replace(plan, widths=widths, last_alike=True), 10)

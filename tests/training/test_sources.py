@@ -74,6 +74,7 @@ def test_other_images_under_the_same_name_are_measured(tmp_path, monkeypatch, by
     assert not written
 
 
+@pytest.mark.posix
 def test_images_that_were_moved_are_not_measured_anew(tmp_path, monkeypatch):
     """Nor found by a link, by another option, or by the variable in place of the option."""
     data, out = images_file(tmp_path / "data", 51), tmp_path / "out"

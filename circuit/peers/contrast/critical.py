@@ -33,6 +33,7 @@ def critical_strength(network: Network, output_slope: float | None = None) -> fl
     --------
     >>> import numpy as np
     >>> from circuit import initialise
+    >>> from circuit.peers import critical_strength
     >>> round(critical_strength(initialise([4, 4, 4, 4], np.random.default_rng(0))), 12)
     0.5
     """

@@ -110,6 +110,17 @@ def free_state(
     -------
     Rates, drives with what comes from above, and slopes there; of images that have none those of
     the forward pass. And what became of each image.
+
+    Examples
+    --------
+    >>> from circuit import forward, initialise
+    >>> from circuit.peers import free_state
+    >>> from circuit.settings.peers.contrast import EquilibriumPropagationSettings
+    >>> network = initialise([3, 2, 2], 0)
+    >>> activity, settings = forward(network, [[0.1, 0.2, 0.3]]), EquilibriumPropagationSettings()
+    >>> state, rest = free_state(network, activity, settings)
+    >>> rest.status[0].value, state.rates[1].shape
+    ('converged', (1, 2))
     """
     return _free_state((network, _rough(network, activity, settings)), activity, settings)
 
@@ -154,6 +165,23 @@ def own_gradient(
     ------
     CircuitError
         Where a free state is so near to being lost that the gradient is not found.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuit import forward, initialise
+    >>> from circuit.learning import Lesson, teach
+    >>> from circuit.peers import own_gradient, signal_updates
+    >>> from circuit.settings.peers.contrast import EquilibriumPropagationSettings
+    >>> network, targets = initialise([3, 2, 2], 0, activation="asinh"), np.array([[0.0, 1.0]])
+    >>> activity, settings = forward(network, [[0.1, 0.2, 0.3]]), EquilibriumPropagationSettings()
+    >>> signal = teach(network, Lesson("ep", settings=settings), activity, targets)
+    >>> (exact, _), (found, _) = (
+    ...     own_gradient(network, signal, targets, "quadratic", settings),
+    ...     signal_updates(network, signal),
+    ... )
+    >>> np.allclose(found.weights, exact.weights, rtol=0.01)
+    True
     """
     free = signal.activity
     pushed = nudge(network, free, taken("targets", targets, free.rates[-1]), loss, FORCE, 1.0)

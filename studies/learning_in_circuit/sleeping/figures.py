@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analysis.canvas import COLOURS, Axes, Figure, headline, panels, styled
+from analysis.canvas import COLOURS, Axes, Figure, control_lines, headline, panels, styled
 from analysis.statistics import over_repetitions
+from studies.learning_in_circuit.findings import control_ends
 from studies.learning_in_circuit.sleeping.findings import NO_PULL, ends, probes
 
 LOOKS: dict[str, dict[str, Any]] = {
@@ -63,9 +64,11 @@ def sleep(data: xr.Dataset) -> Figure:
         axes.set_xticks(marks, ["none", *(f"{1e4 * one:.3g}" for one in marks[1:])])
         axes.minorticks_off()
         axes.set_xlabel("$\\lambda$ of an image ($10^{-4}$)")
+    asleep = control_ends(data, "asleep")
+    control_lines(third, {name: 100 * level for name, level in asleep.items()})
     first.set_ylim(bottom=0)
     second.set_ylim(top=1.02)
-    figure.legend(*second.get_legend_handles_labels(), loc="outside lower center", ncol=2)
+    figure.legend(*third.get_legend_handles_labels(), loc="outside lower center", ncol=2)
     headline(
         figure,
         "Weights, updates and accuracy with inhibition in sleep and without, by what feedback "

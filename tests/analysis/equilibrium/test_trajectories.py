@@ -13,7 +13,7 @@ def test_eight_units_of_the_first_image_that_move_most_are_shown(pathway, rng):
     """Ranked one by one; units without feedback move more here, and are not among them."""
     trial = make_trial(rng, pathway, "asinh", 0.1, widths=(14, 13, 11, 10), n_outputs=9, batch=3)
     record = settle(trial)
-    data = integrate(record)
+    data = integrate(record).labelled()
     for layer, projecting in ((1, 11), (2, 10), (3, 9)):
         moves = [abs(record.shifts.absolute(layer)[0, unit]) for unit in range(projecting)]
         beaten = [sum(other > move for other in moves) for move in moves]
@@ -35,7 +35,7 @@ def test_time_runs_in_milliseconds_over_twenty_of_the_slowest_time_constants(rng
     """
     tau = (0.01, 0.02, 0.005)
     trial = make_trial(rng, "itp", "linear", 1e-7, widths=(5, 5, 4, 3), time_constant=tau)
-    data = integrate(settle(trial))
+    data = integrate(settle(trial)).labelled()
     times = data["free_time"].values
     assert data["free_time"].attrs["units"] == "ms"
     assert times[[0, -1]] == pytest.approx([0.05 * 20, 20 * 20])

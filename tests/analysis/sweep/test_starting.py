@@ -68,6 +68,7 @@ def test_a_process_of_a_pool_is_told_that_it_may_begin_none(tmp_path):
     assert "if __name__ == '__main__':" in last
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.default_int_handler])
 def test_ctrl_c_while_processes_begin(handler):
     """It waits for the end of the block, and is ignored where it was ignored before."""

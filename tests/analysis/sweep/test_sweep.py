@@ -186,6 +186,7 @@ def start(*arguments: str) -> subprocess.Popen:
     )
 
 
+@pytest.mark.posix
 def test_real_scheduler_loses_a_worker(tmp_path):
     """`dask scheduler` and two `dask worker`s on the loopback address; one is killed half-way."""
     study, file = products(8, seconds=0.05), tmp_path / "scheduler.json"
@@ -238,9 +239,11 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_interrupted_or_killed_and_resumed(tmp_path, number):
+@pytest.mark.posix
+@pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
+def test_interrupted_or_killed_and_resumed(tmp_path, name):
     """Ctrl-C or kill -9 of the main process: no process is left, and what was done is kept."""
+    number = signal.Signals[name]
     folder, program = tmp_path / "a", tmp_path / "program.py"
     program.write_text(PROGRAM.format(root=str(ROOT), folder=str(folder)))
     process = start(str(program))

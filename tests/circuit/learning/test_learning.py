@@ -7,12 +7,14 @@ import pytest
 
 from circuit.errors import CircuitError
 from circuit.initialisation.networks import initialise
+from circuit.lateral_inhibition.companions import Decorrelation
 from circuit.learning.lesson import Inhibition, LearnedInverse, Lesson, Regulariser
 from circuit.learning.step import begin_learning, fresh, learn
 from circuit.losses import LOSSES
 from circuit.rules import RULES
 from circuit.settings.learning import CIRCUIT, Adam
 from circuit.shifts import READOUTS
+from circuit.units.table import activation
 
 EVERY_RULE = [(rule, "shift") for rule in (*RULES, CIRCUIT)] + [(CIRCUIT, "mismatch")]
 
@@ -253,3 +255,60 @@ def test_a_batch_learns_from_the_samples_that_settle_as_if_of_them_alone():
             pairs = zip(getattr(together.moments, name), getattr(alone.moments, name), strict=True)
             for one, other in pairs:
                 np.testing.assert_allclose(one[i], other, rtol=1e-6, atol=1e-12)
+
+
+def test_where_the_output_layer_alone_learns_it_comes_to_least_squares_on_what_lies_below():
+    """Linear outputs above fixed hidden layers: the least loss is that of `numpy.linalg.lstsq`.
+
+    Hidden weights and biases stay as they are to the bit. Negative control: where all layers learn
+    the loss falls below what fixed ones allow.
+    """
+    rng = np.random.default_rng(5)
+    network = initialise(
+        [9, 7, 6, 3],
+        rng,
+        init="gaussian",
+        activation=(activation("leaky_relu"),) * 2 + (activation("linear"),),
+        auxiliary=False,
+    )
+    inputs, targets = rng.standard_normal((40, 9)), rng.standard_normal((40, 3))
+    features = inputs
+    for w, b in zip(network.weights[:-1], network.biases[:-1], strict=True):
+        drive = features @ w.T + b
+        features = np.where(drive > 0, drive, 0.1 * drive)
+    design = np.column_stack([features, np.ones(40)])
+    best = np.linalg.lstsq(design, targets, rcond=None)[0]
+    least = 0.5 * np.mean(np.sum((design @ best - targets) ** 2, axis=1))
+    losses = {}
+    for learns in ("output", "all"):
+        learner = begin_learning(network)
+        for rate in (3e-2, 3e-3, 3e-4):
+            lesson = Lesson("bp", adam=Adam(rate), pull=Regulariser(0.0), learns=learns)
+            for _ in range(500):
+                learner, step = learn(learner, lesson, inputs, targets)
+        losses[learns] = float(step.loss)
+        same = [
+            np.array_equal(new, old)
+            for new, old in zip(
+                (*learner.network.weights, *learner.network.biases),
+                (*network.weights, *network.biases),
+                strict=True,
+            )
+        ]
+        assert same == ([True, True, False] * 2 if learns == "output" else [False] * 6)
+    assert losses["output"] == pytest.approx(least, rel=1e-4)
+    assert losses["all"] < 0.9 * least
+
+
+def test_a_pull_does_not_move_layers_that_do_not_learn():
+    """Eq. 23 at a strength that turns every matrix; inhibition that acts would, and is refused."""
+    network, inputs, targets, _ = _task(init="gaussian")
+    lesson = Lesson("gait", adam=Adam(1e-2), pull=Regulariser(10.0), learns="output")
+    after, _ = learn(begin_learning(network), lesson, inputs, targets)
+    moved = [
+        not np.array_equal(new, old)
+        for new, old in zip(after.network.weights, network.weights, strict=True)
+    ]
+    assert moved == [False, False, True]
+    with pytest.raises(CircuitError, match="inhibition that acts"):
+        Lesson("gait", pull=Decorrelation(place="decorrelated_drives"), learns="output")

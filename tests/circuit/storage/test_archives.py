@@ -117,6 +117,7 @@ def test_a_damaged_array_is_noticed_by_its_checksum(tmp_path):
         arrays["array"]
 
 
+@pytest.mark.posix
 def test_what_is_no_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.npz")
     for path in (tmp_path / "pipe.npz", tmp_path):

@@ -9,9 +9,10 @@ from mpmath import mp, mpf
 
 from circuit.dynamics import begin
 from circuit.equilibrium import settle
-from circuit.losses import doubt, softmax_cross_entropy
+from circuit.losses import softmax_cross_entropy
 from circuit.shifts import Shifts
 from circuit.verification.bounds import relative_error_bounds
+from circuit.verification.doubt import doubt
 from tests.circuit.test_dynamics import LiteralCircuit, digits, make_trial
 from tests.exact_roots import newton_step
 
