@@ -88,7 +88,7 @@ SCALES = {
     "smoke": EveryRuleScale(
         ("digits",), 1, 32, 3, 20, 400, (1, 2, 3), 3e-3, (1e-3, 1e-2), 2, (101,)
     ),
-    "laptop": replace(DESK, epochs=1, digits_epochs=20, grid_rates=(1e-3, 3e-3), grid_epochs=6),
+    "laptop": replace(DESK, epochs=1, digits_epochs=10, grid_rates=(1e-3, 3e-3), grid_epochs=6),
     "desk": DESK,
     "paper": replace(
         DESK,
