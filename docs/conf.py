@@ -13,6 +13,8 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import faces  # noqa: E402 - beside this file
+import offline  # noqa: E402
+from sphinx.util.logging import getLogger  # noqa: E402
 
 faces.write(HERE.parent, HERE / "reference")
 
@@ -27,6 +29,7 @@ extensions = [
     "numpydoc",
     "sphinx_design",
     "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
 ]
 nitpicky = True
 
@@ -35,6 +38,22 @@ default_role = "literal"
 autodoc_typehints = "signature"
 numpydoc_show_class_members = False
 nitpick_ignore_regex = [("py:class", ".*")]  # types in signatures, which mypy checks
+
+# the gallery: every script is run, and one that fails ends the build
+sphinx_gallery_conf = {
+    "examples_dirs": "../gallery",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "show_signature": False,
+    "write_computation_times": False,
+}
+
+# a page of times, which would fetch scripts
+exclude_patterns = ["sg_execution_times.rst", "gallery/sg_execution_times.rst"]
 
 # pages are Markdown that GitHub shows as well: anchors are GitHub's
 myst_heading_anchors = 4
@@ -66,11 +85,19 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 
+def check_that_nothing_is_fetched(app, exception):
+    """A warning, and so an error, for every page that would load something from elsewhere."""
+    if exception is None and app.builder.format == "html":
+        for page, addresses in offline.fetched(Path(app.outdir)).items():
+            getLogger(__name__).warning("%s loads %s", page, ", ".join(addresses))
+
+
 def setup(app):
     """Docstrings are plain words: made reStructuredText before numpydoc reads their sections."""
     app.connect(
         "autodoc-process-docstring", lambda *given: faces.translate(given[-1]), priority=400
     )
+    app.connect("build-finished", check_that_nothing_is_fetched)
     app.connect(  # what scikit-learn adds to every estimator is not ours to describe
         "autodoc-skip-member", lambda app, what, name, *_: name.endswith("_request") or None
     )

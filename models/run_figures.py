@@ -77,7 +77,7 @@ def options() -> OneLineParser:
         "--scale",
         choices=("smoke", "laptop", "desk", "paper"),
         default="smoke",
-        help="smoke: digits, seconds; laptop: three data sets of 14 x 14 pixels, half an hour on "
+        help="smoke: digits, seconds; laptop: three data sets of 14 x 14 pixels, an hour on "
         "two cores; desk: the paper's sizes for 15 epochs, a night for claim and longer; paper: as "
         "in the paper, 100 epochs, weeks on two cores (default: smoke)",
     )

@@ -104,10 +104,21 @@ def update_scatter(data: xr.Dataset) -> Figure:
     grid[0][0].set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), xticks=[-1, 0, 1], yticks=[-1, 0, 1])
     headline(
         figure,
-        "Weight changes read from the equilibrium against those of each rule\n"
+        "Weight changes read from the equilibrium against those of each rule: direction is the "
+        f"cosine,\nlength the norm over the rule's, of all layers {_lengths(data)}\n"
         "(one point a synapse; each axis in units of its largest value)",
     )
     return figure
+
+
+def _lengths(data: xr.Dataset) -> str:
+    """The least and the largest norm over each rule's, in words."""
+    words = []
+    for row, rule in enumerate(data["rule"].values):
+        ratios = data["norm_ratio"].values[row]
+        ends = dict.fromkeys(f"{one:.2g}" for one in (np.nanmin(ratios), np.nanmax(ratios)))
+        words.append(f"{str(rule).upper()} {' to '.join(ends)}")
+    return ", ".join(words)
 
 
 @styled

@@ -24,7 +24,7 @@
   const PANELS = [
     { key: "shift", title: "Shift of each layer (norm over units)", range: [1e-20, 1e10], log: true },
     { key: "cosine", title: "Cosine with back-propagation's weight change", range: [-0.5, 1] },
-    { key: "snr", title: "Signal to noise, averaged over " + data.average + " τ", range: [1e-18, 1e4], log: true, line: 1 },
+    { key: "snr", title: "Signal to noise, averaged over " + data.average + " τ", range: [1e-20, 1e6], log: true, line: 1 },
     { key: "settled", title: "Images settled, of " + data.batch, range: [0, data.batch] },
   ];
 
@@ -170,7 +170,7 @@
   const table = element("table", {}, element("div", { class: "scroll" }, details));
   element("p", { class: "source" }, home,
     `Measured, not drawn by hand: ${data.batch} images of ${data.dataset}, layers of ${data.width} units, ` +
-    `seed ${data.seed}; noise by linear theory, over ${data.noisy} images at most. ${data.command}, ${data.date}, ${data.machine}.`);
+    `seed ${data.seed}; settled by the method direct, noise by linear theory, over ${data.noisy} images at most. ${data.command}, ${data.date}, ${data.machine}.`);
 
   function tabulate() {
     table.replaceChildren();

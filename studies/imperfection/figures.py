@@ -13,7 +13,6 @@ import xarray as xr
 
 from analysis.canvas import (
     COLOURS,
-    MARKERS,
     NAMES,
     Axes,
     Drawings,
@@ -34,7 +33,6 @@ SIZES = {
     "transposed": "spread of W's singular values",
 }
 STRONGEST_SHOWN = 0.6  # of an abscissa; of what is more, this much enters the mean
-OFFSETS = {"itp": -0.12, "gait": 0.12}
 
 
 @styled
@@ -87,75 +85,77 @@ def alignment(data: xr.Dataset) -> Figure:
 
 @styled
 def stability(data: xr.Dataset) -> Figure:
-    """Spectral abscissa with orthogonal weights; images with a stable equilibrium with Gaussian.
+    """Spectral abscissa with orthogonal weights; images with a stable equilibrium with Gaussian:
+    a row for each kind of feedback, a column for each circuit, a line for each of two gammas.
 
     Wants `abscissa_median`, `stable` (cell, size). Means over seeds with 95 % t intervals.
     """
     data = data.isel(cell=data["depth"].values == _depth(data))
     kinds, gammas = values_of(data, "kind"), np.unique(data["gamma"].values)
-    weak, strong = gammas[len(gammas) // 2], gammas[-1]
-    rows = [("orthogonal", "abscissa_median"), ("gaussian", "stable")]
-    rows = [row for row in rows if row[0] in values_of(data, "init")]
-    figure, grid = panels(len(rows), len(kinds), figsize=(9.0, 2.5 * len(rows) + 1.1), sharey="row")
-    for (init, name), line in zip(rows, grid, strict=True):
-        for kind, axes in zip(kinds, line, strict=True):
-            part = cells_with(data, init=init, kind=kind)
-            drawn = init == "gaussian" and kind == "transposed"
-            for pathway in values_of(part, "pathway"):
-                for circuit in values_of(part, "circuit"):
-                    for gamma in dict.fromkeys((weak, strong)):
-                        one = cells_with(part, pathway=pathway, circuit=circuit, gamma=gamma)
-                        style: Any = {
-                            "color": COLOURS[pathway],
-                            "marker": MARKERS[pathway],
-                            "lw": 2.2 if gamma == strong else 0.9,
-                        }
-                        value = one[name].values
-                        if drawn:
-                            place = list(STYLES).index(circuit) + OFFSETS[pathway]
-                            size = 7 if gamma == strong else 4
-                            axes.plot(place, value[:, 0].mean(), ms=size, **style)
-                        else:
-                            shown = (
-                                np.minimum(value, STRONGEST_SHOWN) if name != "stable" else value
-                            )
-                            limits = (0.0, 1.0) if name == "stable" else (-np.inf, np.inf)
-                            _against_size(axes, data, shown, STYLES[circuit], limits, **style)
-            axes.set_xlabel("weights as drawn" if drawn else SIZES[kind])
-            if init == rows[0][0]:
-                axes.set_title(KINDS[kind])
-            if drawn:
-                axes.set_xticks(range(len(STYLES)), list(STYLES))
-                axes.set_xlim(-0.5, len(STYLES) - 0.5)
-            if name != "stable":
+    shown = list(dict.fromkeys((gammas[len(gammas) // 2], gammas[-1])))
+    inks = dict(zip(shown, (COLOURS["gait"], COLOURS["itp"]), strict=False))
+    rows = [
+        (init, name, kind)
+        for init, name in (("orthogonal", "abscissa_median"), ("gaussian", "stable"))
+        for kind in kinds
+        if init in values_of(data, "init")
+    ]
+    columns = [
+        (pathway, circuit)
+        for pathway in values_of(data, "pathway")
+        for circuit in values_of(data, "circuit")
+    ]
+    figure, grid = panels(
+        len(rows), len(columns), figsize=(9.0, 1.35 * len(rows) + 1.0), sharey="row", sharex="row"
+    )
+    for (init, name, kind), line in zip(rows, grid, strict=True):
+        drawn = init == "gaussian" and kind == "transposed"
+        for (pathway, circuit), axes in zip(columns, line, strict=True):
+            part = cells_with(data, init=init, kind=kind, pathway=pathway, circuit=circuit)
+            for gamma, ink in inks.items():
+                values = cells_with(part, gamma=gamma)[name].values
+                if drawn:
+                    values = values[:, :1]
+                _stability_line(axes, values, name, ink)
+            sizes = ["as drawn"] if drawn else [f"{size:g}" for size in data["size"].values]
+            axes.set_xticks(range(len(sizes)), sizes, fontsize=8)
+            if name == "stable":
+                axes.set_ylim(-0.05, 1.05)
+            else:
                 axes.axhline(0, color=COLOURS["grey"], lw=0.8)
-        line[0].set_ylabel(
-            f"{init} weights:\n"
-            + (
-                "fraction of images at\na stable equilibrium"
-                if name == "stable"
-                else "spectral abscissa (1/$\\tau$)"
-            )
+        line[0].set_ylabel(f"{init}\n{KINDS[kind]}", fontsize=8.5)
+        line[-1].annotate(
+            "abscissa\n(1/$\\tau$)" if name != "stable" else "fraction\nstable",
+            (1.02, 0.5),
+            xycoords="axes fraction",
+            fontsize=8.5,
+            va="center",
+            annotation_clip=False,
         )
-    entries = [(pathway.upper(), COLOURS[pathway], "-") for pathway in values_of(data, "pathway")]
-    entries += [(circuit, "black", STYLES[circuit]) for circuit in values_of(data, "circuit")]
-    _legend(grid[0][-1], entries)
-    for gamma in dict.fromkeys((weak, strong)):
-        grid[0][-1].plot(
-            [],
-            [],
-            color="black",
-            lw=2.2 if gamma == strong else 0.9,
-            label=f"$\\gamma$ = {gamma:g}",
-        )
-    grid[0][-1].legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    for (pathway, circuit), axes in zip(columns, grid[0], strict=True):
+        axes.set_title(f"{pathway.upper()}, {circuit}")
+    for axes in grid[-1]:
+        axes.set_xlabel("how wrong")
+    for gamma, ink in inks.items():
+        grid[0][0].plot([], [], "o-", ms=3.5, color=ink, label=f"$\\gamma$ = {gamma:g}")
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     headline(
         figure,
-        "Stability of the equilibrium by how wrong the inverse is\n"
-        "(means, 95 % t intervals over seeds; "
+        "Stability of the equilibrium by how wrong the inverse is: abscissae (below 0: stable) and "
+        "fractions\nof images at a stable equilibrium (means, 95 % t intervals over seeds; "
         f"abscissae over {STRONGEST_SHOWN:g} count as {STRONGEST_SHOWN:g})",
     )
     return figure
+
+
+def _stability_line(axes: Axes, values: np.ndarray, name: str, ink: Any) -> None:
+    """Mean with its band over the sizes, (seed, size), cut where the quantity itself ends."""
+    least, most = (0.0, 1.0) if name == "stable" else (-np.inf, STRONGEST_SHOWN)
+    mean, half = over_repetitions(np.minimum(values, most))
+    half, places = np.nan_to_num(half), np.arange(mean.size)
+    low, high = np.maximum(mean - half, least), np.minimum(mean + half, most)
+    axes.plot(places, mean, "o-", ms=3.5, lw=1.3, color=ink)
+    axes.vlines(places, low, high, color=ink, lw=0.9)
 
 
 FIGURES: Drawings = {

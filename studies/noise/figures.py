@@ -154,6 +154,7 @@ def best_feedback(data: xr.Dataset) -> Figure:
             name += f"{span}({predicted:.4f})"
             style: Any = {"color": colour, "marker": "o" if layer == 1 else "s", "ms": 5, "lw": 1.2}
             style |= {"ls": "-"} if layer == 1 else {"ls": "--", "markerfacecolor": "white"}
+            style |= {"markevery": list(range(len(durations) - 1))}  # none where extrapolated
             for axes, values in zip((left, right), optima(data, case, times), strict=True):
                 middle, half = over_repetitions(np.log(values))
                 axes.loglog(times, np.exp(middle), **style, label=name)
@@ -165,6 +166,17 @@ def best_feedback(data: xr.Dataset) -> Figure:
     right.axhline(1, color=COLOURS["grey"], lw=0.8)
     for axes in (left, right):
         axes.set_xlabel("averaging time (time constants)")
+        axes.axvspan(durations[-1], times[-1], color=COLOURS["grey"], alpha=0.13, lw=0, zorder=0)
+        axes.set_xlim(right=times[-1])
+    left.text(
+        float(np.sqrt(durations[-1] * times[-1])),
+        0.02,
+        "extrapolated:\nnoise as 1/sqrt(time)",
+        transform=left.get_xaxis_transform(),
+        ha="center",
+        va="bottom",
+        fontsize=8.5,
+    )
     figure.legend(
         *left.get_legend_handles_labels(),
         loc="outside lower center",

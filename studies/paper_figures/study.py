@@ -59,7 +59,7 @@ def study(
     Parameters
     ----------
     figure : one of `FIGURES`
-    scale : "smoke" (seconds), "laptop" (half an hour), "desk" (a night for "claim" and "longer") or
+    scale : "smoke" (seconds), "laptop" (an hour), "desk" (a night for "claim" and "longer") or
         "paper" (days on two cores)
     datasets, seeds : in place of those of the scale
     parameters

@@ -55,6 +55,8 @@ INITS: dict[str, dict[str, Any]] = {  # how lines that tell networks apart look
 STYLES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))  # of units
 UNITS = {"leaky_relu": "leaky-ReLU", "asinh": "asinh", "tanh": "tanh", "linear": "linear"}
 
+GAIN_SHOWN = 2.0  # of the measured gain over the predicted one; what is more leaves the axis
+
 
 @styled
 def alignment(data: xr.Dataset) -> Figure:
@@ -133,9 +135,9 @@ def gain(data: xr.Dataset) -> Figure:
                         "label": f"{init}, {UNITS.get(str(units), str(units))}",
                     }
                     ratio = part["gain_ratio"].sel(layer=1).values
-                    _line(axes, part, ratio, look, pathway=pathway)
+                    _line(axes, part, ratio, look, pathway=pathway, top=GAIN_SHOWN)
             axes.axhline(1, color=COLOURS["grey"], lw=0.6)
-            axes.set_ylim(0, 2)
+            axes.set_ylim(0, GAIN_SHOWN)
             if column == 0:
                 axes.set_ylabel(f"{pathway.upper()} pathway\nmeasured / predicted")
     _finish(grid, depths)
@@ -143,7 +145,8 @@ def gain(data: xr.Dataset) -> Figure:
     headline(
         figure,
         "Size of the first layer's shift over the predicted one, by feedback strength\n"
-        "(means over seeds, 95 % intervals; where a line ends no image settled)",
+        f"(means over seeds, 95 % intervals; triangles: means over {GAIN_SHOWN:g}; where a line "
+        "ends no image settled)",
     )
     return figure
 
@@ -363,8 +366,11 @@ def _line(
     *,
     pathway: str,
     logarithm: bool = False,
+    top: float = np.inf,
 ) -> None:
-    """Mean over seeds against gamma with its interval, for the cells of one pathway."""
+    """Mean over seeds against gamma with its interval, for the cells of one pathway; a triangle at
+    the edge for a mean beyond `top`, where the axis ends.
+    """
     chosen = part["pathway"].values == pathway
     if not chosen.any():
         return
@@ -377,4 +383,7 @@ def _line(
     if logarithm:
         mean, low, high = np.exp(mean), np.exp(low), np.exp(high)
     axes.plot(gammas, mean, **({"ms": 3.5, "lw": 1.2} | style))
+    if (beyond := mean > top).any():
+        edge = np.full(int(beyond.sum()), top)
+        axes.plot(gammas[beyond], edge, "^", ms=5, color=style["color"], clip_on=False)
     axes.fill_between(gammas, low, high, color=style["color"], alpha=0.15, lw=0)

@@ -5,6 +5,7 @@ Owns what the study `top_down` shows, drawn from `top_down.nc`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from studies.top_down.theory import chain_abscissa, chain_gains
 NUDGE = 0.03  # that of the pictures, if it was measured
 RULES = {"bp": "BP", "gait": "GAIT-prop", "itp": "ITP", "tp": "TP", "circuit": "circuit"}
 FINE = 200  # points of a curve of theory
+TOP = 3.0  # of a shift over that of full targets, where its axis ends
 
 
 @styled
@@ -44,8 +46,8 @@ def circuits(data: xr.Dataset) -> Figure:
     figure, grid = panels(2, 2, figsize=(9.0, 6.4), sharex="col")
     for column, (reading, words) in enumerate(
         (
-            ("replacing", "$\\gamma$ of the hidden layers (replacing; 1: inverse alone)"),
-            ("added", "$\\kappa$ (added to the feed-forward drive)"),
+            ("replacing", "$\\gamma$ of the hidden layers\n(replacing; 1: inverse alone)"),
+            ("added", "$\\kappa$\n(added to the feed-forward drive)"),
         )
     ):
         part = cells_with(data, reading=reading)
@@ -55,7 +57,7 @@ def circuits(data: xr.Dataset) -> Figure:
             chains = [_chain(reading, int(depth) + 1, strength, nudge) for strength in fine]
             style: Any = {"color": colour, "lw": 1.0}
             grid[0, column].plot(fine, [chain_abscissa(*chain) for chain in chains], **style)
-            grid[1, column].plot(fine, [abs(chain_gains(*chain)[0]) for chain in chains], **style)
+            _gain_line(grid[1, column], fine, [chain_gains(*chain)[0] for chain in chains], **style)
             for pathway in ("itp", "gait"):
                 one = cells_with(part, depth=depth, pathway=pathway).sel(nudge=nudge)
                 one = one.sel(strength=strengths)
@@ -64,7 +66,7 @@ def circuits(data: xr.Dataset) -> Figure:
         grid[0, column].axhline(0, color=COLOURS["grey"], lw=0.8)
         grid[1, column].set_xlabel(words)
         grid[1, column].set_yscale("log")
-        grid[1, column].set_ylim(nudge / 30, 3)
+        grid[1, column].set_ylim(nudge / 30, TOP)
     grid[0, 0].set_ylabel("spectral abscissa (1/$\\tau$)\nunstable above 0")
     grid[1, 0].set_ylabel("shift of layer 1 over that\nof full targets (TP)")
     grid[0, 0].set_title("stable at every depth, ever slower")
@@ -77,8 +79,20 @@ def circuits(data: xr.Dataset) -> Figure:
         legend.plot(
             [], [], color="black", ls="none", marker=MARKERS[pathway], mfc="none", label=label
         )
-    legend.plot([], [], color="black", lw=1.0, label="theory, ITP,\nlinear piece")
-    legend.legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend.plot([], [], color="black", lw=1.0, label="theory, ITP, linear piece")
+    legend.plot(
+        [],
+        [],
+        ls="none",
+        marker="|",
+        ms=9,
+        mew=1.8,
+        color="black",
+        label="pole of theory: no rest",
+    )
+    figure.legend(
+        *legend.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8.5
+    )
     headline(
         figure,
         "Circuits in which top-down input replaces the drive from below, or is added to it, by "
@@ -153,6 +167,20 @@ def _chain(
     reading: str, depth: int, strength: float, nudge: float
 ) -> tuple[int, float, float, float]:
     return depth, 1.0 if reading == "added" else 1.0 - strength, strength, nudge
+
+
+def poles(x: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """Where a gain changes its sign through infinity: the middles of the steps in which it does."""
+    turns = (gains[1:] * gains[:-1] < 0) & (np.minimum(*np.abs([gains[1:], gains[:-1]])) > 1)
+    return np.asarray((x[1:] + x[:-1])[turns] / 2)
+
+
+def _gain_line(axes: Axes, x: np.ndarray, gains: Sequence[float], **style: Any) -> None:
+    """Sizes of gains, cut where they leave the axis, with a mark at its edge for every pole."""
+    found = np.asarray(gains)
+    axes.plot(x, np.where(np.abs(found) < TOP, np.abs(found), np.nan), **style)
+    for at in poles(x, found):
+        axes.plot([at], [TOP], "|", ms=9, mew=1.8, color=style["color"], clip_on=False)
 
 
 def _nudge(data: xr.Dataset) -> float:

@@ -35,6 +35,7 @@ from studies.top_down.circuit import (
     strong_circuit,
     with_inputs,
 )
+from studies.top_down.figures import poles
 from studies.top_down.measures import MEASURES, cosines, has_another, input_share, settling_time
 from studies.top_down.theory import chain_abscissa, chain_gains, replaced_eigenvalues
 
@@ -586,3 +587,17 @@ def test_images_without_an_equilibrium_are_counted_in_the_status():
     assert found["status"].item().startswith(f"no equilibrium: {missing} of 30 images")
     nothing = found["settled"].values == 0
     assert np.isnan(found["cosine"].values[nothing]).all()
+
+
+def test_poles_of_the_added_chain_are_where_its_determinant_vanishes():
+    """Three layers, kept 1: (1 - k) = (1 - nudge) k, so k = 1/(2 - nudge); one layer has none.
+
+    Negative control: a zero of the gain, through which its sign changes too, is no pole.
+    """
+    x = np.linspace(0.1, 1.0, 200)
+    for nudge in (0.03, 0.3):
+        gains = np.array([chain_gains(3, 1.0, k, nudge)[0] for k in x])
+        (found,) = poles(x, gains)
+        assert abs(found - 1 / (2 - nudge)) <= x[1] - x[0]
+        assert poles(x, np.array([chain_gains(1, 1.0, k, nudge)[0] for k in x])).size == 0
+    assert poles(x, x - 0.5).size == 0
