@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,12 @@ from circuit.peers.table import TABLE
 
 ERROR = 1e-6  # of the weight change of every layer, relative
 LAMBDA, GAMMA, BETA = 0.1, 0.01, 0.1
-STEPS = (0.2, 0.4, 0.6, 0.8, 1.0)  # lengths that are tried
-MOST = 2000  # steps
+STEPS = (0.6, 0.8, 0.4, 1.0, 0.2)  # lengths that are tried
+MOST = 300  # steps
 OWN = {"pc": {"strength": LAMBDA, "tolerance": ERROR}, "ep": {"gamma": GAMMA, "beta": BETA}}
 
 Changes = Sequence[np.ndarray]  # of the weights of all layers
+Found = tuple[int, float, float]  # steps, their length, and the error that they leave
 
 
 def problem(sizes: TrainingSizes) -> tuple[Network, np.ndarray, np.ndarray]:
@@ -69,19 +71,36 @@ class Coding:
 
     def changes(self, step: float, steps: int) -> Changes:
         """Of the weights, after so many steps of the rates."""
+        return self.changes_at(next(islice(self.course(step), steps - 1, None)))
+
+    def course(self, step: float) -> Iterator[Sequence[Any]]:
+        """The rates after one step, two, and so on."""
         torch = self.torch
         with torch.no_grad():
             rates, x = [], self.inputs
             for w in self.weights[:-1]:
                 x = torch.tanh(x @ w.T)
                 rates.append(x)
-        for _ in range(steps):
+        while True:
             rates = [z.detach().requires_grad_() for z in rates]
             slopes = torch.autograd.grad(self.energy(rates), rates)
-            rates = [z - step * slope for z, slope in zip(rates, slopes, strict=True)]
-        rates = [z.detach() for z in rates]
-        slopes = torch.autograd.grad(self.energy(rates), self.weights)
+            rates = [z.detach() - step * slope for z, slope in zip(rates, slopes, strict=True)]
+            yield rates
+
+    def changes_at(self, rates: Sequence[Any]) -> Changes:
+        """Of the weights, at those rates."""
+        slopes = self.torch.autograd.grad(self.energy(rates), self.weights)
         return [-slope.numpy() / (LAMBDA * len(self.inputs)) for slope in slopes]
+
+    def fewest(self, truth: Changes) -> Found:
+        """Steps that do, and of which length."""
+        best: Found = (MOST + 1, 1.0, np.inf)
+        for step in STEPS:
+            for count, rates in enumerate(islice(self.course(step), best[0] - 1), 1):
+                if (error := error_of(self.changes_at(rates), truth)) <= ERROR:
+                    best = count, step, error
+                    break
+        return best
 
     def energy(self, rates: Sequence[Any]) -> Any:
         """1/2 sum |z_l - f(W_l z_{l-1})|^2 + lambda / 2 |t - y_L|^2, of all images."""
@@ -120,6 +139,13 @@ class Propagation:
             for up, down in zip(*products, strict=True)
         ]
 
+    def fewest(self, truth: Changes) -> Found:
+        """As `Coding.fewest`."""
+        for count in range(1, MOST + 1):
+            if (error := error_of(self.changes(1.0, count), truth)) <= ERROR:
+                return count, 1.0, error
+        return MOST + 1, 1.0, np.inf
+
     def _settled(self, rates: Sequence[Any], beta: float, steps: int) -> Sequence[Any]:
         torch = self.torch
         for _ in range(steps):
@@ -141,14 +167,6 @@ class Propagation:
 LITERAL: dict[str, Any] = {"pc": Coding, "ep": Propagation}
 
 
-def counts(step: float) -> Iterator[int]:
-    """Of steps, each a tenth more than the last."""
-    count = 1
-    while count <= MOST:
-        yield count
-        count = max(count + 1, round(1.1 * count))
-
-
 # --- contestants; each function runs in a process of its own ---
 
 
@@ -166,15 +184,8 @@ def prepare_pytorch(sizes: TrainingSizes, rule: str) -> tuple[Callable[[], objec
     truth = own_changes(rule, network, inputs, targets, **OWN[rule] | {"tolerance": 1e-12})
     if rule == "pc":
         truth = [*truth[:-1], truth[-1][: network.n_outputs]]
-    literal, best = LITERAL[rule](network, inputs, targets), (MOST + 1, 1.0, np.inf)
-    for step in STEPS if rule == "pc" else (1.0,):
-        for count in counts(step):
-            if count >= best[0]:
-                break
-            error = error_of(literal.changes(step, count), truth)
-            if error <= ERROR:
-                best = count, step, error
-    count, step, error = best
+    literal = LITERAL[rule](network, inputs, targets)
+    count, step, error = literal.fewest(truth)
     if count > MOST:
         raise RuntimeError(f"no error of {ERROR:g} in {MOST} steps")
     return partial(literal.changes, step, count), {"error": error, "steps": count, "of": step}

@@ -216,38 +216,17 @@ class Network(Brief):
         """F of `layer`."""
         return self.activations[layer - 1]
 
-    def push(self, layer: int, rates_below: Array, *, auxiliaries: bool = True) -> Array:
-        """`W_l` applied to the projecting units, `(..., batch, N_{l-1}) -> (..., batch, N_l)`.
-
-        Without `auxiliaries` the auxiliary outputs get 0, and are left to `with_auxiliaries`.
-        """
-        weights = self.weights[layer - 1]
-        read = weights.shape[-1]
+    def push(self, layer: int, rates_below: Array) -> Array:
+        """`W_l` applied to the projecting units, `(..., batch, N_{l-1}) -> (..., batch, N_l)`."""
+        read = self.weights[layer - 1].shape[-1]
         if rates_below.shape[-1] != read:
             rates_below = rates_below[..., :read]
-        if auxiliaries or layer < self.depth:
-            return rows_times(rates_below, weights)
-        outputs = rows_times(rates_below, weights[..., : self.n_outputs, :])
-        return widened(outputs, self.widths[layer])
+        return rows_times(rates_below, self.weights[layer - 1])
 
     def drive(self, layer: int, rates_below: Array) -> Array:
         """`h_l` of those rates (Eq. 1), `(..., batch, N_{l-1}) -> (..., batch, N_l)`."""
         bias = namespace(rates_below).expand_dims(self.biases[layer - 1], axis=-2)
         return self.push(layer, rates_below) + bias
-
-    def with_auxiliaries(self, rates_below: Array, *outputs: Array) -> tuple[Array, ...]:
-        """Rates, drives and slopes of the outputs, as many of these as are given, those of the
-        auxiliary outputs being replaced by what the rates below make of them.
-        """
-        n, unit, xp = self.n_outputs, self.activations[-1], namespace(rates_below)
-        if n == self.widths[-1]:
-            return outputs
-        weights, biases = self.weights[-1][..., n:, :], self.biases[-1][..., n:]
-        read = rates_below[..., : weights.shape[-1]]
-        drives = rows_times(read, weights) + xp.expand_dims(biases, axis=-2)
-        found = (unit.value(drives), drives, unit.slope(drives))
-        pairs = zip(outputs, found, strict=False)
-        return tuple(xp.concat([one[..., :n], other], axis=-1) for one, other in pairs)
 
     def pull(self, layer: int, drives: Array) -> Array:
         """`W_l^-1` applied, `(..., batch, n) -> (..., batch, N_{l-1})`; 0 for auxiliary units.

@@ -1180,15 +1180,15 @@ MUTANTS = (
     ),
     Mutant(
         "auxiliary outputs that follow without their biases",
-        "circuit/network.py",
+        "circuit/peers/auxiliaries.py",
         "drives = rows_times(read, weights) + xp.expand_dims(biases, axis=-2)",
         "drives = rows_times(read, weights) + 0 * xp.expand_dims(biases, axis=-2)",
-        "tests/circuit/test_network.py",
+        "tests/circuit/peers/test_auxiliaries.py",
     ),
     Mutant(
         "auxiliary outputs left as they were once a state is found",
         "circuit/peers/dual_propagation.py",
-        "*network.with_auxiliaries(read[-2], read[-1])",
+        "*with_auxiliaries(network, read[-2], read[-1])",
         "read[-1]",
         "tests/circuit/peers/test_dual_propagation.py",
     ),

@@ -28,6 +28,7 @@ from circuit.numerics.arrays import (
 )
 from circuit.numerics.scale import ONE, Scale, running_largest, times
 from circuit.numerics.small_systems import solved
+from circuit.peers.auxiliaries import push_up, with_auxiliaries
 from circuit.peers.settling import Tried, relative
 from circuit.records.brief import Brief
 from circuit.settings.peers.feedback_control import JACOBIAN, FeedbackControlSettings
@@ -196,7 +197,7 @@ class Control(Brief):
             pushed = times(self.fed_back(layer, control), self.own_scales[i].over(reach))
             if changes:
                 ratio = self.reach[i - 1].over(reach).value
-                sent = self.network.push(layer, changes[-1], auxiliaries=False)
+                sent = push_up(self.network, layer, changes[-1])
                 pushed = pushed + ratio * sent
             size = self.size.times(reach).value
             drives.append(h + size * pushed)
@@ -294,7 +295,7 @@ class Control(Brief):
             responses.append(response(unit, alone, unit.slope(alone), fed, scale.value))
             reach = self.size.times(self.reach[layer - 1])
             rates.append(self.activity.rates[layer] + times(changes[layer - 1], reach))
-        rates[-1:] = self.network.with_auxiliaries(rates[-2], rates[-1])
+        rates[-1:] = with_auxiliaries(self.network, rates[-2], rates[-1])
         return Shifts(tuple(responses), scales, (self.size,) * depth), tuple(rates)
 
     def stability(self, arrays: Sequence[Array], settled: np.ndarray) -> tuple[str, float]:

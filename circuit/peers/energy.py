@@ -35,6 +35,7 @@ from circuit.messages import response
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, namespace, row_norms, take_rows, widened
 from circuit.numerics.scale import ONE, Scale, running_largest, times
+from circuit.peers.auxiliaries import push_up, with_auxiliaries
 from circuit.peers.settling import relative
 from circuit.peers.steepness import error_after, error_change
 from circuit.records.brief import Brief
@@ -113,8 +114,8 @@ class Energy(Brief):
             self.activity.rates[1:], state.shifts, self.reach, strict=True
         ):
             rates.append(rate + times(shift, scale.times(self.strength)))
-        last = self.network.with_auxiliaries(
-            rates[-2], rates[-1], state.drives[-1], state.slopes[-1]
+        last = with_auxiliaries(
+            self.network, rates[-2], rates[-1], state.drives[-1], state.slopes[-1]
         )
         ends = zip((rates, state.drives, state.slopes), last, strict=True)
         return Activity(*((*all_but[:-1], end) for all_but, end in ends))
@@ -136,7 +137,7 @@ class Energy(Brief):
             carried = namespace(h).zeros_like(h)
             if layer > 1:
                 below = self.reach[i - 1].times(self.strength).value
-                push = self.network.push(layer, moved[-1], auxiliaries=False)
+                push = push_up(self.network, layer, moved[-1])
                 carried = response(unit, h, slope, push, below) * self._ratio(layer - 1, layer)
                 h = h + below * push
                 slope = unit.slope(h)
@@ -232,7 +233,7 @@ class Energy(Brief):
             i = layer - 1
             change: Array = None
             if layer > 1:
-                pushed.append(self.network.push(layer, moved[-1], auxiliaries=False))
+                pushed.append(push_up(self.network, layer, moved[-1]))
                 change = state.slopes[i] * pushed[-1] * self._ratio(layer - 1, layer)
             if layer < depth:
                 own = times(tangents[i], self.scales[i].over(self.reach[i]))

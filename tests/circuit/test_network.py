@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import replace
 from fractions import Fraction
 
 import mpmath
@@ -137,24 +136,6 @@ def test_push_and_pull_undo_each_other(dtype: str, rng: np.random.Generator) -> 
         there = network.push(layer, network.pull(layer, above))
         np.testing.assert_allclose(there, above, rtol=0, atol=allowed * 4)
         assert back.dtype == there.dtype == dtype
-
-
-def test_auxiliary_outputs_may_follow_later(rng: np.random.Generator) -> None:
-    """A push without them is the whole one elsewhere; with them the forward pass is what it was."""
-    network = initialise([9, 7, 7], rng, activation="tanh", n_outputs=3)
-    network = replace(network, biases=tuple(rng.standard_normal(b.shape) for b in network.biases))
-    x = rng.standard_normal((5, 9))
-    activity = forward(network, x)
-    below = activity.rates[1]
-    whole, some = network.push(2, below), network.push(2, below, auxiliaries=False)
-    np.testing.assert_allclose(some[:, :3], whole[:, :3], rtol=1e-13)
-    assert not some[:, 3:].any()
-    assert whole[:, 3:].all()
-    np.testing.assert_array_equal(network.push(1, x, auxiliaries=False), network.push(1, x))
-    ends = activity.rates[-1], activity.drives[-1], activity.slopes[-1]
-    blank = [np.where(np.arange(7) < 3, end, 9.0) for end in ends]
-    for found, wanted in zip(network.with_auxiliaries(below, *blank), ends, strict=True):
-        np.testing.assert_allclose(found, wanted, rtol=1e-13)
 
 
 def test_transposed_pull_is_the_adjoint_of_push(rng: np.random.Generator) -> None:
