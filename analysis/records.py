@@ -9,6 +9,7 @@ import json
 import math
 import platform
 import tempfile
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,20 +23,22 @@ from circuit.storage.results import read_dataset
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["output_folder", "read_dataset", "versions", "write_dataset", "write_json"]
+__all__ = ["dump", "output_folder", "read_dataset", "versions", "write_dataset", "write_json"]
 
 PACKAGES = ("gait-circuit", "brian2", "numpy", "scipy", "matplotlib", "xarray", "scikit-learn")
 
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that results depend on."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+@cache
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def output_folder(path: Path) -> Path:
@@ -63,10 +66,10 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def write_dataset(path: Path, dataset: xr.Dataset, *, remedy: str = REMEDY) -> None:
     """Write a NetCDF file (version 3, through SciPy) that xarray opens without further packages."""
-    write_atomically(path, lambda name: _dump(dataset, name), remedy=remedy)
+    write_atomically(path, lambda name: dump(dataset, name), remedy=remedy)
 
 
-def _dump(dataset: xr.Dataset, path: Path) -> None:
+def dump(dataset: xr.Dataset, path: Path) -> None:
     """The bytes of `to_netcdf(engine="scipy")`, which loads Dask to ask whether it runs.
 
     (A quarter of a second.)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if __package__ in {None, ""}:  # run as a file, from any folder, installed or not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -258,17 +258,20 @@ def _study(name: str, chosen: argparse.Namespace, folder: Path | None = None) ->
 
     if name in BENCH:
         return _bench_study(name, chosen, folder)
-    return training.study(
-        name,
-        chosen.scale,
-        datasets=None if chosen.datasets is None else list(dict.fromkeys(chosen.datasets)),
-        data_dir=study_command.data_folder(chosen),
-        seeds=chosen.seeds,
-        parameters=chosen.parameters,
-        same=(chosen.learning_rate, chosen.orthogonality),
-        rules=chosen.rules,
-        device=chosen.device,
-    )
+    same = (chosen.learning_rate, chosen.orthogonality)
+    of_all = _of_all(chosen)
+    return training.study(name, chosen.scale, parameters=chosen.parameters, same=same, **of_all)
+
+
+def _of_all(chosen: argparse.Namespace) -> dict[str, Any]:
+    """What the runs of every figure are given."""
+    return {
+        "datasets": None if chosen.datasets is None else list(dict.fromkeys(chosen.datasets)),
+        "data_dir": study_command.data_folder(chosen),
+        "seeds": chosen.seeds,
+        "rules": chosen.rules,
+        "device": chosen.device,
+    }
 
 
 def _bench_study(name: str, chosen: argparse.Namespace, folder: Path | None) -> Study:
@@ -280,17 +283,8 @@ def _bench_study(name: str, chosen: argparse.Namespace, folder: Path | None) -> 
     if of_grid is not None and of_grid.is_file():
         data = study_command.result(of_grid, "figure", "bench_grid", every_rule.VERSION)
         best = {rule: found[:2] for rule, found in best_of_bench_grid(data).items()}
-    return every_rule.study(
-        name,
-        chosen.scale,
-        datasets=None if chosen.datasets is None else list(dict.fromkeys(chosen.datasets)),
-        data_dir=study_command.data_folder(chosen),
-        seeds=chosen.seeds,
-        rules=chosen.rules,
-        device=chosen.device,
-        rule_file=None if chosen.rule_file is None else str(chosen.rule_file.resolve()),
-        chosen=best,
-    )
+    file = None if chosen.rule_file is None else str(chosen.rule_file.resolve())
+    return every_rule.study(name, chosen.scale, rule_file=file, chosen=best, **_of_all(chosen))
 
 
 def _check(chosen: argparse.Namespace, studies: dict[str, Study]) -> None:

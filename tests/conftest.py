@@ -6,14 +6,27 @@ equations, and from other libraries; never from what the code was seen to return
 
 from __future__ import annotations
 
+import gc
+import os
+import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+# a twelfth of the time went into searches for garbage, of which so large a process has little
+gc.set_threshold(20_000, 20, 50)
 
 settings.register_profile(
     "circuit", deadline=None, derandomize=True, database=None, max_examples=60
@@ -26,6 +39,53 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items if sys.platform == "win32" else ():
         if item.get_closest_marker("posix"):
             item.add_marker(pytest.mark.skip(reason="needs POSIX"))
+
+
+@pytest.fixture
+def rough_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are small, without minor ticks and not laid out, where a test sees which there are.
+
+    What they show is drawn all the same, by the same functions.
+    """
+    from circuit.report.canvas import Figure
+
+    as_a_user_has_it = Figure.write_png
+
+    def rough(figure: Figure, file: Any) -> None:
+        figure.set_layout_engine("none")
+        figure.set_dpi(20)
+        for axes in figure.axes:
+            axes.minorticks_off()
+        as_a_user_has_it(figure, file)
+
+    monkeypatch.setattr(Figure, "write_png", rough)
+
+
+@pytest.fixture(scope="session")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int, Path], None]:
+    """Put the cells of a study at scale smoke, of digits and one seed, into an output folder.
+
+    They are measured once, when they are first asked for: for all tests, and on POSIX for all
+    processes of pytest-xdist.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if fcntl is not None and "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    def put(name: str, seed: int, output: Path) -> None:
+        from analysis.sweep.run import run
+        from studies.catalogue import STUDIES
+
+        here = folder / f"{name}-{seed}"
+        with (folder / f"{name}-{seed}.lock").open("w") as lock:
+            if fcntl is not None:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (here / f"{name}.nc").exists():
+                study = STUDIES[name].door("study").study("smoke", seeds=(seed,))
+                run(study, here, workers=0, quiet=True)
+        shutil.copytree(here / name, output / name)
+
+    return put
 
 
 @dataclass(frozen=True)

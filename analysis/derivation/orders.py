@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.stats
+from scipy.special import stdtrit
 
 from analysis.derivation.both_sides import without_crossing
 from analysis.derivation.claim import Check, ClaimPlan
@@ -88,7 +88,7 @@ def fit_order(gammas: np.ndarray, sizes: np.ndarray, errors: np.ndarray) -> Orde
     freedom = design.shape[0] - design.shape[1]
     covariance = np.linalg.inv(design.T @ design) * (left @ left / freedom)
     standard_error = float(np.sqrt(covariance[0, 0]))
-    quantile = float(scipy.stats.t.ppf(0.5 + CONFIDENCE / 2, freedom))
+    quantile = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2))
     next_order = float(np.max(np.abs(found[2::2])))  # b times the largest gamma
     return Order(float(found[0]), standard_error, quantile * standard_error, next_order**2)
 

@@ -50,7 +50,7 @@ def store(study: Study, cell: Cell, folder: Path, result: xr.Dataset) -> None:
     )
 
     def write(name: Path) -> None:
-        result.to_netcdf(name, engine="scipy")
+        records.dump(result, name)
         name.write_bytes(_sealed(name.read_bytes()))
 
     remedy = "make room, then run again to go on"
@@ -126,13 +126,15 @@ def storable(study: Study, result: xr.Dataset) -> xr.Dataset:
 
 def _plain(values: xr.DataArray) -> xr.DataArray:
     kind = values.dtype.kind
-    if kind in "fbU":
-        return values.astype(np.float64) if kind == "f" else values
+    if kind in "bU" or values.dtype == np.float64:
+        return values
+    if kind == "f":
+        return values.astype(np.float64)
     if kind == "O" and all(isinstance(word, str) for word in values.values.flat):
         return values.astype(str)
     if kind in "iu":
-        small = values.astype(np.int32)
-        return small if bool((small == values).all()) else values.astype(np.float64)
+        fits = bool((values.values.astype(np.int32) == values.values).all())
+        return values.astype(np.int32 if fits else np.float64)
     raise CircuitError(f"variable {values.name} has dtype {values.dtype}; use numbers or words")
 
 

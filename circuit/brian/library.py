@@ -168,8 +168,10 @@ def run_steps(network: brian2.Network, clock: brian2.Clock, steps: int) -> None:
     end = round(float(network.t_) / length) + steps
     # What is not finite is found afterwards. Brian2 writes, at every call of a function such as
     # log1p, an error message with the array in it, in case it should need it: for up to 1000
-    # entries that takes longer than the step itself, unless arrays are abbreviated.
-    with np.errstate(all="ignore"), np.printoptions(threshold=1, edgeitems=1), _unsearched():
+    # entries that takes longer than the step itself, unless arrays are abbreviated, and their ends
+    # written without a search for a common form.
+    brief: Any = {"threshold": 1, "edgeitems": 1, "formatter": {"float_kind": str}}
+    with np.errstate(all="ignore"), np.printoptions(**brief), _unsearched():
         network.run(steps * length * brian2.second, namespace={})
     if round(float(network.t_) / length) < end:
         raise KeyboardInterrupt("Brian2 was stopped before the last step")

@@ -88,15 +88,6 @@ def load(
         )
 
 
-def says_its_units(path: Path) -> bool:
-    """Whether the file holds activation functions, being one of ours.
-
-    Raises `CircuitError` as `load`.
-    """
-    with arrays_of(path, "weights file", REMEDY) as members:
-        return "format" in members
-
-
 def _layers(
     members: Mapping[str, np.ndarray],
 ) -> tuple[list[np.ndarray], list[np.ndarray | None]]:

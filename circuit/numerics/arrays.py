@@ -41,8 +41,12 @@ def namespace(*arrays: Array) -> Any:
     array([0., 0., 1.])
     """
     kind = type(arrays[0])
-    if kind in _NAMESPACES and all(type(array) is kind for array in arrays[1:]):
-        return _NAMESPACES[kind]
+    for array in arrays:
+        if type(array) is not kind:
+            break
+    else:
+        if kind in _NAMESPACES:
+            return _NAMESPACES[kind]
     try:
         found = array_api_compat.array_namespace(*arrays)
         if not all(hasattr(array, "shape") for array in arrays):  # of numbers it knows a namespace
@@ -58,7 +62,7 @@ def namespace(*arrays: Array) -> Any:
 
 def is_numpy(array: Array) -> bool:
     """Whether `array` is a NumPy array (the SciPy and Brian2 methods take no other)."""
-    return array_api_compat.is_numpy_array(array)
+    return type(array) is np.ndarray or array_api_compat.is_numpy_array(array)
 
 
 def epsilon(array: Array) -> float:

@@ -25,13 +25,18 @@ def replace_crossing(
 ) -> tuple[Array, ...]:
     """`where_crossing` for functions of several results. All arrays have the shape of `stays`."""
     xp = namespace(simple[0])
-    if bool(xp.all(stays)):
-        return simple
     if is_numpy(stays):
-        units = np.flatnonzero(~stays)
-        if len(units) <= stays.size // 2:
+        staying = np.count_nonzero(stays)
+        if staying == stays.size:
+            return simple
+        if staying == 0:  # as smooth units have it
+            return exact(*arrays)
+        if stays.size - staying <= stays.size // 2:
+            units = np.flatnonzero(~stays)
             solved = exact(*(array.reshape(-1)[units] for array in arrays))
             pairs = zip(simple, solved, strict=True)
             return tuple(put_units(old, units, new) for old, new in pairs)
+    elif bool(xp.all(stays)):
+        return simple
     pairs = zip(simple, exact(*arrays), strict=True)
     return tuple(xp.where(stays, old, new) for old, new in pairs)

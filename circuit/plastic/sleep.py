@@ -128,11 +128,6 @@ class Sleep(Brief):
         """Steps of the sleep after an image."""
         return self.patterns * self.period
 
-    @property
-    def learning_steps(self) -> int:
-        """Of them, those in which synapses learn."""
-        return self.patterns * (self.period - self.wait)
-
     def lateral_of(self, widths: Sequence[int]) -> tuple[np.ndarray, ...]:
         """M at the beginning, for layers 0 .. L of these widths."""
         count = len(self.strengths)

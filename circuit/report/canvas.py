@@ -19,6 +19,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import figure as figures
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from circuit.storage.files import write_atomically
 
@@ -86,9 +87,14 @@ class Figure(figures.Figure):
         with style():
             super().savefig(*arguments, **options)
 
+    def write_png(self, file: Path | io.BytesIO) -> None:
+        """As `savefig` of a PNG file, to the bit, which draws all once more to find the layout."""
+        with style():
+            FigureCanvasAgg(self).print_png(file)
+
     def _repr_png_(self) -> bytes:
         picture = io.BytesIO()
-        self.savefig(picture, format="png")
+        self.write_png(picture)
         return picture.getvalue()
 
 
@@ -126,7 +132,9 @@ def shades(count: int) -> np.ndarray:
 
 def written(figure: Figure, folder: Path, name: str, *, pdf: bool = False) -> list[Path]:
     """Write as PNG, and as PDF on request; returns the files."""
-    paths = [folder / f"{name}.{kind}" for kind in (("png", "pdf") if pdf else ("png",))]
-    for path in paths:
-        write_atomically(path, figure.savefig)
+    paths = [folder / f"{name}.png"]
+    write_atomically(paths[0], figure.write_png)
+    if pdf:
+        paths.append(folder / f"{name}.pdf")
+        write_atomically(paths[1], figure.savefig)
     return paths

@@ -7,7 +7,7 @@ values, nor how what was given and a preset become one set of settings (`trainin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,9 @@ from models.command.parsing import OneLineParser
 from models.command.rule_files import add_rule_file
 from models.command.shared import Options, add_data_dir, add_images, add_results
 from training.declarations import HEADINGS, PRESETS, SETTINGS, settings_now, tables_now
-from training.settings import PROGRAM, preset
+from training.settings import PROGRAM, Value, preset
+
+Presets = Mapping[str, Sequence[Mapping[str, Value]]]  # all values by rule, of each preset
 
 
 def options() -> OneLineParser:
@@ -38,16 +40,18 @@ def options() -> OneLineParser:
         "status: 0 all epochs completed; 1 weights became singular or not finite; 2 bad input; "
         "130 interrupted.",
     )
+    presets = {one: [preset(one, rule) for rule in TABLE] for one in PRESETS}
     groups = {heading: parser.add_argument_group(heading) for heading in HEADINGS}
     for heading, group in groups.items():
         for name in HEADINGS[heading]:
-            _add(group, _with_rules(SETTINGS[name]) if name == "rule" else SETTINGS[name])
+            one = _with_rules(SETTINGS[name]) if name == "rule" else SETTINGS[name]
+            _add(group, one, presets)
     for rule, line in TABLE.items():
         own = own_settings(rule).values()
         if own:
             of_rule = parser.add_argument_group(f"--rule {rule}", line.words)
             for one in own:
-                _add(of_rule, one)
+                _add(of_rule, one, presets)
     everyday, *_ = groups.values()
     add_data_dir(everyday)
     add_images(everyday)
@@ -71,14 +75,14 @@ def _with_rules(setting: Declaration) -> Declaration:
     return replace(setting, words=f"{setting.words}; {called}")
 
 
-def _add(group: Options, setting: Declaration) -> None:
+def _add(group: Options, setting: Declaration, presets: Presets) -> None:
     """The option of a setting, with its words and its values by preset."""
     words, more = setting.words, dict[str, Any]()
     if setting.fixed:
         default = setting.default
         more["default"] = list(default) if isinstance(default, tuple) else default
     elif "(default: " not in words:
-        words = f"{words} {_shown(setting.option)}".strip()
+        words = f"{words} {_shown(setting.option, presets)}".strip()
     add_setting(group, setting, words, **more)
 
 
@@ -100,11 +104,10 @@ def _of_table(table: str, content: Mapping[str, Any]) -> dict[str, Any]:
     return {"inverse": LEARNED} | found if table == "inverse" else found
 
 
-def _shown(name: str) -> str:
+def _shown(name: str, presets: Presets) -> str:
     """The values of an option by preset, for its help."""
     words = {}
-    for one in PRESETS:
-        found = [preset(one, rule) for rule in TABLE]
+    for one, found in presets.items():
         values = dict.fromkeys(_word(each[name]) for each in found if name in each)
         words[one] = ("by rule " if len(values) > 1 else "") + " or ".join(values)
     if len(set(words.values())) == 1:

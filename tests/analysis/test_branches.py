@@ -341,11 +341,13 @@ def test_one_sample_at_a_time():
 # The study
 
 
-def test_study_runs_resumes_and_draws(tmp_path):
+@pytest.mark.usefixtures("rough_pictures")
+def test_study_runs_resumes_and_draws(measured, tmp_path):
     """Two cells through the engine, in this process: verified points, an example, both pictures."""
     whole = strong.study("smoke")
     cells = tuple(c for c in whole.cells if c["depth"] == 2 and c["pathway"] == "itp")
     small = replace(whole, cells=cells)
+    measured("strong", 1, tmp_path)
     data = run(small, tmp_path, workers=0, quiet=True)
     assert data.sizes["cell"] == 2
     assert not any(status.startswith("failed") for status in data["status"].values.tolist())

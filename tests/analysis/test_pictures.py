@@ -40,15 +40,18 @@ BROKEN = [  # main, arguments, module and registry of its pictures, which one fa
 ]
 
 
+@pytest.mark.usefixtures("rough_pictures")
 @pytest.mark.parametrize(
     ("main", "arguments", "registry", "files", "status"),
     BROKEN,
     ids=["equilibrium", "training", "feedback_strength"],
 )
 def test_a_picture_that_fails_is_one_line(
-    main, arguments, registry, files, status, tmp_path, monkeypatch, capsys
+    main, arguments, registry, files, status, measured, tmp_path, monkeypatch, capsys
 ):
     module, name, picture = registry
+    if "strength" in arguments:
+        measured("strength", 1, tmp_path)
     drawings = getattr(importlib.import_module(module), name)
     needed, _ = drawings[picture]
 

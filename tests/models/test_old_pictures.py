@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from analysis.derivation.figures import DERIVATION
 from analysis.equilibrium.figures import EQUILIBRIUM
 from models import run_derivation, run_equilibrium, run_feedback_strength, run_training
 from training import report
 from training.figures import TRAINING
 
+pytestmark = pytest.mark.usefixtures("rough_pictures")
 QUICK = {
     run_equilibrium: ["--batch", "5", "--depth", "2", "--no-brian2"],
     run_derivation: ["--only", "eq15"],
@@ -84,8 +87,9 @@ def test_training_too(tmp_path, capsys):
     assert "learning_curves.pdf, layers.png of an earlier run" in capsys.readouterr().err
 
 
-def test_a_study_removes_those_that_its_data_no_longer_give(tmp_path, capsys):
+def test_a_study_removes_those_that_its_data_no_longer_give(measured, tmp_path, capsys):
     """Such as PDFs that this run was not asked for; those of other studies stay."""
+    measured("strength", 1, tmp_path)
     for name in ("strength_gain.pdf", "noise_signal.png"):
         (tmp_path / name).write_bytes(b"old")
     arguments = ["--studies", "strength", "--scale", "smoke", "--workers", "0", "--seeds", "1"]

@@ -21,6 +21,7 @@ from models import (
 from studies.catalogue import STUDIES
 from tests.commands import refusal
 
+pytestmark = pytest.mark.usefixtures("rough_pictures")
 QUIET = ["--no-figures", "--quiet"]
 
 

@@ -67,6 +67,7 @@ def test_itp_pathway_carries_itp_not_back_propagation(tmp_path):
     assert all(layer["updates"]["bp"]["cosine"] < 0.9 for layer in summary["layers"][:-1])
 
 
+@pytest.mark.usefixtures("rough_pictures")
 @pytest.mark.parametrize("pathway", ["gait", "grait"])
 def test_rectangles_without_auxiliary_units_through_the_pseudo_inverse(tmp_path, pathway):
     """W^+ = W^T N^-2 for orthogonal rows of any length and shape: GRAIT-prop through it is
@@ -150,6 +151,7 @@ def test_what_the_readme_asks_is_decided_in_every_layer(tmp_path, arguments):
     assert summary["undecided_layers"] == []
 
 
+@pytest.mark.usefixtures("rough_pictures")
 def test_units_at_their_kink_are_told_of(tmp_path, capsys):
     """At gamma = 0.2 every image settles, some sliding, also where a figure is drawn."""
     arguments = ["--gamma", "0.2", "--batch", "20", "--depth", "2", "--no-brian2"]
@@ -234,6 +236,7 @@ def test_brian2_simulates_as_many_images_as_fit(tmp_path, capsys, monkeypatch, m
     assert f"Brian2: {room} of 4 images fit" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("rough_pictures")
 def test_where_not_even_one_image_fits_brian2_is_left_out(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("circuit.checks.room.MOST_SYNAPSES", SYNAPSES - 1)
     assert main([*NARROW, "--output", str(tmp_path)]) == 0

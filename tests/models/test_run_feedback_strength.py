@@ -21,9 +21,11 @@ HERE = ["--scale", "smoke", "--workers", "0"]
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """Folder of a whole run of all studies."""
+def done(tmp_path_factory, measured):
+    """Folder of a whole run of all studies; the cells of most are measured once for all tests."""
     folder = tmp_path_factory.mktemp("studies")
+    for name in ("strength", "strong", "noise", "imperfection"):
+        measured(name, 1, folder)
     assert command.main([*HERE, "--output", str(folder)]) == 0
     return folder
 
@@ -55,6 +57,7 @@ def test_figures_of_every_study_are_there(done):
     } <= drawn
 
 
+@pytest.mark.usefixtures("rough_pictures")
 def test_figures_are_drawn_from_the_results_alone(done, tmp_path, capsys):
     """In a folder with nothing but the .nc files, and with no engine to run anything."""
     for name in command.STUDIES:
@@ -72,6 +75,7 @@ def test_figures_are_drawn_from_the_results_alone(done, tmp_path, capsys):
     }
 
 
+@pytest.mark.usefixtures("rough_pictures")
 def test_statuses_are_told_and_a_second_run_measures_nothing(done, monkeypatch, capsys):
     before = (done / "strength.nc").read_bytes()
 
@@ -93,6 +97,7 @@ def test_statuses_are_told_and_a_second_run_measures_nothing(done, monkeypatch, 
         assert now.drop_attrs().identical(was.drop_attrs())
 
 
+@pytest.mark.usefixtures("rough_pictures")
 def test_a_result_with_holes_exits_with_1(done, tmp_path):
     with xr.open_dataset(done / "strength.nc") as data:
         data = data.load()
@@ -102,9 +107,11 @@ def test_a_result_with_holes_exits_with_1(done, tmp_path):
     assert command.main([*only, "--output", str(tmp_path)]) == 1
 
 
-def test_trained_weights_take_part(tmp_path):
+@pytest.mark.usefixtures("rough_pictures")
+def test_trained_weights_take_part(measured, tmp_path):
     path = tmp_path / "net.npz"
     save_network(path, initialise([64, 12, 12], np.random.default_rng(7), n_outputs=10))
+    measured("strength", 4, tmp_path / "out")
     arguments = ["--studies", "strength", "--seeds", "4", "--weights", str(path), "--quiet"]
     assert command.main([*HERE, *arguments, "--output", str(tmp_path / "out")]) == 0
     with xr.open_dataset(tmp_path / "out" / "strength.nc") as data:

@@ -64,6 +64,7 @@ def test_a_run_that_two_figures_show_is_made_once(done):
     assert len(needed) < sum(len(study.cells) for study in studies)
 
 
+@pytest.mark.usefixtures("rough_pictures")
 def test_pictures_are_drawn_from_the_results_alone(done, tmp_path, monkeypatch, capsys):
     for name in command.FIGURES:
         (tmp_path / f"{name}.nc").write_bytes((done / f"{name}.nc").read_bytes())
@@ -82,6 +83,7 @@ def test_pictures_are_drawn_from_the_results_alone(done, tmp_path, monkeypatch, 
     assert "| linear | TP |" in words
 
 
+@pytest.mark.usefixtures("rough_pictures")
 def test_what_is_done_so_far_is_shown_without_training(done, tmp_path, monkeypatch, capsys):
     """Of two of the runs of figure claim, with every other one missing; exit status 1 says so."""
     cells = training.study("claim", "smoke")
@@ -108,6 +110,7 @@ def test_what_is_done_so_far_is_shown_without_training(done, tmp_path, monkeypat
     assert "leave one of them out" in words
 
 
+@pytest.mark.usefixtures("rough_pictures")
 def test_a_second_run_trains_nothing(done, monkeypatch, capsys):
     def trains(*_, **__):
         raise AssertionError
@@ -117,6 +120,7 @@ def test_a_second_run_trains_nothing(done, monkeypatch, capsys):
     assert capsys.readouterr().out == "fig2b: 16 runs, 16 completed\n"
 
 
+@pytest.mark.usefixtures("rough_pictures")
 def test_a_result_with_holes_exits_with_1(done, tmp_path, capsys):
     with xr.open_dataset(done / "fig2b.nc") as data:
         data = data.load()
@@ -508,6 +512,7 @@ def test_known_differences_are_found_and_drawn(name, tmp_path):
     assert said in text.replace("\n", "; ")
 
 
+@pytest.mark.usefixtures("rough_pictures")
 def test_the_grid_is_judged_on_validation_images_and_failures_do_not_win(tmp_path):
     study = replace(training.study("grid", "laptop"), measure=on_the_grid)
     data = sweep.run(study, tmp_path, workers=0, quiet=True)

@@ -149,15 +149,22 @@ def test_no_layers_measured_no_picture_of_them(tmp_path):
     ],
     ids=" ".join,
 )
-def test_every_option_does_its_work(tmp_path, arguments):
+def test_every_option_does_its_work(plain, tmp_path, arguments):
     """Each is taken into the configuration, and what comes out is another history."""
-    _run(tmp_path / "plain", "--rule", "gait")
     status, summary = _run(tmp_path / "other", *arguments)
     assert status == 0
     for option, value in zip(arguments[::2], arguments[1::2], strict=True):
         assert str(summary["config"][option[2:].replace("-", "_")]) in {value, str(_number(value))}
-    ours, theirs = _history(tmp_path / "plain"), _history(tmp_path / "other")
-    assert not np.array_equal(ours["test_loss"].values, theirs["test_loss"].values)
+    theirs = _history(tmp_path / "other")
+    assert not np.array_equal(plain["test_loss"].values, theirs["test_loss"].values)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The history of a run with no option."""
+    folder = tmp_path_factory.mktemp("plain")
+    _run(folder, "--rule", "gait")
+    return _history(folder)
 
 
 def _number(text):
@@ -289,11 +296,20 @@ def test_ctrl_c_while_libraries_are_loaded(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+OFTEN = ["--checkpoint-every", "4", "--batch", "40"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a run that nobody interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    _run(folder, *OFTEN)
+    return folder
+
+
 @pytest.mark.parametrize("batches", [1, 2, 5, 9, 14])
-def test_interrupted_at_any_batch_and_resumed(tmp_path, monkeypatch, batches):
+def test_interrupted_at_any_batch_and_resumed(whole, tmp_path, monkeypatch, batches):
     """Also before the first checkpoint: then it begins anew."""
-    wanted = ["--checkpoint-every", "4", "--batch", "40"]
-    _run(tmp_path / "whole", *wanted)
     learn, calls = epochs.learn, []
 
     def interrupted(*arguments):
@@ -304,9 +320,9 @@ def test_interrupted_at_any_batch_and_resumed(tmp_path, monkeypatch, batches):
 
     with monkeypatch.context() as patch:
         patch.setattr(epochs, "learn", interrupted)
-        assert main([*SMALL, "--output", str(tmp_path / "stopped"), *wanted]) == 130
-    assert _run(tmp_path / "stopped", *wanted, "--resume")[0] == 0
-    _assert_same_bits(tmp_path / "whole", tmp_path / "stopped")
+        assert main([*SMALL, "--output", str(tmp_path / "stopped"), *OFTEN]) == 130
+    assert _run(tmp_path / "stopped", *OFTEN, "--resume")[0] == 0
+    _assert_same_bits(whole, tmp_path / "stopped")
 
 
 def test_more_epochs_can_be_asked_for(tmp_path):

@@ -252,6 +252,7 @@ def test_data_sets_of_a_scale():
     assert {cell["dataset"] for cell in only.cells} == {"kmnist"}
 
 
+@pytest.mark.usefixtures("rough_pictures")
 def test_study_runs_draws_and_tells(tmp_path):
     whole = activations.study("smoke", seeds=(1, 2))
     small = replace(

@@ -365,10 +365,12 @@ def test_bad_input():
 # The study
 
 
-def test_study_runs_and_draws(tmp_path):
+@pytest.mark.usefixtures("rough_pictures")
+def test_study_runs_and_draws(measured, tmp_path):
     """Through the engine, in this process: the perfect inverse is its rule, and both pictures."""
     whole = imperfection.study("smoke")
     small = replace(whole, cells=tuple(c for c in whole.cells if c["pathway"] == "gait"))
+    measured("imperfection", 1, tmp_path)
     data = run(small, tmp_path, workers=0, quiet=True)
     assert set(data["status"].values.tolist()) <= {"converged"}
     assert float(data["worst_residual"].max()) <= 1e-9

@@ -463,9 +463,10 @@ def test_the_table_compares_with_back_propagation_seed_by_seed():
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
+def smoke(tmp_path_factory, measured):
     """The folder of the command at scale smoke, one seed."""
     folder = tmp_path_factory.mktemp("lateral")
+    measured("lateral_inhibition", 1, folder)
     words = ["lateral_inhibition", "--scale", "smoke", "--seeds", "1", "--workers", "0"]
     assert run_open_questions.main([*words, "--output", str(folder), "--quiet"]) == 0
     return folder

@@ -629,7 +629,9 @@ def test_brian2_can_be_imported_in_a_thread_and_leaves_ctrl_c_alone():
 # --- the study ---
 
 
-def test_smoke_study_and_its_figures(tmp_path):
+@pytest.mark.usefixtures("rough_pictures")
+def test_smoke_study_and_its_figures(measured, tmp_path):
+    measured("noise", 1, tmp_path)
     data = run(noise_study.study("smoke"), tmp_path, workers=0, quiet=True)
     assert set(data["status"].values.tolist()) == {"converged"}
     ran = data["copies"].values > 0

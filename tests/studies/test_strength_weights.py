@@ -33,23 +33,30 @@ def saved(path, units, widths=(64, 14, 14, 12), **options):
     return network
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """A folder in which the cells of random networks are measured once for all tests."""
-    return tmp_path_factory.mktemp("strength")
+@pytest.fixture
+def with_weights(measured, tmp_path):
+    """The result beside random networks, which are measured once for all tests."""
+
+    def of(units):
+        saved(tmp_path / "net.npz", units)
+        arguments = [*HERE, "--seeds", "4", "--weights", str(tmp_path / "net.npz")]
+        measured("strength", 4, tmp_path / "out")
+        assert command.main([*arguments, "--output", str(tmp_path / "out")]) == 0
+        return xr.load_dataset(tmp_path / "out" / "strength.nc")
+
+    return of
 
 
+@pytest.mark.usefixtures("rough_pictures")
 @pytest.mark.parametrize("name", UNITS)
-def test_its_row_is_drawn_whatever_its_units(shared, tmp_path, name):
+def test_its_row_is_drawn_whatever_its_units(with_weights, name):
     """Also beside random networks of other units and depths; the words name both."""
-    saved(tmp_path / "net.npz", UNITS[name])
-    arguments = [*HERE, "--seeds", "4", "--weights", str(tmp_path / "net.npz")]
-    assert command.main([*arguments, "--output", str(shared)]) == 0
-    with xr.open_dataset(shared / "strength.nc") as data:
-        data = data.load()
+    data = with_weights(UNITS[name])
     trained = data.isel(cell=data["init"].values == "trained")
     assert set(trained["activation"].values) == {name}
-    for figure in (FIGURES[f"strength_{kind}"][1](data) for kind in ("alignment", "error")):
+    alignment, error = (FIGURES[f"strength_{kind}"][1](data) for kind in ("alignment", "error"))
+    title = alignment.get_suptitle()
+    for figure in (alignment, error):
         rows = [axes for axes in figure.axes if "trained weights" in axes.get_ylabel()]
         assert len(rows) == 1
         everywhere = [axes for axes in figure.axes if _row(axes) == _row(rows[0])]
@@ -62,7 +69,6 @@ def test_its_row_is_drawn_whatever_its_units(shared, tmp_path, name):
     assert any(np.isfinite(line.get_ydata()).any() for line in own)
     text = findings(data)[0]
     assert f"trained: {name}" in text
-    title = FIGURES["strength_alignment"][1](data).get_suptitle()
     if name != "leaky_relu":
         assert "orthogonal leaky-ReLU, gaussian leaky-ReLU, trained " in title
 
@@ -77,12 +83,9 @@ def _points(all_axes, words):
     return sum(int(np.isfinite(line.get_ydata()).sum()) for line in lines)
 
 
-def test_no_title_claims_what_the_data_need_not_show(shared, tmp_path):
-    saved(tmp_path / "net.npz", ["tanh"] * 3)
-    arguments = [*HERE, "--seeds", "4", "--weights", str(tmp_path / "net.npz")]
-    assert command.main([*arguments, "--output", str(shared)]) == 0
-    with xr.open_dataset(shared / "strength.nc") as data:
-        data = data.load()
+def test_no_title_claims_what_the_data_need_not_show(with_weights):
+    """Its pictures are laid out as a user has them."""
+    data = with_weights(["tanh"] * 3)
     for _, draw in FIGURES.values():
         title = draw(data).get_suptitle()
         assert ", by feedback strength" in " ".join(title.split())

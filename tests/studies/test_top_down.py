@@ -544,7 +544,8 @@ def test_strengths_of_a_lesson():
 # The study
 
 
-def test_study_runs_draws_and_tells(tmp_path):
+@pytest.mark.usefixtures("rough_pictures")
+def test_study_runs_draws_and_tells(measured, tmp_path):
     whole = top_down.study("smoke", seeds=(1,))
     small = replace(
         whole,
@@ -555,6 +556,7 @@ def test_study_runs_draws_and_tells(tmp_path):
             or (c["activation"], c["depth"], c["part"]) == ("asinh", 2, "circuit")
         ),
     )
+    measured("top_down", 1, tmp_path)
     data = run(small, tmp_path, workers=0, quiet=True)
     added = data["reading"].values == "added"  # unstable, and maybe nowhere at rest
     assert set(data["status"].values[~added].tolist()) == {"converged", "completed"}

@@ -169,6 +169,24 @@ def test_a_picture_shows_what_the_report_says():
     assert figure._repr_png_()[:4] == b"\x89PNG"
 
 
+def test_a_picture_is_drawn_once_and_to_the_bit_what_matplotlib_writes(monkeypatch):
+    """matplotlib draws everything twice, the first time only to find the layout."""
+    figure, draws = settled().plot(), []
+    draw = type(figure).draw
+    monkeypatch.setattr(type(figure), "draw", lambda *given: (draws.append(given), draw(*given)))
+    once, twice, not_laid_out = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    figure.write_png(once)
+    assert len(draws) == 1
+    settled().plot().savefig(twice)
+    assert len(draws) == 3
+    assert once.getvalue() == twice.getvalue()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([0.1, 0.1, 0.2, 0.8])
+    figure.write_png(not_laid_out)
+    assert once.getvalue() != not_laid_out.getvalue()
+
+
 def test_drawing_leaves_matplotlib_as_it_was_and_takes_nothing_from_it(tmp_path):
     """Another backend is the user's, so are the windows; what a matplotlibrc says shows nowhere."""
     record, plain = settled(), io.BytesIO()
