@@ -27,11 +27,13 @@ from circuit.network import Network, forward
 from circuit.peers.reading import signal_updates
 from circuit.peers.table import TABLE
 
-ERROR = 1e-6  # of the weight change of every layer, relative
+# of the weight change of every layer, relative; differences of rates in float64 hold no 1e-6 of
+# what gamma^4 beta leaves of a signal in layer 1 of five
+ERROR = {"pc": 1e-6, "ep": 1e-3}
 LAMBDA, GAMMA, BETA = 0.1, 0.01, 0.1
-STEPS = (0.6, 0.8, 0.4, 1.0, 0.2)  # lengths that are tried
-MOST = 300  # steps
-OWN = {"pc": {"strength": LAMBDA, "tolerance": ERROR}, "ep": {"gamma": GAMMA, "beta": BETA}}
+STEPS = (0.4, 0.6, 0.2)  # lengths that are tried
+MOST = 600  # steps
+OWN = {"pc": {"strength": LAMBDA, "tolerance": ERROR["pc"]}, "ep": {"gamma": GAMMA, "beta": BETA}}
 
 Changes = Sequence[np.ndarray]  # of the weights of all layers
 Found = tuple[int, float, float]  # steps, their length, and the error that they leave
@@ -97,7 +99,7 @@ class Coding:
         best: Found = (MOST + 1, 1.0, np.inf)
         for step in STEPS:
             for count, rates in enumerate(islice(self.course(step), best[0] - 1), 1):
-                if (error := error_of(self.changes_at(rates), truth)) <= ERROR:
+                if (error := error_of(self.changes_at(rates), truth)) <= ERROR["pc"]:
                     best = count, step, error
                     break
         return best
@@ -142,7 +144,7 @@ class Propagation:
     def fewest(self, truth: Changes) -> Found:
         """As `Coding.fewest`."""
         for count in range(1, MOST + 1):
-            if (error := error_of(self.changes(1.0, count), truth)) <= ERROR:
+            if (error := error_of(self.changes(1.0, count), truth)) <= ERROR["ep"]:
                 return count, 1.0, error
         return MOST + 1, 1.0, np.inf
 
@@ -187,7 +189,7 @@ def prepare_pytorch(sizes: TrainingSizes, rule: str) -> tuple[Callable[[], objec
     literal = LITERAL[rule](network, inputs, targets)
     count, step, error = literal.fewest(truth)
     if count > MOST:
-        raise RuntimeError(f"no error of {ERROR:g} in {MOST} steps")
+        raise RuntimeError(f"no error of {ERROR[rule]:g} in {MOST} steps")
     return partial(literal.changes, step, count), {"error": error, "steps": count, "of": step}
 
 
@@ -204,7 +206,9 @@ def beside_pytorch(sizes: TrainingSizes) -> Section:
                 workers[rule, who] = worker = Worker(how, sizes, rule)
                 if worker.failure is not None:
                     raise RuntimeError(f"{rule}, {who}: {worker.failure}")
-        timings = take_turns({n: worker.turn for n, worker in workers.items()}, sizes.rounds)
+        timings = take_turns(
+            {n: worker.turn for n, worker in workers.items()}, min(sizes.rounds, 5)
+        )
     finally:
         for worker in workers.values():
             worker.stop()
@@ -214,9 +218,9 @@ def beside_pytorch(sizes: TrainingSizes) -> Section:
         section.rows.append(row | workers[rule, who].facts)
     section.remarks.append(
         f"{sizes.width} tanh units x {sizes.depth} layers, batch {sizes.batch}, float64; from the "
-        "images to the changes of all weights, with a relative error of "
-        f"{ERROR:g} at most in the worst layer (of ours at tolerance 1e-12). Predictive coding at "
-        f"lambda {LAMBDA:g}, equilibrium propagation at gamma {GAMMA:g} and beta {BETA:g} to both "
+        "images to the changes of all weights, with a relative error of at most "
+        f"{ERROR['pc']:g} (ep: {ERROR['ep']:g}) in the worst layer, of ours at tolerance 1e-12. "
+        f"pc at lambda {LAMBDA:g}, ep at gamma {GAMMA:g} and beta {BETA:g} to both "
         "sides. PyTorch has the fewest steps that do, searched before."
     )
     return section

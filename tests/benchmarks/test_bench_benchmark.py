@@ -67,7 +67,7 @@ def test_literal_rules_in_torch_come_to_the_same_changes(
 def test_what_is_measured_in_torch_needs_the_fewest_steps() -> None:
     pytest.importorskip("torch")
     run, facts = literal_rules.prepare_pytorch(QUICK, "pc")
-    assert facts["error"] <= literal_rules.ERROR
+    assert facts["error"] <= literal_rules.ERROR["pc"]
     assert facts["of"] in literal_rules.STEPS
     network, inputs, targets = literal_rules.problem(QUICK)
     own = literal_rules.OWN["pc"] | {"tolerance": 1e-12}
@@ -76,7 +76,7 @@ def test_what_is_measured_in_torch_needs_the_fewest_steps() -> None:
     assert literal_rules.error_of(run(), truth) == pytest.approx(facts["error"])
     literal = literal_rules.Coding(network, inputs, targets)
     fewer = [literal.changes(step, round(0.9 * facts["steps"]) - 1) for step in literal_rules.STEPS]
-    assert min(literal_rules.error_of(one, truth) for one in fewer) > literal_rules.ERROR
+    assert min(literal_rules.error_of(one, truth) for one in fewer) > literal_rules.ERROR["pc"]
 
 
 def test_bad_input(tmp_path, capsys) -> None:
