@@ -128,7 +128,9 @@ def as_written(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"[*|]|_(?!\w)", lambda sign: "\\" + sign[0], text)
+    """Without signs that mean something; a page in `docs` becomes a link to it."""
+    plain = re.sub(r"[*|]|_(?!\w)", lambda sign: "\\" + sign[0], text)
+    return re.sub(r"docs/([\w/]+)\.md", r":doc:`docs/\1.md </\1>`", plain)
 
 
 def translate(lines: list[str]) -> None:

@@ -36,10 +36,10 @@ layers = [layer.layer for layer in report.layers]
 figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
 axes.semilogy(layers, [10**layer.log10_shift for layer in report.layers], "o", label="settled")
 axes.semilogy(layers, [10**layer.log10_prediction for layer in report.layers], "k_", ms=18,
-              label="foretold by gamma and GAIT-prop")  # fmt: skip
+              label="foretold by gamma and GAIT-prop")
 axes.semilogy(layers, [10**layer.log10_floor for layer in report.layers], ":", color="grey",
-              label="rounding of a rate in float64")  # fmt: skip
+              label="rounding of a rate in float64")
 axes.set(xlabel="layer (4 is the output)", ylabel="shift, root mean square (rate 1)",
-         title="Each layer down shifts over a hundred times less", xticks=layers)  # fmt: skip
+         title="Each layer down shifts over a hundred times less", xticks=layers)
 axes.legend()
 plt.show()

@@ -45,6 +45,6 @@ axes.axhline(1, color="grey", ls=":")
 axes.text(strengths[0], 0.8, "as large as the change itself", va="top", color="grey")
 axes.set(xlabel="feedback strength gamma",
          ylabel="distance from the gradient, layer 1, relative",
-         title="The weaker the feedback, the nearer to the gradient")  # fmt: skip
+         title="The weaker the feedback, the nearer to the gradient")
 axes.legend()
 plt.show()

@@ -50,6 +50,6 @@ axes.axvline(100, color="grey", ls=":")
 axes.text(112, 2e-6, "our neuron wakes", color="grey")
 axes.set(xlabel="time (ms)", ylabel="distance from the forward pass (rate 1)",
          title="A neuron of ours turns up the nudge, and the layers follow",
-         ylim=(1e-6, 1))  # fmt: skip
+         ylim=(1e-6, 1))
 axes.legend()
 plt.show()

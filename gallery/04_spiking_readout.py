@@ -56,6 +56,6 @@ axes.plot(bins[:-1] + 0.05, counts, "o", ms=4, label=f"mean of {count} neurons")
 axes.plot(rate.t / second, 50 + 40 * rate.y[0], "k", lw=1, label="expected from the unit's rate")
 axes.axvline(2, color="grey", ls=":", label="the nudge begins")
 axes.set(xlabel="time (s)", ylabel="spikes per second, bins of 100 ms",
-         title="200 spiking neurons show the shift, one does not", ylim=(0, 150))  # fmt: skip
+         title="200 spiking neurons show the shift, one does not", ylim=(0, 150))
 axes.legend(loc="upper left", ncols=2)
 plt.show()

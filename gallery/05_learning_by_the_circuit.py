@@ -43,6 +43,6 @@ for rule, name, style in (("circuit", "the circuit", "o-"), ("bp", "back-propaga
     axes.plot(range(0, 401, 25), course(rule), style, ms=4, label=name)
 axes.axhline(10, color="grey", ls=":", label="chance")
 axes.set(xlabel="steps of 40 images", ylabel="test accuracy (%), digits",
-         title="The circuit's shifts teach the ten digits", ylim=(0, 100))  # fmt: skip
+         title="The circuit's shifts teach the ten digits", ylim=(0, 100))
 axes.legend(loc="lower right")
 plt.show()

@@ -25,7 +25,7 @@ trained = MLPClassifier((40, 20), activation="tanh", max_iter=200, tol=1e-3, ran
 trained.fit(images[:1200], labels[:1200])
 state = {}
 for place, (W, b) in zip((0, 2, 4), zip(trained.coefs_, trained.intercepts_, strict=True),
-                         strict=True):  # fmt: skip
+                         strict=True):
     state[f"{place}.weight"], state[f"{place}.bias"] = W.T, b
 
 network = Network.from_torch(state, activations=("tanh", "tanh", "linear"))
@@ -52,6 +52,6 @@ for offset, (rule, name) in enumerate((("gait", "GAIT-prop"), ("bp", "back-propa
     axes.bar_label(bars, fmt="%.2f")
 axes.set(xlabel="layer (3 is the output)", ylabel="cosine with the circuit's weight change",
          title="Around trained weights: GAIT-prop, less so the gradient",
-         xticks=[1, 2, 3], ylim=(0, 1.25))  # fmt: skip
+         xticks=[1, 2, 3], ylim=(0, 1.25))
 axes.legend(ncols=2, loc="upper center")
 plt.show()

@@ -57,6 +57,6 @@ with register(one_bit):
         pairs = zip(asked(rule), gradient, strict=True)
         axes.plot(range(1, 5), [agreement(*pair).cosine for pair in pairs], style, label=name)
 axes.set(xlabel="layer (4 is the output)", ylabel="cosine with back-propagation",
-         title="One bit for each unit, beside rules of the table", xticks=range(1, 5))  # fmt: skip
+         title="One bit for each unit, beside rules of the table", xticks=range(1, 5))
 axes.legend(loc="center left")
 plt.show()

@@ -3,8 +3,8 @@ Noise and averaging
 ===================
 
 **How long must noisy rates be averaged before their shift is known?**
-The error falls as one over the square root of the time, as it must for averages of independent
-stretches: four times the time, half the error.
+Four times the time leaves half the error, once the time is many time constants of 10 ms: the error
+of an average falls as one over the square root of the number of independent stretches.
 """
 
 import matplotlib.pyplot as plt
@@ -42,6 +42,6 @@ figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
 axes.loglog(times, errors, "o", label="Brian2, 40 runs")
 axes.loglog(times, errors[-1] * np.sqrt(times[-1] / times), "k--", lw=1, label="slope -1/2")
 axes.set(xlabel="averaging time of each phase (s)", ylabel="error of the shift, relative to it",
-         title="Four times the averaging, half the error")  # fmt: skip
+         title="Four times the averaging, half the error")
 axes.legend()
 plt.show()

@@ -36,11 +36,11 @@ layers = range(1, 51)
 figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
 for (dtype, record), style in zip(records.items(), ("o", "k-"), strict=True):
     axes.plot(layers, [record.shifts.norm(layer).log10 for layer in layers], style, ms=4,
-              lw=1, label=f"settled in {dtype}")  # fmt: skip
+              lw=1, label=f"settled in {dtype}")
 for size, words in ((1e-7, "rounding of a rate near 1"), (1e-38, "smallest number of float32")):
     axes.axhline(np.log10(size), color="grey", ls=":")
     axes.text(1, np.log10(size) + 1.5, words, color="grey")
 axes.set(xlabel="layer (50 is the output)", ylabel="shift, log10 of its norm",
-         title="Float32 computes shifts far below its smallest number")  # fmt: skip
+         title="Float32 computes shifts far below its smallest number")
 axes.legend(loc="lower right")
 plt.show()

@@ -47,7 +47,7 @@ figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
 axes.plot(record.images, errors, "o-")
 axes.axhline(wanted.std(axis=0).mean(), color="grey", ls=":")
 axes.text(500, wanted.std(axis=0).mean(), "answering the mean", ha="right", va="bottom",
-          color="grey")  # fmt: skip
+          color="grey")
 axes.set(xlabel="images shown, 0.1 s each", ylabel="error, root mean square (rate 1)",
-         title="Weights learn while the circuit runs", ylim=(0, None))  # fmt: skip
+         title="Weights learn while the circuit runs", ylim=(0, None))
 plt.show()

@@ -45,6 +45,6 @@ for depth, values, style in zip(depths, errors, ("o-", "s--", "^:"), strict=True
     axes.loglog(strengths, values.mean(axis=-1), style, label=f"{depth} layers")
     axes.fill_between(strengths, values.min(axis=-1), values.max(axis=-1), alpha=0.2)
 axes.set(xlabel="feedback strength gamma", ylabel="distance from the gradient, layer 1, relative",
-         title="Feedback strength matters, depth hardly")  # fmt: skip
+         title="Feedback strength matters, depth hardly")
 axes.legend(title="mean and range of 4 seeds")
 plt.show()

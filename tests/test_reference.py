@@ -87,8 +87,9 @@ def test_a_name_that_is_new_or_gone_is_noticed(tmp_path: Path) -> None:
         ("*options and coef_ and a_b", r"\*options and coef\_ and a_b"),
         ("`a|b`.", "``a|b``."),
         ("plain words", "plain words"),
+        ("see docs/noise.md.", "see :doc:`docs/noise.md </noise>`."),
     ],
 )
 def test_plain_words_stay_plain_in_restructuredtext(words: str, expected: str) -> None:
-    """Bars, stars and trailing underscores mean nothing; what is in backticks is code."""
+    """Bars, stars and trailing underscores mean nothing; backticks are code, pages links."""
     assert faces.as_written(words) == expected

@@ -23,7 +23,7 @@ from circuit.learned_inverse.model import KEYS
 from circuit.learning import adam
 from circuit.learning.lesson import Lesson
 from circuit.learning.loss_values import VALUES
-from circuit.learning.taught import Beside, of_settled, require_companions, teach
+from circuit.learning.taught import OfLearner, of_settled, require_companions, teach
 from circuit.network import Activity, Network, forward
 from circuit.numerics.arrays import Array, all_finite, namespace, require_finite, require_samples
 from circuit.numerics.taken import taken
@@ -224,7 +224,7 @@ def learn(learner: Learner, lesson: Lesson, inputs: Array, targets: Array) -> tu
         through, companions = lesson.inverse.practise(network, activity, through, learner.steps)
     else:
         through = companions = lesson.of_table.practise(
-            network, activity, Beside(companions), lesson.given, learner.steps
+            network, activity, OfLearner(companions), lesson.given, learner.steps
         )
     if not lesson.network_learns(learner.steps):
         nothing = loss * float("nan") if lesson.of_table.settles else None  # has settled

@@ -22,7 +22,7 @@ from circuit.peers.signal import Signal
 from circuit.settings.peers.of_lesson import OfLesson
 
 
-class Beside(dict[str, tuple[Array, ...]]):
+class OfLearner(dict[str, tuple[Array, ...]]):
     """What a learner has beside its network; what a rule asks for and it lacks is refused."""
 
     def __missing__(self, name: str) -> tuple[Array, ...]:
@@ -57,7 +57,7 @@ def teach(
     >>> teach(network, Lesson("bp"), forward(network, np.eye(2)), np.eye(2)).reading
     'target'
     """
-    beside = Beside({} if companions is None else companions)
+    beside = OfLearner({} if companions is None else companions)
     require_companions(beside, lesson.needed(network.depth))
     given = lesson.given
     signal = lesson.of_table.signal(network, activity, targets, lesson.loss, given, beside, step)
@@ -124,6 +124,6 @@ def of_settled(signal: Signal, like: Array) -> tuple[Signal, Array | None]:
 
 def require_companions(companions: Companions, names: Sequence[str]) -> None:
     """Raise `CircuitError` for the first of the names that is missing."""
-    found = Beside(companions)
+    found = OfLearner(companions)
     for name in names:
         found[name]
