@@ -66,6 +66,11 @@ STUDIES: dict[str, Entry] = {
         QUESTIONS,
         "can the circuit's own weights learn, with no trainer outside it?",
     ),
+    "noisy_learning": Entry(
+        "studies.noisy_learning",
+        QUESTIONS,
+        "can a circuit with weak feedback learn while its rates are read with noise?",
+    ),
     "bench": Entry(
         "studies.bench",
         QUESTIONS,

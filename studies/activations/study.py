@@ -87,7 +87,7 @@ CHOSEN = {
     (gain, hidden, rule): TUNED[gain, hidden][place]
     for gain, hidden in TUNED
     for place, rule in ((0, "bp"), (1, "gait"), (1, "circuit"), (2, "itp"), (3, "tp"))
-} | {(gain, hidden, rule): (1e-3, 0.0) for gain, hidden in TUNED for rule in CONTROLS}
+} | {(gain, hidden, rule): (3e-3, 0.0) for gain, hidden in TUNED for rule in CONTROLS}
 
 
 def study(

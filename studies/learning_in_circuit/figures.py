@@ -22,7 +22,7 @@ from analysis.canvas import (
 )
 from analysis.statistics import over_repetitions
 from studies.learning_in_circuit.findings import (
-    NEARER,
+    DESCENDS,
     control_ends,
     controls,
     curves,
@@ -39,6 +39,12 @@ ROBUSTNESS = {
     "spread": "time constants: $\\tau/x$ to $\\tau x$",
     "unmatched": "own drive's filter: $\\tau/x$ to $\\tau x$",
     "noise": "noise of a rate (std.)",
+}
+TROUBLES = {
+    "delay": "messages are late",
+    "spread": "time constants differ",
+    "unmatched": "filters are others",
+    "noise": "rates are noisy",
 }
 TASKS = {"digits": "digits", "xor": "pairs of signs"}
 STEP = 0.5  # of a delay, in tau
@@ -61,7 +67,7 @@ def learning(data: xr.Dataset) -> Figure:
         ends = control_ends(data, curve)
         control_lines(left, ends)
         left.set(xlabel=f"{TASKS[curve]} shown", ylabel="test accuracy", ylim=(0, 1))
-        right.set(xlabel=f"{TASKS[curve]} shown", ylim=(-0.05, 1))
+        right.set(xlabel=f"{TASKS[curve]} shown", ylim=(-0.3, 1))
         right.set_ylabel("cosine of $B$ with $W^T$")
         reached = [
             values[:, -1].mean()
@@ -138,20 +144,21 @@ def robustness(data: xr.Dataset) -> Figure:
                 values, found = curves(data, protocol, probe, name)
                 _line(axes, values * STEP if probe == "delay" else values, found, **style)
         control_lines(top, controls(data))
-        bottom.axhline(NEARER, color=COLOURS["grey"], lw=0.8, ls=":")
+        bottom.axhline(DESCENDS, color=COLOURS["grey"], lw=0.8, ls=":")
         bottom.set_xlabel(ROBUSTNESS[probe])
         if probe == "noise":
             bottom.set_xscale("symlog", linthresh=0.001)
+            bottom.set_xlim(-2e-4, 0.5)
+    where = " or ".join(TROUBLES[name] for name in there)
     upper[0].set(ylabel="test accuracy", ylim=(0, 1.02))
     lower[0].set(ylabel="cosine of what $W_1$ learns\nwith back-propagation", ylim=(-0.25, 1.02))
     figure.legend(
-        *upper[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8.5
+        *upper[-1].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8.5
     )
     headline(
         figure,
-        "Accuracy against the two controls, and direction of learning, where time constants "
-        "differ, rates\nare noisy, filters are others, or messages late (pairs of signs; means, "
-        f"95 % t intervals over\nnetworks; diverged: chance; dotted: cosine {NEARER:g})",
+        f"Accuracy against the two controls, and direction of learning, where {where}\n"
+        "(pairs of signs; means, 95 % t intervals over networks; diverged: chance)",
     )
     return figure
 

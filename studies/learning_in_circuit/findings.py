@@ -14,7 +14,7 @@ from analysis.controls import CONTROLS
 from analysis.statistics import over_repetitions, told
 from studies.learning_in_circuit.sleeping import findings as sleeping
 
-NEARER = 0.5  # a cosine: 60 degrees from back-propagation's direction
+DESCENDS = 0.0  # a cosine with back-propagation: what is more goes down its loss
 CURVES = ("digits", "xor")
 IN_WORDS = {
     "rate": "an image's learning rate",
@@ -60,7 +60,8 @@ def curves(
         values = np.where(np.isfinite(values), values, chance)
     if not asked.any():
         return np.zeros(0), np.zeros((0, 0))
-    found = values[..., asked].reshape(-1, int(asked.sum()))
+    there = np.arange(values.shape[1]) < part["networks"].values[:, None]  # cells differ in it
+    found = values[there][:, asked]
     return data["value"].values[asked], np.asarray(found)
 
 
@@ -95,8 +96,9 @@ def control_ends(data: xr.Dataset, curve: str) -> dict[str, float]:
 def breaking_point(
     values: np.ndarray, found: np.ndarray, bar: float, *, from_below: bool
 ) -> tuple[float, float]:
-    """The last value up to which the 95 % interval of a mean lies above `bar`, and the first at
-    which it does not; NaN for the former where it never does, for the latter where it always does.
+    """From the value with the largest mean on towards the hard ones: the last up to which the 95 %
+    interval of the mean lies above `bar`, and the first at which it does not; NaN for the former
+    where it never does, for the latter where it does to the end.
 
     Parameters
     ----------
@@ -106,7 +108,9 @@ def breaking_point(
     """
     order = slice(None, None, -1) if from_below else slice(None)
     mean, half = over_repetitions(found)
-    values, low = values[order], (mean - np.nan_to_num(half))[order]
+    low = (mean - np.nan_to_num(half))[order]
+    start = int(np.nanargmax(mean[order]))
+    values, low = values[order][start:], low[start:]
     lost = np.flatnonzero(~(low > bar))
     if lost.size == 0:
         return float(values[-1]), float("nan")
@@ -185,7 +189,7 @@ def _breaking(data: xr.Dataset) -> list[str]:
                 continue
             for name, said, bar in (
                 ("accuracy", "accuracy", max(bars.values())),
-                ("learnt_cosine", "cosine", NEARER),
+                ("learnt_cosine", "cosine", DESCENDS),
             ):
                 values, found = curves(data, protocol, probe, name)
                 if found.size:
@@ -198,8 +202,8 @@ def _breaking(data: xr.Dataset) -> list[str]:
     if not rows:
         return []
     return [
-        "last value up to which the 95 % interval of the accuracy lies above the better control of "
-        "the protocol, of the cosine of what W_1 learns with back-propagation above "
-        f"{NEARER:g} | first at which it does not (-: none)",
+        "from the best value on, the last up to which the 95 % interval of the accuracy lies above "
+        "the better control of the protocol, of the cosine of what W_1 learns with "
+        f"back-propagation above {DESCENDS:g} | the first at which it does not (-: none)",
         pd.DataFrame(rows).fillna("").to_string(index=False),
     ]

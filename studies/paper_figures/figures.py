@@ -50,7 +50,7 @@ MARKERS = {"bp": "D", "gait": "o", "grait": "P", "circuit": "x", "itp": "s", "tp
 WIDTHS |= {name: look["lw"] for name, look in CONTROL_LOOKS.items()}
 DASHES |= {name: look["ls"] for name, look in CONTROL_LOOKS.items()}
 MARKERS |= {"no_hidden": "_", "frozen": "|"}
-STRETCHED = "(%; axis stretched:\nequal steps of the logarithm of the error)"
+STRETCHED = "(%),\naxis stretched by the log of the error"
 UNITS = {"leaky_relu": "leaky-ReLU", "linear": "linear"}
 TICKS = (0, 30, 50, 60, 70, 80, 85, 90, 95, 98, 99, 99.5, 99.8, 99.9)  # accuracies in %
 LEAST_ERROR = 0.05  # in %; fewer errors are drawn here, for a logarithm has no zero
@@ -90,35 +90,46 @@ def linear(data: xr.Dataset) -> Figure:
     """Fig. 2C: test accuracy of linear networks less that of BP by epoch, one panel a data set."""
     shown = groups(data)
     count = max(1, len(shown))
-    figure, (grid,) = panels(1, count, figsize=(min(9.4, 2.6 + 2.3 * count), 3.8), sharey=True)
-    for axes, group in zip(grid, shown, strict=False):
-        axes.axhline(0, color=COLOURS[REFERENCE], lw=WIDTHS[REFERENCE], alpha=0.45)
+    size = (min(9.4, 2.6 + 2.3 * count), 5.4)
+    figure, grid = panels(2, count, figsize=size, sharey="row", sharex=True)
+    for (upper, lower), group in zip(grid.T, shown, strict=False):
         others = [rule for rule in group.runs if rule != REFERENCE]
-        for number, rule in enumerate(others):
-            gap = 100 * (
-                group.accuracy(rule, "test_accuracy") - group.accuracy(REFERENCE, "test_accuracy")
-            )
-            mean, half = over_repetitions(gap[:, 1:])
-            places = np.arange(1, gap.shape[1]) + 0.1 * (number - (len(others) - 1) / 2)
-            axes.errorbar(
-                places,
-                mean,
-                yerr=np.nan_to_num(half),
-                fmt=MARKERS[rule],
-                color=COLOURS[rule],
-                ms=5,
-                lw=1.0,
-            )
-        axes.set_title(DATASETS[group.dataset])
-        axes.set_xlabel("epoch")
-        axes.set_xticks(range(1, gap.shape[1]))
-    grid[0].set_ylabel("test accuracy less that of BP\n(percentage points)")
-    _legend(grid[-1], shown)
+        for axes, some in (
+            (upper, [rule for rule in others if rule not in CONTROLS]),
+            (lower, [rule for rule in others if rule in CONTROLS]),
+        ):
+            axes.axhline(0, color=COLOURS[REFERENCE], lw=WIDTHS[REFERENCE], alpha=0.45)
+            for number, rule in enumerate(some):
+                _gaps(axes, group, rule, 0.1 * (number - (len(some) - 1) / 2))
+        upper.set_title(DATASETS[group.dataset])
+        lower.set_xlabel("epoch")
+    grid[0][0].set_ylabel("rules: test accuracy less\nthat of BP (points)")
+    grid[1][0].set_ylabel("controls: test accuracy less\nthat of BP (points)")
+    _legend(grid[0][-1], shown)
     headline(
         figure,
         _message(data, shown, "test_accuracy_peak", "linear networks, no regulariser, peak"),
     )
     return figure
+
+
+def _gaps(axes: Axes, group: Group, rule: str, offset: float) -> None:
+    """Test accuracy of a rule less that of back-propagation, by epoch."""
+    one, other = (group.accuracy(name, "test_accuracy")[:, 1:] for name in (rule, REFERENCE))
+    mean, half = over_repetitions(100 * (one - other))
+    places = np.arange(1, mean.size + 1) + offset
+    axes.errorbar(
+        places,
+        mean,
+        yerr=np.nan_to_num(half),
+        marker="" if rule in CONTROLS else MARKERS[rule],
+        ls=DASHES[rule] if rule in CONTROLS else "",
+        color=COLOURS[rule],
+        ms=5,
+        lw=1.2,
+        elinewidth=0.9,
+    )
+    axes.set_xticks(range(1, mean.size + 1))
 
 
 @styled

@@ -144,7 +144,7 @@ SCALES: dict[str, FiguresScale] = {
         train_images=12000,
         seeds=tuple(range(1, 9)),
         leaky_relu={
-            "bp": (3e-3, 0.0),
+            "bp": (1e-3, 0.0),
             "gait": (1e-3, 0.0),
             "grait": (1e-3, 0.0),
             "circuit": (1e-3, 0.0),
@@ -153,7 +153,7 @@ SCALES: dict[str, FiguresScale] = {
             "no_hidden": (1e-3, 0.0),
             "frozen": (1e-3, 0.0),
         },
-        linear=same_for_all(3e-4, 0.0),
+        linear=same_for_all(3e-4, 0.0) | dict.fromkeys(CONTROLS, (1e-3, 0.0)),
         same=(1e-3, 0.1),
         grid_rates=(3e-4, 1e-3, 3e-3),
         grid_lambdas=(0.0, 0.1, 1.0, 10.0),

@@ -62,7 +62,7 @@ GAIN_SHOWN = 2.0  # of the measured gain over the predicted one; what is more le
 def alignment(data: xr.Dataset) -> Figure:
     """Cosine of the first layer's update with back-propagation's against gamma.
 
-    Wants `cosine` (cell, readout, rule, layer).
+    Wants `cosine` (cell, readout, rule, layer) and `settled_fraction` (cell).
     """
     data = _shown(data, lengths=True)
 
@@ -72,14 +72,27 @@ def alignment(data: xr.Dataset) -> Figure:
             _line(axes, part, cosine.sel(readout=readout).values, style, pathway=pathway)
         axes.axhline(0, color=COLOURS["grey"], lw=0.6)
         axes.set_ylim(-0.55, 1.08)
+        axes.text(0.03, 0.02, _settled(part), transform=axes.transAxes, fontsize=7.5, va="bottom")
 
     figure = _by_weights_and_depth(data, "cosine with BP", draw)
     headline(
         figure,
         "Cosine of the first layer's weight change with back-propagation's, by feedback strength\n"
-        f"({_words(data)}; means over seeds, 95 % intervals)",
+        f"({_words(data)}; over the images that settled; means over seeds, 95 % intervals)",
     )
     return figure
+
+
+def _settled(part: xr.Dataset) -> str:
+    """Which share of the images settled at the strongest gamma, over pathways, in words."""
+    gamma, pathway = part["gamma"].values, part["pathway"].values
+    strongest = gamma.max() if gamma.size else np.nan
+    means = [
+        float(np.nanmean(part["settled_fraction"].values[(gamma == strongest) & (pathway == one)]))
+        for one in dict.fromkeys(pathway.tolist())
+    ]
+    ends = dict.fromkeys(f"{100 * one:.0f}" for one in (min(means), max(means))) if means else ()
+    return f"settled at $\\gamma$ = {strongest:g}:\n{' to '.join(ends)} %" if means else ""
 
 
 @styled
@@ -259,7 +272,7 @@ def time_and_stability(data: xr.Dataset) -> Figure:
 
 FIGURES: Drawings = {
     # name -> (variables it needs, function)
-    "strength_alignment": (("cosine",), alignment),
+    "strength_alignment": (("cosine", "settled_fraction"), alignment),
     "strength_error": (("relative_error",), error),
     "strength_gain": (("gain_ratio",), gain),
     "strength_equilibria": (("settled_fraction",), equilibria),

@@ -877,6 +877,7 @@ def results() -> xr.Dataset:
         },
         coords={
             "protocol": ("cell", ["always", "always"]),
+            "networks": ("cell", [2, 2]),
             "probe": ("cell", ["noise", "delay"]),
             "value": [0.0, 0.1, 0.25, 0.3],
         },
@@ -890,6 +891,8 @@ def test_diverged_networks_count_as_chance_and_other_probes_values_do_not_count(
     np.testing.assert_array_equal(values, [0, 0.1, 0.3])
     np.testing.assert_array_equal(found, [[0.9, 0.9, 0.2], [0.7, 0.2, 0.2]])
     assert curves(results(), "phases", "noise")[0].size == 0
+    fewer = results().assign_coords(networks=("cell", [1, 2]))  # the second is none of this cell's
+    np.testing.assert_array_equal(curves(fewer, "always", "noise")[1], [[0.9, 0.9, 0.2]])
     failed = results()
     failed["accuracy"] = failed["accuracy"] * np.nan
     failed["measured"] = failed["measured"] * np.nan
@@ -916,5 +919,7 @@ def test_breaking_point_is_where_the_interval_meets_the_bar() -> None:
     assert np.isnan(breaking_point(values, found, 0.49, from_below=False)[1])
     assert breaking_point(values, found, 0.50, from_below=False) == (2.0, 3.0)
     assert breaking_point(values, found, 0.50, from_below=True) == (4.0, 3.0)
+    slow = np.array([0.3, 0.9, 0.8, 0.2]) + spread  # the gentlest has not learnt yet
+    assert breaking_point(values, slow, 0.50, from_below=False) == (3.0, 4.0)
     never = breaking_point(values, found, 0.95, from_below=False)
     assert np.isnan(never[0]) and never[1] == 1.0

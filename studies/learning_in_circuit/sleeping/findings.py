@@ -45,8 +45,9 @@ def ends(data: xr.Dataset, probe: str, name: str) -> tuple[np.ndarray, np.ndarra
         found = found.sel(layer=1)
     elif name == "orthogonality":
         found = found.mean("layer")
-    values = found.transpose("cell", "network", "value").values[..., asked]
-    return data["value"].values[asked], values.reshape(-1, values.shape[-1])
+    values = found.transpose("cell", "network", "value").values
+    there = np.arange(values.shape[1]) < part["networks"].values[:, None]  # cells differ in it
+    return data["value"].values[asked], values[there][:, asked]
 
 
 def unpulled(probe: str) -> str:
