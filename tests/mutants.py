@@ -2011,9 +2011,16 @@ MUTANTS = (
     Mutant(
         "Brian2 beside the pictures, which wait for it",
         "models/command/beside.py",
-        "        meanwhile()\n        done, result = here.recv()\n",
-        "        done, result = here.recv()\n        meanwhile()\n",
+        "        meanwhile()\n        try:\n            done, result = self._here.recv()\n",
+        "        try:\n            done, result = self._here.recv()\n            meanwhile()\n",
         "tests/models/test_beside.py -k waits",
+    ),
+    Mutant(
+        "a process beside keeps the end by which it would notice that nobody is left",
+        "models/command/beside.py",
+        "    parents.close()",
+        "    parents",
+        "tests/models/test_beside.py -k killed",
     ),
     Mutant(
         "the main command loads Brian2 before its first words",

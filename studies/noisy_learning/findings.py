@@ -69,7 +69,7 @@ def _best(data: xr.Dataset, accuracy: np.ndarray, after: np.ndarray) -> list[str
             ]
             words = ", ".join(f"{name} {value}" for name, value in zip(names, setting, strict=True))
             lines.append(f"{words}: {best[0]:g}; {best[1]:g}; {best[2]:g}")
-    return lines
+    return lines if len(lines) > 1 else []
 
 
 def done(data: xr.Dataset) -> xr.Dataset:
