@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,14 @@ class Contestant:
     ----------
     networks : that learn at once; 1 for a network without a leading axis
     library : numpy or torch, for our own steps
+    activation, precision : of the network
     """
 
     lesson: Lesson
     networks: int = 1
     library: str = "numpy"
+    activation: str = "leaky_relu"
+    precision: str = "float32"
 
 
 def _with_regulariser(every: int) -> Contestant:
@@ -124,11 +128,22 @@ def batches(
     return draw
 
 
-def weights_and_biases(sizes: TrainingSizes, networks: int) -> Any:
+def weights_and_biases(
+    sizes: TrainingSizes,
+    networks: int,
+    activation: str = "leaky_relu",
+    precision: str = "float32",
+) -> Any:
     """An orthogonal network, or several stacked."""
     shape, n_outputs = [sizes.width] * (sizes.depth + 1), min(10, sizes.width)
     made = [
-        initialise(shape, np.random.default_rng(seed), n_outputs=n_outputs, dtype="float32")
+        initialise(
+            shape,
+            np.random.default_rng(seed),
+            activation=activation,
+            n_outputs=n_outputs,
+            dtype=precision,
+        )
         for seed in range(networks)
     ]
     if networks == 1:
@@ -145,9 +160,10 @@ def weights_and_biases(sizes: TrainingSizes, networks: int) -> Any:
 
 def prepare_own(sizes: TrainingSizes, contestant: Contestant) -> tuple[Callable[[], object], int]:
     """A turn of our own steps; and the megabytes that the process has needed so far."""
-    network = weights_and_biases(sizes, contestant.networks)
+    looks = contestant.activation, contestant.precision
+    network = weights_and_biases(sizes, contestant.networks, *looks)
     draw = batches(sizes, contestant.networks, network.n_outputs)
-    convert: Callable[[np.ndarray], Any] = np.asarray
+    convert: Callable[[np.ndarray], Any] = partial(np.asarray, dtype=contestant.precision)
     if contestant.library == "torch":
         import torch
 

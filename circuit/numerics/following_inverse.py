@@ -29,6 +29,7 @@ from circuit.errors import SingularWeights
 from circuit.numerics.arrays import (
     Array,
     all_finite,
+    any_true,
     epsilon,
     frobenius_norm,
     is_numpy,
@@ -51,6 +52,7 @@ SLOWEST = 0.3  # a round that leaves more than this of the residual is the last 
 EASY = 0.5  # of what is enough: a residual below it leaves B as it is
 COLUMNS_AT_ONCE = 64  # in which LAPACK inverts; with less room it takes six times as long
 SUMS = 8  # random sums of samples on which the residual is checked
+LITTLE = 0.1  # of a right side: so much it may differ from the last one
 WORTH = 1.0  # of an inverse, in rounds for n rows; measured, docs/numerics.md
 
 
@@ -86,6 +88,7 @@ class MovingWeights(Factorised):
         self._start = start
         self._known = known
         self._columns = columns
+        self._last: tuple[Array, Array] | None = None  # what was solved, and the solution
 
     def moved(self, weights: Array) -> MovingWeights:
         """The factors of other weights near these. What these ones keep is handed on to them."""
@@ -153,7 +156,11 @@ class MovingWeights(Factorised):
 
     def _refined(self, start: KeptInverse, rates: Array, first: FirstGuess) -> Array | None:
         """The corrected solution, or None where it does not come about in a few rounds."""
-        enough = self._enough
+        enough, whole = self._enough, first is KeptInverse.apply
+        near = self._near(start, rates) if whole else None
+        if near is not None and self._residual(rates, near, start.size) <= enough:
+            self._last = rates, near
+            return near
         solution, before = first(start, rates), 1.0
         for rounds in range(MOST_ROUNDS + 1):
             if rounds:
@@ -167,11 +174,22 @@ class MovingWeights(Factorised):
                 start.rounds = rounds
                 if rounds and now > EASY * enough:
                     start.learn(rates, correction)
+                self._last = (rates, solution) if whole else self._last
                 return solution
             if not now <= SLOWEST * before:
                 return None
             before = now
         return None
+
+    def _near(self, start: KeptInverse, rates: Array) -> Array | None:
+        """The last solution with B times what the right side has changed by; None unless that is
+        little. So only the change has the error of B.
+        """
+        if self._last is None or self._last[0].shape != rates.shape:
+            return None
+        change = rates - self._last[0]
+        much = ~(frobenius_norm(change) <= LITTLE * frobenius_norm(rates))
+        return None if any_true(much) else self._last[1] + start.apply(change)
 
     @property
     def _enough(self) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from circuit.numerics.arrays import Array
@@ -54,6 +56,11 @@ class Scale(NamedTuple):
 
 
 ONE = Scale.of(1.0)
+
+
+def running_largest(scales: Sequence[Scale]) -> tuple[Scale, ...]:
+    """The largest scale so far, at each place."""
+    return tuple(accumulate(scales, lambda most, one: one if one.over(most).value > 1 else most))
 
 
 def times(value: Array, factor: Scale) -> Array:

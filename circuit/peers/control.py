@@ -19,14 +19,16 @@ from circuit.numerics.arrays import (
     Array,
     any_true,
     namespace,
+    put_rows,
     row_norms,
     rows_times,
     take_rows,
     to_numpy,
     widened,
 )
-from circuit.numerics.scale import ONE, Scale, times
+from circuit.numerics.scale import ONE, Scale, running_largest, times
 from circuit.numerics.small_systems import solved
+from circuit.peers.auxiliaries import push_up, with_auxiliaries
 from circuit.peers.settling import Tried, relative
 from circuit.records.brief import Brief
 from circuit.settings.peers.feedback_control import JACOBIAN, FeedbackControlSettings
@@ -129,19 +131,9 @@ class Control(Brief):
     @property
     def reach(self) -> tuple[Scale, ...]:
         """Of what the drives move by, in units of u: the largest of those so far."""
-        found: list[Scale] = []
-        for scale in self.own_scales:
-            found.append(scale if not found or scale.over(found[-1]).value > 1 else found[-1])
-        return tuple(found)
+        return running_largest(self.own_scales)
 
     # --- feedback ---
-
-    def feedback_rows(self, layer: int) -> Array:
-        """Q_l of images of their own, transposed, (..., batch, n_outputs, n); not of the output."""
-        rows = self.at_rest.rows[layer - 1]
-        if self.settings.feedback == JACOBIAN:
-            return rows * self.activity.slope(layer)[..., None, : rows.shape[-1]]
-        return rows
 
     def fed_back(self, layer: int, control: Array) -> Array:
         """Q_l u, (..., batch, N_l), in the own scale of the layer; 0 for auxiliary units."""
@@ -152,8 +144,10 @@ class Control(Brief):
             by_drives = self.settings.feedback == JACOBIAN
             found = control * self.activity.slope(layer)[..., :n] if by_drives else control
         else:
-            xp = namespace(control)
-            found = xp.matmul(control[..., None, :], self.feedback_rows(layer))[..., 0, :]
+            rows, xp = self.at_rest.rows[layer - 1], namespace(control)
+            found = xp.matmul(control[..., None, :], rows)[..., 0, :]
+            if self.settings.feedback == JACOBIAN:
+                found = found * self.activity.slope(layer)[..., :n]
         return widened(found, width)
 
     def matrix(self, slopes: Sequence[Array], there: Derivatives) -> Array:
@@ -169,12 +163,16 @@ class Control(Brief):
             total = own[..., None] * xp.eye(n, dtype=own.dtype, device=device)
         for layer in range(1, self.network.depth):
             rows, scale = there.rows[layer - 1], there.scales[layer - 1]
-            moved = rows * slopes[layer - 1][..., None, : rows.shape[-1]]
+            units = rows.shape[-1]
+            slope = slopes[layer - 1][..., :units]
             if self.feedback is not None:
-                part = xp.matmul(moved, self.feedback[layer - 1][..., None, : rows.shape[-1], :])
+                back = self.feedback[layer - 1][..., None, :units, :]
             else:
-                part = xp.matmul(moved, xp.matrix_transpose(self.feedback_rows(layer)))
+                back = xp.matrix_transpose(self.at_rest.rows[layer - 1])
                 scale = scale.times(self.own_scales[layer - 1])
+                if self.settings.feedback == JACOBIAN:
+                    slope = slope * self.activity.slope(layer)[..., :units]
+            part = xp.matmul(rows * slope[..., None, :], back)
             total = total + times(part, scale)
         return total
 
@@ -199,7 +197,8 @@ class Control(Brief):
             pushed = times(self.fed_back(layer, control), self.own_scales[i].over(reach))
             if changes:
                 ratio = self.reach[i - 1].over(reach).value
-                pushed = pushed + ratio * self.network.push(layer, changes[-1])
+                sent = push_up(self.network, layer, changes[-1])
+                pushed = pushed + ratio * sent
             size = self.size.times(reach).value
             drives.append(h + size * pushed)
             changes.append(response(unit, h, slope, pushed, size))
@@ -246,14 +245,26 @@ class Control(Brief):
         slow = ~(after <= SLOW * before)[..., None]
         arrays[3] = secant(matrix, arrays[0] - control, left - arrays[2])
         if any_true(slow):
-            units, drives = self.network.activations, arrays[5 : 5 + self.network.depth]
-            slopes = [unit.slope(h) for unit, h in zip(units, drives, strict=True)]
-            loops = self.matrix(slopes, derivatives(self.network, slopes))
-            arrays[3] = xp.where(slow[..., None], self.newton_matrix(loops), arrays[3])
-            passes += self._passes_of_derivatives
+            arrays[3], share = self._renewed(arrays, slow)
+            passes += share * self._passes_of_derivatives
         arrays[1] = solved(arrays[3], arrays[2])
         arrays[4] = xp.astype(slow, fresh.dtype)
         return Tried(tuple(arrays), self._residuals(arrays[0], arrays[1]), passes)
+
+    def _renewed(self, arrays: Sequence[Array], slow: Array) -> tuple[Array, float]:
+        """Newton's matrices with those of slow images taken anew, and the share of these."""
+        xp, matrix, drives = namespace(slow), arrays[3], arrays[5 : 5 + self.network.depth]
+        few = np.flatnonzero(to_numpy(slow[..., 0]))
+        splits = slow.ndim == 2 and len(few) < slow.shape[0]  # a stack is not taken apart
+        part = self.samples(few.tolist()) if splits else self
+        if splits:
+            drives = [take_rows(h, few.tolist()) for h in drives]
+        units = self.network.activations
+        slopes = [unit.slope(h) for unit, h in zip(units, drives, strict=True)]
+        found = part.newton_matrix(part.matrix(slopes, derivatives(self.network, slopes)))
+        if splits:
+            return put_rows(matrix, few.tolist(), found), len(few) / slow.shape[0]
+        return xp.where(slow[..., None], found, matrix), 1.0
 
     def _at(self, control: Array, matrix: Array, fresh: Array) -> Tried:
         """The point at u, with a step by that matrix."""
@@ -284,6 +295,7 @@ class Control(Brief):
             responses.append(response(unit, alone, unit.slope(alone), fed, scale.value))
             reach = self.size.times(self.reach[layer - 1])
             rates.append(self.activity.rates[layer] + times(changes[layer - 1], reach))
+        rates[-1:] = with_auxiliaries(self.network, rates[-2], rates[-1])
         return Shifts(tuple(responses), scales, (self.size,) * depth), tuple(rates)
 
     def stability(self, arrays: Sequence[Array], settled: np.ndarray) -> tuple[str, float]:

@@ -47,6 +47,7 @@ from circuit.numerics.arrays import (
     widened,
 )
 from circuit.numerics.scale import ONE, Scale, times
+from circuit.peers.auxiliaries import push_up, with_auxiliaries
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.settling import Tried, relative, rounding_floors, settle, tolerance_for
 from circuit.peers.signal import RESPONSE, Signal
@@ -154,7 +155,7 @@ class Dyads(Brief):
         for layer in range(1, depth + 1):
             push = 0 * self.activity.drive(layer)
             if means and any_true(means[-1] != 0):
-                push = self.network.push(layer, means[-1])
+                push = push_up(self.network, layer, means[-1])
                 passes += 1 / (depth - 1)
             above = sweep.scales[layer] if layer < depth else ONE
             here = (layer, push, *sweep.kicks[layer - 1], self._size(above))
@@ -261,6 +262,8 @@ def signal(
     shifts = Shifts(arrays[:depth], scales, (size,) * depth)
     means = (rate + mean for rate, mean in zip(activity.rates[1:], arrays[depth:], strict=False))
     read = (activity.rates[0], *means)
+    with np.errstate(all="ignore"):  # of images that have not settled
+        read = (*read[:-1], *with_auxiliaries(network, read[-2], read[-1]))
     return Signal(activity, shifts, RESPONSE, read, rest)
 
 

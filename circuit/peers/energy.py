@@ -34,7 +34,8 @@ from circuit.losses import Loss
 from circuit.messages import response
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, namespace, row_norms, take_rows, widened
-from circuit.numerics.scale import ONE, Scale, times
+from circuit.numerics.scale import ONE, Scale, running_largest, times
+from circuit.peers.auxiliaries import push_up, with_auxiliaries
 from circuit.peers.settling import relative
 from circuit.peers.steepness import error_after, error_change
 from circuit.records.brief import Brief
@@ -83,10 +84,7 @@ class Energy(Brief):
     @cached_property
     def reach(self) -> tuple[Scale, ...]:
         """t_1 .. t_L, the largest scale of an error so far."""
-        found: list[Scale] = []
-        for scale in self.scales:
-            found.append(scale if not found or scale.over(found[-1]).value > 1 else found[-1])
-        return tuple(found)
+        return running_largest(self.scales)
 
     def samples(self, rows: Sequence[int]) -> Energy:
         """That of some images of one network."""
@@ -116,7 +114,11 @@ class Energy(Brief):
             self.activity.rates[1:], state.shifts, self.reach, strict=True
         ):
             rates.append(rate + times(shift, scale.times(self.strength)))
-        return Activity(tuple(rates), tuple(state.drives), tuple(state.slopes))
+        last = with_auxiliaries(
+            self.network, rates[-2], rates[-1], state.drives[-1], state.slopes[-1]
+        )
+        ends = zip((rates, state.drives, state.slopes), last, strict=True)
+        return Activity(*((*all_but[:-1], end) for all_but, end in ends))
 
     # --- states ---
 
@@ -135,7 +137,7 @@ class Energy(Brief):
             carried = namespace(h).zeros_like(h)
             if layer > 1:
                 below = self.reach[i - 1].times(self.strength).value
-                push = self.network.push(layer, moved[-1])
+                push = push_up(self.network, layer, moved[-1])
                 carried = response(unit, h, slope, push, below) * self._ratio(layer - 1, layer)
                 h = h + below * push
                 slope = unit.slope(h)
@@ -231,7 +233,7 @@ class Energy(Brief):
             i = layer - 1
             change: Array = None
             if layer > 1:
-                pushed.append(self.network.push(layer, moved[-1]))
+                pushed.append(push_up(self.network, layer, moved[-1]))
                 change = state.slopes[i] * pushed[-1] * self._ratio(layer - 1, layer)
             if layer < depth:
                 own = times(tangents[i], self.scales[i].over(self.reach[i]))

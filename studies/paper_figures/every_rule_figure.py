@@ -10,6 +10,7 @@ import xarray as xr
 from analysis.canvas import COLOURS, Axes, Figure, control_lines, headline, panels, styled
 from analysis.comparison import AHEAD, BEHIND, DATASETS, LEVEL_WITH, MARGIN, OPEN, REFERENCE
 from analysis.controls import CONTROLS
+from circuit.records.brief import counted
 from studies.paper_figures.every_rule_findings import (
     Learnt,
     best_of_bench_grid,
@@ -62,7 +63,8 @@ def bench(data: xr.Dataset) -> Figure:
         )
         low, high = axes.get_xlim()
         axes.set_xlim(max(low, -SHOWN - 2), min(high, SHOWN + 2))
-        axes.set_title(DATASETS.get(dataset, dataset))
+        epochs = int(data["epochs"].values[data["dataset"].values == dataset][0])
+        axes.set_title(f"{DATASETS.get(dataset, dataset)}, {counted(epochs, 'epoch')}")
         axes.set_xlabel("test accuracy minus BP's (points)")
     last = grid[-1]
     ratios = np.asarray(data["step_over_bp"].values, dtype=float)
@@ -81,8 +83,8 @@ def bench(data: xr.Dataset) -> Figure:
     headline(
         figure,
         f"Test accuracy by every rule against back-propagation, seed by seed\n({size} tanh units, "
-        f"{int(data['epochs'].values[0])} epochs, {seeds} seeds, 95 % intervals; "
-        "grey: within one point; an arrow: further than shown)",
+        f"{seeds} seeds, 95 % intervals; grey: within one point; "
+        "an arrow: further than shown)",
     )
     return figure
 

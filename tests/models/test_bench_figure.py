@@ -133,6 +133,13 @@ def test_every_rule_has_its_cells_once_at_every_scale(scale: str) -> None:
     assert own.lesson.settings.strength == 0.03
 
 
+def test_digits_are_learnt_for_more_epochs_than_what_has_more_images() -> None:
+    cells = every_rule.study("bench", "desk", datasets=["digits", "mnist"], rules=["bp"]).cells
+    assert {(cell["dataset"], cell["epochs"]) for cell in cells} == {("digits", 30), ("mnist", 15)}
+    (cell, *_) = every_rule.study("bench_grid", "desk", rules=["bp"]).cells
+    assert (cell["dataset"], cell["epochs"]) == ("digits", 10)
+
+
 def test_what_a_figure_does_not_have_is_refused(done, capsys, tmp_path) -> None:
     words = refusal(capsys, command.main, "fig2a", "--rules", "chl", "--output", str(tmp_path))
     assert "--rules chl is in none of fig2a; leave it out" in words

@@ -81,6 +81,11 @@ def test_a_rule_names_in_its_settings_what_its_paper_gives() -> None:
     assert resolve("quick", "pc", {})["pc_lambda"] == 0.1
     assert resolve("paper", "pc", {"pc_lambda": 0.3})["pc_lambda"] == 0.3
     assert "pc_lambda" not in resolve("paper", "dual", {})
+    published = {"dfc_lambda": 0.078, "dfc_leak": 0.0014}  # DFC-SS, MNIST: 0.0779 and 0.00139
+    assert resolve("paper", "dfc", {}) == resolve("paper", "dfc", {}) | published
+    symmetric = {"ep_gamma": 1.0, "ep_centred": "no", "ep_beta": 0.1}
+    assert resolve("paper", "ep", {}) == resolve("paper", "ep", {}) | symmetric
+    assert resolve("paper", "chl", {})["chl_gamma"] == 0.01
     given = options().parse_args(["--rule", "dfa", "--preset", "paper"])
     assert resolved(given)["widths"] == (784, 256, 256, 256, 10)
     assert resolved(given)["auxiliary"] == "no"

@@ -7,6 +7,7 @@ Owns these settings and their ranges. Standard library only. The two rules are o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from circuit.settings.declaration import Choice, Count, Flag, Interval, Number, Record
 
@@ -34,6 +35,9 @@ CENTRED = Flag(True, "contrast a nudge with its opposite, and not with the free 
 class EquilibriumPropagationSettings(Record):
     """Of layered equilibrium propagation.
 
+    `paper` has the symmetric weights and the one nudge of the code of Laborieux et al. for MNIST,
+    whose beta of 0.1 is the default; gamma 0.01 is ours.
+
     Attributes
     ----------
     gamma : feedback strength, in (0, 1]
@@ -48,6 +52,8 @@ class EquilibriumPropagationSettings(Record):
         1e-10 in float64 and 4e-5 in float32
     sweeps : budget, each of two passes over all layers
     """
+
+    presets: ClassVar = {"paper": {"ep_gamma": 1.0, "ep_centred": "no"}}
 
     gamma: float = GAMMA.field()
     nudge: str = NUDGE.field()
@@ -66,8 +72,10 @@ class EquilibriumPropagationSettings(Record):
 @dataclass(frozen=True)
 class ContrastiveHebbianSettings(EquilibriumPropagationSettings):
     """Of contrastive Hebbian learning: the same with another nudge by default, the clamp at the
-    target, contrasted with the free state.
+    target, contrasted with the free state, as in Xie and Seung. Its gamma is ours.
     """
+
+    presets: ClassVar = {}
 
     nudge: str = Choice(CLAMP, NUDGE.words, known=NUDGES).field()
     beta: float = Number(1.0, BETA.words, called="nudge beta", within=POSITIVE, metavar="B").field()

@@ -230,6 +230,37 @@ def test_what_a_batch_taught_is_enough_for_that_batch(rng: np.random.Generator) 
     np.testing.assert_allclose(start.apply(others), untouched, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_right_side_near_the_last_one_begins_with_its_solution(
+    dtype: str, rng: np.random.Generator, monkeypatch
+) -> None:
+    """As exact as a fresh solve, from one product with B; what is far off begins anew."""
+    n, batch = 160, 60
+    products, times = [], following_inverse.rows_times
+    counted = lambda rows, matrix: products.append(len(rows)) or times(rows, matrix)  # noqa: E731
+    factors = None
+    for weights in course(orthogonal(n, rng).astype(dtype), 3, 1e-4, rng):
+        factors = MovingWeights(weights, 2) if factors is None else factors.moved(weights)
+        first = rng.standard_normal((batch, n)).astype(dtype)
+        size = 1e3 * np.finfo(dtype).eps
+        near = first + (size * rng.standard_normal((batch, n))).astype(dtype)
+        odd = first + (0.05 * rng.standard_normal((batch, n))).astype(dtype)
+        far, other = -first, 1e-8 * first
+        factors.solve(first)
+        with monkeypatch.context() as patch:
+            patch.setattr(following_inverse, "rows_times", counted)
+            products.clear()
+            solution = factors.solve(near)
+            assert products.count(batch) == 1
+        for rates, found in ((near, solution), *((v, factors.solve(v)) for v in (odd, far, other))):
+            enough = max(residual(weights, rates, fresh(weights, rates)), factors._enough)
+            assert residual(weights, rates, found) <= 1.5 * enough
+            # a sample's own error counts, not that of what was solved before
+            np.testing.assert_allclose(
+                found @ weights.T, rates, rtol=0, atol=enough * 10 * abs(rates).max()
+            )
+
+
 @pytest.mark.parametrize("batch", [3, 60])
 def test_the_residual_on_random_sums(batch: int, rng: np.random.Generator) -> None:
     """The true one within a third, over many solutions that are wrong in different ways."""
