@@ -195,4 +195,6 @@ def _drawings(names: Collection[str]) -> Drawings:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    gc.freeze()  # the end of the process is no time to look through all modules either
+    sys.exit(status)
