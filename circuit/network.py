@@ -216,12 +216,14 @@ class Network(Brief):
         """F of `layer`."""
         return self.activations[layer - 1]
 
-    def push(self, layer: int, rates_below: Array) -> Array:
-        """`W_l` applied to the projecting units, `(..., batch, N_{l-1}) -> (..., batch, N_l)`."""
-        read = self.weights[layer - 1].shape[-1]
-        if rates_below.shape[-1] != read:
-            rates_below = rates_below[..., :read]
-        return rows_times(rates_below, self.weights[layer - 1])
+    def push(self, layer: int, rates_below: Array, units: int | None = None) -> Array:
+        """`W_l` applied to the projecting units, `(..., batch, N_{l-1}) -> (..., batch, N_l)`, or
+        its first rows alone, for so many `units`.
+        """
+        weights = self.weights[layer - 1][..., :units, :]
+        if rates_below.shape[-1] != weights.shape[-1]:
+            rates_below = rates_below[..., : weights.shape[-1]]
+        return rows_times(rates_below, weights)
 
     def drive(self, layer: int, rates_below: Array) -> Array:
         """`h_l` of those rates (Eq. 1), `(..., batch, N_{l-1}) -> (..., batch, N_l)`."""

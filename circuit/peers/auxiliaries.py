@@ -13,9 +13,7 @@ def push_up(network: Network, layer: int, rates_below: Array) -> Array:
     """As `Network.push`, with 0 for the auxiliary outputs."""
     if layer < network.depth:
         return network.push(layer, rates_below)
-    weights = network.weights[-1][..., : network.n_outputs, :]
-    outputs = rows_times(rates_below[..., : weights.shape[-1]], weights)
-    return widened(outputs, network.widths[-1])
+    return widened(network.push(layer, rates_below, network.n_outputs), network.widths[-1])
 
 
 def with_auxiliaries(network: Network, rates_below: Array, *outputs: Array) -> tuple[Array, ...]:

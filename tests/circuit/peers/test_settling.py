@@ -72,10 +72,10 @@ def test_products_are_as_many_as_the_record_says(
     rows = 0.0
 
     def counted(method: Any) -> Any:
-        def product(self: Network, layer: int, values: Any) -> Any:
+        def product(self: Network, layer: int, values: Any, *units: int) -> Any:
             nonlocal rows
             rows += values.shape[0]
-            return method(self, layer, values)
+            return method(self, layer, values, *units)
 
         return product
 
