@@ -18,9 +18,6 @@ PAGES = [
     ),
 ]
 LONGEST_MEAN = 25  # words a sentence
-NOT_YET = {  # pages that are still to be shortened, with what they may have until then
-    "docs/feedback_strength.md": 27.5,
-}
 ABBREVIATED = re.compile(r"\b(Eqs?|Figs?|Alg|al|e\.g|i\.e|cf|vs)\.")
 
 
@@ -57,8 +54,7 @@ def mean_length(text: str) -> float:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_sentences_are_short(page: Path) -> None:
-    most = NOT_YET.get(page.relative_to(ROOT).as_posix(), LONGEST_MEAN)
-    assert mean_length(page.read_text(encoding="utf-8")) <= most
+    assert mean_length(page.read_text(encoding="utf-8")) <= LONGEST_MEAN
 
 
 def test_words_are_counted_as_a_reader_counts_them() -> None:
