@@ -61,6 +61,11 @@ def teach(
     require_companions(beside, lesson.needed(network.depth))
     given = lesson.given
     signal = lesson.of_table.signal(network, activity, targets, lesson.loss, given, beside, step)
+    if not isinstance(signal, Signal):  # mypy does not read a user's file
+        name, kind = lesson.rule, type(signal).__name__
+        raise CircuitError(
+            f"rule {name} returned {kind}, not a Signal; end it in Signal(activity, shifts)"
+        )
     if lesson.rate_noise > 0 and not isinstance(given, OfLesson):  # which has read with it itself
         noise = noise_of(network, lesson.rate_noise, beside, step, targets)
         signal = replace(signal, shifts=read_with(noise, signal.shifts))

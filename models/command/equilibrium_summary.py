@@ -99,6 +99,6 @@ def brian2_words(brian2: list[tuple[float, float]] | None) -> str:
     worst = max(error for error, _ in brian2)
     ratio = max(error / floor for error, floor in brian2)
     return (
-        f" Brian2 finds the same shifts to a relative {worst:.1g}, {ratio:.1f} times what float64 "
-        "leaves of a difference of rates."
+        f" Brian2 finds the same shifts to a relative {worst:.1g}, in every layer within "
+        f"{ratio:.1f} times what float64 leaves of a difference of rates."
     )

@@ -17,7 +17,7 @@ from circuit.learning.step import begin_learning, learn
 from circuit.network import forward
 from circuit.peers import use_rule_file
 from circuit.peers.table import TABLE
-from models import run_training
+from models import run_bench, run_training
 from tests.commands import refusal
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -73,6 +73,23 @@ def test_its_shifts_are_those_that_the_page_says(one_bit: Path, rng: np.random.G
     for layer, shift in enumerate((below, error)):
         wanted = 0.1 * (0.1 * slopes[layer] * np.sign(shift)).mean(axis=0)  # (1 - beta1) of it
         np.testing.assert_allclose(learner.moments.first_biases[layer], wanted, rtol=1e-12)
+
+
+def test_what_is_no_signal_is_refused_by_its_name(
+    one_bit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], rng: np.random.Generator
+) -> None:
+    """The shifts alone, say; in a step of learning, and beside the others on the bench."""
+    text = one_bit.read_text(encoding="utf-8")
+    last = next(line for line in text.splitlines() if "return Signal(" in line)
+    one_bit.write_text(text.replace(last, "    return shifts"), encoding="utf-8")
+    network = initialise([6, 5, 3], rng, activation="asinh", auxiliary=False)
+    with use_rule_file(one_bit):
+        learner = begin_learning(network, Lesson("one_bit"))
+        with pytest.raises(CircuitError, match="one_bit returned Shifts, not a Signal"):
+            learn(learner, Lesson("one_bit"), rng.random((8, 6)), rng.random((8, 3)))
+    rules = ("--rules", "bp", "one_bit", "--rule-file", str(one_bit), "--no-figures")
+    assert run_bench.main([*rules, "--output", str(tmp_path / "bench")]) == 1
+    assert "rule one_bit returned Shifts, not a Signal" in capsys.readouterr().out
 
 
 def test_a_run_does_not_go_on_by_another_rule_of_the_same_name(
