@@ -62,7 +62,9 @@ def strengths(data: xr.Dataset) -> Figure:
         flat[-1].legend(handles.values(), handles.keys(), loc="center left", fontsize=8)
     else:
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2)
-    headline(figure, "With noise a circuit learns by strong feedback only")
+    headline(
+        figure, "Test accuracy by feedback strength, for every noise with which rates are read"
+    )
     return figure
 
 

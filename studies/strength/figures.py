@@ -77,8 +77,8 @@ def alignment(data: xr.Dataset) -> Figure:
     figure = _by_weights_and_depth(data, "cosine with BP", draw)
     headline(
         figure,
-        "Cosine of the first layer's weight change with back-propagation's, by feedback strength\n"
-        f"({_words(data)}; over the images that settled; means over seeds, 95 % intervals)",
+        "Cosine of the first layer's weight change with back-propagation's, by feedback strength, "
+        f"over the images that settled\n({_words(data)}; means over seeds, 95 % intervals)",
     )
     return figure
 

@@ -470,6 +470,7 @@ def made_up_sleepers() -> xr.Dataset:
         coords={
             "protocol": ("cell", ["always"] * 3),
             "probe": ("cell", names),
+            "networks": ("cell", [3, 3, 3]),
             "value": [0.0, 0.001, 0.002, 0.1],
             "layer": [1, 2],
             "network": [0, 1, 2],
