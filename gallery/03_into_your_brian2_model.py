@@ -14,6 +14,7 @@ from brian2 import ms
 
 from circuit import begin, brian, build_circuit, initialise
 
+brian2.prefs.codegen.target = "numpy"  # for the objects of ours; the pieces bring their own
 network = initialise([8, 8, 8, 6], 1, activation="asinh")
 images = np.random.default_rng(1).random((1, 8))
 trial = begin(build_circuit(network, "gait", 0.2, time_constant=10 * ms), images, [2])
@@ -33,7 +34,6 @@ gate.connect()
 monitors = [
     brian2.StateMonitor(layer, "y", record=True, clock=pieces.clock) for layer in pieces.layers[1:]
 ]
-brian2.prefs.codegen.target = "numpy"  # for the objects of ours; the pieces bring their own
 model = brian2.Network(*pieces.objects, attention, gate, *monitors)
 brian.set_rates(pieces, trial.activity.rates[1:])  # begin in the forward pass
 model.run(500 * ms, namespace={})

@@ -14,6 +14,7 @@ from brian2 import ms, second
 
 from circuit import begin, brian, build_circuit, initialise, settle
 
+brian2.prefs.codegen.target = "numpy"  # quick to start
 network = initialise([8, 8, 6], 5, activation="asinh")
 images = np.random.default_rng(5).random((1, 8))
 trial = begin(build_circuit(network, "gait", 0.5, time_constant=10 * ms), images, [4])
@@ -32,7 +33,6 @@ drive = brian2.Synapses(pieces.layers[1], population, equation, clock=pieces.clo
 drive.connect(i=unit, j=np.arange(count))
 spikes = brian2.SpikeMonitor(population)
 rate = brian2.StateMonitor(pieces.layers[1], "y", record=[unit], clock=pieces.clock)
-brian2.prefs.codegen.target = "numpy"
 brian2.seed(0)
 model = brian2.Network(*pieces.objects, population, drive, spikes, rate)
 brian.set_rates(pieces, trial.activity.rates[1:])
