@@ -43,19 +43,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def rough_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures are small, without minor ticks and not laid out, where a test sees which there are.
-
-    What they show is drawn all the same, by the same functions.
-    """
+    """Pictures are small where a test sees which there are; all else is as a user has it."""
     from circuit.report.canvas import Figure
 
     as_a_user_has_it = Figure.write_png
 
     def rough(figure: Figure, file: Any) -> None:
-        figure.set_layout_engine("none")
         figure.set_dpi(20)
-        for axes in figure.axes:
-            axes.minorticks_off()
         as_a_user_has_it(figure, file)
 
     monkeypatch.setattr(Figure, "write_png", rough)

@@ -17,23 +17,18 @@ EXACT = {"bp": 1e-9, "pc_fixed": 1e-9, "gait": 1e-4, "grait": 1e-4}  # of increm
 
 @pytest.fixture(scope="module")
 def cells() -> xr.Dataset:
-    """Two seeds at two strengths and with noise, joined as a study joins them.
-
-    Rules whose feedback learns are of no interest here, and practise little.
-    """
+    """Two seeds at two strengths and with noise, joined as a study joins them."""
     found = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("studies.bench.study.PRACTICE", 5)
-        for seed in (3, 4):
-            for axis, strength, noise in (
-                ("layers", 0.0, 0.0),
-                ("strength", 0.3, 0.0),
-                ("strength", 1e-3, 0.0),
-                ("noise", 0.0, 1e-3),
-            ):
-                at = AT | {"seed": seed, "axis": axis, "strength": strength, "noise": noise}
-                one = measure(**at, init="orthogonal")
-                found.append(one.assign({"init": "orthogonal"} | at))
+    for seed in (3, 4):
+        for axis, strength, noise in (
+            ("layers", 0.0, 0.0),
+            ("strength", 0.3, 0.0),
+            ("strength", 1e-3, 0.0),
+            ("noise", 0.0, 1e-3),
+        ):
+            at = AT | {"seed": seed, "axis": axis, "strength": strength, "noise": noise}
+            one = measure(**at, init="orthogonal")
+            found.append(one.assign({"init": "orthogonal"} | at))
     return xr.concat(found, "cell")
 
 
