@@ -156,13 +156,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     """Everything between the options and the exit status."""
     from analysis import pictures
-    from analysis.comparison import grid_findings, interval_findings, tables
+    from analysis.comparison import grid_findings, interval_findings
     from analysis.lock import locked
     from analysis.records import write_dataset
     from circuit.storage.owner import remove_leftovers
     from studies.paper_figures import every_rule_findings as every_rule
     from studies.paper_figures import study as training
     from studies.paper_figures.claim import claim_findings
+    from studies.paper_figures.findings import figure_findings
 
     names = [name for name in FIGURES if {name, ALL} & set(chosen.figures)]
     names += [name for name in BENCH if name in chosen.figures]
@@ -219,7 +220,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
             drawn = pictures.draw(PROGRAM, partial(_drawing, name), data, folder, pdf=chosen.pdf)
             incomplete |= bool(drawn.failed)
             if not chosen.quiet:
-                print("", *findings.get(name, tables)(data), "", sep="\n", flush=True)
+                print("", *findings.get(name, figure_findings)(data), "", sep="\n", flush=True)
     if not chosen.quiet:
         seconds = time.perf_counter() - began
         print(f"Results and pictures of {', '.join(names)} in {folder}, {seconds:.0f} s.")

@@ -6,8 +6,7 @@ Owns what a study keeps of a run, and the pooled images that runs of one process
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from circuit.errors import CircuitError
+from studies.resting_run import RestingRun
 from training import images
 from training.epochs import State, TrainingFailed, begin_training, train
 from training.evaluation import evaluate
@@ -65,8 +65,14 @@ def outcome(
         replace(data, inputs=data.inputs * np.float32(input_gain)) if input_gain != 1 else data
         for data in pooled_images(dataset, data_dir, pooling)
     )
-    material, within = prepare(plan, *scaled), _Within(test_every)
-    state, status = trained(plan, material, epochs, partial(within.look, plan, material))
+    material, resting = prepare(plan, *scaled), RestingRun()
+    within = _Within(test_every, resting.seen)
+
+    def look(state: State) -> None:
+        within.look(plan, material, state)
+        resting.keep(plan, state)
+
+    state, status = trained(plan, material, epochs, look, resting.found(plan, material))
     history = {} if state is None else state.history
     result = labelled(_padded(history, epochs + 1, len(plan.widths) - 1), (seed,))
     at = np.nan if state is None else float(state.chosen_epochs[0])
@@ -79,14 +85,14 @@ def trained(
     material: Material,
     epochs: int,
     look: Callable[[State], object] = lambda state: None,
+    state: State | None = None,
 ) -> tuple[State | None, str]:
     """The last state that a run came to, None where it could not begin; and its status.
 
-    Every state after a batch is shown to `look`.
+    It goes on from `state`, if there is one. Every state after a batch is shown to `look`.
     """
-    state = None
     try:
-        state = begin_training(plan, material)
+        state = state or begin_training(plan, material)
         for reached in train(plan, material, state, epochs):
             state = reached
             look(state)
@@ -106,7 +112,7 @@ class _Within:
     """
 
     every: int
-    seen: dict[int, float] = field(default_factory=dict)
+    seen: dict[int, float]
 
     def look(self, plan: Plan, material: Material, state: State) -> None:
         """Look where it is time; at the end of an epoch what is known already is taken."""

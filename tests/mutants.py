@@ -2422,6 +2422,20 @@ MUTANTS = (
         "tests/studies/test_claim.py",
     ),
     Mutant(
+        "a run of a sweep goes on although what decides rounding has changed",
+        "studies/resting_run.py",
+        "        if changes:\n            return None\n",
+        "",
+        "tests/studies/test_resting_run.py",
+    ),
+    Mutant(
+        "accuracies of an epoch that is learnt again are kept as well",
+        "studies/resting_run.py",
+        " for steps, value in done if steps <= state.learner.steps)",
+        " for steps, value in [*done, (10**6, 1.0)])",
+        "tests/studies/test_resting_run.py",
+    ),
+    Mutant(
         "noise of updates read from the mismatch",
         "studies/trained/study.py",
         "readout_covariances(trial, record.shifts, sample, average)[0]",

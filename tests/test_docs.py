@@ -31,6 +31,7 @@ from models import (
 )
 from models.command import equilibrium_options, training_options
 from models.command.parsing import parse
+from models.command.rule_files import use_rule_files
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -105,14 +106,20 @@ def test_such_names_are_found_at_all() -> None:
     assert "test_sweep::test_such_names_are_found_at_all" not in known_tests()
     assert ["run_figures.py", "all"] in commands(DOCS / "findings.md")
     assert ["run_training.py", "--rule", "circuit"] in commands(DOCS / "findings.md")
+    assert ["run_bench.py"] in commands(PAGES[0])  # behind a block in Python
     assert {"--increments", "--only"} < known_options()
     assert "--this-is-none" not in known_options()
 
 
+def plain_lines(text: str) -> list[str]:
+    """Lines of the fenced blocks of a page that are in no language: what is typed or printed."""
+    blocks = re.findall(r"^```([^\n]*)\n(.*?)^```$", text, re.M | re.S)
+    return [line for language, block in blocks if not language for line in block.splitlines()]
+
+
 def commands(page: Path) -> list[list[str]]:
     """Words of every command line in the fenced blocks of a page that runs a file of `models/`."""
-    blocks = re.findall(r"^```\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
-    lines = [line for block in blocks for line in block.splitlines()]
+    lines = plain_lines(page.read_text(encoding="utf-8"))
     found = []
     for line in lines:
         _, python, rest = line.partition("python models/")
@@ -121,13 +128,33 @@ def commands(page: Path) -> list[list[str]]:
     return found
 
 
+def roundabout(text: str) -> list[str]:
+    """Lines that a page has typed and that name `.venv`, other than those that make it."""
+    lines = plain_lines(text)
+    return [one for one in lines if ".venv/" in one and not one.startswith("python3 -m venv ")]
+
+
+def test_commands_have_one_form() -> None:
+    """`python models/...` in an environment that is active, as Start says; the front page, and the
+    bench, which it points to, are read by those who have not come that far.
+    """
+    assert "`source .venv/bin/activate`" in (DOCS / "start.md").read_text("utf-8")
+    found = {page.name for page in PAGES if roundabout(page.read_text("utf-8"))}
+    assert {"README.md"} <= found <= {"README.md", "bench.md"}
+    text = "```python\na\n```\n.venv/\n```\npython a.py\n.venv/bin/python a.py\n```\n"
+    assert roundabout(text) == [".venv/bin/python a.py"]
+
+
 @EVERY
 def test_commands_are_accepted(page: Path, tmp_path: Path, monkeypatch) -> None:
-    """As far as parsing goes; --config and --data-dir are given what they name."""
+    """As far as parsing goes; --config, --data-dir and --rule-file are given what they name."""
     monkeypatch.chdir(tmp_path)
+    (rule,) = (one for one in python_blocks(DOCS / "extending.md") if 'Rule("one_bit"' in one)
+    (tmp_path / "one_bit.py").write_text(rule)
     (tmp_path / "run.toml").write_text('gamma = [0.02]\ndepth = 5\npathway = "itp"\n')
     for name, *arguments in commands(page):
-        parse(PARSERS[name](), arguments)
+        with use_rule_files(name, arguments):
+            parse(PARSERS[name](), arguments)
 
 
 def known_options() -> set[str]:

@@ -246,6 +246,27 @@ def test_the_front_page_of_the_site_holds_it(browser: Any, width: int, theme: st
 
 
 @built
+def test_the_search_finds_what_a_word_means(browser: Any) -> None:
+    """Concepts, at the very word, is among the first three; a name of the code leads elsewhere."""
+    page = browser.new_page()
+    for query, wanted in (
+        ("auxiliary unit", "concepts.html#term-auxiliary-unit"),
+        ("GAIT-prop", "concepts.html#term-GAIT-prop"),
+        ("target", "concepts.html#term-target"),
+        ("build_circuit", "reference/circuit.build_circuit.html#circuit.build_circuit"),
+    ):
+        page.goto((SITE / "search.html").as_uri() + f"?q={query}")
+        page.wait_for_function(FINISHED)
+        found = page.locator("#search-results ul.search li > a")
+        first = [one.get_attribute("href") for one in found.all()[:3]]
+        assert wanted in first, query
+        assert any("concepts" in one for one in first) is wanted.startswith("concepts")
+        page.goto(f"{SITE.as_uri()}/{wanted}")
+        assert page.evaluate("document.getElementById(location.hash.slice(1)) !== null")
+    page.close()
+
+
+@built
 def test_the_search_box_finds_settle(browser: Any) -> None:
     """From the front page: its page in the reference is among what is found; a word that is nowhere
     finds nothing.

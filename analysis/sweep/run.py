@@ -32,6 +32,7 @@ from analysis.sweep.progress import INTERVAL, SweepProgress
 from analysis.sweep.starting import require_a_script_to_itself
 from analysis.sweep.study import Cell, Study
 from analysis.sweep.threads import one_thread
+from analysis.sweep.unfinished import kept_beside
 from circuit.errors import CircuitError
 from circuit.storage.owner import Owner, myself, remove_leftovers
 
@@ -152,15 +153,17 @@ def run_group(study: Study, folder: Path, done: Callable[[], object] = lambda: N
 
 def measure(study: Study, cell: Cell, folder: Path) -> None:
     """Measure one cell and store its result, whatever comes of it."""
-    started = _started(study.path(cell, folder))
+    path = study.path(cell, folder)
+    started = _started(path)
     if deaths(started) >= STARTS:
         give_up(study, cell, folder)
         return
-    try:
-        result = storable(study, study.measure(**cell))
-    except (Exception, SystemExit) as error:
-        result = failure(one_line(error), traceback.format_exc())
-    store(study, cell, folder, result)
+    with kept_beside(path):
+        try:
+            result = storable(study, study.measure(**cell))
+        except (Exception, SystemExit) as error:
+            result = failure(one_line(error), traceback.format_exc())
+        store(study, cell, folder, result)
     started.unlink(missing_ok=True)
 
 

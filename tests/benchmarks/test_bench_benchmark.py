@@ -79,6 +79,17 @@ def test_what_is_measured_in_torch_needs_the_fewest_steps() -> None:
     assert min(literal_rules.error_of(one, truth) for one in fewer) > literal_rules.ERROR["pc"]
 
 
+@pytest.mark.parametrize("rule", ["pc", "ep"])
+def test_ours_is_measured_with_the_loosest_tolerance_that_does(rule: str) -> None:
+    """As exact as it is asked, like PyTorch's, and ten times the tolerance is not enough."""
+    run, facts = literal_rules.prepare_own(QUICK, rule)
+    given, own = literal_rules.problem(QUICK), literal_rules.OWN[rule]
+    truth = literal_rules.own_changes(rule, *given, **own, tolerance=1e-13)
+    assert literal_rules.error_of(run(), truth) <= 1.01 * literal_rules.ERROR[rule]
+    looser = literal_rules.own_changes(rule, *given, **own, tolerance=10 * facts["tolerance"])
+    assert literal_rules.error_of(looser, truth) > literal_rules.ERROR[rule]
+
+
 def test_bad_input(tmp_path, capsys) -> None:
     for arguments, words in (
         (["--output", str(tmp_path / "nowhere" / "a.json")], "make it first"),

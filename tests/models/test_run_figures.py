@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from models import run_figures as command
 from models.command.parsing import parse
 from studies.paper_figures import figures as pictures
 from studies.paper_figures import study as training
+from studies.paper_figures.findings import figure_findings
 from studies.training_run import pooled
 from tests.commands import help_of, refusal
 from training.images import Images
@@ -442,10 +444,13 @@ INVENTED = {"bp": 0.0, "gait": 0.002, "grait": 0.001, "circuit": -0.001, "itp": 
 INVENTED |= {"no_hidden": -0.06, "frozen": -0.08}
 
 
+def invented_accuracy(rule, seed):
+    return 0.85 + 0.02 * seed + INVENTED[rule] + 1e-4 * np.sin(7 * seed + len(rule))
+
+
 def invented(*, rule, seed, epochs, widths, **_):
     """A run with a known accuracy; seeds differ much more than GAIT-prop does from BP."""
-    jitter = 1e-4 * np.sin(7 * seed + len(rule))
-    accuracy = 0.85 + 0.02 * seed + INVENTED[rule] + jitter
+    accuracy = invented_accuracy(rule, seed)
     curve = np.linspace(0.1, accuracy, epochs + 1)
     names = ("validation_accuracy", "test_accuracy", "train_accuracy")
     curves = dict.fromkeys(names, ("epoch", curve))
@@ -510,6 +515,53 @@ def test_known_differences_are_found_and_drawn(name, tmp_path):
         f"{comparison.NAMES[rule]} {100 * shift:+.1f}" for rule, shift in INVENTED.items()
     ).removeprefix("BP +0.0; ")
     assert said in text.replace("\n", "; ")
+
+
+def some_fail(*, dataset, **cell):
+    run = invented(**cell)
+    if (dataset, cell["rule"], cell["seed"]) == ("mnist", "tp", 2):
+        run["status"] = "training failed: epoch 3"
+    if (dataset, cell["rule"], cell["seed"]) == ("kmnist", "itp", 4):
+        raise CircuitError("lost")
+    return run
+
+
+def test_tables_have_a_row_for_each_rule_and_a_column_for_each_network(tmp_path):
+    """Against Student's t of SciPy; one run failed, and one is missing with its whole seed."""
+
+    found = training.study("fig2b", "laptop", seeds=(1, 2, 3, 4))
+    data = sweep.run(replace(found, measure=some_fail), tmp_path, workers=0, quiet=True)
+    lines = figure_findings(data)
+    assert lines[0] == "layers 196-196-196-196-196-196, leaky_relu units; seeds 1, 2, 3, 4."
+    tables = [list(rows) for table, rows in groupby(lines, lambda s: s.startswith("|")) if table]
+    assert len(tables) == 3
+    for chosen_or_peak in tables[:2]:
+        rows = [line.strip("| ").split(" | ") for line in chosen_or_peak]
+        assert rows[0][3:] == ["MNIST", "Fashion-MNIST", "KMNIST, 3 seeds"]
+        assert [row[0] for row in rows[2:]] == [comparison.NAMES[rule] for rule in INVENTED]
+        for rule, row in zip(INVENTED, rows[2:], strict=True):
+            for words, seeds in zip(row[3:], [(1, 2, 3, 4), (1, 2, 3, 4), (1, 2, 3)], strict=True):
+                values, reference = (
+                    np.array([100 * invented_accuracy(one, seed) for seed in seeds])
+                    for one in (rule, "bp")
+                )
+                told = [interval(values, "")]
+                if rule != "bp":
+                    gap = values - reference
+                    told.append(interval(gap, "+"))
+                    told[-1] += f", {'level' if abs(gap.mean()) < 1 else 'behind'}"
+                if rule == "tp" and words is row[3]:
+                    told[-1] += ", 1 of 4 failed"
+                assert words == (told[0] if len(told) == 1 else f"{told[0]} ({told[1]})")
+    assert tables[2][2] == "| GAIT-prop | 0.001 | 0 | 1.00 +- 0.00 | 1.00 +- 0.00 | 1.00 +- 0.00 |"
+    assert [line.split(" | ")[0][2:] for line in tables[2][2:]] == [
+        comparison.NAMES[rule] for rule in INVENTED if rule not in ("bp", "no_hidden", "frozen")
+    ]
+
+
+def interval(values, sign):
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+    return f"{values.mean():{sign}.2f} +- {half:.2f}"
 
 
 @pytest.mark.usefixtures("rough_pictures")
