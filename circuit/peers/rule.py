@@ -60,7 +60,7 @@ class Rule:
 
     Examples
     --------
-    One that is written out stands beside `circuit.peers.register`.
+    One that is written out stands beside `circuit.peers.table.register`.
 
     >>> from circuit.learning import Lesson
     >>> rule = Lesson("pc").of_table
