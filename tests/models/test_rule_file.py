@@ -27,7 +27,7 @@ SMALL = ("--epochs", "2", "--train-images", "300", "--depth", "1", "--no-figures
 @pytest.fixture
 def one_bit(tmp_path: Path) -> Path:
     """The file of the page."""
-    section = PAGE.partition("one\\_bit.py")[2].partition("\n# ")[0]
+    section = PAGE.partition("one\\_bit.py")[2].partition("\n## ")[0]
     (block,) = re.findall(r"^```python\n(.*?)^```", section, re.M | re.S)
     assert block.count("\n") < 40
     path = tmp_path / "one_bit.py"
