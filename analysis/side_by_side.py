@@ -13,6 +13,7 @@ import xarray as xr
 
 from analysis.canvas import NAMES, Figure, headline, panels, shades, styled
 from circuit.errors import CircuitError
+from circuit.report.digits import digits_apart
 from circuit.storage.results import Results
 
 KINDS = {"equilibrium": "run_equilibrium", "history": "run_training"}  # file -> command
@@ -107,8 +108,10 @@ def _of_equilibrium(data: xr.Dataset, summary: Any) -> dict[str, str]:
         agrees = bool(data.attrs["agrees"])
         undecided = str(data.attrs["verdict"]).startswith("Whether")
         words["carries"] = f"{'undecided' if undecided else 'yes' if agrees else 'no'}, {pathway}"
-        words["error"] = f"{error[worst]:.1e}"
-        words["allowed"] = f"{bound[worst]:.1e}" if np.isfinite(bound[worst]) else "infinite"
+        places = digits_apart(error[worst], bound[worst]) - 1
+        words["error"] = f"{error[worst]:.{places}e}"
+        limit = f"{bound[worst]:.{places}e}"
+        words["allowed"] = limit if np.isfinite(bound[worst]) else "infinite"
         if "bp" in data["rule"].values:
             words["cosine with BP"] = f"{np.min(data['cosine'].sel(rule='bp').values):.4f}"
     return words

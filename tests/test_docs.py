@@ -206,9 +206,15 @@ def test_what_docstrings_refer_to_is_there() -> None:
 
 
 def test_the_first_example_in_python_runs(capsys) -> None:
-    """And says that every layer is at rest."""
+    """And prints what stands below it; a residual is as large as rounding makes it."""
     names = block_of("start.md", "record = settle(trial)")
-    assert "converged" in capsys.readouterr().out.lower()
+    said = capsys.readouterr().out
+    (shown,) = re.findall(
+        r"^```\n(Equilibrium.*?)```", (DOCS / "start.md").read_text(), re.M | re.S
+    )
+    numbers = [re.findall(r"\d[\d.e-]*\d", text.partition("bound ")[2]) for text in (said, shown)]
+    assert re.sub(r"\d[\d.e-]*", "#", said) == re.sub(r"\d[\d.e-]*", "#", shown)
+    assert numbers[0] == numbers[1]
     assert len(names["changes"]) == 3
 
 
@@ -284,6 +290,13 @@ def test_the_page_on_your_network_runs(capsys) -> None:
     assert said.count("The equilibrium carries the GAIT-prop update") >= 1
     assert "ReLU is taken as a leaky ReLU of slope 0.01" in said
     assert "90 to layer 2" in said
+    rows = r"^layer (\d) +1.000000 +\S+ +\S+ (.*)$"
+    (table,) = re.findall(r"^```\n(Weight change.*?)```", page.read_text("utf-8"), re.M | re.S)
+    shown, printed = (re.findall(rows, text, re.M) for text in (table, said))
+    assert len(shown) == 2
+    for one, other in zip(shown, printed, strict=False):
+        cosines = [[float(word) for word in line.split()[::2]] for _, line in (one, other)]
+        assert cosines[0] == pytest.approx(cosines[1], abs=0.03)  # as training came out
 
 
 def test_the_page_on_concepts_runs(capsys) -> None:

@@ -18,6 +18,7 @@ from circuit.learned_inverse.model import noise_of, read_with
 from circuit.learning.lesson import Lesson
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, all_finite, namespace
+from circuit.numerics.taken import taken
 from circuit.peers.signal import Signal
 from circuit.settings.peers.of_lesson import OfLesson
 
@@ -59,7 +60,7 @@ def teach(
     """
     beside = OfLearner({} if companions is None else companions)
     require_companions(beside, lesson.needed(network.depth))
-    given = lesson.given
+    given, targets = lesson.given, taken("targets", targets, activity.rates[-1])
     signal = lesson.of_table.signal(network, activity, targets, lesson.loss, given, beside, step)
     if not isinstance(signal, Signal):  # mypy does not read a user's file
         name, kind = lesson.rule, type(signal).__name__

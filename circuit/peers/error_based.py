@@ -28,7 +28,7 @@ from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, flattened, require_samples
 from circuit.peers.energy import Energy, Layers, MovedState, energy_of
 from circuit.peers.rule import Companions, Rule
-from circuit.peers.settling import after_steps, tolerance_for
+from circuit.peers.settling import after_steps, over, tolerance_for
 from circuit.peers.signal import TARGET, Rest, Signal
 from circuit.records.brief import counted
 from circuit.settings.peers.predictive_coding import ErrorBasedSettings
@@ -56,7 +56,7 @@ def descended(
         missing = energy.missing(state)
         gradient = energy.gradient(state, missing)
         last = [*last[-1:], energy.residuals(state, missing)]
-        settled = bool((last[-1] <= tolerance).all())
+        settled = over(last[-1], tolerance)
         steps += 1
     passes = steps * (2 + energy.passes_of_gradient)
     words = f"{counted(steps, 'step')} of {settings.step:g}"

@@ -10,7 +10,7 @@ After fewer, the layers below have learnt nothing. A synapse reads the target, f
 the rates of the forward pass.
 
 Products: those of which a factor has changed since the last sweep. With step 1 these are L - 1 in
-all, as in back-propagation; with another step up to L - 1 a sweep.
+all, as in back-propagation; with another step up to L - 1 a sweep, and as many for the scales.
 
 Whittington and Bogacz 2017, Neural Computation 29:1229. Millidge, Tschantz and Buckley 2022, Neural
 Computation 34:1329.
@@ -25,9 +25,10 @@ from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, require_samples, row_norms, widened
 from circuit.numerics.scale import ONE, Scale, times
 from circuit.peers.rule import Companions, Rule
-from circuit.peers.settling import after_steps, relative, tolerance_for
+from circuit.peers.settling import after_steps, over, relative, tolerance_for
 from circuit.peers.signal import TARGET, Rest, Signal
 from circuit.records.brief import counted
+from circuit.rules import back_propagation
 from circuit.settings.peers.predictive_coding import FixedPredictionSettings
 from circuit.shifts import Shifts, excess, renormalised
 
@@ -48,17 +49,19 @@ def swept(
     output, top = renormalised(widened(error, network.widths[-1]), ONE, depth)
     errors = [*(0 * drive for drive in activity.drives[:-1]), output]  # per lambda
     scales = [top] * depth
+    if settings.step != 1:  # what comes to a layer first is far less than what it comes to rest at
+        scales = list(back_propagation(network, activity, error).scales)
     asked = errors[:-1]  # of the layers 1 .. L-1
     tolerance = tolerance_for(settings.tolerance, output)
     moved = {depth - 1}  # places whose error has changed since the layer below read it
     last: list[np.ndarray] = []
-    products = sweeps = 0
+    products, sweeps = 0 if settings.step == 1 else depth - 1, 0
     while True:
         wanted = list(asked)
         for i in [i for i in range(depth - 1) if i + 1 in moved]:
             message = (activity.slopes[i + 1] * errors[i + 1])[..., : network.n_projecting(i + 2)]
             sent = network.pull_transposed(i + 2, message)
-            if asked[i] is errors[i]:  # the first that comes to this layer
+            if settings.step == 1:
                 scales[i] = scales[i + 1].shifted(excess(sent))
             wanted[i] = times(sent, scales[i + 1].over(scales[i]))
             products += 1
@@ -66,7 +69,7 @@ def swept(
         left = [*(v - w for v, w in zip(errors, asked, strict=False)), 0 * output]
         norms = list(map(row_norms, left)), list(map(row_norms, errors))
         last = [*last[-1:], relative(*norms, row_norms(output))]
-        if sweeps == (settings.sweeps or SWEEPS) or (last[-1] <= tolerance).all():
+        if sweeps == (settings.sweeps or SWEEPS) or over(last[-1], tolerance):
             break
         moved = {i for i in range(depth - 1) if asked[i] is not errors[i]}
         for i in moved:

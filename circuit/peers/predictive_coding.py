@@ -42,7 +42,14 @@ from circuit.numerics.scale import times
 from circuit.peers.acceleration import accelerated
 from circuit.peers.energy import Energy, Layers, MovedState, energy_of
 from circuit.peers.rule import Companions, Rule
-from circuit.peers.settling import Tried, after_steps, rounding_floors, settle, tolerance_for
+from circuit.peers.settling import (
+    Tried,
+    after_steps,
+    over,
+    rounding_floors,
+    settle,
+    tolerance_for,
+)
 from circuit.peers.signal import TARGET, Rest, Signal
 from circuit.records.brief import Brief, counted
 from circuit.settings.peers.predictive_coding import STATES, PredictiveCodingSettings
@@ -197,7 +204,7 @@ def by_states(
         state = energy.state([], moved)
         missing = energy.missing(state)
         last = [*last[-1:], energy.residuals(state, missing)]
-        if steps == settings.steps or (last[-1] <= tolerance).all():
+        if steps == settings.steps or over(last[-1], tolerance):
             break
         for i, error in enumerate(missing[:-1]):
             own = energy.scales[i].over(energy.reach[i])

@@ -60,18 +60,12 @@ class Rule:
 
     Examples
     --------
-    >>> from dataclasses import dataclass
-    >>> from circuit import RULES, output_error
-    >>> from circuit.peers import Rule, Signal
-    >>> from circuit.settings.declaration import Record
-    >>> @dataclass(frozen=True)
-    ... class NoSettings(Record):
-    ...     '''Nothing can be set.'''
-    >>> def signal(network, activity, targets, loss, settings, companions, step):
-    ...     error = output_error(network, activity, targets, loss)
-    ...     return Signal(activity, RULES["bp"](network, activity, error))
-    >>> Rule("mine", "the gradient once more", "nobody", NoSettings, signal).needs_inverse
-    False
+    One that is written out stands beside `circuit.peers.table.register`.
+
+    >>> from circuit.learning import Lesson
+    >>> rule = Lesson("pc").of_table
+    >>> rule.reference, rule.settles, rule.needs_inverse
+    ('Whittington and Bogacz 2017', True, False)
     """
 
     name: str

@@ -230,6 +230,11 @@ def verdict(
     return None
 
 
+def over(residuals: np.ndarray, tolerance: float) -> bool:
+    """Whether every image has settled, or come to nothing finite, (L, samples)."""
+    return bool((((residuals <= tolerance).all(axis=0)) | np.isnan(residuals).any(axis=0)).all())
+
+
 def after_steps(
     last: Sequence[np.ndarray], tolerance: float, passes: float, words: str = ""
 ) -> Rest:

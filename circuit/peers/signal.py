@@ -44,12 +44,10 @@ class Rest(Brief):
     Examples
     --------
     >>> import numpy as np
-    >>> from circuit import forward, initialise
-    >>> from circuit.learning import Lesson, teach
-    >>> network, images = initialise([3, 2, 2], 0), np.array([[0.1, 0.2, 0.3]])
-    >>> signal = teach(network, Lesson("ep"), forward(network, images), np.array([[0.0, 1.0]]))
-    >>> [status.value for status in signal.rest.status], signal.rest.residuals.shape
-    (['converged'], (2, 1))
+    >>> from circuit import Status
+    >>> from circuit.peers import Rest
+    >>> Rest((Status.CONVERGED, Status.CYCLING), np.array([[1e-12, 0.3], [0.0, 0.1]]), passes=7.0)
+    Rest(1 of 2 images, worst residual 3e-01)
     """
 
     status: tuple[Status, ...]

@@ -20,6 +20,7 @@ from circuit.records.brief import Brief
 from circuit.records.reached import reached
 from circuit.report.alignment import Agreement, agreement
 from circuit.report.deviation import Deviation, deviations, update_bound
+from circuit.report.digits import digits_apart
 from circuit.rules import RULES
 from circuit.shifts import Shifts
 from circuit.trial import Trial
@@ -160,11 +161,12 @@ class Report(Brief):
         cosines = [entry.cosine for entry in own if entry is not None]
         worst = int(np.argmax([e / layer.allowed for e, layer in zip(errors, layers, strict=True)]))
         place, allowed = f"layer {layers[worst].layer}", layers[worst].allowed
+        digits = digits_apart(errors[worst], allowed)
         if self.outcome is Outcome.DISAGREES:
             return (
                 f"The equilibrium does not carry the {name} update: in {place} the relative error "
-                f"is {errors[worst]:.2g}, over the {allowed:.2g} that feedback of this strength "
-                f"explains ({_cosine_words(cosines[worst])})."
+                f"is {errors[worst]:.{digits}g}, over the {allowed:.{digits}g} that feedback of "
+                f"this strength explains ({_cosine_words(cosines[worst])})."
             )
         if self.outcome is Outcome.UNDECIDED:
             return (
@@ -176,8 +178,8 @@ class Report(Brief):
         return (
             f"The equilibrium carries the {name} update: cosine at least "
             f"{np.floor(min(cosines) * 1e6) / 1e6:.6f} in "
-            f"every layer, relative error at most {max(errors):.2g} (nearest to its bound in "
-            f"{place}: {errors[worst]:.2g} of {allowed:.2g} allowed)."
+            f"every layer, relative error at most {max(errors):.{digits}g} (nearest to its bound "
+            f"in {place}: {errors[worst]:.{digits}g} of {allowed:.{digits}g} allowed)."
         )
 
 

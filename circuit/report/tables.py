@@ -11,9 +11,11 @@ from textwrap import fill
 import numpy as np
 
 from circuit.report.comparison import DECISIVE, LayerReport, Report
+from circuit.report.digits import digits_apart
 
 WIDTH = 100  # characters of a line
 MOST_SHOWN = 24  # layers of a table; of a deeper network the ends and the worst
+MOST_DIGITS = 4  # of an error and what is allowed, for which there is room
 SHOWN_OF_EACH = 5  # first layers, last ones, and worst by residual and by error
 
 Row = dict[tuple[str, str], str]  # (group, heading) -> entry
@@ -85,14 +87,16 @@ def _of_settled(
         compared: Row = {}
         for rule in (own, *(name for name in layer.updates if name != own)):
             entry, group = layer.updates[rule], rule.upper()
-            cosine, error = "-", "-"
+            cosine, error, places = "-", "-", 1
             if entry is not None:
                 if np.isfinite(entry.cosine):
                     cosine = f"{entry.cosine:.{6 if rule == own else 4}f}"
-                error = f"{entry.relative_error:.{1 if rule == own else 0}e}"
+                places = min(digits_apart(entry.relative_error, layer.allowed), MOST_DIGITS) - 1
+                error = f"{entry.relative_error:.{places if rule == own else 0}e}"
             compared |= {(group, "cosine"): cosine, (group, "error"): error}
             if rule == own:
-                compared[group, "allowed"] = _allowed(layer)
+                star = "*" if layer.bound >= DECISIVE else ""
+                compared[group, "allowed"] = f"{layer.allowed:.{places}e}{star}"
         agreed.append(compared)
     parts = [
         "Shift of every layer (root mean square over images; the others relative to it)",
@@ -108,13 +112,6 @@ def _of_settled(
         )
         parts.append(wrapped(words))
     return parts
-
-
-def _allowed(layer: LayerReport) -> str:
-    """The error that is allowed; what is capped has a star."""
-    if layer.updates and layer.bound >= DECISIVE:
-        return f"{layer.allowed:.1e}*"
-    return f"{layer.allowed:.1e}"
 
 
 def shown_layers(found: Report) -> list[int]:
@@ -148,13 +145,13 @@ def _aligned(layers: Sequence[LayerReport], rows: Sequence[Row]) -> str:
         columns = [name for name in rows[0] if name[0] == group]
         block = [""] * len(rows)
         heading = ""
-        for _, name in columns:
+        for place, (_, name) in enumerate(columns):
             entries = [row[group, name] for row in rows]
-            width = max(map(len, (name, *entries)))
+            width, gap = max(map(len, (name, *entries))), " " if group and place else "  "
             block = [
-                f"{line}  {entry:>{width}}" for line, entry in zip(block, entries, strict=True)
+                f"{line}{gap}{entry:>{width}}" for line, entry in zip(block, entries, strict=True)
             ]
-            heading += f"  {name:>{width}}"
+            heading += f"{gap}{name:>{width}}"
         lines[0] += f"{group:>{len(heading)}}"
         lines[1] += heading
         for place, line in enumerate(block, 2):

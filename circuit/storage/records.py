@@ -105,15 +105,10 @@ def load_record(path: str | os.PathLike[str]) -> Equilibrium:
 
     Examples
     --------
-    >>> from tempfile import TemporaryDirectory
-    >>> from circuit import begin, build_circuit, initialise, settle
-    >>> from circuit.storage import load_record, save_record
-    >>> record = settle(begin(build_circuit(initialise([2, 2], 0)), [[0.1, 0.2]], [1]))
-    >>> with TemporaryDirectory() as folder:
-    ...     save_record(f"{folder}/record.npz", record)
-    ...     again = load_record(f"{folder}/record.npz")
-    >>> (again.shifts.values[0] == record.shifts.values[0]).all().item()
-    True
+    >>> from circuit.storage import load_record
+    >>> load_record("nowhere.npz")
+    Traceback (most recent call last):
+    circuit.errors.CircuitError: record nowhere.npz: no such file; ...
     """
     with arrays_of(Path(path), "record", "give a file written by record.save") as members:
         return _record(members)

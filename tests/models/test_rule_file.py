@@ -27,7 +27,7 @@ SMALL = ("--epochs", "2", "--train-images", "300", "--depth", "1", "--no-figures
 @pytest.fixture
 def one_bit(tmp_path: Path) -> Path:
     """The file of the page."""
-    section = PAGE.partition("one\\_bit.py")[2].partition("\n# ")[0]
+    section = PAGE.partition("one\\_bit.py")[2].partition("\n## ")[0]
     (block,) = re.findall(r"^```python\n(.*?)^```", section, re.M | re.S)
     assert block.count("\n") < 40
     path = tmp_path / "one_bit.py"
@@ -73,6 +73,30 @@ def test_its_shifts_are_those_that_the_page_says(one_bit: Path, rng: np.random.G
     for layer, shift in enumerate((below, error)):
         wanted = 0.1 * (0.1 * slopes[layer] * np.sign(shift)).mean(axis=0)  # (1 - beta1) of it
         np.testing.assert_allclose(learner.moments.first_biases[layer], wanted, rtol=1e-12)
+
+
+def numbers(table: list[str]) -> list[list[float]]:
+    """What the lines of a table of the bench say of a rule: layer after layer, no times."""
+    lines = [one.split() for one in table if re.search(r"(cosine|error|norm) +\d", one)]
+    return [[float(word) for word in line[-4:]] for line in lines]
+
+
+def test_the_bench_prints_what_the_page_says(
+    one_bit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the command that stands above it; and no other rule would print the same."""
+    (command,) = re.findall(r"python models/run_bench\.py (--rule-file [^#]*)", PAGE)
+    arguments = command.replace("one_bit.py", str(one_bit)).split()
+    run_bench.main([*arguments, "--no-figures", "--output", str(tmp_path / "bench")])
+    said = [one for one in capsys.readouterr().out.splitlines() if not one.startswith("Written")]
+    page = PAGE.partition("The first prints, beside times:\n\n```\n")[2].partition("```")[0]
+    shown, found = numbers(page.splitlines()), numbers(said)
+    assert len(found) == 9
+    np.testing.assert_allclose(found, shown, rtol=0, atol=1.01e-4)
+    assert not np.allclose(found[3:6], shown[6:], rtol=0, atol=0.1)
+    for one, other in zip(said, page.splitlines(), strict=False):
+        words = [re.sub(r"\d.*", "#", word) for line in (one, other) for word in line.split()]
+        assert words[: len(words) // 2] == words[len(words) // 2 :]
 
 
 def test_what_is_no_signal_is_refused_by_its_name(

@@ -46,6 +46,7 @@ from circuit.plasticity import Update
 from circuit.settings.peers.contrast import FORCE, SPRING, EquilibriumPropagationSettings
 from circuit.shifts import Shifts
 from circuit.verification.judgement import Status
+from circuit.verification.samples import worst_of
 
 NO_BETA = Scale(0.5, -4000)  # so weak a nudge that every difference is its limit
 LARGE = 2**23  # multiplications in a pass, from which on rough sweeps come first
@@ -94,9 +95,10 @@ def contrast_signal(
     for sign in (1.0, -1.0) if settings.centred else (1.0,):
         shifts, rest = _change(networks, state, rest, (targets, loss), settings, sign)
         sides.append(shifts)
-    moved, middle = _contrast(state, sides)
+    lost = [i for i, one in enumerate(rest.status) if one in HOPELESS]
+    moved, middle = _contrast(state, [_without(shifts, lost) for shifts in sides])
     if not all(rest.converged):
-        rest = replace(rest, words=_words(network, settings))
+        rest = replace(rest, words=_words(network, settings, loss))
     return Signal(state, moved, CONTRAST, middle, rest)
 
 
@@ -210,7 +212,7 @@ def _change(
     sign: float,
 ) -> tuple[Shifts, Rest]:
     """How the free state changes under the nudge `sign` beta, and what became of each image so far;
-    images without a free state, or with nothing finite for a change, have no shift.
+    in those that are lost it may be anything.
     """
     network, rough = networks
     gains = _gains(network, settings.gamma, Scale.of(settings.beta))
@@ -226,15 +228,17 @@ def _change(
     layers, started = descended(network, part, settings.gamma, pushed)
     tolerance = tolerance_for(settings.tolerance, part.rates[-1])
     moved, _, found = settled(layers, started, tolerance, settings.sweeps, rough)
-    lost = [i for i, one in enumerate(found.status) if one in HOPELESS]
-    fresh = [_replaced(one, 0 * one, lost) for one in moved]
     if splits:
-        fresh = [put_rows(old, rows, new) for old, new in zip(values, fresh, strict=True)]
-    elif len(rows) < len(rest.status):
-        lost = [i for i, one in enumerate(rest.status) if one in HOPELESS]
-        fresh = [_replaced(new, old, lost) for old, new in zip(values, fresh, strict=True)]
+        moved = [put_rows(old, rows, new) for old, new in zip(values, moved, strict=True)]
     places = rows if splits else range(len(rest.status))
-    return Shifts(tuple(fresh), layers.scales, gains), _after(rest, found, places)
+    return Shifts(tuple(moved), layers.scales, gains), _after(rest, found, places)
+
+
+def _without(shifts: Shifts, places: Sequence[int]) -> Shifts:
+    """None of the samples in those places."""
+    blank = [namespace(value).zeros_like(value) for value in shifts.values]
+    pairs = zip(shifts.values, blank, strict=True)
+    return shifts.with_values(tuple(_replaced(value, zero, places) for value, zero in pairs))
 
 
 def _after(rest: Rest, found: Rest, places: Sequence[int]) -> Rest:
@@ -242,8 +246,7 @@ def _after(rest: Rest, found: Rest, places: Sequence[int]) -> Rest:
     status, residuals = list(rest.status), rest.residuals.copy()
     for i, place in enumerate(places):
         residuals[:, place] = np.maximum(residuals[:, place], found.residuals[:, i])
-        if status[place] is Status.CONVERGED:
-            status[place] = found.status[i]
+        status[place] = worst_of((status[place], found.status[i]))
     return Rest(tuple(status), residuals, rest.passes + found.passes)
 
 
@@ -315,11 +318,16 @@ def _replaced(array: Array, others: Array, places: Sequence[int]) -> Array:
     )
 
 
-def _words(network: Network, settings: EquilibriumPropagationSettings) -> str:
-    """Where feedback is too strong to be sure of a state, by how much; else nothing."""
-    pushes = settings.centred and settings.nudge == SPRING
-    slope = network.activations[-1].largest_slope
-    critical = critical_strength(network, slope / (1 - settings.beta * slope) if pushes else None)
+def _words(network: Network, settings: EquilibriumPropagationSettings, loss: str | Loss) -> str:
+    """Where feedback is too strong to be sure of a state, by how much; else nothing.
+
+    Of a loss that is not quadratic no bound is known for what a push adds: it is that of the free
+    state.
+    """
+    slope, left = network.activations[-1].largest_slope, 1.0  # of the pull towards a state
+    if settings.centred and settings.nudge == SPRING and is_quadratic(loss):
+        left -= settings.beta * slope
+    critical = critical_strength(network, slope / left) if left > 0 else 0.0
     if settings.gamma < critical:
         return ""
     units = [unit.smallest_slope == unit.largest_slope for unit in network.activations]
