@@ -54,8 +54,9 @@ def search(trial: Trial) -> tuple[Layers, np.ndarray, int]:
                 evaluations += more
             if found is not None:
                 arrived[sample] = True
-                for layer, value in zip(values, found, strict=True):
-                    layer[sample] = value[0]
+                # alone it may have other scales than the batch, whose errors decide them
+                alone = part.at_rest().with_values(found)
+                values = rest.with_values(values).with_rows([int(sample)], alone).values
     return values, arrived, evaluations
 
 

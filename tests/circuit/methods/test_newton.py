@@ -154,6 +154,23 @@ def test_where_undamped_steps_do_not_arrive_another_way_does():
     assert min(found.values()) > 0
 
 
+def test_what_is_sought_alone_is_found_beside_a_huge_error():
+    """Whose size decides the scales of the batch."""
+    trial = hard_trial(SEARCHED_FURTHER[0])
+    huge = np.concatenate([trial.target, 1e12 * trial.target])
+    both = begin(trial.circuit, np.repeat(trial.activity.rates[0], 2, axis=0), huge)
+    assert both.scales != trial.scales
+    with np.errstate(all="ignore"):
+        values, arrived, _ = search(both)
+        expected, _, _ = search(trial)
+    assert arrived[0]
+    found, alone = both.at_rest().with_values(values), trial.at_rest().with_values(expected)
+    for layer in range(1, trial.network.depth + 1):
+        np.testing.assert_allclose(
+            found.absolute(layer)[0], alone.absolute(layer)[0], rtol=1e-9, atol=0
+        )
+
+
 @pytest.mark.parametrize("pathway", ["itp", "gait"])
 def test_directions_solve_the_linearised_equations(pathway):
     """Against the Jacobian of the printed equations by central differences in rates."""
