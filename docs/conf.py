@@ -98,6 +98,8 @@ def setup(app):
         "autodoc-process-docstring", lambda *given: faces.translate(given[-1]), priority=400
     )
     app.connect("build-finished", check_that_nothing_is_fetched)
+    # a page that is not read anew would lose its terms in the search
+    app.connect("env-get-outdated", lambda *given: ["concepts"])
     app.connect(  # what scikit-learn adds to every estimator is not ours to describe
         "autodoc-skip-member", lambda app, what, name, *_: name.endswith("_request") or None
     )

@@ -567,6 +567,13 @@ MUTANTS = (
         "tests/circuit/brian/test_brian.py",
     ),
     Mutant(
+        "an error beside its bound in two digits, whatever they hide",
+        "circuit/report/digits.py",
+        "            return digits\n",
+        "            return FEWEST\n",
+        "tests/circuit/report/test_digits.py",
+    ),
+    Mutant(
         "verdict that ignores the bound",
         "circuit/report/comparison.py",
         "entry.relative_error <= layer.allowed",
