@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from circuit.numerics.arrays import Array
 
@@ -65,7 +66,7 @@ def running_largest(scales: Sequence[Scale]) -> tuple[Scale, ...]:
 
 def times(value: Array, factor: Scale) -> Array:
     """`value * factor`, where the factor may be out of range although the product is not."""
-    step = 100 if "32" in str(value.dtype) else 1000  # 2**step is in range
+    step = _in_range(value.dtype)
     if abs(factor.exponent) < step:
         return value * factor.value
     value, left = value * factor.mantissa, max(-3 * step, min(factor.exponent, 3 * step))
@@ -73,6 +74,12 @@ def times(value: Array, factor: Scale) -> Array:
         power = max(-step, min(left, step))
         value, left = value * 2.0**power, left - power
     return value
+
+
+@cache
+def _in_range(dtype: Any) -> int:
+    """A power of two that is in range, and so is its inverse."""
+    return 100 if "32" in str(dtype) else 1000  # asking a dtype its name takes as long as a product
 
 
 def power_words(log10: float) -> str:
