@@ -164,10 +164,11 @@ def claim_findings(data: xr.Dataset) -> list[str]:
             for one in contest.entrants
         )
         lines += [f"{contest.heading}; {done} of {planned} runs finished", ""]
-        lines += [*_table(_ACCURACIES, map(list, _accuracies(contest))), ""]
-        differences = list(_differences(contest))
-        if differences:
-            lines += [*_table(_DIFFERENCES, differences), ""]
+        for columns, rows in (
+            (_ACCURACIES, list(_accuracies(contest))),
+            (_DIFFERENCES, list(_differences(contest))),
+        ):
+            lines += [*_table(columns, rows), ""] if rows else []
     return lines
 
 
@@ -215,6 +216,6 @@ def _told(difference: Difference) -> list[str]:
     return [*told_of, f"{p:.2g}", verdict(difference), str(needed or "over 1000")]
 
 
-def _table(columns: Sequence[str], rows: Iterator[list[str]] | list[list[str]]) -> list[str]:
+def _table(columns: Sequence[str], rows: list[list[str]]) -> list[str]:
     lines = [list(columns), ["---"] * len(columns), *rows]
     return [f"| {' | '.join(words)} |" for words in lines]

@@ -77,7 +77,7 @@ def study(
 
     Parameters
     ----------
-    scale : "smoke" (seconds), "laptop" (minutes) or "full" (many hours)
+    scale : "smoke" (seconds), "laptop" (most of an hour) or "full" (many hours)
     seeds : of images and weights; those of the scale if None
     weights : file with a trained network, which then is measured beside those with random weights
 
