@@ -39,8 +39,8 @@ Read = Callable[[Array, float], Array]
 
 
 def reader(network: Network, activity: Activity, form: str, layer: int) -> Read:
-    """(shift, scale) -> what B_l sees of a shift of the first n units of `layer`, in the same scale,
-    `(..., batch, n)`: that of u(y), u being 1, f_l or f_l^-1.
+    """(shift, scale) -> what B_l sees of a shift of the first n units of `layer`, in the same
+    scale, `(..., batch, n)`: that of u(y), u being 1, f_l or f_l^-1.
     """
     unit, rates = network.activation(layer), activity.rates[layer]
     drives, slopes = activity.drive(layer), activity.slope(layer)
