@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -36,19 +35,20 @@ def signs(keys: Array, count: Sequence[int], like: Array, units: int) -> Array:
     >>> np.unique(drawn), np.array_equal(drawn, signs(np.array(7), (0,), np.zeros((100, 4)), 4))
     (array([-1.,  1.]), True)
     """
+    table = _both(like.dtype.char if is_numpy(like) else str(like.dtype).rpartition(".")[2])
 
     def draw(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         size = math.prod(shape)
         bits = np.frombuffer(generator.bytes(-(-size // 8)), dtype=np.uint8)
-        return _both(like.dtype)[np.unpackbits(bits, count=size)].reshape(shape)
+        return table[np.unpackbits(bits, count=size)].reshape(shape)
 
     return _drawn(draw, keys, count, like, units)
 
 
 @cache
-def _both(dtype: Any) -> np.ndarray:
-    """The two signs, in the NumPy dtype of the same name."""
-    return np.array([-1, 1], dtype=str(dtype).rpartition(".")[2])
+def _both(dtype: str) -> np.ndarray:
+    """The two signs, in the NumPy dtype of that name."""
+    return np.array([-1, 1], dtype=dtype)
 
 
 def normals(keys: Array, count: Sequence[int], like: Array, units: int) -> Array:
