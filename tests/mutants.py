@@ -1657,8 +1657,8 @@ MUTANTS = (
     Mutant(
         "feedback through f of drives in place of rates",
         "circuit/peers/difference.py",
-        "return response(unit, rates, unit.slope(rates), shift, scale)",
-        "return response(unit, activity.drive(layer)[..., some], unit.slope(rates), shift, scale)",
+        "return response(unit, y, slope, shift, scale)",
+        "return response(unit, drives[..., some], slope, shift, scale)",
         "tests/circuit/peers/test_difference_targets.py",
     ),
     Mutant(

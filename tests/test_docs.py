@@ -157,11 +157,12 @@ def test_commands_are_accepted(page: Path, tmp_path: Path, monkeypatch) -> None:
             parse(PARSERS[name](), arguments)
 
 
-def known_options() -> set[str]:
+@cache
+def known_options() -> frozenset[str]:
     """All options of all commands, of the benchmarks too."""
     parsed = {word for make in PARSERS.values() for word in make()._option_string_actions}
     text = "".join(path.read_text() for path in (ROOT / "benchmarks").glob("*.py"))
-    return parsed | set(re.findall(r'"(--[a-z-]+)"', text))
+    return frozenset(parsed | set(re.findall(r'"(--[a-z-]+)"', text)))
 
 
 @EVERY

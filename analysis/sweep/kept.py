@@ -152,8 +152,14 @@ def _digest(result: xr.Dataset) -> str:
     return content.hexdigest()
 
 
-def collect(study: Study, folder: Path) -> xr.Dataset:
+def collect(
+    study: Study, folder: Path, known: Sequence[xr.Dataset | None] | None = None
+) -> xr.Dataset:
     """The results of all cells in long form, whatever of them is on disk.
+
+    Parameters
+    ----------
+    known : of each cell what has been read already, which is not read again
 
     Returns
     -------
@@ -170,7 +176,11 @@ def collect(study: Study, folder: Path) -> xr.Dataset:
     CircuitError
         Where cells disagree about the dimensions of a variable.
     """
-    results = [stored(study, cell, folder) for cell in study.cells]
+    before = [None] * len(study.cells) if known is None else known
+    results = [
+        stored(study, cell, folder) if one is None else one
+        for cell, one in zip(study.cells, before, strict=True)
+    ]
     there = [result for result in results if result is not None]
     labels = _labels(there)
     sizes = {dim: len(values) for dim, values in labels.items()}

@@ -89,7 +89,8 @@ def _run(
 ) -> xr.Dataset:
     """`run` in a folder that is this process's own."""
     cells_folder = records.output_folder(folder / study.name / "cells")
-    open_cells = [cell for cell in study.cells if stored(study, cell, folder) is None]
+    known = [stored(study, cell, folder) for cell in study.cells]
+    open_cells = [cell for cell, one in zip(study.cells, known, strict=True) if one is None]
     groups = study.groups(open_cells)
     progress = SweepProgress(study, open_cells, folder, quiet)
     if groups and workers == 0 and scheduler is None:
@@ -107,7 +108,7 @@ def _run(
     progress.close()
     for kept in (folder, cells_folder):
         remove_leftovers(kept)
-    dataset = collect(study, folder)
+    dataset = collect(study, folder, known)
     records.write_dataset(folder / f"{study.name}.nc", dataset)
     progress.report(study, folder, dataset)
     return dataset

@@ -119,8 +119,13 @@ def row_norms(array: Array) -> Array:
     with np.errstate(over="ignore"):
         norms = xp.sqrt(xp.linalg.vecdot(array, array))
     eps, tiny = _limits(xp, array.dtype)
-    sure = (norms > (tiny / eps) ** 0.5) & (norms < float("inf"))
-    if array.shape[-1] == 0 or bool(xp.all(sure)):
+    least, most = (tiny / eps) ** 0.5, float("inf")
+    if array.shape[-1] == 0 or 0 in norms.shape:
+        return norms
+    if is_numpy(norms) and norms.min() > least and norms.max() < most:  # quickly
+        return norms
+    sure = (norms > least) & (norms < most)
+    if bool(xp.all(sure)):
         return norms
     peak = xp.max(xp.abs(array), axis=-1)
     peak = xp.where((peak > 0) & (peak < float("inf")), peak, xp.ones_like(peak))
@@ -146,19 +151,19 @@ def largest(array: Array) -> float:
     """Largest entry as a float (NaN if there is one; 0 for an empty array)."""
     if 0 in array.shape:
         return 0.0
-    return float(namespace(array).max(array))
+    return float(array.max() if is_numpy(array) else namespace(array).max(array))
 
 
 def smallest(array: Array) -> float:
     """Smallest entry as a float (NaN if there is one; infinity for an empty array)."""
     if 0 in array.shape:
         return float("inf")
-    return float(namespace(array).min(array))
+    return float(array.min() if is_numpy(array) else namespace(array).min(array))
 
 
 def any_true(array: Array) -> bool:
     """Whether any entry is true, as a Python bool."""
-    return bool(namespace(array).any(array))
+    return bool(array.any() if is_numpy(array) else namespace(array).any(array))
 
 
 def require_finite(array: Array, name: str, remedy: str) -> None:

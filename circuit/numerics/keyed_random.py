@@ -9,13 +9,15 @@ Keys are an int64 array `(...)`, one for each network of a stack, which draws as
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import array_api_compat
 import numpy as np
 
 from circuit.errors import CircuitError, ShapeMismatch
-from circuit.numerics.arrays import Array, namespace, to_numpy
+from circuit.numerics.arrays import Array, is_numpy, namespace, to_numpy
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
@@ -33,14 +35,20 @@ def signs(keys: Array, count: Sequence[int], like: Array, units: int) -> Array:
     >>> np.unique(drawn), np.array_equal(drawn, signs(np.array(7), (0,), np.zeros((100, 4)), 4))
     (array([-1.,  1.]), True)
     """
+    table = _both(like.dtype.char if is_numpy(like) else str(like.dtype).rpartition(".")[2])
 
     def draw(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         bits = np.frombuffer(generator.bytes(-(-size // 8)), dtype=np.uint8)
-        table = np.array([-1, 1], dtype=str(like.dtype).rpartition(".")[2])
-        return table[np.unpackbits(bits)[:size]].reshape(shape)
+        return table[np.unpackbits(bits, count=size)].reshape(shape)
 
     return _drawn(draw, keys, count, like, units)
+
+
+@cache
+def _both(dtype: str) -> np.ndarray:
+    """The two signs, in the NumPy dtype of that name."""
+    return np.array([-1, 1], dtype=dtype)
 
 
 def normals(keys: Array, count: Sequence[int], like: Array, units: int) -> Array:
@@ -63,17 +71,15 @@ def normals(keys: Array, count: Sequence[int], like: Array, units: int) -> Array
 
 def _drawn(draw: Draw, keys: Array, count: Sequence[int], like: Array, units: int) -> Array:
     """`draw` with the generator of every key. Raises `CircuitError` for keys that do not fit."""
-    each, xp = to_numpy(keys), namespace(like)
-    if each.shape != tuple(like.shape[:-2]):
-        raise ShapeMismatch(
-            f"keys have shape {each.shape}; give one for each network, {tuple(like.shape[:-2])}"
-        )
-    if not (np.issubdtype(each.dtype, np.integer) and np.all(each >= 0)):
+    each, stack = to_numpy(keys), tuple(like.shape[:-2])
+    if each.shape != stack:
+        raise ShapeMismatch(f"keys have shape {each.shape}; give one for each network, {stack}")
+    if each.dtype.kind not in "iu" or (each < 0).any():
         raise CircuitError(f"keys {each.tolist()}: give whole numbers, 0 or more")
     shape = (like.shape[-2], units)
-    found = np.stack([draw(np.random.default_rng([int(key), *count]), shape) for key in each.flat])
-    return xp.asarray(
-        found.reshape(*like.shape[:-2], *shape),
-        dtype=like.dtype,
-        device=array_api_compat.device(like),
-    )
+    drawn = [draw(np.random.default_rng([int(key), *count]), shape) for key in each.flat]
+    found = np.stack(drawn).reshape(*stack, *shape) if stack else drawn[0]
+    if is_numpy(like):
+        return found.astype(like.dtype, copy=False)
+    device = array_api_compat.device(like)
+    return namespace(like).asarray(found, dtype=like.dtype, device=device)

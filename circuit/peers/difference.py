@@ -21,6 +21,8 @@ Lee, Zhang, Fischer and Bengio, Difference target propagation, ECML 2015.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from circuit.learned_inverse.inverse_model import InverseModel
 from circuit.messages import itp_message, response
 from circuit.network import Activity, Network
@@ -33,20 +35,28 @@ from circuit.shifts import Shifts
 BELOW = "below"
 
 
-def read_change(
-    network: Network, activity: Activity, form: str, layer: int, shift: Array, scale: float
-) -> Array:
-    """What B_l sees of a shift of the first n units of `layer`, `(..., batch, n)`, in the same
-    scale: that of u(y), u being 1, f_l or f_l^-1.
+Read = Callable[[Array, float], Array]
+
+
+def reader(network: Network, activity: Activity, form: str, layer: int) -> Read:
+    """(shift, scale) -> what B_l sees of a shift of the first n units of `layer`, in the same
+    scale, `(..., batch, n)`: that of u(y), u being 1, f_l or f_l^-1.
     """
-    unit, some = network.activation(layer), slice(None, shift.shape[-1])
-    rates = activity.rates[layer][..., some]
+    unit, rates = network.activation(layer), activity.rates[layer]
+    drives, slopes = activity.drive(layer), activity.slope(layer)
     if form == ABOVE:
-        return response(unit, rates, unit.slope(rates), shift, scale)
-    if form == INVERSE:
-        drives, slopes = activity.drive(layer)[..., some], activity.slope(layer)[..., some]
-        return itp_message(unit, drives, rates, slopes, shift, scale, refuses=True)
-    return shift
+        slopes = unit.slope(rates)
+
+    def read(shift: Array, scale: float) -> Array:
+        some = slice(None, shift.shape[-1])
+        y, slope = rates[..., some], slopes[..., some]
+        if form == ABOVE:
+            return response(unit, y, slope, shift, scale)
+        if form == INVERSE:
+            return itp_message(unit, drives[..., some], y, slope, shift, scale, refuses=True)
+        return shift
+
+    return read
 
 
 def brought_down(
@@ -62,7 +72,7 @@ def brought_down(
 
     Raises `TargetOutOfRange` where f_l^-1 does not exist.
     """
-    down = model.pull(layer, read_change(network, activity, form, layer, shift, scale))
+    down = model.pull(layer, reader(network, activity, form, layer)(shift, scale))
     if form != BELOW:
         return down
     unit, drives = network.activation(layer - 1), model.reconstruct(layer, activity.rates[layer])

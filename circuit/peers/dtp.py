@@ -31,7 +31,7 @@ from circuit.learned_inverse.model import BIASES, KEYS, WEIGHTS, improved, rando
 from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, widened
-from circuit.peers.difference import BELOW, brought_down, difference_shifts, read_change
+from circuit.peers.difference import BELOW, brought_down, difference_shifts, reader
 from circuit.peers.disturbed import disturbance, raised, regressed, require_learnt
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.signal import Signal
@@ -127,7 +127,7 @@ def _rebuild(
         for above in range(depth, layer, -1):
             change = brought_down(network, activity, model, form, above, change, scale)
             change = widened(change, network.widths[above - 1])
-        read = read_change(network, activity, form, layer, change, scale)
+        read = reader(network, activity, form, layer)(change, scale)
         place = layer - 2
         weights = list(model.weights)
         weights[place] = regressed(weights[place], noise, read, settings.rate, settings.decay)

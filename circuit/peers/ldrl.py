@@ -28,7 +28,7 @@ from circuit.learned_inverse.model import KEYS, WEIGHTS, random_model
 from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, outer_sum, rows_times
-from circuit.peers.difference import difference_shifts, read_change
+from circuit.peers.difference import Read, difference_shifts, reader
 from circuit.peers.disturbed import disturbance, raised, require_learnt
 from circuit.peers.rule import Companions, Rule
 from circuit.peers.signal import Signal
@@ -69,8 +69,11 @@ def practise(
     """As `Rule.practise`. Raises `NotFinite`."""
     keys, learnt = companions[KEYS][0], []
     for layer, weights in enumerate(companions[WEIGHTS], 2):
+        read = reader(network, activity, settings.unit, layer)
         for again in range(steps_in(step, settings.steps, settings.before)):
-            weights = _improved(network, activity, layer, weights, settings, keys, step, again)
+            weights = _improved(
+                network, activity, layer, read, weights, settings, keys, step, again
+            )
         learnt.append(weights)
     return {**companions, WEIGHTS: require_learnt("ldrl", tuple(learnt), 2)}
 
@@ -79,6 +82,7 @@ def _improved(
     network: Network,
     activity: Activity,
     layer: int,
+    read: Read,
     weights: Array,
     settings: LocalDifferenceSettings,
     keys: Array,
@@ -86,15 +90,14 @@ def _improved(
     again: int,
 ) -> Array:
     """B of `layer` after one step."""
-    form, scale = settings.unit, settings.noise
+    scale = settings.noise
     below, rates = activity.rates[layer - 1], activity.rates[layer]
     batch, units = rates.shape[-2:]
     up = disturbance(keys, step, again, layer, like=below, units=network.n_projecting(layer - 1))
     down = disturbance(keys, step, again, layer, 1, like=rates, units=units)
     change = raised(network, activity, layer, up, scale)
-    seen_up = read_change(network, activity, form, layer, change, scale)
-    seen_down = read_change(network, activity, form, layer, down, scale)
-    steepest = network.activation(layer).largest_slope if form == ABOVE else 1.0
+    seen_up, seen_down = read(change, scale), read(down, scale)
+    steepest = network.activation(layer).largest_slope if settings.unit == ABOVE else 1.0
     step_size = settings.rate / (batch + units) / steepest**2
     grown = outer_sum(up, seen_up) - outer_sum(rows_times(seen_down, weights), seen_down)
     return weights + step_size * grown

@@ -34,15 +34,25 @@ def saved(path, units, widths=(64, 14, 14, 12), **options):
 
 
 @pytest.fixture
-def with_weights(measured, tmp_path):
-    """The result beside random networks, which are measured once for all tests."""
+def with_weights(measured, tmp_path, monkeypatch):
+    """The result beside random networks, which are measured once for all tests, and the figures
+    that the command has written, by name.
+    """
+    figures = {}
+
+    def kept(name, draw):
+        return lambda data: figures.setdefault(name, draw(data))
+
+    for name, (needed, draw) in FIGURES.items():
+        monkeypatch.setitem(FIGURES, name, (needed, kept(name, draw)))
 
     def of(units):
         saved(tmp_path / "net.npz", units)
         arguments = [*HERE, "--seeds", "4", "--weights", str(tmp_path / "net.npz")]
         measured("strength", 4, tmp_path / "out")
         assert command.main([*arguments, "--output", str(tmp_path / "out")]) == 0
-        return xr.load_dataset(tmp_path / "out" / "strength.nc")
+        assert figures.keys() == {path.stem for path in (tmp_path / "out").glob("*.png")}
+        return xr.load_dataset(tmp_path / "out" / "strength.nc"), figures
 
     return of
 
@@ -51,21 +61,21 @@ def with_weights(measured, tmp_path):
 @pytest.mark.parametrize("name", UNITS)
 def test_its_row_is_drawn_whatever_its_units(with_weights, name):
     """Also beside random networks of other units and depths; the words name both."""
-    data = with_weights(UNITS[name])
+    data, figures = with_weights(UNITS[name])
     trained = data.isel(cell=data["init"].values == "trained")
     assert set(trained["activation"].values) == {name}
-    alignment, error = (FIGURES[f"strength_{kind}"][1](data) for kind in ("alignment", "error"))
+    alignment, error = (figures[f"strength_{kind}"] for kind in ("alignment", "error"))
     title = alignment.get_suptitle()
     for figure in (alignment, error):
         rows = [axes for axes in figure.axes if "trained weights" in axes.get_ylabel()]
         assert len(rows) == 1
         everywhere = [axes for axes in figure.axes if _row(axes) == _row(rows[0])]
         assert _points(everywhere, ("ITP", "GAIT")) > 0
-    lines = [line for axes in FIGURES["strength_gain"][1](data).axes for line in axes.lines]
+    lines = [line for axes in figures["strength_gain"].axes for line in axes.lines]
     own = [line for line in lines if line.get_label().startswith("trained, ")]
     assert any(np.isfinite(line.get_ydata()).any() for line in own)
-    figure = FIGURES["strength_stability"][1](data)
-    own = [line for axes in figure.axes for line in axes.lines if "trained" in line.get_label()]
+    stability = figures["strength_stability"]
+    own = [line for axes in stability.axes for line in axes.lines if "trained" in line.get_label()]
     assert any(np.isfinite(line.get_ydata()).any() for line in own)
     text = findings(data)[0]
     assert f"trained: {name}" in text
@@ -85,9 +95,9 @@ def _points(all_axes, words):
 
 def test_no_title_claims_what_the_data_need_not_show(with_weights):
     """Its pictures are laid out as a user has them."""
-    data = with_weights(["tanh"] * 3)
-    for _, draw in FIGURES.values():
-        title = draw(data).get_suptitle()
+    _, figures = with_weights(["tanh"] * 3)
+    for figure in figures.values():
+        title = figure.get_suptitle()
         assert ", by feedback strength" in " ".join(title.split())
         assert max(map(len, title.splitlines())) < 130
 

@@ -30,7 +30,6 @@ from circuit.numerics.scale import Scale
 from circuit.shifts import Shifts
 from circuit.trial import Trial
 from circuit.verification.judgement import Status, judge
-from tests.circuit.brian.conftest import Page
 from tests.circuit.lateral_inhibition.spontaneous_equations import Spontaneous
 from tests.circuit.lateral_inhibition.spontaneous_in_brian2 import run_spontaneous
 
@@ -505,17 +504,7 @@ def test_float_floor_is_eps_times_rate_over_shift_and_does_not_underflow(
     assert brian.float_floor(trial, Shifts(still, tiny, tiny)) == (float("inf"), float("inf"))
 
 
-# --- a model of one's own: the documented example ---
-
-
-def test_documented_example(page: Page) -> None:
-    names = page.names
-    assert page.shapes[0] == (800, 2, 4)
-    assert "dy/dt" in page.printed
-    # the added neuron has opened the nudge to 0.05: the circuit is where the nudged phase ends
-    expected = names["exact"].absolute(1)
-    np.testing.assert_allclose(names["shift"], expected, rtol=0, atol=50 * EPS)
-    assert len(names["monitor"].t) == 1000
+# --- a model of one's own: what the page says of warnings ---
 
 
 def test_documented_remedy_for_warnings() -> None:

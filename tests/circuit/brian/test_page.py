@@ -24,6 +24,16 @@ with warnings.catch_warnings():
 pytestmark = pytest.mark.filterwarnings(f"ignore:{DEPRECATED}:DeprecationWarning")
 
 
+def test_documented_example(page: Page) -> None:
+    names = page.names
+    assert page.shapes[0] == (800, 2, 4)
+    assert "dy/dt" in page.printed
+    # the added neuron has opened the nudge to 0.05: the circuit is where the nudged phase ends
+    expected = names["exact"].absolute(1)
+    np.testing.assert_allclose(names["shift"], expected, rtol=0, atol=50 * EPS)
+    assert len(names["monitor"].t) == 1000
+
+
 def test_cells_that_excite_or_inhibit_settle_where_signed_weights_do(page: Page) -> None:
     """Shifts, and what synapses learn from them, by another method on the signed circuit; no
     weight is negative, about half of them were. The control: without inhibition neither holds."""
