@@ -65,14 +65,14 @@ def bench(data: xr.Dataset) -> Figure:
         axes.set_xlim(max(low, -SHOWN - 2), min(high, SHOWN + 2))
         epochs = int(data["epochs"].values[data["dataset"].values == dataset][0])
         axes.set_title(f"{DATASETS.get(dataset, dataset)}, {counted(epochs, 'epoch')}")
-        axes.set_xlabel("test accuracy minus BP's (points)")
+        axes.set_xlabel("test accuracy\nminus BP's (points)")
     last = grid[-1]
     ratios = np.asarray(data["step_over_bp"].values, dtype=float)
     heights = [rows[str(rule)] for rule in data["timed"].values]
     last.plot(ratios, heights, "D", ms=4, color="black")
     last.set_xscale("log")
     last.axvline(1, color=COLOURS["grey"], lw=0.8)
-    last.set_xlabel("processor time of\na step over BP's")
+    last.set_xlabel("time of a step\nover BP's")
     grid[0].set_yticks(list(rows.values()), names_of(rules))
     for verdict, ink in INKS.items():
         grid[0].plot([], [], MARKS[verdict], color=ink, label=verdict)

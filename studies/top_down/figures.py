@@ -22,12 +22,12 @@ from analysis.canvas import (
     shades,
     styled,
 )
+from analysis.comparison import NAMES
 from analysis.selection import cells_with
 from analysis.statistics import over_repetitions
 from studies.top_down.theory import chain_abscissa, chain_gains
 
 NUDGE = 0.03  # that of the pictures, if it was measured
-RULES = {"bp": "BP", "gait": "GAIT-prop", "itp": "ITP", "tp": "TP", "circuit": "circuit"}
 FINE = 200  # points of a curve of theory
 TOP = 3.0  # of a shift over that of full targets, where its axis ends
 
@@ -135,7 +135,7 @@ def directions(data: xr.Dataset) -> Figure:
     for key in dict.fromkeys(keys):
         rule, increments, gamma, activation = key
         there = [one == key for one in keys]
-        name = RULES[str(rule)]
+        name = NAMES[str(rule)]
         if rule in ("gait", "itp", "circuit"):
             name += f", {increments}" + (f", $\\gamma$ = {gamma:g}")
         names.append(f"{name} ({str(activation).replace('_', '-')})")

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from analysis.controls import CONTROLS, taught, widths_of
 from analysis.sweep.study import Cell, Seeds, Study, grid, together, unmeasured
 from circuit.learning.lesson import Lesson
 from circuit.learning.regulariser import Regulariser
@@ -60,6 +61,7 @@ RUNS: tuple[tuple[str, str, float, str], ...] = (
     ("circuit", "every", 1e-3, "asinh"),
     ("circuit", "output", 1e-3, "asinh"),
     ("circuit", "output", 0.1, "asinh"),
+    *((control, "every", 1e-3, units) for units in ("leaky_relu", "asinh") for control in CONTROLS),
 )
 EPOCHS = {"smoke": 2, "laptop": 15, "full": 100}
 LEARNING_DEPTH = {"smoke": 2, "laptop": 3, "full": 3}
@@ -94,7 +96,7 @@ def study(
     }
     runs = [
         dict(zip(("rule", "increments", "gamma", "activation"), run, strict=True))
-        for run in (RUNS if scale != "smoke" else RUNS[:3])
+        for run in (RUNS if scale != "smoke" else (*RUNS[:3], *RUNS[-4:-2]))
     ]
     return Study(
         "top_down",
@@ -153,7 +155,18 @@ def measure(
     if part == "learning":
         assert rule is not None and increments is not None  # noqa: PT018
         lesson = _lesson(rule, increments, float(gamma or 0.0), pathway)
-        return _learnt(lesson, dataset, data_dir, depth, activation, batch, int(epochs or 0), seed)
+        pixels, pooling = pixels_of(dataset, 2, data_dir)
+        full = tuple(map(int, fixed_width(pixels, depth).split("-")))
+        plan = Plan(
+            lesson=lesson,
+            widths=widths_of(rule, full),
+            activation=activation,
+            seeds=(seed,),
+            batch=batch,
+            train_images=None if dataset == "digits" else 12000,
+            measure_every=int(epochs or 0),
+        )
+        return _learnt(plan, int(epochs or 0), dataset, data_dir, pooling)
     scene = setting(
         dataset=dataset,
         batch=batch,
@@ -211,49 +224,35 @@ def _empty(strengths: Sequence[float]) -> xr.Dataset:
 
 
 def _lesson(rule: str, increments: str, gamma: float, pathway: str) -> Lesson:
-    """A step of learning with learning rate and lambda of preset quick, or of `DEEP`.
+    """A step of learning with learning rate and lambda of preset quick, or of `DEEP`; of a control
+    with the rate of back-propagation and no lambda.
 
     The circuit is read out by its mismatch where the output alone has an increment: there its gains
     are those of the rule.
     """
-    values = presets.preset("quick", rule)
+    lesson = taught(rule)
+    values = presets.preset("quick", lesson["rule"])
     quick = (float(str(values["learning_rate"])), float(str(values["orthogonality"])))
     rate, strength = DEEP.get(rule, quick)
     return Lesson(
-        rule=rule,
+        **lesson,
         feedback_strength=gamma,
         increments=increments,
         pathway=pathway,
         readout="mismatch" if increments == "output" else "shift",
         adam=Adam(rate),
-        pull=Regulariser(strength),
+        pull=Regulariser(0.0 if rule in CONTROLS else strength),
     )
 
 
 def _learnt(
-    lesson: Lesson,
-    dataset: str,
-    data_dir: str | None,
-    depth: int,
-    activation: str,
-    batch: int,
-    epochs: int,
-    seed: int,
+    plan: Plan, epochs: int, dataset: str, data_dir: str | None, pooling: int
 ) -> xr.Dataset:
     """What a training run came to."""
-    pixels, pooling = pixels_of(dataset, 2, data_dir)
-    plan = Plan(
-        lesson=lesson,
-        widths=tuple(map(int, fixed_width(pixels, depth).split("-"))),
-        activation=activation,
-        seeds=(seed,),
-        batch=batch,
-        train_images=None if dataset == "digits" else 12000,
-        measure_every=epochs,
-    )
     run = outcome(plan, epochs, dataset=dataset, data_dir=data_dir, pooling=pooling)
     settled = run["settled"].values[1:]
-    end = run["alignment"].values[-1, 0] if "alignment" in run else np.nan
+    whole = plan.lesson.learns == "all" and len(plan.widths) > 2  # else no hidden layer learns
+    end = run["alignment"].values[-1, 0] if whole and "alignment" in run else np.nan
     return xr.Dataset(
         {
             "test_accuracy": float(run["test_accuracy_chosen"]),

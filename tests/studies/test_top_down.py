@@ -573,6 +573,9 @@ def test_study_runs_draws_and_tells(measured, tmp_path):
     words = "\n".join(findings("top_down", data))
     assert "by strength (nudge 0.03" in words
     assert "top_down: learning" in words
+    for control in ("no_hidden", "frozen"):
+        (told,) = (line.split() for line in words.splitlines() if line.split()[:1] == [control])
+        assert (told[3], told[-3:]) == ("leaky_relu", ["-", "-", "0"])
 
 
 def test_images_without_an_equilibrium_are_counted_in_the_status():
