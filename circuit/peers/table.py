@@ -246,7 +246,8 @@ def own_settings(name: str) -> dict[str, Declaration]:
     The option of field `gamma` of rule `chl` is chl_gamma, unless its declaration has another that
     begins with chl_ as well.
     """
-    return dict(_own_settings(name, TABLE[name].settings()))
+    record = TABLE[name].settings()
+    return dict(_own_settings(name, record))  # type: ignore[arg-type]  # classes have a hash
 
 
 @cache  # a command asks hundreds of times

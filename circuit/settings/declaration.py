@@ -213,7 +213,7 @@ class Record:
 
 def declared(record: type[Record]) -> dict[str, Declaration]:
     """The settings of a record by the names of their fields, each with its option name."""
-    return dict(_declared(record))
+    return dict(_declared(record))  # type: ignore[arg-type]  # classes have a hash
 
 
 @cache  # a command asks hundreds of times
