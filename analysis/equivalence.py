@@ -80,7 +80,8 @@ def _power_of_both(mean: float, margin: float, freedom: int, size: float) -> flo
     whole = gammaln(half) + half * math.log(2)
 
     def both(ratio: float) -> float:  # of the sample spread to the true one
-        reach, square = margin - critical * ratio, freedom * ratio**2
+        reach = margin - critical * ratio
+        square = freedom * ratio**2
         inside = ndtr(reach - mean) - ndtr(-reach - mean)
         # of chi^2; the distributions of scipy.stats take fifty times as long
         density = math.exp(xlogy(half - 1, square) - square / 2 - whole)
