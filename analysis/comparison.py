@@ -147,17 +147,18 @@ def groups(data: xr.Dataset) -> list[Group]:
     keys = list(
         zip(data["dataset"].values, data["widths"].values, data["activation"].values, strict=True)
     )
+    rules, seeds = data["rule"].values, data["seed"].values
     found = []
     for key in dict.fromkeys(keys):
-        part = data.isel(cell=[one == key for one in keys])
-        rules = [rule for rule in RULES if rule in part["rule"].values]
-        by_rule = {rule: part.isel(cell=part["rule"].values == rule) for rule in rules}
-        common = set.intersection(*({*one["seed"].values.tolist()} for one in by_rule.values()))
-        runs = {}
-        for rule, one in by_rule.items():
-            one = one.isel(cell=[seed in common for seed in one["seed"].values.tolist()])
-            runs[rule] = one.isel(cell=np.argsort(one["seed"].values, kind="stable"))
+        here = np.array([one == key for one in keys])
+        cells = {rule: np.flatnonzero(here & (rules == rule)) for rule in RULES}
+        cells = {rule: one for rule, one in cells.items() if len(one)}
+        common = set.intersection(*({*seeds[one].tolist()} for one in cells.values()))
         if common:
+            runs = {}
+            for rule, one in cells.items():
+                one = one[[seed in common for seed in seeds[one].tolist()]]
+                runs[rule] = data.isel(cell=one[np.argsort(seeds[one], kind="stable")])
             dataset, widths, activation = map(str, key)
             found.append(Group(dataset, widths, activation, runs))
     return found

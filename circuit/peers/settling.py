@@ -4,7 +4,9 @@ Owns who goes on and what is said of each image, from the residuals of a rule's 
 every layer. Does not own any rule's equations.
 
 An image that is decided is set aside, and the others go on without it; in a stack of networks it
-stays as it is. So no image's way depends on which others there are.
+stays as it is. So no image's way depends on which others there are; how far it goes on it does
+where a rule judges its states only now and then (`circuit.peers.contrast.sweeps`), or makes as many
+steps for all images as one needs (`after_steps`), but never by more than was asked for.
 """
 
 from __future__ import annotations
@@ -70,22 +72,18 @@ class Equations(Protocol):
         """A better one."""
 
 
-def relative(
-    left: Sequence[Array], shifts: Sequence[Array], error: Array, above: np.ndarray | None = None
-) -> np.ndarray:
+def relative(left: Sequence[Array], shifts: Sequence[Array], error: Array) -> np.ndarray:
     """|what is left| over |shift| in every layer, (L, samples).
 
     Parameters
     ----------
     left, shifts : L arrays (..., batch), norms
     error : (..., batch), norm of the output error; where it is 0, no shift is the right answer
-    above : (samples,), in place of the output layer's own where it has neither
 
     A layer with neither a shift nor anything left is as far as the layer above it has come: nothing
     has reached it yet, or nothing is to reach it.
     """
-    silent = flattened(error) == 0
-    higher = np.where(silent, 0.0, np.inf) if above is None else above
+    higher = np.where(flattened(error) == 0, 0.0, np.inf)
     rows = []
     for part, whole in zip(map(flattened, left[::-1]), map(flattened, shifts[::-1]), strict=True):
         empty = whole == 0

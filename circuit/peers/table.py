@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -245,7 +246,13 @@ def own_settings(name: str) -> dict[str, Declaration]:
     The option of field `gamma` of rule `chl` is chl_gamma, unless its declaration has another that
     begins with chl_ as well.
     """
-    if TABLE[name].is_paper:
+    record = TABLE[name].settings()
+    return dict(_own_settings(name, record))  # type: ignore[arg-type]  # classes have a hash
+
+
+@cache  # a command asks hundreds of times
+def _own_settings(name: str, record: type[Record]) -> dict[str, Declaration]:
+    if issubclass(record, OfLesson):
         return {}
     only = {"rule": (name,)}
     own = name + "_"
@@ -256,7 +263,7 @@ def own_settings(name: str) -> dict[str, Declaration]:
             also="",
             needs=only | dict(one.needs or {}),
         )
-        for field, one in declared(TABLE[name].settings()).items()
+        for field, one in declared(record).items()
     }
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import KW_ONLY, Field, dataclass, field, fields, replace
+from functools import cache
 from typing import Any, ClassVar
 
 KEY = "setting"  # of a field's metadata
@@ -212,6 +213,11 @@ class Record:
 
 def declared(record: type[Record]) -> dict[str, Declaration]:
     """The settings of a record by the names of their fields, each with its option name."""
+    return dict(_declared(record))  # type: ignore[arg-type]  # classes have a hash
+
+
+@cache  # a command asks hundreds of times
+def _declared(record: type[Record]) -> dict[str, Declaration]:
     found: tuple[Field[Any], ...] = fields(record)  # type: ignore[arg-type]  # all are dataclasses
     settings: dict[str, Declaration] = {
         one.name: one.metadata[KEY] for one in found if one.metadata

@@ -160,7 +160,10 @@ def controls(data: xr.Dataset, cell: int) -> tuple[float, float]:
     """Mean accuracies without a hidden layer and with frozen ones, without noise, on the images of
     the cell, as long, in as large batches. NaN for what is not there.
     """
-    _, accuracy = chosen(data)
+    return _controls(data, chosen(data)[1], cell)
+
+
+def _controls(data: xr.Dataset, accuracy: np.ndarray, cell: int) -> tuple[float, float]:
     same = {name: data[name].values[cell] for name in SETTING} | {"noise": 0.0, "way": BP}
     linear = where(data, **(same | {"depth": 0.0}))
     frozen = where(data, **(same | {"layers": TOP}))
@@ -173,7 +176,7 @@ def controls(data: xr.Dataset, cell: int) -> tuple[float, float]:
 def learns(data: xr.Dataset) -> np.ndarray:
     """Whether a cell is above both controls, (cell,): what they cannot do has been learnt."""
     _, accuracy = chosen(data)
-    bars = [max(controls(data, cell)) for cell in range(len(accuracy))]
+    bars = [max(_controls(data, accuracy, cell)) for cell in range(len(accuracy))]
     return np.asarray(accuracy.mean(axis=-1) > np.array(bars))
 
 
@@ -194,4 +197,5 @@ def _of_circuits(data: xr.Dataset) -> np.ndarray:
     """Cells of circuits on the images of most cells, of those whose controls are there."""
     here = where(data, dataset=usual(data)["dataset"], layers=WHOLE)
     there = [cell for cell in here if data["way"].values[cell] != BP]
-    return np.array([cell for cell in there if np.isfinite(controls(data, cell)).all()])
+    _, accuracy = chosen(data)
+    return np.array([cell for cell in there if np.isfinite(_controls(data, accuracy, cell)).all()])
