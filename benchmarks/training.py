@@ -171,7 +171,9 @@ def prepare_own(sizes: TrainingSizes, contestant: Contestant) -> tuple[Callable[
         arrays = (tuple(map(convert, these)) for these in (network.weights, network.biases))
         network = type(network)(*arrays, network.activations, network.n_inputs, network.n_outputs)
     shape = contestant.networks if contestant.networks > 1 else ()
-    keys = convert(np.arange(contestant.networks).reshape(shape))
+    keys = np.arange(contestant.networks).reshape(shape)
+    if contestant.library == "torch":
+        keys = convert(keys)
     learner = begin_learning(network, contestant.lesson, keys)
 
     def step() -> None:

@@ -74,6 +74,16 @@ def test_pytorch_and_our_back_propagation_make_the_same_steps(monkeypatch):
         assert np.abs(ours - start).max() > 5e-4
 
 
+@pytest.mark.parametrize(
+    "name", [name for name, c in CONTESTANTS.items() if c and c.library == "numpy"]
+)
+def test_every_contestant_of_numpy_makes_its_steps(name):
+    """Those that learn with noise have keys that are whole numbers, whatever the precision."""
+    turn, megabytes = training.prepare_own(replace(QUICK, before=0, steps=2), CONTESTANTS[name])
+    turn()
+    assert megabytes > 0
+
+
 @pytest.mark.parametrize("networks", [1, 3])
 def test_a_stack_has_its_own_images_and_weights(networks):
     network = training.weights_and_biases(QUICK, networks)
