@@ -46,11 +46,11 @@ class RestingRun:
                 self._checkpoint, plan, self._configured(plan), material
             )
             seen = json.loads(self._within.read_text(encoding="utf-8"))
-        except (CircuitError, OSError, ValueError):
+            done = [(int(steps), float(accuracy)) for steps, accuracy in seen]
+        except (CircuitError, OSError, ValueError, TypeError):
             return None
         if changes:
             return None
-        done = ((int(steps), float(accuracy)) for steps, accuracy in seen)
         self.seen.update((steps, value) for steps, value in done if steps <= state.learner.steps)
         return state
 

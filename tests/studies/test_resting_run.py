@@ -78,13 +78,17 @@ def test_goes_on_bit_for_bit(whole, first_epochs, tmp_path, monkeypatch):
     assert first_epochs == [0, 0, EPOCH]
 
 
-@pytest.mark.parametrize("spoilt", ["checkpoint.npz", "within.json", "package", "numpy"])
+@pytest.mark.parametrize(
+    "spoilt", ["checkpoint.npz", "within.json", "[[1]]", "5", "package", "numpy"]
+)
 def test_begins_anew_with_what_it_cannot_go_on_from(
     whole, first_epochs, tmp_path, monkeypatch, spoilt
 ):
     (tmp_path / "training" / "cells").mkdir(parents=True)
     unfinished = ended(whole, tmp_path, monkeypatch)
-    if "." not in spoilt:
+    if spoilt in ("[[1]]", "5"):  # JSON of another form
+        (unfinished / "within.json").write_text(spoilt)
+    elif "." not in spoilt:
         known = training.checkpoints.surroundings(None)
         monkeypatch.setattr(
             "training.checkpoints.surroundings", lambda device: known | {spoilt: "another"}
