@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_info
 from benchmarks.command import options, parsed, run_sections
 from benchmarks.literal_rules import beside_pytorch
 from benchmarks.tables import Section, columns, ratios
-from benchmarks.timing import RoundTimes, Worker, take_turns
+from benchmarks.timing import RoundTimes, beside_each_other
 from benchmarks.training import (
     QUICK,
     Contestant,
@@ -95,23 +95,18 @@ def prepare(sizes: TrainingSizes, contestant: Contestant) -> tuple[Callable[[], 
 
 def steps_of_learning(sizes: TrainingSizes) -> Section:
     """Section A."""
-    section, workers = Section("A. A step of learning by every rule that settles"), {}
-    try:
-        for name, (contestant, _) in CONTESTANTS.items():
-            workers[name] = Worker(prepare, sizes, contestant)
-            if workers[name].failure is not None:
-                raise RuntimeError(f"{name}: {workers[name].failure}")
-        timings = take_turns({n: worker.turn for n, worker in workers.items()}, sizes.rounds)
-    finally:
-        for worker in workers.values():
-            worker.stop()
+    section = Section("A. A step of learning by every rule that settles")
+    timings, facts = beside_each_other(
+        {name: (prepare, sizes, contestant) for name, (contestant, _) in CONTESTANTS.items()},
+        sizes.rounds,
+    )
     for name, timing in timings.items():
         contestant, asked = CONTESTANTS[name]
         step = RoundTimes(tuple(seconds / sizes.steps for seconds in timing.seconds))
         base = timings[base_of(contestant)].seconds
         over = ratios(step, RoundTimes(tuple(seconds / sizes.steps for seconds in base)))
         row = {"a step of": name, **columns(step), "over": base_of(contestant), **over}
-        section.rows.append({**row, "asked": asked, **workers[name].facts})
+        section.rows.append({**row, "asked": asked, **facts[name]})
     source = "made-up images" if sizes.data_dir is None else "MNIST"
     section.remarks.append(
         f"{sizes.width} units x {sizes.depth} layers, batch {sizes.batch}, {source}, 10 outputs; "

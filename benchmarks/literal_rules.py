@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.others import missing
 from benchmarks.tables import Section, columns, ratios
-from benchmarks.timing import Worker, take_turns
+from benchmarks.timing import beside_each_other
 from benchmarks.training import TrainingSizes, batches, weights_and_biases
 from circuit.network import Network, forward
 from circuit.peers.reading import signal_updates
@@ -204,23 +204,18 @@ def beside_pytorch(sizes: TrainingSizes) -> Section:
     if absent := missing("torch"):
         section.remarks.append(f"Not installed: {absent}.")
         return section
-    workers: dict[tuple[str, str], Worker] = {}
-    try:
-        for rule in LITERAL:
-            for who, how in (("own", prepare_own), ("PyTorch, literally", prepare_pytorch)):
-                workers[rule, who] = worker = Worker(how, sizes, rule)
-                if worker.failure is not None:
-                    raise RuntimeError(f"{rule}, {who}: {worker.failure}")
-        timings = take_turns(
-            {n: worker.turn for n, worker in workers.items()}, min(sizes.rounds, 5)
-        )
-    finally:
-        for worker in workers.values():
-            worker.stop()
+    timings, facts = beside_each_other(
+        {
+            (rule, who): (how, sizes, rule)
+            for rule in LITERAL
+            for who, how in (("own", prepare_own), ("PyTorch, literally", prepare_pytorch))
+        },
+        min(sizes.rounds, 5),
+    )
     for (rule, who), timing in timings.items():
         over = ratios(timing, timings[rule, "own"])
         row = {"rule": rule, "by": who, **columns(timing), **over}
-        section.rows.append(row | workers[rule, who].facts)
+        section.rows.append(row | facts[rule, who])
     section.remarks.append(
         f"{sizes.width} tanh units x {sizes.depth} layers, batch {sizes.batch}, float64; from the "
         "images to the changes of all weights, with a relative error of at most "

@@ -11,10 +11,11 @@ import multiprocessing
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+Name = TypeVar("Name", bound=Hashable)
 Turn = Callable[[], float]  # runs a contestant once and returns the seconds that it took
 
 
@@ -58,8 +59,8 @@ def timed(function: Callable[[], object]) -> Turn:
 
 
 def take_turns(
-    contestants: Mapping[str, Turn], rounds: int, *, limit: float = float("inf")
-) -> dict[str, RoundTimes]:
+    contestants: Mapping[Name, Turn], rounds: int, *, limit: float = float("inf")
+) -> dict[Name, RoundTimes]:
     """Let every contestant run once per round, after one run each that does not count.
 
     Parameters
@@ -69,7 +70,7 @@ def take_turns(
         Seconds after which a contestant sits out the rounds that are left. One whose first run
         alone takes longer is not run again: that run counts.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    seconds: dict[Name, list[float]] = {name: [] for name in contestants}
     spent = {name: turn() for name, turn in contestants.items()}
     for name, first in spent.items():
         if first > limit:
@@ -130,6 +131,34 @@ class Worker:
         self._process.join(timeout=10)
         if self._process.is_alive():
             self._process.terminate()
+
+
+def beside_each_other(
+    contestants: Mapping[Name, tuple[Any, ...]], rounds: int
+) -> tuple[dict[Name, RoundTimes], dict[Name, Any]]:
+    """Contestants in turns, each in a process of its own; their times, and the facts of each.
+
+    Parameters
+    ----------
+    contestants : name -> what `Worker` is made with
+
+    Raises
+    ------
+    RuntimeError
+        Naming the contestant that could not be prepared.
+    """
+    workers: dict[Name, Worker] = {}
+    try:
+        for name, made_with in contestants.items():
+            workers[name] = worker = Worker(*made_with)
+            if worker.failure is not None:
+                words = ", ".join(name) if isinstance(name, tuple) else name
+                raise RuntimeError(f"{words}: {worker.failure}")
+        timings = take_turns({name: one.turn for name, one in workers.items()}, rounds)
+    finally:
+        for worker in workers.values():
+            worker.stop()
+    return timings, {name: worker.facts for name, worker in workers.items()}
 
 
 def _serve(pipe: Any, prepare: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

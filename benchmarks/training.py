@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.command import begun, keep, options, parsed, show
 from benchmarks.others import missing
 from benchmarks.tables import Section, ratios
-from benchmarks.timing import RoundTimes, Worker, take_turns
+from benchmarks.timing import RoundTimes, beside_each_other
 from circuit.initialisation.networks import initialise
 from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learning.lesson import Lesson
@@ -229,25 +229,16 @@ def _megabytes() -> int:
 
 def compare(sizes: TrainingSizes) -> Section:
     """All contestants in turns."""
-    section, workers = Section("A step of learning"), {}
-    try:
-        for name, contestant in CONTESTANTS.items():
-            needs_torch = contestant is None or contestant.library == "torch"
-            if needs_torch and missing("torch"):
-                section.remarks.append(f"{name}: PyTorch is not installed.")
-                continue
-            worker = (
-                Worker(prepare_pytorch, sizes)
-                if contestant is None
-                else Worker(prepare_own, sizes, contestant)
-            )
-            workers[name] = worker
-            if worker.failure is not None:
-                raise RuntimeError(f"{name}: {worker.failure}")
-        timings = take_turns({n: worker.turn for n, worker in workers.items()}, sizes.rounds)
-    finally:
-        for worker in workers.values():
-            worker.stop()
+    section, there = Section("A step of learning"), {}
+    for name, contestant in CONTESTANTS.items():
+        needs_torch = contestant is None or contestant.library == "torch"
+        if needs_torch and missing("torch"):
+            section.remarks.append(f"{name}: PyTorch is not installed.")
+            continue
+        there[name] = (
+            (prepare_pytorch, sizes) if contestant is None else (prepare_own, sizes, contestant)
+        )
+    timings, facts = beside_each_other(there, sizes.rounds)
     for name, timing in timings.items():
         contestant = CONTESTANTS[name]
         made = sizes.steps * (1 if contestant is None else contestant.networks)
@@ -256,7 +247,7 @@ def compare(sizes: TrainingSizes) -> Section:
         row["quartiles"] = [1e3 * value for value in each.quartiles]
         base = RoundTimes(tuple(seconds / sizes.steps for seconds in timings[OWN].seconds))
         row |= {f"{key} to bp": value for key, value in ratios(each, base).items()}
-        section.rows.append(row | {"memory, MB": workers[name].facts})
+        section.rows.append(row | {"memory, MB": facts[name]})
     source = "made-up images" if sizes.data_dir is None else "MNIST"
     section.remarks.append(
         f"{sizes.width} units x {sizes.depth} layers, batch {sizes.batch}, {source}. A turn is "
