@@ -22,7 +22,7 @@ from models.command.parsing import parse
 from studies.paper_figures import figures as pictures
 from studies.paper_figures import study as training
 from studies.paper_figures.findings import figure_findings
-from studies.training_run import pooled
+from studies.training_run import pooled, pooled_images
 from tests.commands import help_of, refusal
 from training.images import Images
 
@@ -396,6 +396,15 @@ def test_pooling_is_the_mean_of_squares(rng):
                 assert data.inputs[image, 2 * row + column] == pytest.approx(sum(square) / 9)
     with pytest.raises(CircuitError, match="pooling 4 does not divide the 6 pixels"):
         pooled(Images("digits", inputs, np.zeros(3, dtype=np.int64), 6), 4)
+
+
+def test_images_that_are_not_square_are_taken_as_they_are(tmp_path, rng):
+    """Ten of 2 x 3 pixels, every fifth for testing: numbers as they were, a row an image."""
+    pixels = rng.random((10, 2, 3)).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", images=pixels, labels=np.arange(10) % 3)
+    train, test = pooled_images("own", str(tmp_path / "mine.npz"))
+    np.testing.assert_array_equal(test.inputs, pixels[[4, 9]].reshape(2, 6))
+    np.testing.assert_array_equal(train.inputs[:4], pixels[:4].reshape(4, 6))
 
 
 # --- the comparison ---
