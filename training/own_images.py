@@ -176,9 +176,7 @@ def _split(path: Path, split: str, beside: Path | None) -> Parts:
     return images[rows], taken(labels), taken(targets), n_classes
 
 
-def _require_one_for_each(
-    path: Path, images: NDArray[Any], **beside: NDArray[Any] | None
-) -> None:
+def _require_one_for_each(path: Path, images: NDArray[Any], **beside: NDArray[Any] | None) -> None:
     """Raise `ImageError` for what holds no images, or fewer or more labels or targets than them."""
     if images.ndim < 2 or 0 in images.shape:
         raise ImageError(
