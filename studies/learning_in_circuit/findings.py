@@ -33,8 +33,9 @@ def findings(data: xr.Dataset) -> list[str]:
     for protocol in dict.fromkeys(map(str, data["protocol"].values)):
         lines += [*_curves(data, protocol), *_slow(data, protocol), *_variants(data, protocol)]
     asleep = [
-        f"{CONTROLS[name]} after the stream of those that sleep: test accuracy {level:.3f}"
-        for name, level in control_ends(data, "asleep").items()
+        f"{CONTROLS[name]} after the {stream} of those that sleep: test accuracy {level:.3f}"
+        for curve, stream in (("asleep", "images"), ("asleep on signs", "signs"))
+        for name, level in control_ends(data, curve).items()
     ]
     return [*lines, *_accuracies(data), *_breaking(data), *sleeping.lines(data), *asleep]
 

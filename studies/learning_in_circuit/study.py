@@ -57,7 +57,8 @@ SLOWLY, FEW, UPDATES = 0.01, 20, 8  # an image's learning rate, images and updat
 FINE = {"spread": 0.25, "unmatched": 0.25}  # steps where time constants may be short
 CURVES = ("digits", "xor")  # learning curves; each control has its own: "digits: no hidden layer"
 CONTROLLED = tuple(f"{name}: {words}" for name in CURVES for words in CONTROLS.values())
-ASLEEP = tuple(f"asleep: {words}" for words in CONTROLS.values())  # on the stream of `sleeping`
+ASLEEP = tuple(f"asleep: {words}" for words in CONTROLS.values())  # on the streams of `sleeping`
+ASLEEP_SIGNS = tuple(f"asleep on signs: {words}" for words in CONTROLS.values())
 STRETCHES = 10  # of a stream, in which the direction of what is learnt is measured
 VARIANTS = (
     "as it is",
@@ -123,11 +124,11 @@ def study(
         probes += [{"probe": name} | digits for name in curves]
     chosen = size.seeds if seeds is None else seeds
     cells = grid(common, seed=chosen, probe=probes, protocol=PROTOCOLS)
-    cells += grid(
-        common | asleep | {"protocol": "always"},
-        seed=chosen,
-        probe=(*(sleeping.SMOKE_PROBES if smoke else sleeping.PROBES), *ASLEEP),
-    )
+    on_signs = signs | {"images": size.curve}
+    named = (*sleeping.PROBES, *(sleeping.ON_SIGNS + name for name in sleeping.PROBES))
+    for probe in (*(sleeping.SMOKE_PROBES if smoke else named), *ASLEEP, *ASLEEP_SIGNS):
+        stream = on_signs if "signs: " in probe else asleep
+        cells += grid(common | stream | {"protocol": "always", "probe": probe}, seed=chosen)
     return Study("learning_in_circuit", tuple(cells), measure, version=VERSION, outside=OUTSIDE)
 
 
@@ -151,9 +152,9 @@ def measure(
     protocol : "phases" (free and nudged, shift, captured) or "always" (mismatch, no phases)
     probe
         A name in `PROBES` or "variant" for the `VARIANTS`, of task `setting.exclusive_or`; one of
-        `CURVES`, `CONTROLLED` or `ASLEEP` for a learning curve, of that task or of images; or a
-        name in `sleeping.PROBES`, of which `sleeping.measured` says what is measured, in two
-        hidden layers of `hidden` units.
+        `CURVES`, `CONTROLLED`, `ASLEEP` or `ASLEEP_SIGNS` for a learning curve, of that task or of
+        images; or a name in `sleeping.PROBES`, with or without `sleeping.ON_SIGNS` before it, of
+        which `sleeping.measured` says what is measured, in two hidden layers of `hidden` units.
     classes : the digits 0 to classes - 1 are learnt
     images, epochs : length of the stream; epochs where images is 0
     networks : side by side, with other first weights
@@ -173,18 +174,19 @@ def measure(
         "converged", or "diverged: ..." with how many networks did.
     """
     curve, _, control = probe.partition(": ")
+    sleeps, beside = sleeping.is_asleep(probe), curve in ("asleep", "asleep on signs")
     of_images = probe in sleeping.PROBES or curve in ("digits", "asleep")
     if of_images:
         scene = scene_of(dataset, data_dir, classes, images, epochs, seed)
     else:
         scene = exclusive_or(images, seed)
-    layers = 2 if probe in sleeping.PROBES or curve == "asleep" else 1
+    layers = 2 if sleeps or beside else 1
     size = (scene.inputs.shape[1], *[hidden] * layers, classes)
     generator = np.random.default_rng([seed, 7, *f"{protocol} {probe}".encode()])
     weights = [first_weights(size, seed, one) for one in range(networks)]
-    if probe in sleeping.PROBES:
+    if sleeps:
         result = sleeping.measured(protocol, probe, weights, scene, seed)
-    elif curve in (*CURVES, "asleep"):
+    elif beside or curve in CURVES:
         result = _curve(_variant(protocol, weights, control or VARIANTS[0], seed), scene)
     elif probe == "variant":
         names = [

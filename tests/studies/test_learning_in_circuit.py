@@ -846,7 +846,9 @@ def test_study_has_its_cells_and_a_cell_says_what_it_promises() -> None:
     laptop = study("laptop")
     ends = ("", ": no hidden layer", ": frozen hidden layers")
     known = {f"{curve}{end}" for curve in ("digits", "xor") for end in ends}
-    known |= {f"asleep{end}" for end in ends[1:]} | {"variant", *PROBES, *sleeping.PROBES}
+    known |= {f"asleep{where}{end}" for where in ("", " on signs") for end in ends[1:]}
+    known |= {f"{task}{name}" for task in ("", "signs: ") for name in sleeping.PROBES}
+    known |= {"variant", *PROBES}
     assert {cell["probe"] for cell in laptop.cells} == known
     curves = {cell["probe"]: cell for cell in study("smoke").cells}
     for words, learns in (("no hidden layer", None), ("frozen hidden layers", False), ("", True)):

@@ -52,7 +52,7 @@ def ends(data: xr.Dataset, probe: str, name: str) -> tuple[np.ndarray, np.ndarra
 
 def unpulled(probe: str) -> str:
     """The probe in which the same feedback learns with lambda 0."""
-    return f"inhibition, {probe.split(', ')[1]}"
+    return probe.replace("Eq. 23", "inhibition")
 
 
 def lines(data: xr.Dataset) -> list[str]:

@@ -8,7 +8,8 @@ that changes W as well (Kolen and Pollack 1994), or to be the inverse, from spon
 What pulls W towards orthogonality is lateral inhibition, at several lambda side by side and with
 lambda 0, or the descent on Eq. 23, which is not local and which a supervisor adds between images:
 as much of it by an image, for the same lambda. Everything else is the same: images, first weights,
-plasticity of the task, spontaneous activity.
+plasticity of the task, spontaneous activity. Every probe is run on images and, with `ON_SIGNS`
+before its name, on a task that no network without hidden layers can do.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ PROBES: dict[str, Probe] = {
     "Eq. 23, inverse": Probe("Eq. 23", True, STRENGTHS),
     "Eq. 23, transpose": Probe("Eq. 23", False, STRENGTHS),
 }
-SMOKE_PROBES = ("inhibition, inverse", "Eq. 23, inverse")
+ON_SIGNS = "signs: "  # before the name of a probe: of task `setting.exclusive_or`
+SMOKE_PROBES = ("inhibition, inverse", "Eq. 23, inverse", f"{ON_SIGNS}inhibition, inverse")
 PATTERNS, PERIOD, WAIT = 2, 8, 6  # of spontaneous activity after an image, in steps
 LATERAL, INVERSE = 0.01, 0.02  # what a pattern teaches M, and B
 SNAPSHOTS = 8
@@ -65,6 +67,10 @@ def measured(
     protocol: str, probe: str, weights: Sequence[Matrices], scene: Scene, seed: int
 ) -> xr.Dataset:
     """One probe, all lambda and networks in one run.
+
+    Parameters
+    ----------
+    probe : a name in `PROBES`, or one with `ON_SIGNS` before it
 
     Returns
     -------
@@ -77,7 +83,7 @@ def measured(
     """
     from circuit.plastic import run_plastic
 
-    what = PROBES[probe]
+    what = PROBES[probe.removeprefix(ON_SIGNS)]
     plastic = sleeper(protocol, what, weights)
     record = run_plastic(
         plastic,
@@ -122,6 +128,11 @@ def measured(
             "shown": list(record.images),
         },
     )
+
+
+def is_asleep(probe: str) -> bool:
+    """Whether circuits sleep in a probe, or are compared with such."""
+    return probe.removeprefix(ON_SIGNS) in PROBES
 
 
 def sleeper(protocol: str, probe: Probe, weights: Sequence[Matrices]) -> Plastic:

@@ -424,7 +424,7 @@ def test_a_sleeping_cell_says_what_it_promises() -> None:
     from studies.learning_in_circuit.sleeping import study as sleeping
     from studies.learning_in_circuit.study import measure, study
 
-    cells = [cell for cell in study("smoke").cells if cell["probe"] in sleeping.PROBES]
+    cells = [cell for cell in study("smoke").cells if sleeping.is_asleep(str(cell["probe"]))]
     assert [cell["probe"] for cell in cells] == list(sleeping.SMOKE_PROBES)
     data = measure(**(cells[0] | {"images": 4}))
     assert data["accuracy"].shape == (4, 2)
@@ -433,6 +433,17 @@ def test_a_sleeping_cell_says_what_it_promises() -> None:
     assert str(data["status"].values) == "converged"
     np.testing.assert_array_equal(data["accuracy_then"][-1], data["accuracy"])
     assert np.all(np.abs(data["update_cosine"].sel(layer=3).values) > 0.9)  # needs no feedback
+    signs = measure(**(cells[-1] | {"images": 4}))
+    assert signs["update_cosine"].shape == (4, 2, 3)
+    assert (int(signs["n_test"]), round(1 / float(signs["chance"]))) == (1000, 4)
+    words = {"no hidden layer": 1, "frozen hidden layers": 3}  # layers
+    for cell in study("smoke").cells:
+        stream, _, control = str(cell["probe"]).partition(": ")
+        if stream == "asleep on signs":
+            beside = measure(**(cell | {"images": 12}))
+            assert int(beside["n_test"]) == 1000
+            assert np.isfinite(beside["alignment"].values).all() == (words.pop(control) > 1)
+    assert not words
 
 
 def test_errors_of_the_inverse_and_diverged_circuits() -> None:
@@ -494,5 +505,7 @@ def test_the_table_has_a_row_for_every_lambda_and_pairs_networks() -> None:
     assert "+0.200 +- 0.25" in table[2]
     assert "+0.400, +0.400" in table[3]
     assert table[3].split()[-1] == "1"
+    other = data.assign_coords(probe=("cell", [f"signs: {name}" for name in data["probe"].values]))
+    assert "+0.200 +- 0.25" in lines(other)[1].splitlines()[2]
     assert lines(data.isel(cell=[2])) == []
     assert lines(data.drop_vars("update_cosine")) == []
