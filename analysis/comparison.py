@@ -217,7 +217,8 @@ def _failures(runs: xr.Dataset) -> str:
 
 def interval_groups(data: xr.Dataset) -> dict[tuple[str, str], dict[int, xr.Dataset]]:
     """For each data set and rule the runs by k, the regulariser being applied in every k-th step:
-    in ascending order of k and of seeds, only seeds that every k has.
+    in ascending order of k and of seeds, only seeds that every k has; what has no k = 1 to be held
+    against is left out.
     """
     found: dict[tuple[str, str], dict[int, xr.Dataset]] = {}
     for every in np.unique(data["orthogonality_every"].values):
@@ -225,13 +226,15 @@ def interval_groups(data: xr.Dataset) -> dict[tuple[str, str], dict[int, xr.Data
         for group in groups(part):
             for rule, runs in group.runs.items():
                 found.setdefault((group.dataset, rule), {})[int(every)] = runs
+    paired = {}
     for key, by_every in found.items():
         common = set.intersection(*({*one["seed"].values.tolist()} for one in by_every.values()))
-        found[key] = {
-            every: runs.isel(cell=[seed in common for seed in runs["seed"].values.tolist()])
-            for every, runs in by_every.items()
-        }
-    return found
+        if 1 in by_every and common:
+            paired[key] = {
+                every: runs.isel(cell=[seed in common for seed in runs["seed"].values.tolist()])
+                for every, runs in by_every.items()
+            }
+    return paired
 
 
 def interval_findings(data: xr.Dataset) -> list[str]:

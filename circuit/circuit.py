@@ -120,7 +120,7 @@ class Circuit(Brief):
         ]
 
     def strength(self, layer: int) -> float:
-        """Gamma of `layer`."""
+        """The feedback strength gamma of `layer`."""
         return self.strengths[layer - 1]
 
     def by_rows(self, layer: int, deviation: Array) -> Array:

@@ -126,9 +126,9 @@ def mismatch_ratios(strengths: Sequence[float]) -> tuple[float, ...]:
 
 
 def closed_form_gain(strength: float, layer: int, depth: int) -> float:
-    """c_l of the ITP circuit with one gamma everywhere: (r^l - 1) / (r^(L+1) - 1), r = 1/gamma - 1.
+    """c_l of the ITP circuit with one gamma everywhere: (q^l - 1) / (q^(L+1) - 1), q = 1/gamma - 1.
 
-    The formula as printed in docs/derivation.md, rearranged only so that r^L cannot overflow.
+    The formula as printed in docs/derivation.md, rearranged only so that q^L cannot overflow.
     Raises `CircuitError` as `per_layer`, and for a layer that is none of 1 .. L.
     """
     require_count("depth", depth, 1)
@@ -136,8 +136,8 @@ def closed_form_gain(strength: float, layer: int, depth: int) -> float:
     (strength,) = per_layer(real("feedback strength", strength), 1)
     if strength == 0.5:
         return layer / (depth + 1)
-    log_r = math.log((1 - strength) / strength)
-    if log_r < 0:
-        return math.expm1(layer * log_r) / math.expm1((depth + 1) * log_r)
-    upper = -math.expm1(-layer * log_r) / -math.expm1(-(depth + 1) * log_r)
-    return math.exp((layer - depth - 1) * log_r) * upper
+    log_q = math.log((1 - strength) / strength)
+    if log_q < 0:
+        return math.expm1(layer * log_q) / math.expm1((depth + 1) * log_q)
+    upper = -math.expm1(-layer * log_q) / -math.expm1(-(depth + 1) * log_q)
+    return math.exp((layer - depth - 1) * log_q) * upper

@@ -213,7 +213,7 @@ class Network(Brief):
         return isinstance(self.factors[0], MovingWeights)
 
     def activation(self, layer: int) -> Activation:
-        """F of `layer`."""
+        """The activation function of `layer`."""
         return self.activations[layer - 1]
 
     def push(self, layer: int, rates_below: Array, units: int | None = None) -> Array:
@@ -285,7 +285,7 @@ class Activity(Brief):
         return [widths_of(widths), batch_of(self.rates[0].shape)]
 
     def drive(self, layer: int) -> Array:
-        """H of `layer`."""
+        """The drives h of `layer`."""
         return self.drives[layer - 1]
 
     def slope(self, layer: int) -> Array:

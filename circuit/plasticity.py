@@ -27,7 +27,7 @@ class Update(Brief):
 
 
 def local_update(slope: Array, shift: Array, presynaptic: Array) -> Update:
-    """DW = A_l delta_l y_{l-1}^T and db = A_l delta_l, averaged over the batch.
+    """Changes A_l delta_l y_{l-1}^T of W and A_l delta_l of b, averaged over the batch.
 
     Parameters
     ----------

@@ -175,7 +175,7 @@ def _push_both(
 
 
 def _output_pull(trial: Trial, shifts: Shifts, feedforward: Array | None) -> Array:
-    """E / s_L - p_L."""
+    """What the nudge pulls at, e / s_L - p_L."""
     error = times(trial.error, ONE.over(shifts.scales[-1]))
     return error if feedforward is None else error - feedforward
 

@@ -212,7 +212,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
                 data = take(study, chosen, address, path, figure=name)
                 # the same runs, without the figure
                 (folder / f"{study.name}.nc").unlink(missing_ok=True)
-                if name == "bench":
+                if name == "bench" and not study_command.nothing_measured(data):
                     data = every_rule.with_times(data)
                     write_dataset(path, data)
             incomplete |= study_command.has_holes(data)
@@ -220,7 +220,9 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
             drawn = pictures.draw(PROGRAM, partial(_drawing, name), data, folder, pdf=chosen.pdf)
             incomplete |= bool(drawn.failed)
             if not chosen.quiet:
-                print("", *findings.get(name, figure_findings)(data), "", sep="\n", flush=True)
+                told_of = findings.get(name, figure_findings)
+                lines = [] if study_command.nothing_measured(data) else told_of(data)
+                print("", *lines, "", sep="\n", flush=True)
     if not chosen.quiet:
         seconds = time.perf_counter() - began
         print(f"Results and pictures of {', '.join(names)} in {folder}, {seconds:.0f} s.")
@@ -232,7 +234,8 @@ def _drawing(name: str) -> Drawings:
     from studies.paper_figures.every_rule_figure import bench, bench_grid
     from studies.paper_figures.figures import FIGURES
 
-    return {name: ((), ({"bench": bench, "bench_grid": bench_grid} | FIGURES)[name])}
+    drawn = ({"bench": bench, "bench_grid": bench_grid} | FIGURES)[name]
+    return {name: (("test_accuracy",), drawn)}
 
 
 def _version(name: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from training.epochs import State
 from training.plan import Material, Plan
 
 SECONDS = 60.0  # from one writing to the next; runs that end sooner are never written
-REMEDY = "make room, then run again to go on"
 
 
 @dataclass
@@ -55,18 +55,20 @@ class RestingRun:
         return state
 
     def keep(self, plan: Plan, state: State) -> None:
-        """Write the state if it is the end of an epoch, and the last writing a while ago."""
+        """Write the state if it is the end of an epoch, and the last writing a while ago.
+
+        What cannot be written, as on a full disk, is left out: the run needs it only where it ends.
+        """
         now = time.monotonic()
         if self.folder is None or state.batch or now - self._last < SECONDS:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        seen = json.dumps(list(self.seen.items()))
-        # first what may know more than the checkpoint; what it knows too much is left out later
-        write_atomically(
-            self._within, lambda name: name.write_text(seen, encoding="utf-8"), remedy=REMEDY
-        )
-        checkpoints.save(self._checkpoint, state, plan, self._configured(plan))
         self._last = now
+        seen = json.dumps(list(self.seen.items()))
+        with suppress(CircuitError, OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # first what may know more than the checkpoint; what it knows too much is left out later
+            write_atomically(self._within, lambda name: name.write_text(seen, encoding="utf-8"))
+            checkpoints.save(self._checkpoint, state, plan, self._configured(plan))
 
     @property
     def _checkpoint(self) -> Path:

@@ -56,6 +56,7 @@ STANDS_FOR = {
     "NAME": "top_down",
     "reach": "top_down",
     "smoke|laptop|full": "laptop",
+    "G": "0.1",
 }
 
 
@@ -109,6 +110,9 @@ def test_such_names_are_found_at_all() -> None:
     assert ["run_figures.py", "all"] in commands(DOCS / "findings.md")
     assert ["run_training.py", "--rule", "circuit"] in commands(DOCS / "findings.md")
     assert ["run_bench.py"] in commands(PAGES[0])  # behind a block in Python
+    assert ["run_equilibrium.py", "--gamma", "0.1"] in commands(
+        DOCS / "derivation.md"
+    )  # a sentence's
     assert {"--increments", "--only"} < known_options()
     assert "--this-is-none" not in known_options()
 
@@ -120,10 +124,13 @@ def plain_lines(text: str) -> list[str]:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """Words of every command line in the fenced blocks of a page that runs a file of `models/`."""
-    lines = plain_lines(page.read_text(encoding="utf-8"))
+    """Words of every command line of a page, in its blocks or in a sentence, that runs a file of
+    `models/`.
+    """
+    text = page.read_text(encoding="utf-8")
+    sentences = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
     found = []
-    for line in lines:
+    for line in [*plain_lines(text), *re.findall(r"`(python models/[^`]+)`", sentences)]:
         _, python, rest = line.partition("python models/")
         if python:
             found.append([STANDS_FOR.get(word, word) for word in shlex.split(rest, comments=True)])

@@ -73,8 +73,8 @@ class NetworkSettings(Record):
         True,
         "whether units beyond the width of the layer above are read by nobody, so that all weights "
         "but those of layer 1, which nothing inverts, are square and have an inverse; if not, "
-        "every layer reads all units below (default: yes with --inverse exact, but no with --rule "
-        "bp where widths differ; else no)",
+        "every layer reads all units below (default: yes with --inverse exact, but no where widths "
+        "differ and the rule, such as bp, inverts no weights; else no)",
     ).field()
     activation: str = Choice(
         "leaky_relu",

@@ -67,17 +67,8 @@ def load_own(path: Path, *, split: str, dtype: str) -> Images:
     path, beside = apart(path)
     pixels, labels, targets, n_classes = _split(path, split, beside)
     where = f"images {path}"
-    if pixels.ndim < 2 or 0 in pixels.shape:
-        raise ImageError(
-            f"{where}: an array of shape {pixels.shape} holds no images; give (n_images, ...)"
-        )
     if pixels.dtype.kind not in "buif":
         raise ImageError(f"{where}: pixels are {pixels.dtype}; give numbers")
-    for what, array in (("labels", labels), ("targets", targets)):
-        if array is not None and len(array) != len(pixels):
-            raise ImageError(
-                f"{where}: {len(pixels)} images but {len(array)} {what}; give one for each"
-            )
     inputs, scaling = _scaled(pixels.reshape(len(pixels), -1), dtype)
     if not np.isfinite(inputs).all():
         raise ImageError(
@@ -154,6 +145,7 @@ def _split(path: Path, split: str, beside: Path | None) -> Parts:
         found = ", ".join(sorted(arrays)[:5]) or "nothing"
         raise ImageError(f"images {path}: it holds {found}, and no array images; {REMEDY}")
     images, labels, targets = parts
+    _require_one_for_each(path, images, labels=labels, targets=targets)
     if beside is not None:
         if lie_apart:
             raise ImageError(
@@ -163,7 +155,7 @@ def _split(path: Path, split: str, beside: Path | None) -> Parts:
         targets = read_targets(beside, len(images))
     n_classes = 0
     if labels is not None and labels.ndim == 2:  # coded already
-        labels, targets = None, labels
+        labels, targets = None, labels if targets is None else targets
     if labels is not None:
         others = _named(arrays, "train" if split == "test" else "test")[0][1]
         every = labels if others is None or others.ndim != 1 else np.concatenate([labels, others])
@@ -179,9 +171,23 @@ def _split(path: Path, split: str, beside: Path | None) -> Parts:
         )
 
     def taken(array: NDArray[Any] | None) -> NDArray[Any] | None:
-        return None if array is None or len(array) != len(images) else array[rows]
+        return None if array is None else array[rows]
 
     return images[rows], taken(labels), taken(targets), n_classes
+
+
+def _require_one_for_each(path: Path, images: NDArray[Any], **beside: NDArray[Any] | None) -> None:
+    """Raise `ImageError` for what holds no images, or fewer or more labels or targets than them."""
+    if images.ndim < 2 or 0 in images.shape:
+        raise ImageError(
+            f"images {path}: an array of shape {images.shape} holds no images; give (n_images, ...)"
+        )
+    for what, array in beside.items():
+        count = len(images) if array is None else len(np.atleast_1d(array))
+        if count != len(images):
+            raise ImageError(
+                f"images {path}: {len(images)} images but {count} {what}; give one for each"
+            )
 
 
 def _named(

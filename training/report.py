@@ -168,7 +168,7 @@ def outcome(data: xr.Dataset, failure: str | None) -> str:
             + "".join(f"{found[which][i]:>9.4f}{epoch:>9}" for which, epoch in epochs.items())
         )
     if len(peaks) > 1:
-        means = {which: over_repetitions(values) for which, values in found.items()}
+        means = {which: over_repetitions(values, fewest=2) for which, values in found.items()}
         lines.append(
             "mean, 95 % interval (Student's t over seeds): "
             + ", ".join(

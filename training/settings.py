@@ -56,7 +56,7 @@ PAPER: dict[str, Value] = {
 # 0.99 and no correction of its bias, so that early steps are up to twice as long; the regulariser
 # acts on columns; the output layer begins with the weights of the last hidden layer, both being
 # drawn from one seed; all 60000 images are learned from, and the epoch is chosen on the test split;
-# and weights are orthogonal whenever lambda is 0, whatever was asked for (`resolve`).
+# and weights are orthogonal whenever lambda is 0, unless they are asked for (`resolve`).
 REFERENCE: dict[str, Value] = PAPER | {
     "batches_per_epoch": 1000,
     "order": "stored",

@@ -92,10 +92,11 @@ def _stamp(path: Path) -> Stamp:
     """What changes when a file is written to or another takes its place; in a folder, any file."""
     try:
         if path.is_dir():
-            states = [file.stat() for file in _inside(path)]
-            newest = [max((s.st_mtime_ns, s.st_ctime_ns) for s in states)] if states else [(0, 0)]
+            every = (path, *path.rglob("*"))  # folders tell of renaming
+            states = [one.stat() for one in every if one.exists()]
+            newest = (max(s.st_mtime_ns for s in states), max(s.st_ctime_ns for s in states))
             size = sum(state.st_size for state in states)
-            return (os.path.abspath(path), *newest[0], size, len(states))
+            return (os.path.abspath(path), *newest, size, len(states))
         state = path.stat()
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None

@@ -88,11 +88,11 @@ def _ruin(gammas: Sequence[float]) -> np.ndarray:
 
 
 def printed_gain(gamma: float, layer: int, depth: int) -> float:
-    """c_l = (r^l - 1)/(r^(L+1) - 1) with r = 1/gamma - 1, or l/(L+1) at gamma = 1/2."""
+    """c_l = (q^l - 1)/(q^(L+1) - 1) with q = 1/gamma - 1, or l/(L+1) at gamma = 1/2."""
     if gamma == 0.5:
         return layer / (depth + 1)
-    r = 1 / gamma - 1
-    return (r**layer - 1) / (r ** (depth + 1) - 1)
+    q = 1 / gamma - 1
+    return (q**layer - 1) / (q ** (depth + 1) - 1)
 
 
 def directions(found: Case, *, adjusted: bool) -> list[np.ndarray]:

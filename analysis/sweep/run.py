@@ -192,8 +192,10 @@ def _started(path: Path) -> Path:
 
 def give_up(study: Study, cell: Cell, folder: Path) -> None:
     """Record a cell that brings down every process that begins with it."""
-    store(study, cell, folder, failure(f"its process died {STARTS} times"))
-    _started(study.path(cell, folder)).unlink(missing_ok=True)
+    path = study.path(cell, folder)
+    with kept_beside(path):
+        store(study, cell, folder, failure(f"its process died {STARTS} times"))
+    _started(path).unlink(missing_ok=True)
 
 
 def failure(reason: str, particulars: str = "") -> xr.Dataset:

@@ -52,7 +52,7 @@ def fields_of_torch(
     weights: list[Any] = []
     biases: list[Any] = []
     units: list[str | Activation] = []
-    for part in module.modules():
+    for _, part in module.named_modules(remove_duplicate=False):
         name = type(part).__name__
         if next(iter(part.children()), None) is not None or name in SILENT:
             continue
@@ -66,13 +66,14 @@ def fields_of_torch(
             units[-1] = found
     if not weights:
         raise CircuitError(f"{type(module).__name__} has no linear layers; {REMEDY}")
-    if activations is None and len(weights) > 1 and set(units[:-1]) == {"linear"}:
-        calls_them_itself = type(module).__name__ != "Sequential"
-        if calls_them_itself:
-            raise CircuitError(
-                f"{type(module).__name__} holds no activation functions; say which its forward "
-                "pass calls, one for each layer: activations=('tanh', 'linear')"
-            )
+    calls_them_itself = type(module).__name__ != "Sequential"
+    if activations is None and calls_them_itself and "linear" in units[:-1]:
+        which = f"function for layer {units.index('linear') + 1}"
+        raise CircuitError(
+            f"{type(module).__name__} holds no activation "
+            f"{'functions' if set(units[:-1]) == {'linear'} else which}; say which its forward "
+            "pass calls, one for each layer: activations=('tanh', 'linear')"
+        )
     return fields_of_layers(
         weights, biases, units if activations is None else activations, relu_slope=relu_slope
     )

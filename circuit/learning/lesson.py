@@ -109,7 +109,7 @@ class Lesson(LessonSettings):
         return TABLE[self.rule].rule()
 
     def strengths(self, depth: int) -> float | tuple[float, ...]:
-        """Gamma of all layers, or gamma_1 .. gamma_L; 1 for a rule that has none."""
+        """One gamma of all layers, or gamma_1 .. gamma_L; 1 for a rule that has none."""
         return self.given.strengths(depth) if isinstance(self.given, GainSettings) else 1.0
 
     def network_steps(self, steps: int) -> int:

@@ -6,7 +6,7 @@ not own the learning rule that it is added to.
     R(W) = lambda |offdiag(W W^T)|^2 ,      dR/dW = 4 lambda offdiag(W W^T) W
 
 pulls the rows of W apart and leaves their lengths free. For columns the same of W^T. For square W
-both vanish together only where the lengths are equal (docs/derivation.md, section 1). Weights are
+both vanish together where the lengths are equal; else they need not. Weights are
 `(..., n, n)`; of rectangular ones only the shorter side, rows or columns, can be pulled apart.
 """
 

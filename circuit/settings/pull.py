@@ -69,7 +69,7 @@ class Strength(Record):
     ).field()
 
     def in_step(self, step: int) -> float:
-        """Lambda in a step of the network, counted from 0."""
+        """The strength lambda in a step of the network, counted from 0."""
         return 0.0 if step % self.every else self.strength * self.every
 
 

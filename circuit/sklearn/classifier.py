@@ -172,11 +172,17 @@ class CircuitClassifier(ClassifierMixin, BaseEstimator):
 
     def settle(self, X: Any, y: Any, **options: Any) -> Equilibrium:
         """The equilibrium of the circuit around the network that was learnt, for these rows with
-        their labels as targets; `options` as of `circuit.equilibrium.settle`.
+        their labels as targets, its feedback going through `inverse`; `options` as of
+        `circuit.equilibrium.settle`.
         """
         check_is_fitted(self)
         X, y = self._rows_and_labels(X, y, reset=False)
-        circuit = build_circuit(self.network_, self.pathway, self.feedback_strength)
+        network, back = self.network_, self._lesson().inverse
+        through: dict[str, Any] = {}
+        if back is not None:
+            model = back.model(network, self.learner_.companions)
+            through = {"feedback": model, "corrected": back.corrected}
+        circuit = build_circuit(network, self.pathway, self.feedback_strength, **through)
         return settle(begin(circuit, X, one_hot(y, self.classes_), self.loss), **options)
 
     @property

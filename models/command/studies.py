@@ -162,6 +162,8 @@ def _drawings(name: str) -> Drawings:
 
 def findings(name: str, data: xr.Dataset) -> list[str]:
     """The lines to print for the study called `name`."""
+    if nothing_measured(data):
+        return [f"{name}: no cell has a result"]
     lines: list[str] = STUDIES[name].door("findings").findings(data)
     return lines
 
@@ -300,6 +302,11 @@ def has_holes(data: xr.Dataset) -> bool:
     from analysis.sweep.kept import MISSING
 
     return bool((data["status"] == MISSING).any())
+
+
+def nothing_measured(data: xr.Dataset) -> bool:
+    """Whether no cell has anything but its status: all of them are missing or failed."""
+    return set(data.data_vars) == {"status"}
 
 
 def by_status(data: xr.Dataset) -> str:

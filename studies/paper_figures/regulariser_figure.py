@@ -24,15 +24,17 @@ def intervals(data: xr.Dataset) -> Figure:
     """
     found = interval_groups(data)
     datasets = list(dict.fromkeys(dataset for dataset, _ in found))
-    figure, (grid,) = panels(1, len(datasets), figsize=(9.0, 3.6), sharey=True)
+    figure, (grid,) = panels(1, max(1, len(datasets)), figsize=(9.0, 3.6), sharey=True)
     losses: dict[int, list[float]] = {}
-    for axes, dataset in zip(grid, datasets, strict=True):
+    for axes, dataset in zip(grid, datasets, strict=False):
         mine = {rule: runs for (name, rule), runs in found.items() if name == dataset}
-        steps = [every for every in next(iter(mine.values())) if every > 1]
+        steps = sorted({every for runs in mine.values() for every in runs if every > 1})
         axes.axhspan(-100 * MARGIN, 100 * MARGIN, color=COLOURS["grey"], alpha=0.15, lw=0)
         axes.axhline(0, color=COLOURS["grey"], lw=0.8)
         for (number, rule), (place, every) in product(enumerate(mine), enumerate(steps)):
             by_every = mine[rule]
+            if every not in by_every:
+                continue
             difference = paired_difference(
                 by_every[every]["test_accuracy_chosen"].values,
                 by_every[1]["test_accuracy_chosen"].values,
@@ -47,13 +49,14 @@ def intervals(data: xr.Dataset) -> Figure:
                 ms=6,
                 lw=1.2,
                 capsize=2,
-                label=NAMES[rule] if place == 0 else None,
+                label=NAMES[rule] if every == min({*by_every} - {1}) else None,
             )
         axes.set_xticks(range(len(steps)), [f"k = {every}" for every in steps])
         axes.set_xlim(-0.55, len(steps) - 0.45)
         axes.set_title(DATASETS[dataset])
     grid[0].set_ylabel("test accuracy less that with k = 1\n(percentage points)")
-    grid[-1].legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    if losses:
+        grid[-1].legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     ends = {
         every: dict.fromkeys(f"{gap:+.1f}" for gap in (min(gaps), max(gaps)))
         for every, gaps in losses.items()

@@ -953,7 +953,7 @@ def test_ratios_of_the_itp_circuit_against_a_dense_solve(gammas: tuple[float, ..
 @pytest.mark.parametrize("depth", [1, 2, 5, 50])
 @pytest.mark.parametrize("gamma", [1e-6, 0.01, 0.3, 0.4999999, 0.5, 0.5000001, 0.7, 0.99, 1 - 1e-9])
 def test_closed_form_gain_against_a_dense_solve(gamma: float, depth: int) -> None:
-    """(r^l - 1) / (r^(L+1) - 1), r = 1/gamma - 1; l / (L+1) at gamma = 1/2."""
+    """(q^l - 1) / (q^(L+1) - 1), q = 1/gamma - 1; l / (L+1) at gamma = 1/2."""
     with mp.workdps(60 + 7 * depth):
         c = ruin((gamma,) * depth)
         for layer in range(1, depth + 1):

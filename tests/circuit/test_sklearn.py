@@ -158,3 +158,30 @@ def test_the_circuit_around_what_was_learnt():
     for one, other in zip(record.shifts.values, wanted.shifts.values, strict=True):
         np.testing.assert_array_equal(one, other)
     assert record.report().agrees
+
+
+@pytest.mark.parametrize("inverse", ["pseudo-inverse", "learned"])
+@pytest.mark.parametrize("hidden", [(16,), (16, 10)], ids=["oblong", "square"])
+def test_its_feedback_goes_through_what_was_learnt_with(inverse, hidden):
+    """Also where weights are square and have an exact inverse, which is another."""
+    X, y = digits(200)
+    model = CircuitClassifier(
+        rule="circuit",
+        hidden=hidden,
+        feedback_strength=0.01,
+        inverse=inverse,
+        epochs=2,
+        learning_rate=0.01,
+        random_state=0,
+    ).fit(X, y)
+    if inverse == "learned":
+        back = model.learner_.companions["feedback_weights"]
+    else:
+        back = [np.linalg.pinv(W) for W in model.network_.weights[1:]]
+    found = model.settle(X[:3], y[:3])
+    circuit = build_circuit(model.network_, "gait", 0.01, feedback=back)
+    wanted = settle(begin(circuit, X[:3], np.eye(10)[y[:3]], "cross_entropy"))
+    for one, other in zip(found.shifts.values, wanted.shifts.values, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    exact = np.linalg.pinv(model.network_.weights[-1])
+    assert np.allclose(back[-1], exact) == (inverse != "learned")

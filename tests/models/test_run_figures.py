@@ -22,7 +22,7 @@ from models.command.parsing import parse
 from studies.paper_figures import figures as pictures
 from studies.paper_figures import study as training
 from studies.paper_figures.findings import figure_findings
-from studies.training_run import pooled
+from studies.training_run import pooled, pooled_images
 from tests.commands import help_of, refusal
 from training.images import Images
 
@@ -398,6 +398,15 @@ def test_pooling_is_the_mean_of_squares(rng):
         pooled(Images("digits", inputs, np.zeros(3, dtype=np.int64), 6), 4)
 
 
+def test_images_that_are_not_square_are_taken_as_they_are(tmp_path, rng):
+    """Ten of 2 x 3 pixels, every fifth for testing: numbers as they were, a row an image."""
+    pixels = rng.random((10, 2, 3)).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", images=pixels, labels=np.arange(10) % 3)
+    train, test = pooled_images("own", str(tmp_path / "mine.npz"))
+    np.testing.assert_array_equal(test.inputs, pixels[[4, 9]].reshape(2, 6))
+    np.testing.assert_array_equal(train.inputs[:4], pixels[:4].reshape(4, 6))
+
+
 # --- the comparison ---
 
 
@@ -491,6 +500,29 @@ def test_the_regulariser_now_and_then_against_every_step(tmp_path):
         loss, verdict = {"1": ("", ""), "4": ("-0.30", "level"), "10": ("-2.99", "behind")}[row[4]]
         assert (row[7].split(" +- ")[0], row[8], row[9]) == (loss, verdict, f"0.{row[4]:0>2}0 |")
     assert "k = 4: -0.3; k = 10: -3.0" in pictures.intervals(data).get_suptitle()
+    # while it runs: GAIT-prop has no k = 1, BP no k = 4
+    every, rule, seed = (data[one].values for one in ("orthogonality_every", "rule", "seed"))
+    gone = (rule == "gait") & (every == 1) | (rule == "bp") & (every == 4)
+    some = data.where(xr.DataArray(~gone, dims="cell"))
+    lines = [line.split(" | ") for line in comparison.interval_findings(some)[2:]]
+    assert {line[1] for line in lines} == {"BP", "GRAIT-prop", "circuit", "ITP", "TP"}
+    assert [line[4] for line in lines if line[1] == "BP"] == ["1", "10"] * 2
+    pictures.intervals(some)
+    # no seed has both k = 1 and another
+    none = data.where(xr.DataArray((every == 1) == (seed == 1), dims="cell"))
+    assert comparison.interval_findings(none)[2:] == []
+    pictures.intervals(none)
+
+
+@pytest.mark.usefixtures("rough_pictures")
+@pytest.mark.parametrize("name", [*command.FIGURES, *command.BENCH])
+def test_a_figure_of_which_nothing_is_done_says_so(name, tmp_path, capsys):
+    assert command.main([name, "--so-far", "--output", str(tmp_path)]) == 1
+    told = capsys.readouterr()
+    assert told.out.startswith(f"{name}: ")
+    assert "missing" in told.out
+    assert told.err == ""
+    assert not list(tmp_path.glob("*.png"))
 
 
 @pytest.mark.parametrize("name", ["fig2a", "fig2b", "fig2c", "fig3"])

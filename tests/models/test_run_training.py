@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import stats
 
 from circuit.network import forward
 from circuit.settings.learning import Adam
@@ -86,7 +87,10 @@ def test_files_and_accuracies_called_by_their_names(tmp_path, capsys):
         assert summary["test_accuracy"]["peak"][i] == peak
     out = capsys.readouterr().out
     assert "epoch chosen on the validation images" in out
-    assert "Student's t" in out
+    (line,) = [line for line in out.splitlines() if "Student's t" in line]
+    for which, values in summary["test_accuracy"].items():
+        low, high = stats.t.interval(0.95, 1, np.mean(values), stats.sem(values))
+        assert f"{which} {np.mean(values):.4f} +- {(high - low) / 2:.4f}" in line
     assert not list(tmp_path.glob(".*"))  # no temporary file is left
 
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import xarray as xr
 
+from analysis.sweep.kept import collect
 from models.command.studies import findings
+from studies.catalogue import STUDIES
 
 
 def _row(lines: list[str], start: str) -> list[str]:
     """The words of the row of the table that begins with `start`."""
     (row,) = [line for line in lines[1].splitlines() if line.strip().startswith(start)]
     return row.split()
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_of_which_no_cell_has_a_result_says_so(name, tmp_path):
+    data = collect(STUDIES[name].door("study").study("smoke"), tmp_path)
+    assert set(data["status"].values) == {"missing"}
+    assert findings(name, data) == [f"{name}: no cell has a result"]
 
 
 def test_critical_strength_is_the_lower_median_with_infinity_for_what_is_never_lost():

@@ -9,6 +9,7 @@ import studies.training_run
 import training.checkpoints
 from analysis.sweep import run as sweep
 from analysis.sweep.kept import stored
+from circuit.errors import CircuitError
 from studies.paper_figures.study import study
 
 EPOCH = 3  # of the state that is on disk when a run is ended
@@ -99,6 +100,32 @@ def test_begins_anew_with_what_it_cannot_go_on_from(
     written = result(whole, tmp_path)
     assert first_epochs == [0, 0]
     assert written == result(whole, tmp_path / "reference")
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(studies.resting_run, "write_atomically"), (training.checkpoints, "save")],
+    ids=["within", "checkpoint"],
+)
+def test_a_disk_that_is_full_for_a_while_costs_no_run(
+    whole, first_epochs, tmp_path, monkeypatch, owner, name
+):
+    """After the second and third epoch it cannot be written: it goes on from the first."""
+    reference = result(whole, tmp_path / "reference")
+    (tmp_path / "training" / "cells").mkdir(parents=True)
+    write, times = getattr(owner, name), iter(range(1, 99))
+
+    def full(*given, **options):
+        if next(times) in (2, 3):
+            raise CircuitError("it cannot be written (No space left on device)")
+        write(*given, **options)
+
+    monkeypatch.setattr(owner, name, full)
+    assert result(whole, tmp_path / "full") == reference
+    times = iter(range(1, 99))
+    ended(whole, tmp_path, monkeypatch)
+    assert result(whole, tmp_path) == reference
+    assert first_epochs == [0, 0, 0, 1]
 
 
 def test_short_runs_write_nothing(whole, tmp_path, monkeypatch):

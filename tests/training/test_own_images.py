@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from training.images import ImageError, batch, load, require_labels, targets_of
-from training.own_images import read_targets
+from training.own_images import read_targets, together
 
 GREYS = np.arange(10 * 6, dtype=np.uint8).reshape(10, 2, 3)  # ten images of 2 x 3 pixels
 
@@ -121,6 +121,8 @@ def test_pictures_without_folders_have_no_labels(tmp_path):
         ({"images": GREYS * np.nan}, "a pixel is NaN or infinite;"),
         ({"images": GREYS.astype("U2")}, "pixels are <U2; give numbers"),
         ({"images": np.array([None] * 4).reshape(2, 2)}, "holds no plain values"),
+        ({"images": np.float64(3)}, r"an array of shape \(\) holds no images"),
+        ({"images": GREYS, "labels": np.int64(3)}, "10 images but 1 labels"),
     ],
 )
 def test_what_is_no_set_of_images_is_refused_in_one_line(tmp_path, arrays, words):
@@ -165,6 +167,29 @@ def test_pictures_of_two_sizes_are_refused(tmp_path):
     Image.fromarray(GREYS[0]).save(tmp_path / "c" / "a.png")
     with pytest.raises(ImageError, match="pictures beside folders of pictures"):
         own(tmp_path)
+
+
+@pytest.mark.parametrize("split", ["train", "test", "all"])
+def test_labels_or_targets_of_fewer_images_are_refused_whatever_the_split(tmp_path, split):
+    path = saved(tmp_path, images=GREYS, labels=np.arange(9))
+    with pytest.raises(ImageError, match="10 images but 9 labels"):
+        own(path, split=split)
+    path = saved(tmp_path, images=GREYS, labels=np.arange(10), targets=np.ones((9, 3)))
+    with pytest.raises(ImageError, match="10 images but 9 targets"):
+        own(path, split=split)
+
+
+def test_targets_that_are_given_go_before_labels_that_are_coded(tmp_path, rng):
+    """Of 10 images three classes, one-hot; and two other outputs, beside them or in the file."""
+    coded, targets = np.eye(3)[np.arange(10) % 3], rng.random((10, 2))
+    np.save(tmp_path / "t.npy", targets)
+    beside = together(saved(tmp_path, images=GREYS, labels=coded), tmp_path / "t.npy")
+    np.testing.assert_array_equal(own(beside, split="all").targets, targets)
+    path = saved(tmp_path, images=GREYS, labels=coded, targets=targets)
+    np.testing.assert_array_equal(own(path, split="all").targets, targets)
+    np.testing.assert_array_equal(
+        own(saved(tmp_path, images=GREYS, labels=coded), split="all").targets, coded
+    )
 
 
 def test_targets_of_a_file_belong_to_its_images(tmp_path, rng):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -197,3 +198,21 @@ def test_a_picture_that_changes_in_a_folder_is_another_content(tmp_path):
     (folder / "1.png").write_bytes(b"two")
     os.utime(folder / "1.png", ns=(1, 1))
     assert OUTSIDE.content(cell) != first
+    # also beside one that was written later, and where pictures change classes
+    (folder / "2.png").write_bytes(b"six")
+    (tmp_path / "a" / "other").mkdir()
+
+    def rewritten() -> None:
+        (folder / "1.png").write_bytes(b"ten")
+        os.utime(folder / "1.png", ns=(1, 1))
+
+    known = {OUTSIDE.content(cell)}
+    for change in (
+        rewritten,
+        lambda: (folder / "1.png").rename(tmp_path / "a" / "other" / "1.png"),
+        lambda: (tmp_path / "a" / "other").rename(tmp_path / "a" / "third"),
+    ):
+        time.sleep(0.02)  # a file's clock ticks in steps
+        change()
+        known.add(OUTSIDE.content(cell))
+    assert len(known) == 4

@@ -93,7 +93,7 @@ class GainSettings(TargetSettings):
         require_strength(self.feedback_strength, whole=self.whole)
 
     def strengths(self, depth: int) -> float | tuple[float, ...]:
-        """Gamma of all layers, or gamma_1 .. gamma_L where the output alone has an increment.
+        """One gamma of all layers, or gamma_1 .. gamma_L where the output alone has an increment.
 
         Then a rule multiplies by 1 below.
         """

@@ -103,8 +103,11 @@ def test_only_processes_that_died_are_counted(tmp_path):
     assert not started.exists()
     path.unlink()
     started.write_text(3 * "elsewhere 1\n")  # where nobody else would be given the cell
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.mkdir()
     sweep.run_group(study, tmp_path)
     assert collect(study, tmp_path)["status"].item() == "failed: its process died 3 times"
+    assert not unfinished.exists()  # a cell that has a result is not gone on with
 
 
 def test_two_sweeps_of_one_folder_at_once(tmp_path):

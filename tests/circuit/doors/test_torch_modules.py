@@ -83,6 +83,36 @@ def test_a_module_that_calls_its_units_itself_needs_their_names(images):
     np.testing.assert_allclose(outputs(network, images.reshape(7, 6).numpy()), wanted, rtol=1e-12)
 
 
+def test_a_unit_that_stands_in_several_places_is_taken_in_each(images):
+    unit = nn.Tanh()
+    module = double(nn.Linear(6, 5), unit, nn.Linear(5, 4), unit, nn.Linear(4, 2))
+    network = Network.from_torch(module)
+    wanted = module(images.reshape(7, 6)).detach().numpy()
+    np.testing.assert_allclose(outputs(network, images.reshape(7, 6).numpy()), wanted, rtol=1e-12)
+
+
+class Shared(nn.Module):
+    """A module that holds one unit and calls it after two layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.unit = nn.Linear(6, 5), nn.Tanh()
+        self.second, self.third = nn.Linear(5, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        """Tanh twice."""
+        return self.third(self.unit(self.second(self.unit(self.first(x)))))
+
+
+def test_a_module_that_holds_fewer_units_than_hidden_layers_needs_their_names(images):
+    module = Shared().double()
+    with pytest.raises(CircuitError, match="Shared holds no activation function for layer 2; say"):
+        Network.from_torch(module)
+    network = Network.from_torch(module, ("tanh", "tanh", "linear"))
+    wanted = module(images.reshape(7, 6)).detach().numpy()
+    np.testing.assert_allclose(outputs(network, images.reshape(7, 6).numpy()), wanted, rtol=1e-12)
+
+
 def test_a_state_needs_them_too(images):
     module = Own()
     state = module.state_dict()
