@@ -65,11 +65,12 @@ def ways(data: xr.Dataset) -> Iterator[Way]:
                     data.isel(cell=[mine and one == kind for mine, one in each]).sortby("seed")
                     for kind in (way, (OVERLAPS, 0.0))
                 ]
-                common = np.intersect1d(*(part["seed"].values for part in parts))
+                both = (set(part["seed"].values.tolist()) for part in parts)
+                common = sorted(set.intersection(*both))
                 runs, reference = (
                     part.isel(cell=np.isin(part["seed"].values, common)) for part in parts
                 )
-                if len(common):
+                if common:
                     yield Way(dataset, divided, *way, runs, reference)
 
 

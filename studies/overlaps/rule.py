@@ -21,10 +21,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuit.losses import output_error
+from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network
-from circuit.numerics.arrays import Array
-from circuit.peers.rule import Rule
+from circuit.peers.rule import Companions, Rule
 from circuit.peers.signal import TARGET, Signal
 from circuit.rules import propagate_errors
 from circuit.settings.declaration import Choice, Interval, Number, Record
@@ -49,10 +48,10 @@ class OverlapsSettings(Record):
 def signal(
     network: Network,
     activity: Activity,
-    targets: Array,
-    loss: str,
+    targets: np.ndarray,
+    loss: str | Loss,
     settings: OverlapsSettings,
-    companions: object,
+    companions: Companions,
     step: int,
 ) -> Signal:
     """What the layers of one network, of NumPy arrays, learn from."""
@@ -79,4 +78,5 @@ RULE = Rule(
     "docs/results.md",
     OverlapsSettings,
     signal,
+    needs_inverse=True,
 )
