@@ -76,6 +76,11 @@ STUDIES: dict[str, Entry] = {
         QUESTIONS,
         "what should a layer learn from? every rule on the same weights and images",
     ),
+    "overlaps": Entry(
+        "studies.overlaps",
+        QUESTIONS,
+        "what does GRAIT-prop lose by where its updates point as back-propagation's do?",
+    ),
     "lateral_inhibition": Entry(
         "studies.lateral_inhibition",
         QUESTIONS,

@@ -32,6 +32,8 @@ from models import (
 from models.command import equilibrium_options, training_options
 from models.command.parsing import parse
 from models.command.rule_files import use_rule_files
+from models.command.shared import refuse_what_idles
+from models.command.studies import datasets_of
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -154,14 +156,18 @@ def test_commands_have_one_form() -> None:
 
 @EVERY
 def test_commands_are_accepted(page: Path, tmp_path: Path, monkeypatch) -> None:
-    """As far as parsing goes; --config, --data-dir and --rule-file are given what they name."""
+    """As far as parsing goes, and of studies that no option does nothing; --config, --data-dir and
+    --rule-file are given what they name.
+    """
     monkeypatch.chdir(tmp_path)
     (rule,) = (one for one in python_blocks(DOCS / "extending.md") if 'Rule("one_bit"' in one)
     (tmp_path / "one_bit.py").write_text(rule)
     (tmp_path / "run.toml").write_text('gamma = [0.02]\ndepth = 5\npathway = "itp"\n')
     for name, *arguments in commands(page):
         with use_rule_files(name, arguments):
-            parse(PARSERS[name](), arguments)
+            chosen = parse(PARSERS[name](), arguments)
+            if "studies" in chosen:
+                refuse_what_idles(name, chosen, datasets_of(chosen))
 
 
 @cache

@@ -25,7 +25,7 @@ def mismatch(plan: ClaimPlan) -> Iterator[Check]:
     """Orthogonal W, no message across a kink: m_l = r_l W^T A m_{l+1} with the state's slopes."""
     for found in cases(plan, ORTHOGONAL, (1e-6, 0.01), wide=True):
         yield mismatch_chain(found)
-    # deeper than this, strong feedback meets a kink at every error, and there is no equilibrium
+    # deeper than this, strong feedback meets a kink at every error: no equilibrium is without one
     for found in cases(plan, ORTHOGONAL, (0.1,), wide=True, deepest=10):
         yield mismatch_chain(found)
     for found in cases(plan, ORTHOGONAL, (0.3, 0.5), wide=True, deepest=3):

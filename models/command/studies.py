@@ -81,8 +81,24 @@ def main(program: str, chosen: argparse.Namespace, special: Special) -> int:
     """
     began = time.perf_counter()
     take_own_images(program, chosen)
-    refuse_what_idles(program, chosen, [chosen.dataset])
+    refuse_what_idles(program, chosen, datasets_of(chosen))
     return exit_status(program, lambda leaving: run(program, chosen, special, began, leaving))
+
+
+def datasets_of(chosen: argparse.Namespace) -> set[str]:
+    """The data sets that the studies will read: the one that was chosen, or a study's own."""
+    if "data_dir" not in chosen.given:
+        return {chosen.dataset}  # nobody asks which, and nothing need be imported
+    doors = [STUDIES[name].door("study") for name in chosen.studies]
+    return {
+        name
+        for door in doors
+        for name in getattr(door, "datasets_of", _chosen_alone)(chosen.scale, chosen.dataset)
+    }
+
+
+def _chosen_alone(scale: str, dataset: str) -> tuple[str, ...]:
+    return (dataset,)
 
 
 def exit_status(program: str, work: Callable[[ExitStack], int]) -> int:

@@ -90,22 +90,22 @@ CHOSEN = {
 } | {(gain, hidden, rule): (3e-3, 0.0) for gain, hidden in TUNED for rule in CONTROLS}
 
 
+def datasets_of(scale: str, dataset: str) -> tuple[str, ...]:
+    """Above smoke MNIST, Fashion-MNIST and KMNIST unless one of them is asked for; `dataset`
+    digits, the default, leaves all three.
+    """
+    return (SCALES[scale].datasets if dataset == "digits" else None) or (dataset,)
+
+
 def study(
     scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
-    """The cells of the study at a scale: "smoke", "laptop" or "full".
-
-    Above smoke the data sets are MNIST, Fashion-MNIST and KMNIST unless one of them is asked for;
-    `dataset` digits, the default, leaves all three.
-    """
+    """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     sizes = SCALES[scale]
-    several = sizes.datasets is not None and dataset == "digits"
-    datasets = (sizes.datasets or ()) if several else (dataset,)
-
     common: Cell = {"data_dir": data_dir, "train_images": sizes.train_images}
     images = [
         {"dataset": name, "pooling": pooling, "widths": fixed_width(pixels, sizes.depth)}
-        for name in datasets
+        for name in datasets_of(scale, dataset)
         for pixels, pooling in [pixels_of(name, sizes.pooling, data_dir)]
     ]
     tuning = grid(

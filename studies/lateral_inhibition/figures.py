@@ -74,21 +74,22 @@ def mechanisms(data: xr.Dataset) -> Figure:
         _point(third, 100 * runs["test_accuracy_chosen"].values, place + 0.12, name)
         end = 100 * runs["test_accuracy_end"].values
         if over_repetitions(end)[0] < SHOWN_FROM:
-            _beyond(third, end, place - 0.12, name)
+            _beyond(third, end, place - 0.3, name)
         else:
             _point(third, end, place - 0.12, name, filled=False)
         failed = int(np.sum(runs["status"].values != "completed"))
         if failed:
             words = f"{failed} of {len(runs['cell'])} fail"
-            third.text(0.04, place + 0.2, words, fontsize=8, transform=_across(third))
+            third.text(1.02, place, words, fontsize=8, va="center", transform=_across(third))
     first.set_yticks(range(len(methods)), [LABELS[name] for name in methods[::-1]])
     first.set_xlabel("cosine with back-propagation,\nlayer 1")
     first.set_xlim(-0.1, 1.05)
     second.set_xlabel("distance of $W_2 .. W_L$\nfrom orthogonality")
     second.set_xlim(left=0)
     third.set_xlim(SHOWN_FROM - 2, 97)
-    third.set_xlabel("test accuracy (%); filled: epoch\nchosen, open: at the end")
+    third.set_xlabel("test accuracy (%)\nfilled: chosen epoch, open: end")
     control_lines(third, _controls(data), upright=True)
+    figure.legend(*third.get_legend_handles_labels(), loc="outside lower right", ncol=2, fontsize=8)
     for axes in (first, second, third):
         axes.grid(axis="y", lw=0.4, alpha=0.5)
     headline(

@@ -68,6 +68,7 @@ def scene_of(
 
 
 PAIRS, DISTRACTORS, BLUR = 2, 4, 0.3  # of `exclusive_or`
+SIGNS = 2 * PAIRS + DISTRACTORS
 
 
 def exclusive_or(length: int, seed: int, tests: int = 1000) -> Scene:
@@ -78,7 +79,7 @@ def exclusive_or(length: int, seed: int, tests: int = 1000) -> Scene:
     are the 2^PAIRS combinations of products. No sign, and no sum of them, tells of any product.
     """
     generator = np.random.default_rng([seed, 3])
-    signs = generator.choice((-1.0, 1.0), (length + tests, 2 * PAIRS + DISTRACTORS))
+    signs = generator.choice((-1.0, 1.0), (length + tests, SIGNS))
     products = signs[:, 0 : 2 * PAIRS : 2] * signs[:, 1 : 2 * PAIRS : 2]
     labels = (products < 0) @ (2 ** np.arange(PAIRS))
     shown = signs + BLUR * generator.standard_normal(signs.shape)

@@ -29,6 +29,7 @@ from studies.learning_in_circuit.setting import (
     LEARNT,
     PAIRS,
     PROTOCOLS,
+    SIGNS,
     STEP,
     TAU,
     Matrices,
@@ -124,7 +125,8 @@ def study(
         probes += [{"probe": name} | digits for name in curves]
     chosen = size.seeds if seeds is None else seeds
     cells = grid(common, seed=chosen, probe=probes, protocol=PROTOCOLS)
-    on_signs = signs | {"images": size.curve}
+    # of more units than signs inhibition cannot make the answers uncorrelated
+    on_signs = signs | {"images": size.curve, "hidden": min(size.hidden, SIGNS)}
     named = (*sleeping.PROBES, *(sleeping.ON_SIGNS + name for name in sleeping.PROBES))
     for probe in (*(sleeping.SMOKE_PROBES if smoke else named), *ASLEEP, *ASLEEP_SIGNS):
         stream = on_signs if "signs: " in probe else asleep

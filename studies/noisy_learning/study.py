@@ -101,17 +101,20 @@ SCALES = {
 MIDDLE = 1e-2  # the noise at which other things than gamma are varied
 
 
+def datasets_of(scale: str, dataset: str) -> tuple[str, ...]:
+    """Above smoke MNIST, pooled to 14 x 14, and for a few cells beside it digits, unless another
+    data set than digits is asked for.
+    """
+    first = SCALES[scale].dataset if dataset == "digits" else None
+    return (dataset,) if first is None else (first, "digits")
+
+
 def study(
     scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
-    """The cells of the study at a scale: "smoke", "laptop" or "full".
-
-    Above smoke the images are MNIST's, pooled to 14 x 14, and a few cells on digits stand beside
-    them, unless another data set than digits is asked for.
-    """
+    """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     size = SCALES[scale]
-    both = size.dataset is not None and dataset == "digits"
-    main = size.dataset if both and size.dataset else dataset
+    main, *both = datasets_of(scale, dataset)
     first, *others = size.depths
     common: Cell = {
         "data_dir": data_dir,

@@ -1,12 +1,14 @@
-"""Deep networks: why a circuit of units with kinks does not settle there, and what is printed."""
+"""Deep networks: where a circuit of units with kinks rests there, and what is printed."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
 
+import mpmath
 import numpy as np
 import pytest
+from mpmath import mp, mpf
 
 from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
@@ -16,7 +18,7 @@ from circuit.trial import Trial
 from circuit.verification import kinks
 from models.command.equilibrium_summary import shortened
 from models.run_equilibrium import main
-from tests.circuit.test_dynamics import make_trial
+from tests.circuit.test_dynamics import LiteralCircuit, digits, make_trial
 
 
 def deep_trial(pathway: str = "gait", activation: str = "leaky_relu", depth: int = 60) -> Trial:
@@ -37,6 +39,40 @@ def test_a_deep_circuit_says_that_its_units_lie_across_their_kinks():
     assert "no state was found, with such units at their kink or not" in record.failure()
     assert "orthogonal" not in record.failure()
     assert "\n" not in record.failure()
+
+
+def test_a_deep_circuit_rests_with_some_units_at_their_kink():
+    """At 60 layers, by the printed equations in mpmath. What a layer's mismatch asks of the layer
+    above, v = (1 - gamma) / gamma W m, is what its units send, v = f^-1(f(h) + A^2 m) - h; at a
+    kink it lies between a m and m / a.
+    """
+    trial = deep_trial()
+    record = settle(trial)
+    slides = 0
+    with mp.workdps(digits(record.shifts)):
+        literal = LiteralCircuit(trial, 1)
+        y, unit = literal.rates(record.shifts, 1), literal.units[1]
+        mismatches = [None] + [
+            mp.matrix(y[layer]) - mp.matrix(literal.feedforward(layer, y[layer - 1]))
+            for layer in range(1, 61)
+        ]
+        for layer in range(2, 61):
+            asked = mp.matrix(literal.weights[layer]) * mismatches[layer - 1] * mpf(0.99) / 0.01
+            h, still = (
+                literal.drive(layer, y[layer - 1]),
+                literal.drive(layer, literal.forward[layer - 1]),
+            )
+            moved = mpmath.norm(mp.matrix(h) - mp.matrix(still))
+            for i, slope in enumerate(record.sliding_slopes[layer - 1][1]):
+                m = mismatches[layer][i]
+                if slope > 0:
+                    slides += 1
+                    assert abs(h[i]) < 1e-8 * moved
+                    assert 0.1 < asked[i] / m < 10
+                else:
+                    sent = unit.inverse(unit.value(h[i]) + unit.slope(h[i]) ** 2 * m) - h[i]
+                    assert abs(asked[i] - sent) < 1e-8 * mpmath.norm(asked)
+    assert slides >= 2
 
 
 @pytest.mark.parametrize(
