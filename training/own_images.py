@@ -263,14 +263,17 @@ def _of_folder(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _picture(file: Path) -> NDArray[Any]:
-    """One picture in shades of grey, or the array of an .npy file."""
+    """One picture in shades of grey, of 8 bits or, as its numbers are, of more; or the array of an
+    .npy file.
+    """
     if file.suffix == ".npy":
         return _arrays(file)[IMAGES[0]]
     try:
         from PIL import Image  # comes with matplotlib; of the pictures alone
 
         with Image.open(file) as picture:
-            return np.asarray(picture.convert("L"))
+            deep = picture.mode[0] in "IF"  # which "L" would cut off at 255
+            return np.asarray(picture if deep else picture.convert("L"))
     except Exception as error:
         words = " ".join(str(error).split())
         raise ImageError(f"images {file} cannot be read ({words}); replace it") from error

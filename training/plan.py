@@ -179,6 +179,15 @@ def prepare(plan: Plan, train: Images, test: Images) -> Material:
     rows = np.stack([generator(seed, "split").permutation(total)[:wanted] for seed in plan.seeds])
     learning = rows[:, held_out:]
     targets, test_targets = (targets_of(images, plan.precision) for images in (train, test))
+    for what, one, other in (
+        ("pixels", train.inputs, test.inputs),
+        ("outputs", targets, test_targets),
+    ):
+        if one.shape[1] != other.shape[1]:
+            raise CircuitError(
+                f"training images of {train.name} have {one.shape[1]} {what}, test images "
+                f"{other.shape[1]}; give both as many"
+            )
     inputs, targets, test_inputs, test_targets = placed(
         [train.inputs, targets, test.inputs, test_targets], plan
     )

@@ -184,6 +184,10 @@ def outcome(data: xr.Dataset, failure: str | None) -> str:
         f"{100 * float(np.mean(found['end'])):.1f} % at the end, "
         f"{100 * float(np.mean(found['peak'])):.1f} % at the peak."
     )
+    settled = data["settled"].values[:, -1]
+    settled = settled[np.isfinite(settled)]  # none of a rule in closed form
+    if settled.size and settled.mean() < 1:
+        verdict += f" In the last epoch {100 * float(settled.mean()):.1f} % of the images settled."
     if failure is not None:
         verdict = (
             f"Training failed, {failure}. The last checkpoint and the history up to epoch {end} "

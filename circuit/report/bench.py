@@ -213,8 +213,10 @@ def _mark(
 ) -> Mark:
     """One rule measured. Raises `CircuitError` for what it cannot do."""
     beside, plain = practised(network, lesson, inputs, practice, seed), _gradient(lesson)
-    signal, rows = _solved(network, lesson, inputs, targets, beside)
-    rest, settled, passes = signal.rest, len(rows) / len(inputs), _passes(signal)
+    count = len(inputs)
+    inputs, targets, signal = _answered(network, lesson, inputs, targets, beside)
+    rows, rest, passes = _solved(signal, len(inputs)), signal.rest, _passes(signal)
+    settled = len(rows) / count
     words = "" if rest is None else rest.words
     if not rows and rest is not None:  # then what it had reached is compared, and that is said
         rows = [row for row, one in enumerate(rest.status) if one in GOING_ON]
@@ -257,16 +259,15 @@ def practised(
     return beside
 
 
-def _solved(
+def _answered(
     network: Network, lesson: Lesson, inputs: Array, targets: Array, beside: Companions
-) -> tuple[Signal, list[int]]:
-    """The signal of all images, and which of them it holds for.
+) -> tuple[Array, Array, Signal]:
+    """The images and targets that the rule does not refuse, and its signal of them.
 
-    Where the rule refuses the batch for images without a target, it is asked one by one.
+    Where it refuses the batch for images without a target, it is asked one by one.
     """
-    activity = forward(network, inputs)
     try:
-        signal = teach(network, lesson, activity, targets, beside)
+        return inputs, targets, teach(network, lesson, forward(network, inputs), targets, beside)
     except TargetOutOfRange:
         kept = []
         for row in range(len(inputs)):
@@ -279,11 +280,13 @@ def _solved(
         if not kept:
             raise
         inputs, targets = take_rows(inputs, kept), take_rows(targets, kept)
-        return teach(network, lesson, forward(network, inputs), targets, beside), kept
-    rows = range(len(inputs))
-    if signal.rest is None:
-        return signal, list(rows)
-    return signal, [row for row in rows if signal.rest.converged[row]]
+        return inputs, targets, teach(network, lesson, forward(network, inputs), targets, beside)
+
+
+def _solved(signal: Signal, count: int) -> list[int]:
+    """Which of so many images the signal holds for."""
+    rows = range(count)
+    return list(rows) if signal.rest is None else [i for i in rows if signal.rest.converged[i]]
 
 
 def _passes(signal: Signal) -> float:

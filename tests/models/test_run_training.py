@@ -23,6 +23,7 @@ from models.command.training_options import options
 from models.run_training import main
 from tests.commands import help_of, refusal
 from training import epochs, images
+from training.report import outcome
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, str(ROOT / "models" / "run_training.py")]
@@ -92,6 +93,22 @@ def test_files_and_accuracies_called_by_their_names(tmp_path, capsys):
         low, high = stats.t.interval(0.95, 1, np.mean(values), stats.sem(values))
         assert f"{which} {np.mean(values):.4f} +- {(high - low) / 2:.4f}" in line
     assert not list(tmp_path.glob(".*"))  # no temporary file is left
+
+
+def test_images_that_did_not_settle_are_told_with_the_verdict():
+    """Of two seeds a half and a quarter of them in the last epoch; of none where all did."""
+    curves = {"test_accuracy": (("seed", "epoch"), np.full((2, 3), 0.5))}
+    for settled, words in (
+        ([[np.nan, 1, 0.5], [np.nan, 1, 0.25]], " In the last epoch 37.5 % of the images settled."),
+        ([[np.nan, 0, 1], [np.nan, 0, 1]], ""),
+        (np.full((2, 3), np.nan), ""),
+    ):
+        data = xr.Dataset(
+            curves | {"settled": (("seed", "epoch"), settled), "chosen_epoch": ("seed", [2, 2])},
+            {"seed": [1, 2], "epoch": [0, 1, 2]},
+            {"rule": "circuit", "dataset": "digits", "chosen_by": "validation"},
+        )
+        assert outcome(data, None).endswith(f"50.0 % at the peak.{words}")
 
 
 def test_chosen_on_the_test_images_is_called_so(tmp_path, capsys):

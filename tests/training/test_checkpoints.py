@@ -93,6 +93,21 @@ def test_going_on_from_the_file_ends_in_the_same_bits(scene):
     assert_same_bits(resumed, uninterrupted)
 
 
+@pytest.mark.parametrize("seeds", [(2,), (2, 3)])
+def test_a_circuit_that_waits_for_its_inverse_goes_on_from_the_file(tmp_path, rng, seeds):
+    """It waits two steps and learns in two, so that nobody knows what settles in some."""
+    lesson = Lesson("circuit", inverse=LearnedInverse(order="alternating", block=2))
+    plan = Plan(lesson, (6, 6, 4), auxiliary=False, seeds=seeds, batch=6, precision="float64")
+    material = prepare(plan, some_images(rng), some_images(rng, 20))
+    configured = checkpoints.configuration(plan, "made up", "0123")
+    *_, state = train(plan, material, begin_training(plan, material), 1)
+    checkpoints.save(tmp_path / "checkpoint.npz", state, plan, configured)
+    read, _ = checkpoints.load(tmp_path / "checkpoint.npz", plan, configured, material)
+    *_, uninterrupted = train(plan, material, state, 2)
+    *_, resumed = train(plan, material, read, 2)
+    assert_same_bits(resumed, uninterrupted)
+
+
 def test_what_learns_beside_the_network_is_kept(scene, rng):
     """Twelve arrays of a name come back in their order: 10 is not between 1 and 2."""
     plan, material, configured, state, path = scene
@@ -209,6 +224,8 @@ def test_other_images_are_refused(scene):
         ({"chosen_epochs": np.array([0.0, 1.0])}, "its chosen epochs are float64"),
         ({"sums": np.array([[1, np.nan], [20, 20], [0, 0]])}, "its sums of loss"),
         ({"sums": np.array([[1.0, 1], [46, 20], [0, 0]])}, "are not of 45 images"),
+        ({"sums": np.array([[1.0, 1], [np.nan, 20], [0, 0]])}, "are not of 45 images"),
+        ({"sums": np.array([[1.0, 1], [20, 20], [np.nan, 46]])}, "are not of 45 images"),
         ({"sums": np.array([[1.0, 1], [20, 20], [-1, 0]])}, "are not of 45 images"),
         ({"first_W_1": np.full((2, 6, 6), np.nan)}, "not finite"),
         ({"second_W_1": np.ones((2, 6, 6), dtype="f4")}, "are float32"),

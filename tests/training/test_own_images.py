@@ -100,6 +100,19 @@ def test_a_folder_of_pictures_has_its_folders_for_classes(tmp_path):
     np.testing.assert_array_equal(data.labels, [0, 0, 0, 1, 1, 1])
 
 
+@pytest.mark.parametrize(
+    ("kind", "ending"),
+    [(np.uint16, "png"), (np.uint16, "tif"), (np.int32, "tif"), (np.float32, "tif")],
+)
+def test_pictures_of_more_than_8_bits_are_taken_as_their_numbers_are(tmp_path, kind, ending):
+    """From 0 to 59000, as a camera of 16 bits has them, or seventh parts of them."""
+    pixels = (1000 * GREYS.astype(np.int32)) / (7 if kind is np.float32 else 1)
+    pixels = pixels.astype(kind)
+    for place, one in enumerate(pixels):
+        Image.fromarray(one).save(tmp_path / f"{place}.{ending}")
+    np.testing.assert_array_equal(own(tmp_path, split="all").inputs, pixels.reshape(10, 6))
+
+
 def test_pictures_without_folders_have_no_labels(tmp_path):
     for place, pixels in enumerate(GREYS[:2]):
         Image.fromarray(pixels).save(tmp_path / f"{place}.png")

@@ -57,6 +57,19 @@ def run(plan, splits, epochs):
     return state
 
 
+@pytest.mark.parametrize("what", ["pixels", "outputs"])
+def test_test_images_of_another_kind_are_refused_in_one_line(rng, what):
+    train, test = some_images(rng), some_images(rng, 20)
+    if what == "pixels":
+        test = replace(test, inputs=test.inputs[:, :5])
+    else:
+        test = replace(test, targets=rng.random((20, 5)), n_classes=5)
+    counts = {"pixels": (6, 5), "outputs": (3, 5)}[what]
+    words = f"training images of made up have {counts[0]} {what}, test images {counts[1]}; give"
+    with pytest.raises(CircuitError, match=words):
+        prepare(plan_for((train, test)), train, test)
+
+
 def arrays_of(state):
     """Every array of a state, by name."""
     network, moments, chosen = state.learner.network, state.learner.moments, state.chosen

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from circuit.errors import CircuitError
+from circuit.errors import CircuitError, TargetOutOfRange
 from circuit.initialisation.networks import initialise
 from circuit.learning.lesson import Lesson
 from circuit.network import Activity, Network, forward
@@ -150,8 +150,33 @@ def test_images_without_a_target_are_left_out_one_by_one(rng: np.random.Generato
     network, inputs, targets = given(rng)
     targets = forward(network, inputs).rates[-1][:, :3] + 1e-5 * targets
     targets[4, 0] = 9.0
-    (mark,) = bench(network, inputs, targets, ["tp"], timed=False).marks
-    assert mark.settled == pytest.approx(8 / 9)
+    others = [row for row in range(9) if row != 4]
+    (alone,) = bench(network, inputs[others], targets[others], ["tp"], timed=False).marks
+    for timed in (True, False):
+        (mark,) = bench(network, inputs, targets, ["tp"], timed=timed).marks
+        assert mark.settled == pytest.approx(8 / 9)
+        assert mark.bp == alone.bp
+        assert np.isfinite(mark.seconds_over_bp) == timed
+
+
+def test_of_images_that_have_a_target_those_that_do_not_settle_are_left_out(
+    rng: np.random.Generator,
+) -> None:
+    """Of nine images the fifth has no target, the first and the seventh never settle."""
+
+    def refusing(network, activity, targets, *more):
+        if (targets > 5).any():
+            raise TargetOutOfRange("there is none; give another")
+        return scaled(network, activity, targets, *more)
+
+    network, inputs, targets = given(rng)
+    targets[4, 1] = 9.0
+    with register(replace(RULE, signal=refusing)):
+        (mark,) = bench(network, inputs, targets, ["scaled"], timed=False).marks
+    assert mark.settled == pytest.approx(6 / 9)
+    assert mark.worst_residual == 1e-12
+    for layer in mark.bp:
+        assert (layer.cosine, layer.norm_ratio) == pytest.approx((1, FACTOR))
 
 
 def test_an_image_whose_gradient_is_no_float_spoils_no_other(rng: np.random.Generator) -> None:
