@@ -219,6 +219,21 @@ def test_what_docstrings_refer_to_is_there() -> None:
                 assert re.search(rf"\b{place.name}\b", holder.read_text("utf-8")), (path, name)
 
 
+def test_short_names_in_docstrings_of_the_library_are_there() -> None:
+    """`feedback.output_only`: what a file or a face of that name holds."""
+    texts: dict[str, str] = {}
+    for path in [*(ROOT / "circuit").rglob("*.py"), *(ROOT / "circuit").rglob("*.pyi")]:
+        holder = path.parent.name if path.stem == "__init__" else path.stem
+        texts[holder] = texts.get(holder, "") + path.read_text("utf-8")
+    unknown = {
+        f"{holder}.{name}"
+        for text in texts.values()
+        for holder, name in re.findall(r"`(\w+)\.(\w+)`", text)
+        if holder in texts and not re.search(rf"\b{name}\b", texts[holder])
+    }
+    assert unknown == {"model.classes_"}  # of scikit-learn's
+
+
 def test_the_first_example_in_python_runs(capsys) -> None:
     """And prints what stands below it; a residual is as large as rounding makes it."""
     names = block_of("start.md", "record = settle(trial)")

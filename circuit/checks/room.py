@@ -26,7 +26,7 @@ def images_that_fit(
 ) -> int:
     """How many images of a network with widths N_0 .. N_L `brian.make_pieces` takes at once.
 
-    `auxiliary` and `whole_input` as in `network.initialise`.
+    `auxiliary` and `whole_input` as in `circuit.initialise`.
     """
     read = widths[1:] if auxiliary else widths[:-1]
     read = (widths[0], *read[1:]) if whole_input else read

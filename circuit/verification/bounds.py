@@ -27,10 +27,10 @@ bound can be given, and it is infinite.
 Rounding of the evaluation and of the forward pass is added to |R| in the probabilistic model of
 Higham and Mary (2019), in which rounding errors of a product add up like sqrt(n). The forward pass
 moves the slopes that a shift meets (all of it, where a unit is that close to its kink), and it
-rounds the error too, as far as it is made from its outputs (`losses.doubt`): t - y of a quadratic
-loss is known no better than y is, an error that a user's own loss returns is taken as it is given.
-The free phase of a plain circuit has a bound of its own; what is said of its nudged phase is said
-of the shifts around that free phase as it stands in the trial.
+rounds the error too, as far as it is made from its outputs (`circuit.verification.doubt`): t - y of
+a quadratic loss is known no better than y is, an error that a user's own loss returns is taken as
+it is given. The free phase of a plain circuit has a bound of its own; what is said of its nudged
+phase is said of the shifts around that free phase as it stands in the trial.
 """
 
 from __future__ import annotations

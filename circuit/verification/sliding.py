@@ -1,8 +1,8 @@
 """Units that rest at their kink: the slope there, between its two values, that balance asks for.
 
 Owns the set-valued message of a unit of the GAIT pathway at its kink, and which units of a state
-use it (docs/derivation.md, section 4). Does not own how such a state is found (`descent_units`)
-nor the judgement of it (`verification`).
+use it (docs/derivation.md, section 4). Does not own how such a state is found
+(`circuit.methods.direct.unit_equations`), nor its judgement (`circuit.verification.judgement`).
 
 A unit whose mismatch m is negative is driven towards its kink from both sides where feedback
 contradicts either slope: what it sends down, f^-1(u + A^2 m) - f^-1(u), jumps there from a m to

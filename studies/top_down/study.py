@@ -3,7 +3,7 @@
 There are two parts. "circuit": one network with a batch of images, in one pathway and reading, at
 all strengths of top-down input and all nudges. All layers above the input have as many units as
 there are classes, so that every output has a target; wider layers have units that nothing ties at
-gamma = 1 (`neutral`). "learning": one training run by a rule with increments at every layer or at
+gamma = 1. "learning": one training run by a rule with increments at every layer or at
 the output alone, with learning rate and lambda of preset quick.
 """
 

@@ -1,7 +1,7 @@
 """The couplings of a circuit, found by descents that are as cheap as the digits allow.
 
 Owns how often one descends before the descent that counts, in which precision, and how far the
-couplings go each time. The theory is in `methods.direct`.
+couplings go each time. The theory is in `circuit.methods.direct.method`.
 """
 
 from __future__ import annotations

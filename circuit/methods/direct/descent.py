@@ -1,7 +1,7 @@
 """One pass from the output down with couplings given, and the couplings that its state implies.
 
 Owns the record of such a descent. Does not own the equations at the units (`unit_equations`), nor
-how often one descends (`couplings`, `methods.direct`, where the theory is).
+how often one descends (`couplings`, `method`, where the theory is).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The scalar equations at the units of one layer, solved with what comes from above given.
 
 Owns the drive shift and the shift of every unit in both pathways, exactly, also of one that crosses
-its kink. The theory is in `methods.direct`.
+its kink. The theory is in `circuit.methods.direct.method`.
 """
 
 from __future__ import annotations
