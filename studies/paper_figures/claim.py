@@ -181,7 +181,9 @@ def _accuracies(contest: Contest) -> Iterator[list[str]]:
         columns = [contest.values(one, name) for name in (*MOMENTS, "train_accuracy_peak")]
         there = np.isfinite(columns[0])
         if there.any():
-            count = f"{there.sum()} of {len(one.cells)}"
+            statuses = contest.data["status"].values[[*one.cells.values()]]
+            failed = sum("failed" in str(status) for status in statuses)
+            count = f"{there.sum()} of {len(one.cells)}{f'; {failed} failed' if failed else ''}"
             told_of = [told(100 * column, ".2f", ".2f") for column in columns]
             yield [one.name, f"{one.learning_rate:g}", count, *told_of]
 

@@ -182,6 +182,20 @@ def test_how_many_runs_are_in_is_said():
     assert claim_findings(runs(**EXAMPLE).drop_vars("test_accuracy_end")) == []
 
 
+def test_a_run_that_failed_is_told_of_beside_the_accuracies_that_it_had():
+    """Seed 2 of GAIT-prop has a peak, and a chosen epoch, and no end."""
+    data = runs(**EXAMPLE)
+    (place,) = np.flatnonzero(
+        (data["rule"] == "gait") & (data["seed"] == 2) & (data.widths == FULL)
+    )
+    data["test_accuracy_end"][place] = np.nan
+    data["status"] = data["status"].astype(object)
+    data["status"][place] = "training failed: epoch 9, batch 3: W of layer 1 holds nan"
+    lines = of_full_width(claim_findings(data))
+    assert row(lines, "GAIT-prop, lambda 0.1", "0.0001")[0] == "4 of 4; 1 failed"
+    assert row(lines, "BP, lambda 0.1", "0.0001")[0] == "3 of 4"
+
+
 def test_verdicts():
     """Differences in points that were worked out beforehand: half the 95 % interval is 2.48 times
     the spread of three, half the 90 % interval 1.69 times.
