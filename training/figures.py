@@ -28,7 +28,8 @@ def learning_curves(data: xr.Dataset) -> Figure:
     `chosen_epoch` (seed), and the attributes `rule`, `dataset` and `chosen_by`.
     """
     figure, ((left, right),) = panels(1, 2, figsize=(8.6, 3.5))
-    epochs, several = data["epoch"].values, data.sizes["seed"] > 1
+    epochs, seeds = data["epoch"].values, data.sizes["seed"]
+    each = 1 < seeds <= SHOWN_SEEDS
     errors = {split: 100 * (1 - data[f"{split}_accuracy"].values) for split in SPLITS}
     least = min(float(np.min(error[error > 0], initial=100.0)) for error in errors.values())
     floor = least / 2  # where errors of zero are drawn
@@ -37,7 +38,7 @@ def learning_curves(data: xr.Dataset) -> Figure:
         if np.isnan(loss).all():
             continue
         for axes, values in ((left, loss), (right, error)):
-            if several and len(values) <= SHOWN_SEEDS:
+            if each:
                 axes.plot(epochs, values.T, line, color=colour, lw=0.6, alpha=0.35)
             axes.plot(epochs, values.mean(axis=0), line, color=colour, lw=1.8, label=words)
     chosen = data["chosen_epoch"].values
@@ -61,7 +62,7 @@ def learning_curves(data: xr.Dataset) -> Figure:
         f"{_name(data)} learns {data.attrs['dataset']}: test accuracy {figure_of['chosen']:.1f} % "
         f"at the epoch chosen by {by} accuracy,\n{figure_of['end']:.1f} % at the end, "
         f"{figure_of['peak']:.1f} % at the peak"
-        + (f" (means over {data.sizes['seed']} seeds; thin: each)" if several else ""),
+        + (f" (means over {seeds} seeds{'; thin: each' if each else ''})" if seeds > 1 else ""),
     )
     return figure
 

@@ -40,7 +40,7 @@ class Learnt:
     accuracies : of the test images at the chosen epoch, by ascending seed; of those that ended well
     against : difference from back-propagation, seed by seed
     settled : the fraction of images that settled, over all epochs and seeds; NaN for a closed form
-    failed : runs of which there is no end
+    failed : runs that came to no end; those that are missing may do yet
     """
 
     dataset: str
@@ -74,7 +74,7 @@ def learnt(data: xr.Dataset) -> Iterator[Learnt]:
                 accuracies=np.array([own[seed] for seed in sorted(own)]),
                 against=against,
                 settled=float(np.nanmean(seen)) if np.isfinite(seen).any() else float("nan"),
-                failed=int(sum(str(one) != "completed" for one in runs["status"].values)),
+                failed=sum("failed" in str(one) for one in runs["status"].values),
             )
 
 

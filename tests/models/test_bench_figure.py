@@ -97,6 +97,10 @@ def test_differences_are_those_of_pairs_with_students_interval(done: Path) -> No
     holes = data.copy(deep=True)
     holes["test_accuracy_chosen"][1] = np.nan  # of the first seed, by ddtp: its pair goes
     assert {one.rule: one.against.pairs for one in learnt(holes)}["ddtp"] == 2
+    holes["status"] = holes["status"].astype(object)
+    holes["status"][:3] = ["missing", "failed: ValueError: no", "training failed: epoch 1"]
+    counted = sorted((one.rule, one.failed) for one in learnt(holes))
+    assert counted == [("bp", 0), ("ddtp", 1), ("one_bit", 1)]
 
 
 def test_pictures_and_tables_are_made_from_the_results_alone(done, tmp_path, monkeypatch, capsys):

@@ -23,6 +23,7 @@ from models.command.training_options import options
 from models.run_training import main
 from tests.commands import help_of, refusal
 from training import epochs, images
+from training.figures import SPLITS, learning_curves
 from training.report import outcome
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,6 +110,23 @@ def test_images_that_did_not_settle_are_told_with_the_verdict():
             {"rule": "circuit", "dataset": "digits", "chosen_by": "validation"},
         )
         assert outcome(data, None).endswith(f"50.0 % at the peak.{words}")
+
+
+@pytest.mark.parametrize(("seeds", "words"), [(1, None), (3, "; thin: each)"), (13, "13 seeds)")])
+def test_thin_lines_are_told_of_where_there_are_some(seeds, words):
+    """Three kinds of images in two panels: a thin line a seed, if seeds are few, and their mean."""
+    curve = (("seed", "epoch"), np.linspace(0.9, 0.2, 3) * np.ones((seeds, 1)))
+    names = [f"{split}_{what}" for split in SPLITS for what in ("loss", "accuracy")]
+    data = xr.Dataset(
+        dict.fromkeys(names, curve) | {"chosen_epoch": ("seed", [2] * seeds)},
+        {"seed": range(seeds), "epoch": [0, 1, 2]},
+        {"rule": "bp", "dataset": "digits", "chosen_by": "validation"},
+    )
+    figure = learning_curves(data)
+    thin = [line for axes in figure.axes for line in axes.lines if line.get_linewidth() < 1]
+    assert len(thin) == (6 * 3 if seeds == 3 else 0)
+    title = figure.get_suptitle()
+    assert title.endswith(words) if words else "seeds" not in title
 
 
 def test_chosen_on_the_test_images_is_called_so(tmp_path, capsys):
