@@ -286,6 +286,9 @@ def _bench_study(name: str, chosen: argparse.Namespace, folder: Path | None) -> 
     best, of_grid = {}, None if folder is None else folder / "bench_grid.nc"
     if of_grid is not None and of_grid.is_file():
         data = study_command.result(of_grid, "figure", "bench_grid", every_rule.VERSION)
+        if study_command.has_holes(data):
+            words = "has runs missing: bench takes the best of those that are there"
+            print(f"{PROGRAM}: {of_grid} {words}", file=sys.stderr)
         best = {rule: found[:2] for rule, found in best_of_bench_grid(data).items()}
     file = None if chosen.rule_file is None else str(chosen.rule_file.resolve())
     return every_rule.study(name, chosen.scale, rule_file=file, chosen=best, **_of_all(chosen))

@@ -118,6 +118,18 @@ def test_pictures_and_tables_are_made_from_the_results_alone(done, tmp_path, mon
     assert "| minus BP | so | settled | step over BP's |" in words
 
 
+@pytest.mark.parametrize("missing", [0, 3])
+def test_a_choice_from_a_grid_with_holes_is_said_to_be_one(done, tmp_path, capsys, missing) -> None:
+    grid = read(done, "bench_grid")
+    grid["status"] = grid["status"].astype(object)
+    grid["status"][:missing] = "missing"
+    grid.to_netcdf(tmp_path / "bench_grid.nc", engine="scipy")
+    arguments = ["bench", "--so-far", "--rules", "bp", "ddtp", "--output", str(tmp_path)]
+    assert command.main(arguments) == 1  # there is no run of bench itself
+    told = "bench_grid.nc has runs missing: bench takes the best" in capsys.readouterr().err
+    assert told == (missing > 0)
+
+
 @pytest.mark.parametrize("scale", every_rule.SCALES)
 def test_every_rule_has_its_cells_once_at_every_scale(scale: str) -> None:
     """Rules that invert weights have outputs as wide as hidden layers; networks are else alike."""
