@@ -174,9 +174,11 @@ def _controls(data: xr.Dataset, accuracy: np.ndarray, cell: int) -> tuple[float,
 
 
 def learns(data: xr.Dataset) -> np.ndarray:
-    """Whether a cell is above both controls, (cell,): what they cannot do has been learnt."""
+    """Whether a cell is above both controls, (cell,): what they cannot do has been learnt. Not of a
+    cell one of whose controls is not there.
+    """
     _, accuracy = chosen(data)
-    bars = [max(_controls(data, accuracy, cell)) for cell in range(len(accuracy))]
+    bars = [np.max(_controls(data, accuracy, cell)) for cell in range(len(accuracy))]
     return np.asarray(accuracy.mean(axis=-1) > np.array(bars))
 
 

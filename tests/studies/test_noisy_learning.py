@@ -342,6 +342,7 @@ def test_the_threshold_parts_what_learns_from_what_does_not(cells: xr.Dataset) -
     found, cosines = threshold(faked), predicted(faked, "after")
     assert sorted([cosines[6], cosines[4]])[0] < found < sorted([cosines[6], cosines[4]])[1]
     one = faked.isel(seed=[0], cell=[0, 1, 3, 4, 5, 6])  # frozen layers have no cosine
+    assert not learns(one).any()  # the control of frozen layers is not there
     noise = tolerated(one, 0.2, "before")
     assert (noise > 0).all()
     at_it = predicted(one.assign_coords(noise=("cell", noise)), "before")
