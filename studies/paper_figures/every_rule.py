@@ -25,7 +25,7 @@ from circuit.peers.own import use_rule_file
 from circuit.peers.table import TABLE
 from circuit.settings.declaration import Declaration, Number, declared
 from circuit.settings.learning import Adam
-from studies.training_run import outcome, pixels_of
+from studies.training_run import classes_of, outcome, pixels_of
 from training.plan import Plan
 from training.sources import OUTSIDE
 
@@ -186,10 +186,11 @@ def plan_of(
     width: int,
     learning_rate: float,
     settings: str | None,
+    classes: int = 10,
     **more: Any,
 ) -> Plan:
     """The plan of one run by a rule or of a control; `settings` are those of the rule's own that
-    differ from its defaults.
+    differ from its defaults. Of fewer classes than ten there are ten outputs.
     """
     lesson = taught(rule)
     line, own = TABLE[lesson["rule"]], {} if settings is None else json.loads(settings)
@@ -197,7 +198,7 @@ def plan_of(
     given: dict[str, Any] = own if line.is_paper else {"settings": line.settings()(**own)}
     return Plan(
         Lesson(**lesson, adam=Adam(learning_rate), **given),
-        widths_of(rule, (pixels, *[width] * HIDDEN, width if inverts else 10)),
+        widths_of(rule, (pixels, *[width] * HIDDEN, width if inverts else max(10, classes))),
         activation="clipped_tanh" if inverts and not line.rule().settles else "tanh",
         output_activation="linear",
         auxiliary=inverts,
@@ -241,6 +242,7 @@ def measure(
             width=width,
             learning_rate=learning_rate,
             settings=settings,
+            classes=classes_of(dataset, data_dir),
             seeds=(seed,),
             batch=batch,
             train_images=train_images,

@@ -118,6 +118,23 @@ def test_pictures_and_tables_are_made_from_the_results_alone(done, tmp_path, mon
     assert "| minus BP | so | settled | step over BP's |" in words
 
 
+@pytest.mark.parametrize("rule", ["bp", "gait", "no_hidden"])
+@pytest.mark.parametrize(("classes", "outputs"), [(12, 12), (3, 10)])
+def test_images_of_ones_own_may_have_more_classes_than_ten(tmp_path, rng, rule, classes, outputs):
+    labels = np.arange(240) % classes
+    pixels = 0.2 * rng.random((240, 3, 5)) + np.eye(classes, 15)[labels].reshape(240, 3, 5)
+    np.savez(tmp_path / "mine.npz", images=pixels, labels=labels)
+    here = {"datasets": ["own"], "data_dir": str(tmp_path / "mine.npz"), "rules": [rule]}
+    (cell, *_) = every_rule.study("bench", "smoke", **here).cells
+    result = every_rule.measure(**cell | {"train_images": None})
+    assert result["status"].item() == "completed"
+    assert float(result["train_loss"][-1]) < 0.8 * float(result["train_loss"][0])
+    plan = every_rule.plan_of(
+        "bp", pixels=15, width=32, learning_rate=1e-3, settings=None, classes=classes
+    )
+    assert plan.widths[-1] == outputs
+
+
 @pytest.mark.parametrize("missing", [0, 3])
 def test_a_choice_from_a_grid_with_holes_is_said_to_be_one(done, tmp_path, capsys, missing) -> None:
     grid = read(done, "bench_grid")
