@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from circuit.activations import Activation
-from circuit.checks.given import is_sequence, shown
+from circuit.checks.given import is_sequence, real, shown
 from circuit.doors.units import RELU_SLOPE, taken_in
 from circuit.errors import ShapeMismatch
 from circuit.numerics.arrays import to_numpy
@@ -56,9 +56,11 @@ def fields_of_layers(
     matrices = [_floats(matrix, f"W of layer {layer}") for layer, matrix in enumerate(weights, 1)]
     _require_rows_of_units(matrices)
     dtype = np.result_type(*matrices)
-    given = [None] * len(matrices) if biases is None else list(biases)
-    if len(given) != len(matrices):
-        raise ShapeMismatch(f"{len(given)} biases for {len(matrices)} weights; give one each")
+    relu_slope = real("relu_slope", relu_slope)
+    given = [None] * len(matrices) if biases is None else biases
+    if not hasattr(given, "__len__") or len(given) != len(matrices):
+        count = len(given) if hasattr(given, "__len__") else shown(given)
+        raise ShapeMismatch(f"{count} biases for {len(matrices)} weights; give one each")
     units = list(activations) if is_sequence(activations) else [activations] * len(matrices)
     if len(units) != len(matrices):
         raise ShapeMismatch(
@@ -71,6 +73,11 @@ def fields_of_layers(
         else _floats(bias, f"bias of layer {layer}").astype(dtype)
         for layer, (matrix, bias) in enumerate(zip(matrices, given, strict=True), 1)
     ]
+    for layer, (matrix, vector) in enumerate(zip(matrices, vectors, strict=True), 1):
+        if vector.shape != matrix.shape[:1]:
+            raise ShapeMismatch(
+                f"bias of layer {layer} has shape {vector.shape}; it needs {len(matrix)} entries"
+            )
     taken = [
         taken_in(unit, relu_slope, last=layer == len(units)) for layer, unit in enumerate(units, 1)
     ]

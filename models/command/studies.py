@@ -261,11 +261,9 @@ def _labelled(
     """A result with what was chosen for it, written to `path`."""
     from analysis import records
 
-    data.attrs |= labels | {
-        "config": str(plain(chosen)),
-        "scale": chosen.scale,
-        "seeds": sorted(set(data["seed"].values.tolist())),
-    }
+    data.attrs |= labels | {"config": str(plain(chosen)), "scale": chosen.scale}
+    if "seed" in data.coords:  # of cells with several, known only of those that are measured
+        data.attrs["seeds"] = sorted(set(data["seed"].values.tolist()))
     records.write_dataset(path, data)
     return data
 

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.canvas import COLOURS, Axes, Drawings, Figure, headline, panels, styled
-from analysis.selection import cells_with, values_of
+from analysis.selection import cells_with, measured, values_of
 from studies.strength.lines import (
     INITS,
     STYLES,
@@ -88,11 +88,12 @@ def alignment(data: xr.Dataset) -> Figure:
 
 def _settled(part: xr.Dataset) -> str:
     """Which share of the images settled at the strongest gamma, over pathways, in words."""
+    part = measured(part, "settled_fraction")
     gamma, pathway = part["gamma"].values, part["pathway"].values
     strongest = gamma.max() if gamma.size else np.nan
     means = [
-        float(np.nanmean(part["settled_fraction"].values[(gamma == strongest) & (pathway == one)]))
-        for one in dict.fromkeys(pathway.tolist())
+        float(np.mean(part["settled_fraction"].values[(gamma == strongest) & (pathway == one)]))
+        for one in dict.fromkeys(pathway[gamma == strongest].tolist())
     ]
     ends = dict.fromkeys(f"{100 * one:.0f}" for one in (min(means), max(means))) if means else ()
     return f"settled at $\\gamma$ = {strongest:g}:\n{' to '.join(ends)} %" if means else ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+
 import numpy as np
 import pytest
 import xarray as xr
 
-from analysis.sweep.kept import collect
-from models.command.studies import findings
+from models.command.studies import findings, so_far
 from studies.catalogue import STUDIES
 
 
@@ -19,7 +20,8 @@ def _row(lines: list[str], start: str) -> list[str]:
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_of_which_no_cell_has_a_result_says_so(name, tmp_path):
-    data = collect(STUDIES[name].door("study").study("smoke"), tmp_path)
+    study, path = STUDIES[name].door("study").study("smoke"), tmp_path / f"{name}.nc"
+    data = so_far(study, Namespace(scale="smoke"), None, path)
     assert set(data["status"].values) == {"missing"}
     assert findings(name, data) == [f"{name}: no cell has a result"]
 

@@ -12,7 +12,7 @@ from circuit import initialise
 from circuit.errors import CircuitError
 from circuit.storage import save_network
 from models import run_feedback_strength as command
-from studies.strength.figures import FIGURES
+from studies.strength.figures import FIGURES, alignment
 from studies.strength.findings import findings
 from studies.strength.study import study
 from tests.commands import refusal
@@ -55,6 +55,20 @@ def with_weights(measured, tmp_path, monkeypatch):
         return xr.load_dataset(tmp_path / "out" / "strength.nc"), figures
 
     return of
+
+
+@pytest.mark.usefixtures("rough_pictures")
+def test_what_is_missing_at_the_strongest_gamma_is_not_told_of(with_weights):
+    """Nothing at the strongest, and of the ITP pathway nothing at all: what settled is a number."""
+    data, _ = with_weights("tanh")
+    pathway, gamma = data["pathway"].values, data["gamma"].values
+    gone = (gamma == gamma.max()) | (pathway == "itp")
+    names = ("cosine", "settled_fraction")
+    some = data.assign({one: data[one].where(xr.DataArray(~gone, dims="cell")) for one in names})
+    words = [text.get_text() for axes in alignment(some).axes for text in axes.texts]
+    words = [one for one in words if one]
+    assert len(words) > 2
+    assert all(one == "settled at $\\gamma$ = 0.05:\n100 %" for one in words), words
 
 
 @pytest.mark.usefixtures("rough_pictures")

@@ -113,6 +113,10 @@ def test_weights_of_the_other_order_are_told_from_shapes_that_never_fit(rng):
         (([[["a", "b"]]],), "give an array of numbers"),
         (([np.ones(3)],), "give one matrix for each layer"),
         (([np.ones((2, 3))], [np.ones(2), np.ones(2)]), "2 biases for 1 weights"),
+        (([np.ones((2, 3))], 0.0), "0.0 biases for 1 weights"),
+        (([np.ones((2, 3))], [np.ones(3)]), r"has shape \(3,\); it needs 2 entries"),
+        (([np.ones((2, 3))], [np.ones(1)]), r"has shape \(1,\); it needs 2 entries"),
+        (([np.ones((2, 3))], [np.ones((2, 2))], "logistic"), "it needs 2 entries"),
         (([np.ones((2, 3))], None, ("tanh", "tanh")), "2 activations for 1 layers"),
         (([np.ones((2, 3))], None, "gelu"), "activation 'gelu' is unknown; choose from"),
         (([np.ones((2, 3)), np.ones((2, 2))], None, ("softmax", "linear")), "softmax at the out"),
@@ -122,6 +126,12 @@ def test_bad_input_is_one_line_with_a_remedy(arguments, words):
     with pytest.raises(CircuitError, match=words) as refusal:
         Network.from_layers(*arguments)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("slope", ["steep", None, 0.0, np.nan])
+def test_a_slope_that_is_none_is_refused(slope):
+    with pytest.raises(CircuitError, match=r"relu_slope = |slope .* is not between 0 and 1"):
+        Network.from_layers([np.ones((2, 3))], activations="relu", relu_slope=slope)
 
 
 def test_a_weight_that_is_not_finite_is_refused():
