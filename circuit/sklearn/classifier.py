@@ -10,12 +10,14 @@ reads all features. Where they come down otherwise, each layer reads all units b
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -257,13 +259,21 @@ class CircuitClassifier(ClassifierMixin, BaseEstimator):
         )
 
     def _epoch(self, X: np.ndarray, y: np.ndarray) -> None:
-        """One pass over the rows, in an order of its own."""
+        """One pass over the rows, in an order of its own. Warns where no circuit settled."""
         lesson, targets = self._lesson(), one_hot(y, self.classes_)
-        order, losses = self._random.permutation(len(X)), []
+        order, losses, settled = self._random.permutation(len(X)), [], 0.0
         for start in range(0, len(X), self.batch_size):
             rows = order[start : start + self.batch_size]
             self.learner_, step = learn(self.learner_, lesson, X[rows], targets[rows])
             losses.append(float(step.loss) * len(rows))
+            settled += 1.0 if step.settled is None else float(step.settled)
+        if self.rule == "circuit" and settled == 0:
+            warnings.warn(
+                f"the circuit of none of {len(X)} rows settled, and nothing was learnt; use a "
+                f"weaker feedback_strength than {self.feedback_strength}",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
         self.loss_curve_.append(sum(losses) / len(X))
 
     def _outputs(self, X: Any) -> np.ndarray:

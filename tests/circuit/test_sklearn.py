@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -185,3 +185,22 @@ def test_its_feedback_goes_through_what_was_learnt_with(inverse, hidden):
         np.testing.assert_allclose(one, other, rtol=1e-6)
     exact = np.linalg.pinv(model.network_.weights[-1])
     assert np.allclose(back[-1], exact) == (inverse != "learned")
+
+
+@pytest.mark.parametrize("feedback_strength", [0.99, 0.01])
+def test_a_circuit_that_never_settles_has_learnt_nothing_and_says_so(feedback_strength, recwarn):
+    """Of strong feedback weights stay as they were drawn, of weak one they move."""
+    X, y = digits(10)
+    model = CircuitClassifier(
+        rule="circuit",
+        hidden=(10, 10),
+        feedback_strength=feedback_strength,
+        epochs=1,
+        batch_size=5,
+        random_state=0,
+    )
+    moved = model.fit(X, y).network_.weights
+    drawn = clone(model).set_params(rule="gait", learning_rate=1e-300).fit(X, y).network_.weights
+    told = [one for one in recwarn if issubclass(one.category, ConvergenceWarning)]
+    assert all(map(np.array_equal, moved, drawn)) == (feedback_strength == 0.99)
+    assert len(told) == (feedback_strength == 0.99)
