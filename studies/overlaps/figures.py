@@ -25,7 +25,7 @@ def by_share(data: xr.Dataset) -> Figure:
     Adam as it is; means over seeds with 95 % t intervals.
     """
     found = [way for way in ways(data) if way.divided]
-    figure, ((loss, test),) = panels(1, 2, figsize=(9.0, 3.8))
+    figure, ((loss, test),) = panels(1, 2, figsize=(9.0, 4.3))
     datasets = list(dict.fromkeys(way.dataset for way in found))
     for place, dataset in enumerate(datasets):
         mine = [way for way in found if way.dataset == dataset]
@@ -52,8 +52,8 @@ def by_share(data: xr.Dataset) -> Figure:
         axes.axhline(0, color=COLOURS["grey"], lw=0.8, zorder=0)
         axes.set_xlabel("share of what GRAIT-prop sends beside $W^T$\n(0: BP, 1: GRAIT-prop)")
         axes.set_xticks([-1, 0, 1, 3], ["$-$1", "0", "1", "3"])
-    loss.set_ylabel("training loss over BP's (%)")
-    test.set_ylabel("test accuracy less BP's (points)")
+    loss.set_ylabel("training loss\nover BP's (%)")
+    test.set_ylabel("test accuracy\nless BP's (points)")
     figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     headline(figure, _message(found))
     return figure
@@ -79,10 +79,13 @@ def _message(found: list[Way]) -> str:
 
     def span(deviations: tuple[str, ...], share: float) -> str:
         losses = [w.loss.mean for w in found if w.deviation in deviations and w.share == share]
-        ends = dict.fromkeys(f"{one:+.1f}" for one in (min(losses), max(losses)))
-        return " to ".join(ends) + " %"
+        if not losses:
+            return "not run"
+        return (
+            " to ".join(dict.fromkeys(f"{one:+.1f}" for one in (min(losses), max(losses)))) + " %"
+        )
 
-    seeds = max(way.loss.pairs for way in found)
+    seeds = max((way.loss.pairs for way in found), default=0)
     return (
         "Training loss against back-propagation's: what GRAIT-prop sends beside "
         f"{span((OVERLAPS,), 1.0)},\nthe same with its sign reversed {span((OVERLAPS,), -1.0)}, "

@@ -165,3 +165,5 @@ def test_the_heading_says_what_the_data_say() -> None:
     assert "sign reversed -5.0 %" in words
     assert "random deviations as large +0.0 %" in words
     assert "three times as large +10.0 %" in words
+    some = made_up().isel(cell=made_up()["share"].values < 3)
+    assert "three times as large not run" in " ".join(t.get_text() for t in by_share(some).texts)
