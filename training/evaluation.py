@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from circuit.labels.answers import are_right
 from circuit.learning.loss_values import VALUES
 from circuit.learning.step import Learner, Moments
 from circuit.network import Network, forward
@@ -46,9 +47,8 @@ def evaluate(
         with np.errstate(all="ignore"):  # what overflows is found by the forward pass
             outputs = forward(network, some).rates[-1][..., : network.n_outputs]
             values = VALUES[plan.lesson.loss](outputs, aims)
-        same = xp.argmax(outputs, axis=-1) == xp.argmax(aims, axis=-1)
         loss += to_numpy(xp.sum(xp.astype(values, xp.float64), axis=-1))
-        right += to_numpy(xp.sum(xp.astype(same, xp.float64), axis=-1))
+        right += to_numpy(xp.sum(xp.astype(are_right(outputs, aims), xp.float64), axis=-1))
     return loss / count, right / count
 
 

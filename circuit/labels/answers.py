@@ -12,7 +12,7 @@ import numpy as np
 from circuit.checks.given import real_array
 from circuit.errors import ShapeMismatch
 from circuit.network import Network, forward
-from circuit.numerics.arrays import Array, to_numpy
+from circuit.numerics.arrays import Array, namespace, to_numpy
 
 
 def outputs(network: Network, images: Array) -> Array:
@@ -44,6 +44,19 @@ def predict(network: Network, images: Array) -> np.ndarray:
     if network.n_outputs == 1:
         return (values[..., 0] > 0).astype(np.int64)
     return values.argmax(axis=-1).astype(np.int64)
+
+
+def are_right(outputs: Array, targets: Array) -> Array:
+    """Whether the class of the outputs is that of the targets, as `predict` has it, (..., batch).
+
+    Parameters
+    ----------
+    outputs, targets : arrays (..., batch, n_outputs)
+    """
+    if outputs.shape[-1] == 1:
+        return (outputs[..., 0] > 0) == (targets[..., 0] > 0)
+    xp = namespace(outputs)
+    return xp.argmax(outputs, axis=-1) == xp.argmax(targets, axis=-1)
 
 
 def accuracy(network: Network, images: Array, labels: Any) -> float:

@@ -18,6 +18,7 @@ import numpy as np
 
 from circuit.checks.outputs import require_targets
 from circuit.errors import CircuitError
+from circuit.labels.answers import are_right
 from circuit.lateral_inhibition.pull import Companions, Pull
 from circuit.learned_inverse.model import KEYS
 from circuit.learning import adam
@@ -98,7 +99,7 @@ class Step(Brief):
     Attributes
     ----------
     loss : array (...), the mean over the batch, one for each network of a stack
-    correct : array (...), the fraction of the batch whose largest output is the target's
+    correct : array (...), the fraction of the batch whose class is the target's (`predict`)
     settled : array (...), the fraction of the batch that settled and was learnt from; None for a
         rule in closed form
 
@@ -277,5 +278,4 @@ def _marks(
     require_targets(targets, outputs)
     require_samples(targets)
     loss = xp.mean(VALUES[lesson.loss](outputs, targets), axis=-1)
-    same = xp.argmax(outputs, axis=-1) == xp.argmax(targets, axis=-1)
-    return loss, xp.mean(xp.astype(same, targets.dtype), axis=-1)
+    return loss, xp.mean(xp.astype(are_right(outputs, targets), targets.dtype), axis=-1)

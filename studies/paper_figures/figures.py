@@ -127,7 +127,7 @@ def _gaps(axes: Axes, group: Group, rule: str, offset: float) -> None:
         lw=1.2,
         elinewidth=0.9,
     )
-    axes.set_xticks(range(1, mean.size + 1))
+    axes.set_xticks(range(1, mean.size + 1, -(-mean.size // 6)))
 
 
 @styled

@@ -548,6 +548,16 @@ def test_known_differences_are_found_and_drawn(name, tmp_path):
     assert said in text.replace("\n", "; ")
 
 
+@pytest.mark.parametrize(
+    ("scale", "ticks"), [("laptop", [1, 2, 3, 4, 5]), ("desk", [1, 4, 7, 10, 13])]
+)
+def test_epochs_are_numbered_as_many_as_there_is_room_for(tmp_path, scale, ticks):
+    study = replace(training.study("fig2c", scale, seeds=(1,)), measure=invented)
+    data = sweep.run(study, tmp_path, workers=0, quiet=True)
+    for axes in pictures.linear(data).axes:
+        assert axes.get_xticks().tolist() == ticks
+
+
 def some_fail(*, dataset, **cell):
     run = invented(**cell)
     if (dataset, cell["rule"], cell["seed"]) == ("mnist", "tp", 2):

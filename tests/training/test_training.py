@@ -70,6 +70,31 @@ def test_test_images_of_another_kind_are_refused_in_one_line(rng, what):
         prepare(plan_for((train, test)), train, test)
 
 
+def test_a_single_output_is_right_where_it_is_on_the_side_of_its_target(rng):
+    """Of two classes told apart by the sign of a sum, image by image: some wrong, some right."""
+    train_, test = (
+        replace(one, targets=np.sign(one.inputs @ np.array([1.0, -1, 1, -1, 0, 0]))[:, None])
+        for one in (replace(some_images(rng, count), n_classes=1) for count in (50, 40))
+    )
+    plan = plan_for((train_, test), widths=(6, 5, 1), lesson=Lesson("bp", adam=Adam(0.02)))
+    plan = replace(plan, auxiliary=False)
+    state = run(plan, (train_, test), 3)
+    for name, data in (("test", test), ("train", train_)):
+        rates = data.inputs
+        if name == "train":
+            material = prepare(plan, train_, test)
+            rates, data = rates[material.part[0]], data.targets[material.part[0]]
+        else:
+            data = data.targets
+        for w, b in zip(state.learner.network.weights, state.learner.network.biases, strict=True):
+            drives = rates @ w.T + b
+            rates = np.where(drives > 0, drives, 0.1 * drives)
+        same = [(y > 0) == (t > 0) for y, t in zip(rates[:, 0], data[:, 0], strict=True)]
+        assert state.history[f"{name}_accuracy"][-1, 0] == pytest.approx(np.mean(same))
+        assert 0.2 < np.mean(same) < 1
+    assert (state.history["learning_accuracy"][1:] < 1).all()
+
+
 def arrays_of(state):
     """Every array of a state, by name."""
     network, moments, chosen = state.learner.network, state.learner.moments, state.chosen
