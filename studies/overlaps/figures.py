@@ -9,9 +9,10 @@ from analysis.canvas import COLOURS, Drawings, Figure, headline, panels, styled
 from analysis.comparison import DATASETS
 from studies.overlaps.findings import Way, ways
 from studies.overlaps.rule import KEPT, OVERLAPS, RANDOM
+from studies.overlaps.study import CONTROL_SHARES
 
 HUES = ("itp", "gait", "grait", "tp", "circuit")
-APART = {RANDOM: 0.1, KEPT: 0.2}  # to the right of share 1, where the controls stand
+APART = {RANDOM: 0.1, KEPT: 0.2}  # to the right of their share, where the controls stand
 LABELS = {RANDOM: "random instead", KEPT: "one random matrix instead"}
 LOOKS = {RANDOM: "^", KEPT: "v"}
 
@@ -24,7 +25,7 @@ def by_share(data: xr.Dataset) -> Figure:
     Adam as it is; means over seeds with 95 % t intervals.
     """
     found = [way for way in ways(data) if way.divided]
-    figure, ((loss, test),) = panels(1, 2, figsize=(9.0, 3.8))
+    figure, ((loss, test),) = panels(1, 2, figsize=(9.0, 4.3))
     datasets = list(dict.fromkeys(way.dataset for way in found))
     for place, dataset in enumerate(datasets):
         mine = [way for way in found if way.dataset == dataset]
@@ -39,23 +40,29 @@ def by_share(data: xr.Dataset) -> Figure:
                 if way.deviation in LOOKS:
                     mean_of, half_of = of(way)
                     axes.errorbar(
-                        [1 + APART[way.deviation] + 0.02 * place],
+                        [way.share + APART[way.deviation] + 0.02 * place],
                         [mean_of],
                         yerr=[half_of],
                         fmt=LOOKS[way.deviation],
                         mfc="white",
-                        label=f"{DATASETS[dataset]}: {LABELS[way.deviation]}",
+                        label=_control(way),
                         **style,
                     )
     for axes in (loss, test):
         axes.axhline(0, color=COLOURS["grey"], lw=0.8, zorder=0)
         axes.set_xlabel("share of what GRAIT-prop sends beside $W^T$\n(0: BP, 1: GRAIT-prop)")
-        axes.set_xticks([-1, 0, 0.5, 1], ["$-$1", "0", "0.5", "1"])
-    loss.set_ylabel("training loss over BP's (%)")
-    test.set_ylabel("test accuracy less BP's (points)")
+        axes.set_xticks([-1, 0, 1, 3], ["$-$1", "0", "1", "3"])
+    loss.set_ylabel("training loss\nover BP's (%)")
+    test.set_ylabel("test accuracy\nless BP's (points)")
     figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     headline(figure, _message(found))
     return figure
+
+
+def _control(way: Way) -> str | None:
+    """What a control is called in the legend, once."""
+    named = way.share == CONTROL_SHARES[0]
+    return f"{DATASETS[way.dataset]}: {LABELS[way.deviation]}" if named else None
 
 
 def _loss(way: Way) -> tuple[float, float]:
@@ -72,15 +79,18 @@ def _message(found: list[Way]) -> str:
 
     def span(deviations: tuple[str, ...], share: float) -> str:
         losses = [w.loss.mean for w in found if w.deviation in deviations and w.share == share]
-        ends = dict.fromkeys(f"{one:+.1f}" for one in (min(losses), max(losses)))
-        return " to ".join(ends) + " %"
+        if not losses:
+            return "not run"
+        return (
+            " to ".join(dict.fromkeys(f"{one:+.1f}" for one in (min(losses), max(losses)))) + " %"
+        )
 
-    seeds = max(way.loss.pairs for way in found)
+    seeds = max((way.loss.pairs for way in found), default=0)
     return (
         "Training loss against back-propagation's: what GRAIT-prop sends beside "
         f"{span((OVERLAPS,), 1.0)},\nthe same with its sign reversed {span((OVERLAPS,), -1.0)}, "
-        f"random deviations as large {span((RANDOM, KEPT), 1.0)}\n"
-        f"(means over {seeds} seeds, 95 % t intervals)"
+        f"random deviations as large {span((RANDOM, KEPT), 1.0)},\nthree times as large "
+        f"{span((RANDOM, KEPT), 3.0)} (means over {seeds} seeds, 95 % t intervals)"
     )
 
 

@@ -24,6 +24,7 @@ from training.sources import OUTSIDE
 VERSION = 1  # of what a result means; part of the key of every cell
 
 SHARES = (-1.0, 0.0, 0.5, 1.0)
+CONTROL_SHARES = (1.0, 3.0)  # as large in what is sent down, and in the update of layer 1
 UNDIVIDED: Cell = {"learning_rate": 0.3, "epsilon": 1.0}  # beside which gradients are small
 SIZES = {"smoke": SCALES["smoke"], "laptop": SCALES["laptop"], "full": SCALES["desk"]}
 HARD = ("fashion_mnist", "kmnist")  # on MNIST all are level
@@ -47,7 +48,7 @@ def study(
         "train_images": size.train_images,
     }
     by_share = grid({"deviation": OVERLAPS}, share=SHARES)
-    controls = grid({"share": 1.0}, deviation=(RANDOM, KEPT))
+    controls = grid({}, share=CONTROL_SHARES, deviation=(RANDOM, KEPT))
     whole = grid({"deviation": OVERLAPS}, share=(-1.0, 0.0, 1.0))
     usual: Cell = {"learning_rate": size.same[0], "epsilon": Adam().epsilon}
     cells = grid(

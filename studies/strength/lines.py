@@ -14,7 +14,7 @@ from analysis.selection import cells_with, values_of
 from analysis.statistics import over_repetitions
 
 UNEQUAL = "unequal_rows"  # weights that show what lengths do to alignment, and nothing else
-WEIGHTS = {UNEQUAL: "unequal rows,"}  # in words
+WEIGHTS = {UNEQUAL: "unequal-row"}  # in words
 INITS: dict[str, dict[str, Any]] = {  # how lines that tell networks apart look
     "orthogonal": {"color": COLOURS["gait"], "marker": "o"},
     "gaussian": {"color": COLOURS["itp"], "marker": "s"},

@@ -82,11 +82,11 @@ def test_a_random_deviation_is_as_large_and_kept_or_not(case, deviation) -> None
 
 def test_one_thing_is_changed_at_a_time() -> None:
     cells = study("smoke", seeds=(1, 2, 3)).cells
-    assert len(cells) == 3 * 9
+    assert len(cells) == 3 * 11
     for seed in (1, 2, 3):
         mine = [cell for cell in cells if cell["seed"] == seed]
         ways_of = {(cell["deviation"], cell["share"], cell["epsilon"]) for cell in mine}
-        assert len(ways_of) == 9
+        assert len(ways_of) == 11
         assert {epsilon for _, share, epsilon in ways_of if share == 0} == {1e-8, 1.0}
         assert {name for name, _, _ in ways_of} == set(DEVIATIONS)
     same = {name for name, value in cells[0].items() if all(c[name] == value for c in cells)}
@@ -117,6 +117,7 @@ def made_up() -> xr.Dataset:
                 (OVERLAPS, -1.0, 0.095 * seed, 0.82 + 0.01 * seed),
                 (RANDOM, 1.0, 0.1 * seed, 0.8 + 0.01 * seed),
                 (KEPT, 1.0, 0.1 * seed, 0.8 + 0.01 * seed),
+                (RANDOM, 3.0, 0.11 * seed, 0.8 + 0.01 * seed),
             ):
                 rows.append((dataset, seed, deviation, share, loss, test))
     dataset, seed, deviation, share, loss, test = map(np.array, zip(*rows, strict=True))
@@ -144,7 +145,7 @@ def made_up() -> xr.Dataset:
 
 def test_differences_are_paired_and_what_failed_is_left_out_with_its_pair() -> None:
     found = {(way.dataset, way.deviation, way.share): way for way in ways(made_up())}
-    assert len(found) == 10
+    assert len(found) == 12
     lost, whole = found["kmnist", OVERLAPS, 1.0], found["fashion_mnist", OVERLAPS, 1.0]
     assert (lost.loss.pairs, whole.loss.pairs) == (2, 3)
     for way in (lost, whole):
@@ -163,3 +164,6 @@ def test_the_heading_says_what_the_data_say() -> None:
     assert "GRAIT-prop sends beside +20.0 %" in words
     assert "sign reversed -5.0 %" in words
     assert "random deviations as large +0.0 %" in words
+    assert "three times as large +10.0 %" in words
+    some = made_up().isel(cell=made_up()["share"].values < 3)
+    assert "three times as large not run" in " ".join(t.get_text() for t in by_share(some).texts)
