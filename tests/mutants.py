@@ -31,6 +31,41 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "overlaps are sent without the lengths of rows",
+        "studies/overlaps/rule.py",
+        "change = network.pull(layer, message * squared) - straight",
+        "change = network.pull(layer, message) - straight",
+        "tests/studies/test_overlaps.py",
+    ),
+    Mutant(
+        "a random deviation is of no matching size",
+        "studies/overlaps/rule.py",
+        "change = other * (np.linalg.norm(change) / size) if size > 0 else change",
+        "change = other",
+        "tests/studies/test_overlaps.py",
+    ),
+    Mutant(
+        "differences of overlaps are paired across seeds that failed",
+        "studies/overlaps/findings.py",
+        'data = data.isel(cell=data["status"].values == "completed")',
+        "data = data.isel(cell=slice(None))",
+        "tests/studies/test_overlaps.py",
+    ),
+    Mutant(
+        "sleeping circuits are shown images in place of signs",
+        "studies/learning_in_circuit/study.py",
+        'of_images = probe in sleeping.PROBES or curve in ("digits", "asleep")',
+        'of_images = sleeps or curve in ("digits", "asleep")',
+        "tests/circuit/plastic/test_sleep.py -k cell",
+    ),
+    Mutant(
+        "--data-dir is refused by a study that has data sets of its own",
+        "models/command/studies.py",
+        'for name in getattr(door, "datasets_of", _chosen_alone)(chosen.scale, chosen.dataset)',
+        "for name in _chosen_alone(chosen.scale, chosen.dataset)",
+        "tests/models/test_run_open_questions.py -k bad_input",
+    ),
+    Mutant(
         "hidden layers of the control learn",
         "circuit/learning/step.py",
         "if lesson.layer_learns(i + 1, network.depth):",
