@@ -101,7 +101,7 @@ def _panel(axes: Axes, found: list[Group]) -> None:
             color=COLOURS[rule],
             label=NAMES[rule],
         )
-    axes.set_xticks(range(len(units)), [UNITS[unit] for unit in units])
+    axes.set_xticks(range(len(units)), [UNITS[unit] for unit in units], fontsize=8.5)
 
 
 def _control(axes: Axes, rule: str, means: list[float]) -> None:

@@ -16,6 +16,14 @@ REFERENCE = "bp"
 
 def findings(data: xr.Dataset) -> list[str]:
     """What each method comes to, and whether its pull has the direction of Eq. 23."""
+    return [
+        *(_training(data) if "test_accuracy_chosen" in data else []),
+        *(_pull(data) if "expected_cosine" in data else []),
+    ]
+
+
+def _training(data: xr.Dataset) -> list[str]:
+    """The two tables of training."""
     training = data.isel(cell=data["part"].values == "training")
     methods = list(dict.fromkeys(training["method"].values.tolist()))
     seeds = len(np.unique(training["seed"].values))
@@ -28,6 +36,11 @@ def findings(data: xr.Dataset) -> list[str]:
         "distance of W from orthogonality, layers 2 and above (means of completed runs)",
         pd.DataFrame([_by_setting(training, name) for name in methods]).to_string(index=False),
         "",
+    ]
+
+
+def _pull(data: xr.Dataset) -> list[str]:
+    return [
         "cosine of the pull with the descent on Eq. 23, expected, mean over layers",
         _expected(data.isel(cell=data["part"].values == "pull")).to_string(),
     ]

@@ -462,6 +462,15 @@ def test_the_table_compares_with_back_propagation_seed_by_seed():
     assert row.split()[1] == "0.1"
 
 
+def test_what_no_cell_has_is_left_out_of_the_tables():
+    """Where all cells of one part raise, the other part is told all the same."""
+    whole = findings("lateral_inhibition", made_up_runs())
+    trained = findings("lateral_inhibition", made_up_runs().drop_vars("expected_cosine"))
+    assert trained == whole[: len(trained)]
+    alone = findings("lateral_inhibition", made_up_runs().drop_vars("test_accuracy_chosen"))
+    assert alone == whole[len(trained) :]
+
+
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory, measured):
     """The folder of the command at scale smoke, one seed."""
