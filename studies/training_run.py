@@ -38,7 +38,8 @@ def outcome(
     input_gain: float = 1.0,
     test_every: int = 0,
 ) -> xr.Dataset:
-    """What became of the run of a plan for one seed.
+    """What became of the run of a plan for one seed, on all training images where there are fewer
+    than the plan has.
 
     Parameters
     ----------
@@ -61,11 +62,13 @@ def outcome(
         from 1), `test_accuracy_within`, and its largest value, `test_accuracy_peak_within`.
     """
     seed, *_ = plan.seeds
-    scaled = (
+    train, test = (
         replace(data, inputs=data.inputs * np.float32(input_gain)) if input_gain != 1 else data
         for data in pooled_images(dataset, data_dir, pooling)
     )
-    material, resting = prepare(plan, *scaled), RestingRun()
+    if plan.train_images is not None and plan.train_images > len(train.labels):
+        plan = replace(plan, train_images=None)  # a scale knows nothing of one's own images
+    material, resting = prepare(plan, train, test), RestingRun()
     within = _Within(test_every, resting.seen)
 
     def look(state: State) -> None:

@@ -135,7 +135,7 @@ def test_every_study_of_images_counts_them(tmp_path):
     first, second = images_file(tmp_path / "one", 3), images_file(tmp_path / "two", 4)
     shutil.copytree(first, tmp_path / "three")
     names = [*run_feedback_strength.STUDIES, *toy_cells.questions()]
-    assert len(names) == 12
+    assert len(names) == 13
     for name in names:
         study = toy_cells.study_called(name)
         keys = [
