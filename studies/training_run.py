@@ -38,8 +38,7 @@ def outcome(
     input_gain: float = 1.0,
     test_every: int = 0,
 ) -> xr.Dataset:
-    """What became of the run of a plan for one seed, on all training images where there are fewer
-    than the plan has.
+    """What became of the run of a plan for one seed.
 
     Parameters
     ----------
@@ -62,13 +61,11 @@ def outcome(
         from 1), `test_accuracy_within`, and its largest value, `test_accuracy_peak_within`.
     """
     seed, *_ = plan.seeds
-    train, test = (
+    scaled = (
         replace(data, inputs=data.inputs * np.float32(input_gain)) if input_gain != 1 else data
         for data in pooled_images(dataset, data_dir, pooling)
     )
-    if plan.train_images is not None and plan.train_images > len(train.labels):
-        plan = replace(plan, train_images=None)  # a scale knows nothing of one's own images
-    material, resting = prepare(plan, train, test), RestingRun()
+    material, resting = prepare(plan, *scaled), RestingRun()
     within = _Within(test_every, resting.seen)
 
     def look(state: State) -> None:
@@ -212,6 +209,15 @@ def fixed_width(pixels: int, depth: int) -> str:
 def classes_of(dataset: str, data_dir: str | None = None) -> int:
     """Outputs that a network needs for the images: ten, but for one's own."""
     return pooled_images(dataset, data_dir)[0].n_classes if dataset == images.OWN else 10
+
+
+def at_most(wanted: int | None, dataset: str, data_dir: str | None = None) -> int | None:
+    """How many training images a scale that wants so many has: all of one's own where there are
+    fewer, which no scale knows.
+    """
+    if wanted is None or dataset != images.OWN:
+        return wanted
+    return min(wanted, len(pooled_images(dataset, data_dir)[0].labels))
 
 
 def pixels_of(dataset: str, pooling: int, data_dir: str | None = None) -> tuple[int, int]:

@@ -18,7 +18,7 @@ import xarray as xr
 
 from analysis import pictures, records
 from analysis.progress import ProgressBar
-from analysis.statistics import over_repetitions
+from analysis.statistics import FEWEST, told
 from circuit.lateral_inhibition.companions import Decorrelation, Inhibition
 from circuit.learned_inverse.companions import LearnedInverse
 from circuit.learning.lesson import Lesson
@@ -167,14 +167,10 @@ def outcome(data: xr.Dataset, failure: str | None) -> str:
             f"{int(seed):>6}"
             + "".join(f"{found[which][i]:>9.4f}{epoch:>9}" for which, epoch in epochs.items())
         )
-    if len(peaks) > 1:
-        means = {which: over_repetitions(values, fewest=2) for which, values in found.items()}
+    if len(peaks) >= FEWEST:
         lines.append(
             "mean, 95 % interval (Student's t over seeds): "
-            + ", ".join(
-                f"{which} {float(mean):.4f} +- {float(half):.4f}"
-                for which, (mean, half) in means.items()
-            )
+            + ", ".join(f"{which} {told(values, '.4f', '.4f')}" for which, values in found.items())
         )
     name = TABLE[data.attrs["rule"]].called
     how = "the validation images" if by == "validation" else "the test images themselves"

@@ -25,7 +25,7 @@ from analysis.sweep.study import Cell, Seeds, Study, grid
 from circuit.learning.lesson import Lesson
 from circuit.learning.regulariser import Regulariser
 from circuit.settings.learning import Adam
-from studies.training_run import IMAGE_SETS, fixed_width, outcome, pixels_of
+from studies.training_run import IMAGE_SETS, at_most, fixed_width, outcome, pixels_of
 from training.plan import Plan
 from training.sources import OUTSIDE
 
@@ -102,7 +102,8 @@ def study(
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
     sizes = SCALES[scale]
-    common: Cell = {"data_dir": data_dir, "train_images": sizes.train_images}
+    wanted = at_most(sizes.train_images, dataset, data_dir)
+    common: Cell = {"data_dir": data_dir, "train_images": wanted}
     images = [
         {"dataset": name, "pooling": pooling, "widths": fixed_width(pixels, sizes.depth)}
         for name in datasets_of(scale, dataset)

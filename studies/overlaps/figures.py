@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 
 from analysis.canvas import COLOURS, Drawings, Figure, headline, panels, styled
-from analysis.comparison import DATASETS
+from analysis.comparison import DATASETS, Difference
+from analysis.statistics import over_repetitions
 from studies.overlaps.findings import Way, ways
 from studies.overlaps.rule import KEPT, OVERLAPS, RANDOM
 from studies.overlaps.study import CONTROL_SHARES
@@ -66,12 +67,17 @@ def _control(way: Way) -> str | None:
 
 
 def _loss(way: Way) -> tuple[float, float]:
-    return way.loss.mean, float(np.nan_to_num(way.loss.half))
+    return _shown(way.loss)
 
 
 def _test(way: Way) -> tuple[float, float]:
-    found = way.difference("test_accuracy_chosen")
-    return found.mean, float(np.nan_to_num(found.half))
+    return _shown(way.difference("test_accuracy_chosen"))
+
+
+def _shown(difference: Difference) -> tuple[float, float]:
+    """Mean, and half of an interval that a picture shows."""
+    mean, half = over_repetitions(np.array(difference.each))
+    return float(mean), float(np.nan_to_num(half))
 
 
 def _message(found: list[Way]) -> str:

@@ -17,7 +17,7 @@ from circuit.peers.table import register
 from circuit.settings.learning import Adam
 from studies.overlaps.rule import KEPT, OVERLAPS, RANDOM, RULE, OverlapsSettings
 from studies.paper_figures.scales import SCALES, FiguresScale
-from studies.training_run import fixed_width, outcome, pixels_of
+from studies.training_run import at_most, fixed_width, outcome, pixels_of
 from training.plan import Plan
 from training.sources import OUTSIDE
 
@@ -45,7 +45,7 @@ def study(
         "orthogonality": size.same[1],
         "batch": size.batch,
         "epochs": size.epochs,
-        "train_images": size.train_images,
+        "train_images": at_most(size.train_images, dataset, data_dir),
     }
     by_share = grid({"deviation": OVERLAPS}, share=SHARES)
     controls = grid({}, share=CONTROL_SHARES, deviation=(RANDOM, KEPT))

@@ -25,7 +25,7 @@ from circuit.peers.own import use_rule_file
 from circuit.peers.table import TABLE
 from circuit.settings.declaration import Declaration, Number, declared
 from circuit.settings.learning import Adam
-from studies.training_run import classes_of, outcome, pixels_of
+from studies.training_run import at_most, classes_of, outcome, pixels_of
 from training.plan import Plan
 from training.sources import OUTSIDE
 
@@ -130,7 +130,7 @@ def study(
         "device": device,
         "rule_file": rule_file,
         "batch": sizes.batch,
-        "train_images": sizes.train_images,
+        "train_images": at_most(sizes.train_images, names[0], data_dir),
     }
     images = []
     for name in names[:1] if of_grid else names:

@@ -31,7 +31,7 @@ from studies.paper_figures.scales import (
     narrowing,
     same_for_all,
 )
-from studies.training_run import classes_of, fixed_width, outcome, pixels_of
+from studies.training_run import at_most, classes_of, fixed_width, outcome, pixels_of
 from training import settings as presets
 from training.plan import Plan
 from training.sources import OUTSIDE
@@ -76,6 +76,8 @@ def study(
         )
         sizes = replace(sizes, leaky_relu=same_for_all(rate, strength))
     sizes = replace(sizes, datasets=tuple(datasets or sizes.datasets), data_dir=data_dir)
+    wanted = at_most(sizes.train_images, sizes.datasets[0], data_dir)  # own images stand alone
+    sizes = replace(sizes, train_images=wanted)
     if seeds is not None:
         chosen = tuple(seeds)
         sizes = replace(sizes, seeds=chosen, grid_seeds=chosen, every_seeds=chosen)

@@ -235,6 +235,12 @@ def test_change_of_units_is_a_similarity(rng):
     np.testing.assert_array_equal(apart, -np.eye(2))
 
 
+def test_a_circuit_whose_growth_overflows_never_settles():
+    """exp(400 x 2000) is far beyond float64; a warning would be an error here."""
+    grows = np.diag([400.0, -1.0, -2.0])
+    assert np.isnan(stability.settling_times(grows, np.array([1.0, 2.0, 3.0]), (1, 2))).all()
+
+
 def test_an_unstable_circuit_never_settles():
     times = stability.settling_times(np.diag([0.1, -1.0]), np.ones(2), (1, 1))
     assert np.all(np.isnan(times))

@@ -201,6 +201,7 @@ def test_a_figure_is_drawn_of_ones_own_images(tmp_path, images):
     assert list((tmp_path / "out").glob("*.png"))
     with xr.open_dataset(tmp_path / "out" / "fig2c.nc") as data:  # 160, and the scale wants 400
         assert set(data["status"].values.tolist()) == {"completed"}
+        assert data["train_images"].values.tolist() == [160]
 
 
 def test_narrowing_layers_end_in_as_many_outputs_as_there_are_classes(tmp_path, digits):

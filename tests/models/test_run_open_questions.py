@@ -164,6 +164,7 @@ def test_a_result_without_cells_is_refused(tmp_path, capsys):
         ([NAMES[0], "--dataset", "mnist", "--data-dir", "nowhere", *HERE], "no such file"),
         (["activations", "--data-dir", "nowhere"], "cannot be read"),  # has data sets of its own
         (["noisy_learning", "--data-dir", "nowhere"], "cannot be read"),
+        (["overlaps", "--data-dir", "nowhere"], "cannot be read"),
         (["activations", *HERE, "--data-dir", "nowhere"], "--data-dir does nothing with data set"),
         ([NAMES[0], "--config", "nowhere.toml"], "nowhere.toml"),
         ([NAMES[0], "--figures-only"], "run the study first"),

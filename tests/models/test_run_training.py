@@ -89,11 +89,27 @@ def test_files_and_accuracies_called_by_their_names(tmp_path, capsys):
         assert summary["test_accuracy"]["peak"][i] == peak
     out = capsys.readouterr().out
     assert "epoch chosen on the validation images" in out
-    (line,) = [line for line in out.splitlines() if "Student's t" in line]
-    for which, values in summary["test_accuracy"].items():
-        low, high = stats.t.interval(0.95, 1, np.mean(values), stats.sem(values))
-        assert f"{which} {np.mean(values):.4f} +- {(high - low) / 2:.4f}" in line
+    assert "+-" not in out  # of two seeds an interval tells no more than the two
     assert not list(tmp_path.glob(".*"))  # no temporary file is left
+
+
+def test_an_interval_is_told_of_three_seeds_or_more():
+    """Against SciPy's."""
+    values = np.array([0.9, 0.93, 0.95])
+    data = xr.Dataset(
+        {
+            "test_accuracy": (("seed", "epoch"), np.stack([values - 0.1, values], axis=1)),
+            "settled": (("seed", "epoch"), np.full((3, 2), np.nan)),
+            "chosen_epoch": ("seed", [0, 1, 1]),
+        },
+        {"seed": [1, 2, 3], "epoch": [0, 1]},
+        {"rule": "bp", "dataset": "digits", "chosen_by": "validation"},
+    )
+    (line,) = [line for line in outcome(data, None).splitlines() if "Student's t" in line]
+    for which, of in (("end", values), ("chosen", np.array([0.8, 0.93, 0.95]))):
+        low, high = stats.t.interval(0.95, 2, np.mean(of), stats.sem(of))
+        assert f"{which} {np.mean(of):.4f} +- {(high - low) / 2:.4f}" in line
+    assert "+-" not in outcome(data.isel(seed=[0, 1]), None)
 
 
 def test_images_that_did_not_settle_are_told_with_the_verdict():

@@ -165,5 +165,9 @@ def test_the_heading_says_what_the_data_say() -> None:
     assert "sign reversed -5.0 %" in words
     assert "random deviations as large +0.0 %" in words
     assert "three times as large +10.0 %" in words
+    (loss, _), two = figure.axes, made_up().isel(cell=made_up()["seed"].values < 3)
+    assert all(len(bars[2]) for bars in loss.containers)
+    drawn = [segment for bars in by_share(two).axes[0].containers for segment in bars[2]]
+    assert all(np.ptp(one.get_segments(), axis=1)[:, 1].max() == 0 for one in drawn)
     some = made_up().isel(cell=made_up()["share"].values < 3)
     assert "three times as large not run" in " ".join(t.get_text() for t in by_share(some).texts)

@@ -64,8 +64,8 @@ def sleep(data: xr.Dataset) -> Figure:
     headline(
         figure,
         "Test accuracy from no pull to the strongest inhibition in sleep: "
-        f"{', '.join(said)}\n(feedback learning the inverse; means, 95 % t intervals over "
-        "networks)",
+        f"{', '.join(said) or 'not run'}\n(feedback learning the inverse; means, 95 % t intervals "
+        "over networks)",
     )
     return figure
 

@@ -489,6 +489,19 @@ def made_up_sleepers() -> xr.Dataset:
     )
 
 
+def test_the_picture_says_what_accuracy_goes_from_and_to() -> None:
+    """Of the first probe 50 % with no pull and 70 % with the strongest, means of three networks."""
+    from studies.learning_in_circuit.sleeping.figures import sleep
+
+    data = made_up_sleepers()
+    for task, words in (("", "ten digits 50 to 70 %"), ("signs: ", "pairs of signs 50 to 70 %")):
+        names = [f"{task}{name}" for name in data["probe"].values]
+        figure = sleep(data.assign_coords(probe=("cell", names)))
+        assert f"in sleep: {words}" in figure.texts[0].get_text()
+    without = sleep(data.isel(cell=[1, 2]))
+    assert "in sleep: not run" in without.texts[0].get_text()
+
+
 def test_the_table_has_a_row_for_every_lambda_and_pairs_networks() -> None:
     """0.6, 0.7, 0.8 less 0.5: 0.2 +- 4.303 * 0.1 / sqrt(3); 0.9 less 0.5 in two networks,
     both told. The cosine is layer 1's, the distance a mean over layers.
