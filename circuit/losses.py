@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from circuit.checks.given import require_choice
-from circuit.checks.outputs import require_targets
+from circuit.checks.outputs import require_classes, require_targets
 from circuit.errors import ShapeMismatch
 from circuit.network import Activity, Network, require_activity
 from circuit.numerics.arrays import Array, namespace, require_finite
@@ -26,6 +26,7 @@ def quadratic(outputs: Array, targets: Array) -> Array:
 
 def softmax_cross_entropy(outputs: Array, targets: Array) -> Array:
     """Error of the cross-entropy of softmax(y) with class probabilities t: t - softmax(y)."""
+    require_classes(outputs.shape[-1])
     xp = namespace(outputs)
     exponentials = xp.exp(outputs - xp.max(outputs, axis=-1, keepdims=True))
     total = xp.sum(targets, axis=-1, keepdims=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from circuit.errors import ShapeMismatch
+from circuit.errors import CircuitError, ShapeMismatch
 from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, namespace, require_finite
 
@@ -48,3 +48,13 @@ def require_targets(targets: Array, outputs: Array) -> None:
             f"needs {tuple(outputs.shape)} of {outputs.dtype}"
         )
     require_finite(targets, "targets", "remove or replace such entries")
+
+
+def require_classes(n_outputs: int) -> None:
+    """Raise `CircuitError` for the cross-entropy of one output, whose softmax is always 1."""
+    if n_outputs == 1:
+        raise CircuitError(
+            "loss cross_entropy of 1 output, as for 1 class: the softmax of one output is always "
+            "1, so that nothing is learnt; use loss quadratic, or one output for each of 2 or more "
+            "classes"
+        )

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from circuit.checks.outputs import require_targets
+from circuit.checks.outputs import require_classes, require_targets
 from circuit.errors import CircuitError
 from circuit.labels.answers import are_right
 from circuit.lateral_inhibition.pull import Companions, Pull
@@ -129,6 +129,11 @@ def begin_learning(
     lesson : what it is to learn by; needed where something learns beside the network
     keys : int64 array (...), one for each network, for all that is random in a step
 
+    Raises
+    ------
+    CircuitError
+        Without keys where something is random, and for a loss of which this network learns nothing.
+
     Examples
     --------
     >>> import numpy as np
@@ -142,6 +147,8 @@ def begin_learning(
     def zeros(arrays: Sequence[Array]) -> tuple[Array, ...]:
         return tuple(namespace(array).zeros_like(array) for array in arrays)
 
+    if lesson is not None and lesson.loss == "cross_entropy":
+        require_classes(network.n_outputs)
     w, b = network.weights, network.biases
     beside = {} if lesson is None else _companions(network, lesson, keys)
     return Learner(network, Moments(zeros(w), zeros(b), zeros(w), zeros(b)), 0, beside)

@@ -11,6 +11,8 @@ from mpmath import mp, mpf
 
 from circuit.errors import CircuitError, NotFinite, ShapeMismatch
 from circuit.initialisation.networks import initialise
+from circuit.learning.lesson import Lesson
+from circuit.learning.step import begin_learning
 from circuit.losses import LOSSES, output_error, quadratic, softmax_cross_entropy
 from circuit.network import Activity, Network, forward
 from circuit.units.leaky_relu import leaky_relu
@@ -126,6 +128,32 @@ def test_losses_by_name_and_by_function(setting: tuple[Network, Activity]) -> No
     np.testing.assert_array_equal(
         output_error(network, activity, targets, quartic), (targets - outputs) ** 3
     )
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", softmax_cross_entropy])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_cross_entropy_is_refused_where_its_gradient_is_nothing(
+    outputs: int, loss: str | Callable, rng: np.random.Generator
+) -> None:
+    """softmax(y) of one output is 1, and dL/dy = 0, at every y; of two it is not."""
+    network = initialise((6, 5, 5), rng, n_outputs=outputs, activation=leaky_relu())
+    activity = forward(network, rng.standard_normal((4, 6)))
+    y, targets = activity.rates[-1][:, :outputs], rng.random((4, outputs))
+    with mp.workdps(120):
+        slopes = [downhill(cross_entropy_loss, *row) for row in zip(y, targets, strict=True)]
+    if outputs == 1:
+        assert max(abs(slope) for (slope,) in slopes) < mpf(10) ** -60
+        with pytest.raises(CircuitError, match=r"cross_entropy of 1 output.*use loss quadratic"):
+            output_error(network, activity, targets, loss)
+        with pytest.raises(CircuitError, match="cross_entropy of 1 output"):
+            begin_learning(network, Lesson("bp", loss="cross_entropy"))
+        error = output_error(network, activity, targets)
+        np.testing.assert_array_equal(error, targets - y)
+    else:
+        error = output_error(network, activity, targets, loss)
+        np.testing.assert_allclose(error, np.array(slopes, dtype=float), rtol=0, atol=16 * EPS)
+        assert np.abs(error).min() > 1e-3
+        begin_learning(network, Lesson("bp", loss="cross_entropy"))
 
 
 def test_the_loss_sees_targets_as_they_are_meant(setting: tuple[Network, Activity]) -> None:

@@ -34,6 +34,19 @@ def digits(count=500):
 
 
 @pytest.mark.parametrize("rule", RULES)
+def test_one_class_alone_has_no_cross_entropy_to_learn_by(rule):
+    """Its probability is 1 before anything is learnt; a quadratic loss draws its output to 1."""
+    X, y = digits(60)[0], np.full(60, "owl")
+    for begin_ in ("fit", "partial_fit"):
+        more = {"classes": ["owl"]} if begin_ == "partial_fit" else {}
+        with pytest.raises(CircuitError, match=r"cross_entropy of 1 output.* use loss quadratic"):
+            getattr(CircuitClassifier(rule), begin_)(X, y, **more)
+    model = CircuitClassifier(rule, (16,), loss="quadratic", random_state=0).fit(X, y)
+    assert model.loss_curve_[-1] < 0.1 * model.loss_curve_[0]
+    assert set(model.predict(X)) == {"owl"}
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_every_rule_learns_digits(rule):
     X, y = shuffle(*digits(700), random_state=0)
     model = CircuitClassifier(rule, (32, 24), 0.01, epochs=8, random_state=1, orthogonality=0.1)

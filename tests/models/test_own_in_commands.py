@@ -154,6 +154,20 @@ def test_targets_without_classes_are_learnt_and_swept(tmp_path, digits, rng):
     assert len(again - measured) == len(measured)
 
 
+@pytest.mark.parametrize("main", [run_equilibrium.main, run_training.main])
+def test_cross_entropy_of_one_output_is_refused_in_one_line(tmp_path, capsys, digits, main):
+    """Its softmax is 1 whatever the output is, so that there is nothing to learn."""
+    np.save(tmp_path / "plain.npy", digits[0][:60])
+    np.save(tmp_path / "t.npy", np.arange(60.0)[:, None] % 2)
+    given = ["--images", tmp_path / "plain.npy", "--targets", tmp_path / "t.npy", "--batch", "6"]
+    given += ["--widths", "144", "20", "5", "--output", tmp_path / "out", *QUIET]
+    given = [str(word) for word in given]
+    words = refusal(capsys, main, *given, "--loss", "cross_entropy")
+    assert "loss cross_entropy of 1 output" in words
+    assert "use loss quadratic" in words
+    assert main([*given, "--loss", "quadratic"]) == 0
+
+
 def test_targets_beside_images_that_lie_apart_are_refused(tmp_path, capsys, digits, rng):
     parts = {"x_train": digits[0][:20], "x_test": digits[0][20:30]}
     np.savez(tmp_path / "apart.npz", **parts)
