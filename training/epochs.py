@@ -183,9 +183,12 @@ def _finish_epoch(plan: Plan, material: Material, state: State) -> State:
             alone(plan, i), one_learner(learner, plan, i), share(material, i), epoch
         ),
     )
-    seen = min(state.batch * plan.batch, state.orders.shape[1])
-    for name, total in zip(BY_EPOCH, state.sums, strict=False):  # the first three
-        row[name] = _by_seed(total) / seen if seen else np.full(len(plan.seeds), np.nan)
+    images = _images(plan, state)
+    taught = sum(n for n, step in images if plan.lesson.network_learns(step))
+    seen = sum(n for n, _ in images)
+    counts = (seen, seen, taught)
+    for name, total, count in zip(BY_EPOCH, state.sums, counts, strict=False):  # the first three
+        row[name] = _by_seed(total) / count if count else np.full(len(plan.seeds), np.nan)
     if not plan.lesson.of_table.settles:
         row["settled"] = np.full(len(plan.seeds), np.nan)
     history = {
@@ -195,6 +198,12 @@ def _finish_epoch(plan: Plan, material: Material, state: State) -> State:
         for name in (*BY_EPOCH, *BY_LAYER)
     }
     return _choose(plan, replace(state, epoch=epoch, batch=0, history=history, at_rest=True))
+
+
+def _images(plan: Plan, state: State) -> list[tuple[int, int]]:
+    """Of every batch done of an epoch, its images, and which step of learning it was."""
+    count, first = state.orders.shape[1], state.learner.steps - state.batch
+    return [(min(plan.batch, count - at * plan.batch), first + at) for at in range(state.batch)]
 
 
 def _choose(plan: Plan, state: State) -> State:
@@ -265,9 +274,10 @@ def _no_sums(plan: Plan) -> tuple[Array, Array, Array]:
 
 
 def _added(sums: tuple[Array, Array, Array], step: Step, images: int) -> tuple[Array, ...]:
-    """The sums with a step's, which stay on the device."""
+    """The sums with a step's, which stay on the device. Where a network waits nothing settles."""
     xp = namespace(step.loss)
-    seen = (step.loss, step.correct, step.correct if step.settled is None else step.settled)
+    settled = step.correct if step.settled is None else step.settled
+    seen = (step.loss, step.correct, xp.where(xp.isnan(settled), 0 * step.correct, settled))
     return tuple(
         old + images * xp.astype(new, xp.float64) for old, new in zip(sums, seen, strict=True)
     )

@@ -35,7 +35,7 @@ from circuit.storage.files import write_atomically
 BY_EPOCH = {
     "learning_loss": "mean loss over the batches of the epoch, each before its step",
     "learning_accuracy": "fraction right over the batches of the epoch, each before its step",
-    "settled": "fraction of the images of the epoch that settled and were learnt from",
+    "settled": "fraction settled of the images from which the network was to learn in the epoch",
     "train_loss": "mean loss over a fixed part of the training images",
     "train_accuracy": "fraction right of a fixed part of the training images",
     "validation_loss": "mean loss over the validation images",

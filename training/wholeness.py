@@ -97,7 +97,7 @@ def _require_orders(state: State, plan: Plan, material: Material) -> None:
 def _require_sums(state: State, material: Material) -> None:
     loss, right, settled = map(to_numpy, state.sums)
     images = material.learning.shape[1]
-    counts = right, np.nan_to_num(settled)  # NaN where the network has waited for its inverse
+    counts = right, np.nan_to_num(settled)  # once NaN where a network had waited
     within = all(((count >= 0) & (count <= images * (1 + 1e-9))).all() for count in counts)
     if np.isnan(loss).any() or not within:
         raise ValueError(f"its sums of loss, images right and settled are not of {images} images")

@@ -100,8 +100,8 @@ class Step(Brief):
     ----------
     loss : array (...), the mean over the batch, one for each network of a stack
     correct : array (...), the fraction of the batch whose class is the target's (`predict`)
-    settled : array (...), the fraction of the batch that settled and was learnt from; None for a
-        rule in closed form
+    settled : array (...), the fraction of the batch that settled and was learnt from, NaN where
+        the network waits for its inverse; None for a rule in closed form
 
     Examples
     --------

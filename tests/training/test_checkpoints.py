@@ -95,7 +95,7 @@ def test_going_on_from_the_file_ends_in_the_same_bits(scene):
 
 @pytest.mark.parametrize("seeds", [(2,), (2, 3)])
 def test_a_circuit_that_waits_for_its_inverse_goes_on_from_the_file(tmp_path, rng, seeds):
-    """It waits two steps and learns in two, so that nobody knows what settles in some."""
+    """It waits two steps and learns in two."""
     lesson = Lesson("circuit", inverse=LearnedInverse(order="alternating", block=2))
     plan = Plan(lesson, (6, 6, 4), auxiliary=False, seeds=seeds, batch=6, precision="float64")
     material = prepare(plan, some_images(rng), some_images(rng, 20))

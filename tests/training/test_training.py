@@ -15,7 +15,7 @@ from circuit.initialisation.networks import initialise
 from circuit.learned_inverse.companions import LearnedInverse, model_of
 from circuit.learning.lesson import Lesson
 from circuit.learning.regulariser import Regulariser
-from circuit.learning.step import begin_learning
+from circuit.learning.step import begin_learning, learn
 from circuit.settings.learning import Adam
 from models.command.training_options import options
 from models.command.training_settings import resolved
@@ -93,6 +93,30 @@ def test_a_single_output_is_right_where_it_is_on_the_side_of_its_target(rng):
         assert state.history[f"{name}_accuracy"][-1, 0] == pytest.approx(np.mean(same))
         assert 0.2 < np.mean(same) < 1
     assert (state.history["learning_accuracy"][1:] < 1).all()
+
+
+def test_what_settles_is_counted_where_the_network_waits_for_its_inverse(rng):
+    """Against learning from every image alone, batch by batch: in blocks of two batches, the last
+    smaller, the inverse learns, then the network, at a gamma at which some images do not settle.
+    """
+    splits = some_images(rng), some_images(rng, 20)
+    splits = tuple(replace(one, targets=8 * one_hot(one.labels, 3) - 4) for one in splits)
+    lesson = Lesson("circuit", 0.3, inverse=LearnedInverse(order="alternating", block=2))
+    plan = plan_for(splits, lesson=lesson, widths=(6, 5, 5, 3), auxiliary=False, seeds=(3, 4))
+    material = prepare(plan, *splits)
+    before = begin_training(plan, material)
+    settled, taught = np.zeros((2, 2)), np.zeros((2, 1))
+    for number, state in enumerate(train(plan, material, before, 2)):
+        if number // 2 % 2 == 1:  # the inverse has had its two
+            rows = state.orders[:, 7 * (number % 7) :][:, :7]
+            for image in range(rows.shape[1]):
+                pair = (values[rows[:, [image]]] for values in (material.inputs, material.targets))
+                settled[before.epoch] += learn(before.learner, lesson, *pair)[1].settled
+            taught[before.epoch] += rows.shape[1]
+        before = state
+    assert taught.tolist() == [[7 + 7 + 3], [7 + 7 + 7]]  # of 45 an epoch
+    assert (settled > 0).all()
+    np.testing.assert_allclose(state.history["settled"][1:], settled / taught, rtol=1e-12)
 
 
 def arrays_of(state):
