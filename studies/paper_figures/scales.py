@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from analysis.controls import CONTROLS
+from circuit.errors import CircuitError
 from studies.training_run import IMAGE_SETS
 from training import settings as presets
 
@@ -179,6 +180,15 @@ SCALES: dict[str, FiguresScale] = {
 
 
 def narrowing(pixels: int, outputs: int = NARROWING[-1]) -> str:
-    """Widths of Fig. 3B, in proportion to the number of pixels."""
-    scaled = [round(width * pixels / NARROWING[0]) for width in NARROWING[:-1]]
+    """Widths of Fig. 3B, in proportion to the number of pixels; no layer has fewer units than there
+    are outputs.
+
+    Raises `CircuitError` for more outputs than pixels.
+    """
+    if outputs > pixels:
+        raise CircuitError(
+            f"layers cannot narrow from {pixels} pixels to {outputs} outputs; use images of "
+            f"{outputs} pixels or more, or of fewer classes"
+        )
+    scaled = [max(outputs, round(width * pixels / NARROWING[0])) for width in NARROWING[:-1]]
     return "-".join(map(str, [*scaled, outputs]))

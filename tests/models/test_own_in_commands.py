@@ -19,6 +19,7 @@ from models import (
     run_training,
 )
 from studies.catalogue import STUDIES
+from studies.paper_figures.scales import narrowing
 from tests.commands import refusal
 
 pytestmark = pytest.mark.usefixtures("rough_pictures")
@@ -230,6 +231,26 @@ def test_narrowing_layers_end_in_as_many_outputs_as_there_are_classes(tmp_path, 
         ends = {str(widths).split("-")[-1] for widths in data["widths"].values}
     assert "3" in ends
     assert "10" not in ends
+
+
+def test_narrowing_layers_never_widen():
+    """Fig. 3B as it is printed, and in proportion; of every size of image and number of classes."""
+    assert narrowing(784) == "784-784-500-200-10"
+    assert narrowing(196) == "196-196-125-50-10"  # a quarter
+    for pixels in range(1, 300):
+        for classes in range(1, pixels + 1):
+            widths = [int(width) for width in narrowing(pixels, classes).split("-")]
+            assert widths == sorted(widths, reverse=True)
+            assert (widths[0], widths[-1], len(widths)) == (pixels, classes, 5)
+
+
+@pytest.mark.parametrize("figure", ["fig3", "claim"])
+def test_images_of_fewer_pixels_than_classes_have_no_narrowing_layers(tmp_path, capsys, figure):
+    pixels = np.arange(6 * 40, dtype=np.uint8).reshape(40, 2, 3)
+    np.savez(tmp_path / "tiny.npz", images=pixels, labels=np.arange(40) % 7)
+    arguments = [figure, "--seeds", "1", "--workers", "0", "--output", str(tmp_path / "out")]
+    words = refusal(capsys, run_figures.main, *arguments, "--images", str(tmp_path / "tiny.npz"))
+    assert "cannot narrow from 6 pixels to 7 outputs; use images of 7 pixels or more" in words
 
 
 def test_an_open_question_is_asked_of_ones_own_images(tmp_path, images):
