@@ -95,6 +95,18 @@ class Contest:
         return next((one for one in same if others and one.strength == others[0]), None)
 
     @property
+    def uncompared(self) -> str:
+        """Why nothing is held against back-propagation, in one line; empty where something is."""
+        others = [one for one in self.entrants if one.rule != REFERENCE]
+        same = [f"{one.strength:g}" for one in self.entrants if one.rule == REFERENCE]
+        if self.reference is not None:
+            return ""
+        why = "there are no runs of BP" if others else "there are runs of BP alone"
+        if others and same:
+            why = f"{others[0].name}, and BP has lambda {' and '.join(same)}"
+        return f"{self.heading}: nothing is compared with BP: {why}; add bp and gait to --rules"
+
+    @property
     def unregularised(self) -> Entrant | None:
         """Back-propagation without lambda."""
         return next(
@@ -155,7 +167,9 @@ def verdict(difference: Difference) -> str:
 
 
 def claim_findings(data: xr.Dataset) -> list[str]:
-    """For every contest its accuracies, and the differences with their verdicts, in Markdown."""
+    """For every contest its accuracies, and the differences with their verdicts, in Markdown; or
+    why there are none.
+    """
     lines = []
     for contest in contests(data):
         planned = sum(len(one.cells) for one in contest.entrants)
@@ -169,6 +183,7 @@ def claim_findings(data: xr.Dataset) -> list[str]:
             (_DIFFERENCES, list(_differences(contest))),
         ):
             lines += [*_table(columns, rows), ""] if rows else []
+        lines += [contest.uncompared, ""] if contest.uncompared else []
     return lines
 
 

@@ -43,7 +43,8 @@ def differences(data: xr.Dataset) -> Figure:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(-FARTHEST, FARTHEST)
     names = {contest.reference.name for contest, _ in rows if contest.reference is not None}
-    axes.set_xlabel(f"test accuracy less that of {' or '.join(names)} (percentage points)")
+    less = " or ".join(names) or "BP, with which nothing is compared"
+    axes.set_xlabel(f"test accuracy less that of {less} (percentage points)")
     for moment, shape in SHAPES.items():
         axes.plot([], [], shape, color="black", ms=6, ls="", label=moment)
     axes.plot([], [], "o", color="black", mfc="none", ms=4, alpha=0.6, ls="", label="one seed")

@@ -35,8 +35,10 @@ def figure_findings(data: xr.Dataset) -> list[str]:
     if not shown:
         return []
     lines = [f"{_common(shown)}."]
+    there = any(REFERENCE in group.runs for group in shown)
+    less = "minus BP in points, seed by seed" if there else "of BP, to compare with, there are none"
     for name, when in ACCURACIES.items():
-        words = f"Test accuracy in % {when} (minus BP in points, seed by seed):"
+        words = f"Test accuracy in % {when} ({less}):"
         lines += ["", words, "", *_table(shown, partial(_accuracy, name))]
     return [
         *lines,

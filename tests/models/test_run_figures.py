@@ -598,6 +598,10 @@ def test_tables_have_a_row_for_each_rule_and_a_column_for_each_network(tmp_path)
     assert [line.split(" | ")[0][2:] for line in tables[2][2:]] == [
         comparison.NAMES[rule] for rule in INVENTED if rule not in ("bp", "no_hidden", "frozen")
     ]
+    alone = "\n".join(figure_findings(data.isel(cell=np.flatnonzero(data["rule"] == "gait"))))
+    assert "\n".join(lines).count("(minus BP") == 2
+    assert alone.count("(of BP, to compare with, there are none)") == 2
+    assert "minus BP" not in alone
 
 
 def interval(values, sign):

@@ -240,3 +240,29 @@ def test_the_reference_is_bp_with_the_lambda_of_the_others(strength):
     data["orthogonality"][data["rule"] == "gait"] = strength
     reference = contests(data)[0].reference
     assert reference is not None and reference.strength == strength
+
+
+@pytest.mark.parametrize(
+    ("entrants", "why"),
+    [
+        (("bp", "bp_free", "gait"), "TP, lambda 1000, and BP has lambda 0.1 and 0"),
+        (("bp", "bp_free"), "there are runs of BP alone"),
+        (("gait",), "there are no runs of BP"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_in_one_line(entrants, why):
+    """The authors' TP has lambda 1000, which no run of BP has: `--rules bp tp`."""
+    data = runs(**{name: EXAMPLE[name] for name in ("narrow_bp", "narrow_gait", *entrants)})
+    if "TP" in why:
+        full = (data["rule"] == "gait") & (data["widths"] == FULL)
+        data = data.assign_coords(
+            rule=("cell", np.where(full, "tp", data["rule"])),
+            orthogonality=("cell", np.where(full, 1000.0, data["orthogonality"])),
+        )
+    lines = claim_findings(data)
+    said = f"MNIST, {FULL}: nothing is compared with BP: {why}; add bp and gait to --rules"
+    assert [line for line in lines if "nothing is compared" in line] == [said]
+    assert row(lines, "GAIT-prop, lambda 0.1", "BP, lambda 0.1", "end")[0] == "2"  # of the others
+    alone = data.isel(cell=np.flatnonzero(data["widths"] == FULL))
+    assert "BP, with which nothing is compared" in differences(alone).axes[0].get_xlabel()
+    assert not any("nothing is compared" in line for line in claim_findings(runs(**EXAMPLE)))
