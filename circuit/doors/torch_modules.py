@@ -93,16 +93,15 @@ def _from_state(state: Mapping[str, Any], activations: Any, relu_slope: float) -
             "a state has weights and no activation functions; say which, one for each layer: "
             "activations=('tanh', 'linear')"
         )
-    names = [name.removesuffix("weight") for name in state if name.endswith("weight")]
-    surplus = [
-        name for name in state if name.removesuffix("weight").removesuffix("bias") not in names
-    ]
+    words = [name for name in state if isinstance(name, str) and name.endswith("weight")]
+    names = [name.removesuffix("weight") for name in words]
+    known = {*words, *(f"{name}bias" for name in names)}
+    surplus = [name for name in state if name not in known]
     odd = [name for name in names if getattr(state[f"{name}weight"], "ndim", 0) != 2]
     if not names or surplus or odd:
-        found = ", ".join((surplus or [f"{name}weight" for name in odd] or list(state))[:3])
-        raise CircuitError(
-            f"a state with {found or 'nothing'} is not one of linear layers; {REMEDY}"
-        )
+        keys = surplus or [f"{name}weight" for name in odd]
+        found = ", ".join(map(shown, keys[:3])) or "nothing"
+        raise CircuitError(f"a state with {found} is not one of linear layers; {REMEDY}")
     return fields_of_layers(
         [state[f"{name}weight"] for name in names],
         [state.get(f"{name}bias") for name in names],

@@ -152,8 +152,32 @@ def test_what_is_no_such_network_is_refused(given, words):
 
 def test_a_state_of_other_layers_is_refused():
     state = nn.Sequential(nn.Conv2d(1, 2, 3)).state_dict()
-    with pytest.raises(CircuitError, match=r"0\.weight is not one of linear layers"):
+    with pytest.raises(CircuitError, match=r"'0\.weight' is not one of linear layers"):
         Network.from_torch(state, "tanh")
     state = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).state_dict()
     with pytest.raises(CircuitError, match="is not one of linear layers"):
         Network.from_torch(state, "tanh")
+
+
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        ({0: np.ones((2, 2))}, "0"),
+        ({None: np.ones(2)}, "None"),
+        ({("a", "weight"): np.ones((2, 2))}, r"\('a', 'weight'\)"),
+        ({b"1.weight": np.ones((2, 2))}, "b'1.weight'"),
+        ({"": np.ones((2, 2))}, "''"),
+        ({"other.bias": np.ones(2)}, "'other.bias'"),
+        ({"a\nb": np.ones(2)}, r"'a\\nb'"),
+    ],
+)
+def test_a_state_with_odd_keys_is_refused_in_one_line_that_names_them(more, key):
+    state = dict(nn.Linear(3, 2).state_dict())
+    assert Network.from_torch(state, "tanh").widths == (3, 2)
+    with pytest.raises(
+        CircuitError, match=f"^a state with {key} is not .*; give layers of"
+    ) as told:
+        Network.from_torch(state | more, "tanh")
+    assert "\n" not in str(told.value)
+    with pytest.raises(CircuitError, match="^a state with nothing is not one of linear layers"):
+        Network.from_torch({}, "tanh")
