@@ -12,7 +12,8 @@ training and test images do not lie apart, every fifth image is for testing.
 Targets may lie in a file of their own, `(n_images, n_outputs)` in the order of the images: the path
 is then `together(images, targets)`.
 
-Pixels of 8 bits are divided by 255, unless all are 0 and 1; all other numbers are left as they are.
+Pixels of 8 bits are divided by 255, unless all are 0 and 1, for training and for testing; all other
+numbers are left as they are.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ TEST_PART = 5  # every so many images one is for testing
 MOST_CLASSES = 1000
 REMEDY = "give an .npz or .npy file, or a folder of pictures"
 
-# images, labels, targets; and the number of classes, those of the other split too
-Parts = tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None, int]
+# images, labels, targets; the number of classes and what pixels are divided by, of both splits
+Parts = tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None, int, int]
 
 
 def together(images: Path, targets: Path) -> Path:
@@ -65,11 +66,11 @@ def load_own(path: Path, *, split: str, dtype: str) -> Images:
     ImageError
     """
     path, beside = apart(path)
-    pixels, labels, targets, n_classes = _split(path, split, beside)
+    pixels, labels, targets, n_classes, brightest = _split(path, split, beside)
     where = f"images {path}"
     if pixels.dtype.kind not in "buif":
         raise ImageError(f"{where}: pixels are {pixels.dtype}; give numbers")
-    inputs, scaling = _scaled(pixels.reshape(len(pixels), -1), dtype)
+    inputs, scaling = _scaled(pixels.reshape(len(pixels), -1), brightest, dtype)
     if not np.isfinite(inputs).all():
         raise ImageError(
             f"{where}: a pixel is NaN or infinite{_beyond(pixels, dtype)}; remove or replace such "
@@ -129,10 +130,16 @@ def _beyond(given: NDArray[Any], dtype: str) -> str:
     return f" in {dtype}" if np.isfinite(given).all() else ""
 
 
-def _scaled(rows: NDArray[Any], dtype: str) -> tuple[NDArray[Any], str]:
+def _brightest(*images: NDArray[Any] | None) -> int:
+    """The value that counts as 1 in all of these: 255, or 1 where no pixel of 8 bits is above."""
+    of_8_bits = [one for one in images if one is not None and one.dtype == np.uint8]
+    return 255 if any(one.max() > 1 for one in of_8_bits) else 1
+
+
+def _scaled(rows: NDArray[Any], brightest: int, dtype: str) -> tuple[NDArray[Any], str]:
     """Pixels in `dtype`, and how they were scaled, in words."""
-    if rows.dtype == np.uint8 and rows.max() > 1:
-        return np.divide(rows, 255, dtype=dtype), "pixels divided by 255"
+    if rows.dtype == np.uint8 and brightest > 1:
+        return np.divide(rows, brightest, dtype=dtype), f"pixels divided by {brightest}"
     values = _cast(rows, dtype)
     return values, f"pixels as they are, {values.min():g} to {values.max():g}"
 
@@ -153,15 +160,16 @@ def _split(path: Path, split: str, beside: Path | None) -> Parts:
                 "tell which they are of; put targets_train and targets_test into the same file"
             )
         targets = read_targets(beside, len(images))
-    n_classes = 0
+    others = _named(arrays, "train" if split == "test" else "test")[0]
+    n_classes, brightest = 0, _brightest(images, others[0])
     if labels is not None and labels.ndim == 2:  # coded already
         labels, targets = None, labels if targets is None else targets
     if labels is not None:
-        others = _named(arrays, "train" if split == "test" else "test")[0][1]
-        every = labels if others is None or others.ndim != 1 else np.concatenate([labels, others])
+        more = others[1]
+        every = labels if more is None or more.ndim != 1 else np.concatenate([labels, more])
         labels, n_classes = _numbered(path, labels, every)
     if lie_apart or split == "all":
-        return images, labels, targets, n_classes
+        return images, labels, targets, n_classes, brightest
     for_testing = np.arange(len(images)) % TEST_PART == TEST_PART - 1
     rows = for_testing if split == "test" else ~for_testing
     if not rows.any():
@@ -173,7 +181,7 @@ def _split(path: Path, split: str, beside: Path | None) -> Parts:
     def taken(array: NDArray[Any] | None) -> NDArray[Any] | None:
         return None if array is None else array[rows]
 
-    return images[rows], taken(labels), taken(targets), n_classes
+    return images[rows], taken(labels), taken(targets), n_classes, brightest
 
 
 def _require_one_for_each(path: Path, images: NDArray[Any], **beside: NDArray[Any] | None) -> None:

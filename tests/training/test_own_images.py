@@ -59,6 +59,24 @@ def test_splits_that_lie_apart_are_taken_so(tmp_path):
     assert [own(path, split=split).n_classes for split in ("train", "test", "all")] == [9, 9, 9]
 
 
+@pytest.mark.parametrize("dark", ["test", "train"])
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_pixel_means_the_same_for_training_and_for_testing(tmp_path, apart, dark):
+    """All images for testing, or all to learn from, hold 0 and 1 alone: 1 is still 1/255."""
+    for_testing = np.arange(10) % 5 == 4
+    rows = {"train": ~for_testing, "test": for_testing}
+    pixels = GREYS.copy()
+    pixels[rows[dark]] = GREYS[rows[dark]] % 2
+    both = pixels % 2  # where nothing is brighter in either, as they are
+    for values, divisor in ((pixels, 255), (both, 1)):
+        arrays = {"images": values}
+        if apart:
+            arrays = {f"x_{split}": values[at] for split, at in rows.items()}
+        for split, at in rows.items():
+            found = own(saved(tmp_path, **arrays), split=split)
+            np.testing.assert_array_equal(found.inputs, values[at].reshape(-1, 6) / divisor)
+
+
 def test_words_are_numbered_by_the_alphabet(tmp_path):
     words = np.array(["pear", "fig", "apple", "fig", "pear", "fig", "fig", "fig", "fig", "kiwi"])
     path = saved(tmp_path, images=GREYS, labels=words)
