@@ -9,9 +9,12 @@ import xarray as xr
 
 from analysis.canvas import COLOURS, Axes, Drawings, Figure, headline, panels, shades, styled
 from analysis.statistics import over_repetitions
+from circuit.errors import CircuitError
 from studies.noisy_learning.findings import (
     chosen,
+    controls,
     done,
+    failures,
     learns,
     name_of,
     predicted,
@@ -39,7 +42,7 @@ MARKS = ("o", "s", "^", "D", "v")
 @styled
 def strengths(data: xr.Dataset) -> Figure:
     """Accuracy against gamma, a panel for each noise, beside the controls."""
-    data = done(data)
+    lost, data = _lost(data), done(data)
     here = usual(data)
     noises = sorted({float(data["noise"].values[one]) for one in _uniform(data, here)})
     columns = min(3, len(noises))
@@ -62,10 +65,15 @@ def strengths(data: xr.Dataset) -> Figure:
         flat[-1].legend(handles.values(), handles.keys(), loc="center left", fontsize=8)
     else:
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2)
-    headline(
-        figure, "Test accuracy by feedback strength, for every noise with which rates are read"
-    )
+    words = "Test accuracy by feedback strength, for every noise with which rates are read"
+    headline(figure, words + lost)
     return figure
+
+
+def _lost(data: xr.Dataset) -> str:
+    """A second line for a headline, of what failed; empty where nothing did."""
+    count = len(failures(data))
+    return f"\n(left out, since training failed: {count}; the table says what)" if count else ""
 
 
 def _uniform(data: xr.Dataset, here: dict[str, str | float]) -> np.ndarray:
@@ -131,7 +139,7 @@ def _strengths(axes: Axes, data: xr.Dataset, here: dict[str, str | float]) -> No
 @styled
 def prediction(data: xr.Dataset) -> Figure:
     """Accuracy against the predicted cosine, from the networks before and after learning."""
-    data = done(data)
+    lost, data = _lost(data), done(data)
     figure, ((first, second),) = panels(1, 2, figsize=(8.3, 4.3), sharey=True)
     here = usual(data)
     for axes, moment in ((first, "before"), (second, "after")):
@@ -140,7 +148,7 @@ def prediction(data: xr.Dataset) -> Figure:
     first.set_title("predicted before learning")
     second.set_title("predicted at the weights of back-propagation")
     figure.legend(*second.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    headline(figure, "How far noise leaves the direction, predicted and learnt")
+    headline(figure, "How far noise leaves the direction, predicted and learnt" + lost)
     return figure
 
 
@@ -157,8 +165,11 @@ def _predicted(axes: Axes, data: xr.Dataset, here: dict[str, str | float], momen
         lost = [100 * (accuracy[one].mean() - _free(data, one, accuracy)) for one in cells]
         axes.plot(cosine[cells], lost, mark, color=colour, label=kind, alpha=0.85)
     axes.axhline(0, color=COLOURS["bp"], lw=1)
-    axes.axvline(threshold(data, moment), color=COLOURS["grey"], ls=":")
     axes.set_xscale("log")
+    if np.isfinite(bar := threshold(data, moment)):
+        axes.axvline(bar, color=COLOURS["grey"], ls=":")
+    else:  # without points there is no scale
+        axes.set_xlim(FAINT, 1)
     axes.set_xlabel("predicted cosine with back-propagation,\nlayer of which it is least")
 
 
@@ -190,14 +201,18 @@ def _kind(data: xr.Dataset, cell: int, here: dict[str, str | float]) -> str:
 @styled
 def answer(data: xr.Dataset) -> Figure:
     """The noise at which a circuit still learns, against the time that an image takes."""
-    data = done(data)
+    lost, data = _lost(data), done(data)
     figure, ((axes,),) = panels(figsize=(8.3, 5.2))
     here = usual(data)
     most = tolerated(data, threshold(data))
+    if not np.isfinite(most).any():
+        raise CircuitError("nothing is predicted of two circuits or more; the table says why")
     weak = _weak(data, here)
     depths = sorted({float(one) for one in data["depth"].values if one > 0})
     for mark, colour, depth in zip(MARKS, shades(len(depths)), depths, strict=False):
-        cells = _measured(data, here | {"depth": depth})
+        cells = [one for one in _measured(data, here | {"depth": depth}) if np.isfinite(most[one])]
+        if not cells:
+            continue
         best = max(cells, key=lambda one: most[one])
         faint = [one for one in cells if data["gamma"].values[one] == weak]
         words = f"{depth:g} hidden layer{'s' if depth > 1 else ''}"
@@ -217,7 +232,8 @@ def answer(data: xr.Dataset) -> Figure:
     above.set_xlabel(r"the same in ms for $\tau$ = 10 ms")
     figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     axes.set_ylim(LEAST, 10)
-    headline(figure, "Below a line a circuit learns what it cannot without its hidden layers")
+    words = "Below a line a circuit learns what it cannot without its hidden layers"
+    headline(figure, words + lost)
     return figure
 
 
@@ -267,13 +283,16 @@ def _marks(
     mark: str,
     colour: np.ndarray,
 ) -> None:
-    """Measured cells of one strength: filled where they learn, open where they do not."""
+    """Measured cells of one strength: filled where they learn, open where they do not; none that
+    lacks a control.
+    """
     same = {name: data[name].values[best] for name in ("gamma", "below", "way", "readout")}
     ready, rates = _ready(data, best)
     time = ready + SHOWN
     right = learns(data)
     for cell in where(data, **(here | same)):
-        if (noise := float(data["noise"].values[cell])) > 0:
+        noise = float(data["noise"].values[cell])
+        if noise > 0 and np.isfinite(controls(data, cell)).all():
             face = colour if right[cell] else "none"
             sigma = noise / rates / averaged_noise(1.0, SHOWN)
             axes.plot(time, sigma, mark, mec=colour, mfc=face, ms=9, mew=1.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
@@ -12,15 +13,16 @@ from analysis.statistics import told
 from studies.noisy_learning.reading import BP, GAIT
 from studies.noisy_learning.study import MIDDLE, TOP, WHOLE
 from studies.noisy_learning.theory import cosine, largest_noise
+from studies.training_run import FAILED
 
 SETTING = ("dataset", "depth", "epochs", "batch")  # what cells have in common with their controls
 
 
 def findings(data: xr.Dataset) -> list[str]:
     """Lines to print: of every cell the accuracy (mean +- half a 95 % interval over seeds, in
-    percent), the learning rate that validation chose, and the predicted cosines.
+    percent), the learning rate that validation chose, and the predicted cosines; and what failed.
     """
-    data = done(data)
+    lost, data = failures(data), done(data)
     rates, accuracy = chosen(data)
     before, after = predicted(data, "before"), predicted(data, "after")
     settled = _at_rate(data, "settled", rates).mean(axis=1)
@@ -33,19 +35,19 @@ def findings(data: xr.Dataset) -> list[str]:
     for cell in range(data.sizes["cell"]):
         here = tuple(data[name].values[cell] for name in SETTING)
         if here != last:
-            dataset, depth, epochs, batch = here
-            lines += [
-                "",
-                f"{dataset}, {depth} hidden layers, {epochs} epochs, batches of {batch}",
-                head,
-            ]
+            lines += ["", _setting(here), head]
             last = here
         lines.append(
             f"{name_of(data, cell):<34}{data['noise'].values[cell]:>8g}"
             f"{told(100 * accuracy[cell], '.1f'):>16}{rates[cell]:>8g}"
             f"{before[cell]:>8.3f}{after[cell]:>8.3f}{settled[cell]:>12.4f}"
         )
-    return [*lines, "", *_best(data, accuracy, after)]
+    return [*lines, "", *_best(data, accuracy, after), *lost]
+
+
+def _setting(values: Sequence[object]) -> str:
+    dataset, depth, epochs, batch = values
+    return f"{dataset}, {depth} hidden layers, {epochs} epochs, batches of {batch}"
 
 
 def _best(data: xr.Dataset, accuracy: np.ndarray, after: np.ndarray) -> list[str]:
@@ -64,18 +66,57 @@ def _best(data: xr.Dataset, accuracy: np.ndarray, after: np.ndarray) -> list[str
     for setting, cells in groups.items():
         if len(cells) > 2:
             best = [
-                float(data["gamma"].values[max(cells, key=lambda one: by[one])])
+                f"{data['gamma'].values[max(cells, key=lambda one: by[one])]:g}"
+                if np.isfinite(by[cells]).all()
+                else "nothing predicted"
                 for by in (accuracy.mean(axis=1), after, single)
             ]
             words = ", ".join(f"{name} {value}" for name, value in zip(names, setting, strict=True))
-            lines.append(f"{words}: {best[0]:g}; {best[1]:g}; {best[2]:g}")
+            lines.append(f"{words}: {'; '.join(best)}")
     return lines if len(lines) > 1 else []
 
 
 def done(data: xr.Dataset) -> xr.Dataset:
-    """The cells that have been measured and came to an end at some learning rate."""
-    ended = data["validation_accuracy"].notnull().all("seed").any("rate")
-    return data.isel(cell=np.flatnonzero(ended.values))
+    """The cells that have been measured and came to an end at some learning rate; NaN for what is
+    predicted from weights that back-propagation was to teach and did not (`stopped`).
+    """
+    untaught = xr.DataArray(stopped(data), dims="cell") & (data["moment"] == "after")
+    kept = {name: one.where(~untaught) for name, one in data.items() if "moment" in one.dims}
+    return data.assign(kept).isel(cell=np.flatnonzero(_ended(data).any("rate").values))
+
+
+def _ended(data: xr.Dataset) -> xr.DataArray:
+    """Whether all networks came to an end, (cell, rate)."""
+    return data["validation_accuracy"].notnull().all("seed")
+
+
+def stopped(data: xr.Dataset) -> np.ndarray:
+    """Whether back-propagation without noise failed at the middle learning rate in the setting of a
+    cell, (cell,): then it failed in `measure` too, and older cells hold what it left.
+    """
+    found = np.zeros(data.sizes["cell"], dtype=bool)
+    for cell in where(data, way=BP, noise=0.0, layers=WHOLE):
+        rates = str(data["rates"].values[cell]).split()
+        ended = _ended(data).isel(cell=cell).sel(rate=float(rates[len(rates) // 2]))
+        if str(data["status"].values[cell]).startswith(FAILED) and not ended:
+            found[where(data, **{name: data[name].values[cell] for name in SETTING})] = True
+    return found
+
+
+def failures(data: xr.Dataset) -> list[str]:
+    """What failed, a line each: ways of learning, at every learning rate; and back-propagation
+    where something was to be predicted from the weights that it comes to.
+    """
+    ended, untaught = _ended(data).any("rate").values, stopped(data)
+    lines: dict[str, None] = {}
+    for cell, status in enumerate(map(str, data["status"].values)):
+        here = _setting([data[name].values[cell] for name in SETTING])
+        if status.startswith(FAILED) and not ended[cell]:
+            noise = data["noise"].values[cell]
+            lines[f"{here}: {name_of(data, cell)}, noise {noise:g}: {status}"] = None
+        if untaught[cell]:
+            lines[f"{here}: back-propagation failed, nothing is predicted from its weights"] = None
+    return [f"noisy_learning: left out: {line}" for line in lines]
 
 
 def name_of(data: xr.Dataset, cell: int) -> str:
@@ -120,7 +161,7 @@ def predicted(data: xr.Dataset, moment: str, shown: float | None = None) -> np.n
     along, size, unit, images = _prospects(data, moment)
     images = images if shown is None else np.full_like(images, shown)
     found = cosine(along, size, data["noise"].values[:, None, None] * unit, images)
-    return np.asarray(np.nanmin(found, axis=-1).mean(axis=-1))
+    return np.asarray(np.fmin.reduce(found, axis=-1).mean(axis=-1))
 
 
 def tolerated(data: xr.Dataset, least: float, moment: str = "after") -> np.ndarray:
@@ -184,10 +225,13 @@ def learns(data: xr.Dataset) -> np.ndarray:
 
 def threshold(data: xr.Dataset, moment: str = "after") -> float:
     """The predicted cosine that best parts circuits that learn from those that do not: with the
-    fewest on the wrong side of it, in the middle of the gap.
+    fewest on the wrong side of it, in the middle of the gap. NaN where there are less than two.
     """
     cells = _of_circuits(data)
     cosines, right = predicted(data, moment)[cells], learns(data)[cells]
+    cosines, right = cosines[np.isfinite(cosines)], right[np.isfinite(cosines)]
+    if len(cosines) < 2:
+        return math.nan
     order = np.argsort(cosines)
     cosines, right = cosines[order], right[order]
     wrong = [int(right[:at].sum() + (~right[at:]).sum()) for at in range(1, len(right))]
@@ -200,4 +244,5 @@ def _of_circuits(data: xr.Dataset) -> np.ndarray:
     here = where(data, dataset=usual(data)["dataset"], layers=WHOLE)
     there = [cell for cell in here if data["way"].values[cell] != BP]
     _, accuracy = chosen(data)
-    return np.array([cell for cell in there if np.isfinite(_controls(data, accuracy, cell)).all()])
+    kept = [cell for cell in there if np.isfinite(_controls(data, accuracy, cell)).all()]
+    return np.array(kept, dtype=int)

@@ -210,8 +210,8 @@ def measure(
         images that settled, NaN for what is no circuit; all of the last epoch. Along (moment, seed,
         layer): `along`, `size`, `noise_size` of the `Prospect` of the networks "before" they learn,
         and "after" back-propagation without noise has taught them as long, at the middle learning
-        rate. `images`, that each network is shown; along (moment,): `output_error` and `rate_size`,
-        root mean squares.
+        rate; NaN where it came to no end. `images`, that each network is shown; along (moment,):
+        `output_error` and `rate_size`, root mean squares.
         The status is "completed", or "training failed: ..." where a stack did at some rate, whose
         accuracies are then NaN.
     """
@@ -235,10 +235,13 @@ def measure(
     with register(RULE):
         runs = [_run(plan, material, lesson, epochs, rate) for rate in each]
         quiet = replace(plan, lesson=Lesson("bp", adam=Adam(each[len(each) // 2])))
-        after, _ = trained(quiet, material, epochs)
+        after, ended = trained(quiet, material, epochs)
     untaught = initial_network(plan, material.targets.shape[1])
-    networks = [untaught, untaught if after is None else after.learner.network]
-    moments = [_prospect(plan, material, settings, network) for network in networks]
+    moments = [_prospect(plan, material, settings, untaught)]
+    if after is not None and ended == COMPLETED:
+        moments.append(_prospect(plan, material, settings, after.learner.network))
+    else:
+        moments.append({name: np.full_like(one, np.nan) for name, one in moments[0].items()})
     failed = [status for _, status in runs if status != COMPLETED]
     return xr.Dataset(
         {name: (("rate", "seed"), np.stack([run[name] for run, _ in runs])) for name in NAMES}

@@ -77,7 +77,7 @@ def largest_noise(
     along, size, noise : (..., L), the last where s is 1; NaN where there is no layer
     """
     room = np.maximum((along / least) ** 2 - size**2, 0) * (along > 0) * images
-    return np.asarray(np.nanmin(np.sqrt(room) / noise, axis=-1))
+    return np.asarray(np.fmin.reduce(np.sqrt(room) / noise, axis=-1))
 
 
 def prospect(

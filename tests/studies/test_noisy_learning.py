@@ -6,8 +6,10 @@ forms, quadrature, and updates drawn again and again and averaged in loops.
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +20,7 @@ import xarray as xr
 
 from analysis.sweep.kept import collect, storable, store
 from analysis.sweep.study import Study
-from circuit import begin, build_circuit, forward, initialise, settle
+from circuit import CircuitError, begin, build_circuit, forward, initialise, settle
 from circuit.learned_inverse.model import KEYS
 from circuit.peers.signal import Signal
 from circuit.rules import back_propagation
@@ -27,6 +29,8 @@ from studies.noisy_learning.figures import FIGURES
 from studies.noisy_learning.findings import (
     chosen,
     controls,
+    done,
+    failures,
     findings,
     learns,
     predicted,
@@ -286,8 +290,12 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
         *(AT | gait | {"noise": noise, "depth": 2} for noise in (0.0, 1e-2, 30.0)),
         AT | graded | {"noise": 1e-2, "depth": 2},
     ]
-    folder = tmp_path_factory.mktemp("cells")
-    few = Study("noisy_learning", tuple(ways), measure)
+    return _joined(tmp_path_factory.mktemp("cells"), *ways)
+
+
+def _joined(folder: Path, *ways: dict[str, Any]) -> xr.Dataset:
+    """The cells as a command keeps and reads them."""
+    few = Study("noisy_learning", ways, measure)
     few.path(ways[0], folder).parent.mkdir(parents=True)
     for cell in ways:
         store(few, cell, folder, storable(few, measure(**cell)))
@@ -355,3 +363,61 @@ def test_tables_and_pictures_are_made_from_the_cells(cells: xr.Dataset) -> None:
     assert sum("gait, 0.3 " in line for line in lines) == 3
     for _, draw in FIGURES.values():
         assert draw(cells).axes
+
+
+@pytest.mark.parametrize("rates", ["0.005 1e30", "0.005 0.01"])
+def test_no_prediction_is_made_from_weights_that_back_propagation_did_not_come_to(
+    tmp_path: Path, rates: str
+) -> None:
+    """A step of 1e30 leaves the range of float32 in the next forward pass. `measure` takes the
+    middle one of the rates, here the second, for the weights "after" learning.
+    """
+    bp: dict[str, Any] = {"way": "bp", "gamma": None, "below": None, "readout": None}
+    gait: dict[str, Any] = {"way": "gait", "gamma": 0.3, "below": None, "readout": "mismatch"}
+    of = AT | {"rates": rates, "noise": 0.0, "depth": 2, "train_images": 100, "epochs": 1}
+    graded = gait | {"gamma": 0.05, "below": 0.4}
+    data = _joined(tmp_path, of | bp, of | gait, of | graded | {"noise": 1e-2})
+    kept, lines = done(data), findings(data)
+    said = "noisy_learning: left out: digits, 2 hidden layers, 1 epochs, batches of 20: "
+    said += "back-propagation failed, nothing is predicted from its weights"
+    assert kept.sizes["cell"] == 3
+    assert np.isfinite(predicted(kept, "before")).all()
+    assert (said in lines) == (rates == "0.005 1e30")
+    assert np.isfinite(predicted(kept, "after")).all() == (said not in lines)
+    assert np.isnan(predicted(kept, "after")).all() == (said in lines)
+
+
+def test_what_failed_is_said_in_the_table_and_in_every_picture(cells: xr.Dataset) -> None:
+    """Back-propagation at the middle rate; then the frozen control at all, which leaves no bar."""
+    assert failures(cells) == []
+    for _, draw in FIGURES.values():
+        assert "training failed" not in draw(cells)._suptitle.get_text()
+    faked = cells.copy(deep=True)
+    faked["status"] = faked["status"].astype(object)
+    failed = "training failed: epoch 1, batch 2: W of layer 1 holds nan"
+    faked["validation_accuracy"].loc[{"cell": 1, "rate": 0.01}] = np.nan
+    faked["status"][1] = failed
+    (line,) = failures(faked)
+    assert line.endswith("back-propagation failed, nothing is predicted from its weights")
+    hopes = predicted(done(faked), "after")
+    assert np.isfinite(hopes[0])  # another depth, another back-propagation
+    assert np.isnan(hopes[1:]).all()
+    assert math.isnan(threshold(done(faked)))
+    assert np.isfinite(threshold(done(faked), "before"))
+    for name, (_, draw) in FIGURES.items():
+        if name.endswith("answer"):
+            with pytest.raises(CircuitError, match="nothing is predicted"):
+                draw(faked)
+        else:
+            figure = draw(faked)
+            assert "left out, since training failed: 1;" in figure._suptitle.get_text()
+            figure.savefig(io.BytesIO())  # which an empty logarithmic axis forbids
+    faked["validation_accuracy"][2] = np.nan
+    faked["status"][2] = failed
+    assert any(f"frozen hidden layers, noise 0: {failed}" in line for line in findings(faked))
+    assert len(failures(faked)) == 2
+    missing = cells.copy(deep=True)
+    missing["validation_accuracy"][1] = np.nan  # not run yet: nothing has failed
+    missing["status"] = missing["status"].astype(object)
+    missing["status"][1] = "missing"
+    assert failures(missing) == []
