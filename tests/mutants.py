@@ -385,8 +385,8 @@ MUTANTS = (
     Mutant(
         "floats taken for 8 bits",
         "training/own_images.py",
-        "if rows.dtype == np.uint8 and rows.max() > 1:",
-        "if rows.max() > 1:",
+        "if rows.dtype == np.uint8 and brightest > 1:",
+        "if brightest > 1:",
         "tests/training/test_own_images.py",
     ),
     Mutant(
@@ -2511,6 +2511,55 @@ MUTANTS = (
         "below - self.start.before[layer - 2]",
         "below - self.start.values[layer - 2]",
         "tests/circuit/peers/test_contrast_sweeps.py::test_rough_sweeps_leave_no_trace",
+    ),
+    Mutant(
+        "one output is taken for two classes",
+        "circuit/checks/outputs.py",
+        "    if n_outputs == 1:",
+        "    if n_outputs == 0:",
+        "tests/circuit/test_losses.py -k gradient_is_nothing",
+    ),
+    Mutant(
+        "what settles is shared out among steps in which the network waits",
+        "training/epochs.py",
+        "counts = (seen, seen, taught)",
+        "counts = (seen, seen, seen)",
+        "tests/training/test_training.py -k waits_for_its_inverse",
+    ),
+    Mutant(
+        "narrow layers below the number of classes",
+        "studies/paper_figures/scales.py",
+        "max(outputs, round(width * pixels / NARROWING[0]))",
+        "round(width * pixels / NARROWING[0])",
+        "tests/models/test_own_in_commands.py -k never_widen",
+    ),
+    Mutant(
+        "pixels judged by the images of one split",
+        "training/own_images.py",
+        "_brightest(images, others[0])",
+        "_brightest(images)",
+        "tests/training/test_own_images.py -k means_the_same",
+    ),
+    Mutant(
+        "a key of a state that is no word is passed over",
+        "circuit/doors/torch_modules.py",
+        "surplus = [name for name in state if name not in known]",
+        "surplus = [name for name in state if isinstance(name, str) and name not in known]",
+        "tests/circuit/doors/test_torch_modules.py -k odd_keys",
+    ),
+    Mutant(
+        "predictions from weights that back-propagation never came to",
+        "studies/noisy_learning/findings.py",
+        "startswith(FAILED) and not ended:",
+        "startswith(FAILED) and ended:",
+        "tests/studies/test_noisy_learning.py -k what_failed",
+    ),
+    Mutant(
+        "back-propagation with another lambda is passed over in silence",
+        "studies/paper_figures/claim.py",
+        'lines += [contest.uncompared, ""] if contest.uncompared else []',
+        "lines += []",
+        "tests/studies/test_claim.py -k cannot_be_compared",
     ),
 )
 

@@ -77,6 +77,15 @@ def test_a_pixel_means_the_same_for_training_and_for_testing(tmp_path, apart, da
             np.testing.assert_array_equal(found.inputs, values[at].reshape(-1, 6) / divisor)
 
 
+def test_only_pixels_of_8_bits_are_scaled_or_judged_by(tmp_path):
+    """Of training images of 8 bits and floats for testing, and the other way round."""
+    floats, ones = GREYS / 7.0, GREYS % 2
+    for train, test, divisor in ((GREYS, floats, 255), (ones, floats, 1)):
+        path = saved(tmp_path, x_train=train, x_test=test)
+        np.testing.assert_array_equal(own(path).inputs, train.reshape(10, 6) / divisor)
+        np.testing.assert_array_equal(own(path, split="test").inputs, test.reshape(10, 6))
+
+
 def test_words_are_numbered_by_the_alphabet(tmp_path):
     words = np.array(["pear", "fig", "apple", "fig", "pear", "fig", "fig", "fig", "fig", "kiwi"])
     path = saved(tmp_path, images=GREYS, labels=words)
