@@ -164,6 +164,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
     from studies.paper_figures import study as training
     from studies.paper_figures.claim import claim_findings
     from studies.paper_figures.findings import figure_findings
+    from studies.paper_figures.looks import longer_findings
 
     names = [name for name in FIGURES if {name, ALL} & set(chosen.figures)]
     names += [name for name in BENCH if name in chosen.figures]
@@ -195,6 +196,7 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack) -> int:
             "grid": grid_findings,
             "every": interval_findings,
             "claim": claim_findings,
+            "longer": longer_findings,
             "bench": every_rule.bench_findings,
             "bench_grid": every_rule.bench_grid_findings,
         },

@@ -31,6 +31,20 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "looks are counted from the first batch of a run, not of an epoch",
+        "studies/paper_figures/looks.py",
+        "(step % batches % every == 0)",
+        "(step % every == 0)",
+        "tests/studies/test_looks.py",
+    ),
+    Mutant(
+        "a peak of the first epochs knows of the later ones",
+        "studies/paper_figures/looks.py",
+        " & (step <= last * batches)",
+        "",
+        "tests/studies/test_looks.py",
+    ),
+    Mutant(
         "overlaps are sent without the lengths of rows",
         "studies/overlaps/rule.py",
         "change = network.pull(layer, message * squared) - straight",

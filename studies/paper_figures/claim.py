@@ -120,7 +120,10 @@ class Contest:
 
     def values(self, entrant: Entrant, name: str) -> np.ndarray:
         """A number of every seed, NaN where it is missing, `(seeds,)`."""
-        column = np.asarray(self.data[name].values, dtype=float)
+        return self.of_cells(np.asarray(self.data[name].values, dtype=float), entrant)
+
+    def of_cells(self, column: np.ndarray, entrant: Entrant) -> np.ndarray:
+        """As `values`, of a column with a number for every cell."""
         places = [entrant.cells.get(seed) for seed in self.seeds]
         return np.array([np.nan if place is None else column[place] for place in places])
 
@@ -182,7 +185,7 @@ def claim_findings(data: xr.Dataset) -> list[str]:
             (_ACCURACIES, list(_accuracies(contest))),
             (_DIFFERENCES, list(_differences(contest))),
         ):
-            lines += [*_table(columns, rows), ""] if rows else []
+            lines += [*table(columns, rows), ""] if rows else []
         lines += [contest.uncompared, ""] if contest.uncompared else []
     return lines
 
@@ -233,6 +236,7 @@ def _told(difference: Difference) -> list[str]:
     return [*told_of, f"{p:.2g}", verdict(difference), str(needed or "over 1000")]
 
 
-def _table(columns: Sequence[str], rows: list[list[str]]) -> list[str]:
+def table(columns: Sequence[str], rows: list[list[str]]) -> list[str]:
+    """In Markdown."""
     lines = [list(columns), ["---"] * len(columns), *rows]
     return [f"| {' | '.join(words)} |" for words in lines]

@@ -46,7 +46,8 @@ class FiguresScale:
         first data set; k of the k-th steps, 1 among them
     few_seeds : of figure "claim": so many of `seeds` for what stands beside the rules that decide
     long_epochs : of figure "longer"
-    test_every : of both: batches from one look at all test images to the next within an epoch
+    test_every, long_test_every : of "claim", and of "longer": batches from one look at all test
+        images to the next within an epoch
     measure_every : of both: epochs from one measure of all layers to the next
     data_dir : folder of the data sets, or the file or folder of one's own images
     """
@@ -71,6 +72,7 @@ class FiguresScale:
     few_seeds: int
     long_epochs: int
     test_every: int
+    long_test_every: int
     measure_every: int
     data_dir: str | None = None
 
@@ -108,6 +110,7 @@ DESK = FiguresScale(
     few_seeds=3,
     long_epochs=40,
     test_every=100,
+    long_test_every=10,
     measure_every=5,
 )
 
@@ -133,6 +136,7 @@ SCALES: dict[str, FiguresScale] = {
         few_seeds=1,
         long_epochs=6,
         test_every=5,
+        long_test_every=1,
         measure_every=3,
     ),
     "laptop": FiguresScale(
@@ -165,6 +169,7 @@ SCALES: dict[str, FiguresScale] = {
         few_seeds=3,
         long_epochs=15,
         test_every=60,
+        long_test_every=6,
         measure_every=5,
     ),
     "desk": DESK,

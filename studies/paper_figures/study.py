@@ -188,9 +188,12 @@ def _claim(sizes: FiguresScale) -> list[Cell]:
 
 
 def _longer(sizes: FiguresScale) -> list[Cell]:
-    """What more epochs change: one seed of what decides."""
+    """What more epochs change, and looking at test images as often as the paper does: one seed of
+    what decides.
+    """
     full = _same_width(sizes, sizes.datasets[0], sizes.depth)
-    common = _of_claim(sizes) | full | {"epochs": sizes.long_epochs}
+    long: Cell = {"epochs": sizes.long_epochs, "test_every": sizes.long_test_every}
+    common = _of_claim(sizes) | full | long
     return grid(common, seed=sizes.seeds[:1], run=_decisive(sizes))
 
 
