@@ -242,7 +242,8 @@ class MovingWeights(Factorised):
         if self._start is not None and self._start.condition <= limit:
             return
         least, most = self._exact_extremes()
-        condition = largest(most / least) if smallest(least) > 0 else float("inf")
+        with np.errstate(over="ignore"):  # infinite is what it then is
+            condition = largest(most / least) if smallest(least) > 0 else float("inf")
         if not condition <= limit:
             raise SingularWeights(
                 f"W of layer {self.layer} has come to a condition number of {condition:.3g}, over "

@@ -298,6 +298,19 @@ def test_every_library(backend: Backend, rng: np.random.Generator) -> None:
     np.testing.assert_allclose(np.asarray(push), rates @ weights.T, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("dtype", "least"), [("float64", 1e-310), ("float32", 1e-42)])
+def test_a_condition_number_beyond_all_floats_is_infinite(dtype: str, least: float, rng) -> None:
+    """One over a number that has no digits left; NumPy warns of that quotient, we do not."""
+    sound = np.eye(6, dtype=dtype)
+    factors = MovingWeights(sound, 4)
+    rates = rng.standard_normal((20, 6)).astype(dtype)
+    factors.solve(rates)
+    broken = np.diag(np.array([1, 1, 1, 1, 1, least], dtype=dtype))
+    assert 0 < np.linalg.svd(broken, compute_uv=False)[-1] < np.finfo(dtype).smallest_normal
+    with pytest.raises(SingularWeights, match=r"layer 4 has come to a condition number of inf"):
+        factors.moved(broken).solve(rates)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_weights_that_become_singular_are_named(dtype: str, rng: np.random.Generator) -> None:
     """Exactly, or as good as: with the layer and the condition number."""
