@@ -66,7 +66,7 @@ def _words(every: int, spacings: list[int]) -> str:
 def _rows(contest: Contest, spacings: list[int]) -> Iterator[list[str]]:
     """For every rule its peaks within all epochs, and within the first half of them."""
     epochs, reference = int(contest.data["epochs"].values[0]), contest.reference
-    for last in (epochs // 2, epochs):
+    for last in sorted({max(1, epochs // 2), epochs}):
         found = {every: peaks(contest.data, every, last) for every in spacings}
         for one in contest.entrants:
             words = []

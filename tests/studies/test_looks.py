@@ -94,6 +94,16 @@ def test_the_table_holds_them_and_what_they_are_less_back_propagation(made_up):
     assert not any("(" in word for word in reference[2:])
 
 
+def test_of_a_single_epoch_there_is_one_row_of_each_rule(made_up):
+    data, looks = made_up
+    first = data.sel(step=data["step"] <= BATCHES)
+    one = first.assign_coords(epochs=("cell", np.ones(data.sizes["cell"], dtype=int)))
+    rows = [line for line in longer_findings(one) if "| 1 to " in line]
+    assert [row.split(" | ")[1] for row in rows] == ["1 to 1"] * len(RULES)
+    best = [f"{100 * literal_peak(looks['bp', seed], EVERY, 1):.2f}" for seed in (1, 2)]
+    assert ", ".join(best) in rows[0]
+
+
 def test_where_no_run_came_to_its_end_there_is_no_table(made_up):
     data, _ = made_up
     none = data.assign(status=("cell", np.full(data.sizes["cell"], "missing")))
