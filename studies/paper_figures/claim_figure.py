@@ -13,6 +13,7 @@ import xarray as xr
 
 from analysis.canvas import COLOURS, Axes, Figure, headline, panels, styled
 from analysis.comparison import NAMES, REFERENCE
+from analysis.statistics import FEWEST
 from studies.paper_figures.claim import (
     MARGIN,
     MOMENTS,
@@ -87,7 +88,7 @@ def _row(axes: Axes, place: int, contest: Contest, one: Entrant) -> None:
             )
             continue
         axes.plot(each, [at] * len(each), SHAPES[moment], color=colour, mfc="none", ms=4, alpha=0.6)
-        if found.pairs > 1:
+        if found.pairs >= FEWEST:
             axes.errorbar(
                 [mean],
                 [at],
@@ -106,7 +107,7 @@ def _heading(data: xr.Dataset) -> str:
     epochs = int(np.max(data["epochs"].values))
     return (
         f"{finished} of {data.sizes['cell']} runs finished, {epochs} epochs each; with 95 % "
-        "intervals where there are two seeds or more\n"
+        "intervals where there are three seeds or more\n"
         f"(grey: within {100 * MARGIN:g} points, the margin of equivalence)"
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.container import ErrorbarContainer
 from scipy.stats import t, ttest_1samp
 
 from analysis.comparison import paired_difference
@@ -225,6 +226,15 @@ def test_pictures_show_what_is_there_and_how_much():
     for difference in (-0.1, -0.05, 0.0):
         assert np.isclose(drawn, difference).sum() == 3
     assert len(curves(data).axes[0].lines) == 15
+
+
+def test_an_interval_is_drawn_of_three_seeds_or_more():
+    """Of GAIT-prop and of BP without lambda; not of the circuit's one, nor of two below."""
+    figure = differences(runs(**EXAMPLE))
+    bars = [one for one in figure.axes[0].containers if isinstance(one, ErrorbarContainer)]
+    drawn = sorted(round(float(one.lines[0].get_ydata()[0])) for one in bars)
+    assert drawn == [0, 0, 0, 1, 1, 1]
+    assert "three seeds or more" in figure.get_suptitle()
 
 
 def test_pictures_of_no_run_at_all():

@@ -92,7 +92,7 @@ def test_what_is_said_elsewhere_is_what_the_runs_say(finished):
     peaks = {kind: accuracies(finished[kind], MOMENTS[0], seeds) for kind in ROWS.values()}
     against = {rule: peaks[rule, 0.1] - peaks["bp", 0.1] for rule in ("gait", "grait")}
     free = peaks["gait", 0.1] - peaks["bp", 0.0]
-    for page in ("README.md", "docs/findings.md"):
+    for page in ("README.md", "docs/index.md", "docs/findings.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
         for each in against.values():
             assert verdict(each) == "level"
@@ -158,3 +158,25 @@ def test_the_table_of_narrowing_layers_is_what_its_runs_say():
                 words.append(", ".join(f"{gap:+.2f}" for gap in gaps))
         what = "accuracy in %" if rule == "bp" else "minus BP in points"
         assert f"| {name}, {what} | {' | '.join(words)} |" in page
+
+
+def test_what_is_said_of_the_last_epoch_is_what_the_runs_say(finished):
+    """Cosines and lengths in layer 1 beside back-propagation's update, and losses; five seeds."""
+
+    def ends(rule: str, strength: float, name: str) -> np.ndarray:
+        runs = finished[rule, strength].values()
+        return np.array([run[name].values[-1].flat[0] for run in runs])
+
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    cosines, lengths = (ends("gait", 0.1, name) for name in ("alignment", "alignment_norm"))
+    span = f"{cosines.min():.3f} to {cosines.max():.3f}"
+    assert f"cosine with BP in layer 1 is {span} and its length" in text
+    assert f"({lengths.min():.2f} to {lengths.max():.2f})" in text
+    assert (ends("grait", 0.1, "alignment") > 0.9985).all() and "GRAIT-prop has 0.999" in text
+    assert np.abs(ends("grait", 0.1, "alignment_norm") - 1).max() < 0.01
+    spans = []
+    for rule in ("gait", "grait", "bp"):
+        losses = ends(rule, 0.1, "learning_loss")
+        spans.append(f"{losses.min():.4f} to {losses.max():.4f}")
+    assert f"in the last epoch is {spans[0]} and {spans[1]}, BP's {spans[2]}" in text
+    assert ends("bp", 0.0, "learning_loss").max() < 0.002
