@@ -220,6 +220,24 @@ def at_most(wanted: int | None, dataset: str, data_dir: str | None = None) -> in
     return min(wanted, len(pooled_images(dataset, data_dir)[0].labels))
 
 
+def full_width(
+    dataset: str, pooling: int, depth: int, data_dir: str | None = None
+) -> tuple[str, int]:
+    """Widths of a network for the images all of whose layers have as many units as there are
+    pixels, and the pooling that applies.
+
+    Raises `CircuitError` for more classes than pixels.
+    """
+    pixels, pooling = pixels_of(dataset, pooling, data_dir)
+    classes = classes_of(dataset, data_dir)
+    if classes > pixels:
+        raise CircuitError(
+            f"layers of {pixels} units, one a pixel, have none for each of {classes} classes; use "
+            f"images of {classes} pixels or more, or of fewer classes"
+        )
+    return fixed_width(pixels, depth), pooling
+
+
 def pixels_of(dataset: str, pooling: int, data_dir: str | None = None) -> tuple[int, int]:
     """Pixels of an image, and the pooling that applies: digits are small as they are, and one's own
     images are taken as they are.

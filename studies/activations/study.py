@@ -25,7 +25,7 @@ from analysis.sweep.study import Cell, Seeds, Study, grid
 from circuit.learning.lesson import Lesson
 from circuit.learning.regulariser import Regulariser
 from circuit.settings.learning import Adam
-from studies.training_run import IMAGE_SETS, at_most, fixed_width, outcome, pixels_of
+from studies.training_run import IMAGE_SETS, at_most, full_width, outcome
 from training.plan import Plan
 from training.sources import OUTSIDE
 
@@ -105,9 +105,9 @@ def study(
     wanted = at_most(sizes.train_images, dataset, data_dir)
     common: Cell = {"data_dir": data_dir, "train_images": wanted}
     images = [
-        {"dataset": name, "pooling": pooling, "widths": fixed_width(pixels, sizes.depth)}
+        {"dataset": name, "pooling": pooling, "widths": widths}
         for name in datasets_of(scale, dataset)
-        for pixels, pooling in [pixels_of(name, sizes.pooling, data_dir)]
+        for widths, pooling in [full_width(name, sizes.pooling, sizes.depth, data_dir)]
     ]
     tuning = grid(
         common | images[0] | {"purpose": "tuning", "epochs": sizes.tuning_epochs},

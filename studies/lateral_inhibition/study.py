@@ -27,7 +27,7 @@ from studies.lateral_inhibition.measures import (
     second_moments,
 )
 from studies.setting import setting
-from studies.training_run import fixed_width, outcome, pixels_of
+from studies.training_run import full_width, outcome, pixels_of
 from training.plan import Plan, lesson_of
 from training.settings import DEFAULTS
 from training.sources import OUTSIDE
@@ -92,6 +92,7 @@ def study(
     scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
+    full_width(dataset, 2, DEPTH[scale], data_dir)  # or refused before anything runs
     chosen = SEEDS[scale] if seeds is None else tuple(seeds)
     common: Cell = {"dataset": dataset, "data_dir": data_dir, "depth": DEPTH[scale]}
     methods = [
@@ -165,10 +166,10 @@ def measure(
         "lateral_rate": lateral_rate,
     }
     lesson = lesson_of(DEFAULTS | chosen)
-    pixels, pooling = pixels_of(dataset, 2, data_dir)
+    widths, pooling = full_width(dataset, 2, depth, data_dir)
     plan = Plan(
         lesson=lesson,
-        widths=widths_of(str(rule), tuple(map(int, fixed_width(pixels, depth).split("-")))),
+        widths=widths_of(str(rule), tuple(map(int, widths.split("-")))),
         seeds=(seed,),
         batch=BATCH,
         validation=VALIDATION,

@@ -17,7 +17,7 @@ from circuit.peers.table import register
 from circuit.settings.learning import Adam
 from studies.overlaps.rule import KEPT, OVERLAPS, RANDOM, RULE, OverlapsSettings
 from studies.paper_figures.scales import SCALES, FiguresScale
-from studies.training_run import at_most, fixed_width, outcome, pixels_of
+from studies.training_run import at_most, full_width, outcome
 from training.plan import Plan
 from training.sources import OUTSIDE
 
@@ -61,8 +61,8 @@ def study(
 
 
 def _images(name: str, size: FiguresScale, data_dir: str | None) -> Cell:
-    pixels, pooling = pixels_of(name, size.pooling, data_dir)
-    return {"dataset": name, "pooling": pooling, "widths": fixed_width(pixels, size.depth)}
+    widths, pooling = full_width(name, size.pooling, size.depth, data_dir)
+    return {"dataset": name, "pooling": pooling, "widths": widths}
 
 
 def measure(

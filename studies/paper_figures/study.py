@@ -31,7 +31,7 @@ from studies.paper_figures.scales import (
     narrowing,
     same_for_all,
 )
-from studies.training_run import at_most, classes_of, fixed_width, outcome, pixels_of
+from studies.training_run import at_most, classes_of, fixed_width, full_width, outcome, pixels_of
 from training import settings as presets
 from training.plan import Plan
 from training.sources import OUTSIDE
@@ -111,11 +111,11 @@ def _shapes(sizes: FiguresScale) -> list[Cell]:
 
 def _narrow(sizes: FiguresScale) -> list[Cell]:
     """All data sets with the narrowing layers of Fig. 3B."""
-    found = []
+    found: list[Cell] = []
     for name in sizes.datasets:
-        pixels, _ = pixels_of(name, sizes.pooling, sizes.data_dir)
+        pixels, pooling = pixels_of(name, sizes.pooling, sizes.data_dir)
         widths = narrowing(pixels, classes_of(name, sizes.data_dir))
-        found.append(_images(sizes, name, widths))
+        found.append({"dataset": name, "pooling": pooling, "widths": widths})
     return found
 
 
@@ -240,19 +240,10 @@ CELLS: dict[str, Any] = {
 }
 
 
-def _images(sizes: FiguresScale, dataset: str, widths: str) -> Cell:
-    """Images, and a network for them."""
-    return {
-        "dataset": dataset,
-        "pooling": pixels_of(dataset, sizes.pooling, sizes.data_dir)[1],
-        "widths": widths,
-    }
-
-
 def _same_width(sizes: FiguresScale, dataset: str, depth: int) -> Cell:
     """Images, and a network all of whose layers are as wide."""
-    pixels, _ = pixels_of(dataset, sizes.pooling, sizes.data_dir)
-    return _images(sizes, dataset, fixed_width(pixels, depth))
+    widths, pooling = full_width(dataset, sizes.pooling, depth, sizes.data_dir)
+    return {"dataset": dataset, "pooling": pooling, "widths": widths}
 
 
 def _common(sizes: FiguresScale) -> Cell:

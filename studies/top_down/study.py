@@ -22,7 +22,7 @@ from circuit.settings.learning import Adam
 from studies.setting import FIRST_PIXELS, reading, setting
 from studies.top_down.circuit import find_rest, strong_circuit
 from studies.top_down.measures import MEASURES, READOUTS, RULE_NAMES, cosines, measures
-from studies.training_run import fixed_width, outcome, pixels_of
+from studies.training_run import full_width, outcome
 from training import settings as presets
 from training.plan import Plan
 from training.sources import OUTSIDE
@@ -74,6 +74,7 @@ def study(
     scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
     """The cells of the study at a scale: "smoke", "laptop" or "full"."""
+    full_width(dataset, 2, LEARNING_DEPTH[scale], data_dir)  # or refused before anything runs
     chosen = SEEDS[scale] if seeds is None else tuple(seeds)
     common: Cell = {"dataset": dataset, "data_dir": data_dir}
     circuits = grid(
@@ -155,8 +156,8 @@ def measure(
     if part == "learning":
         assert rule is not None and increments is not None  # noqa: PT018
         lesson = _lesson(rule, increments, float(gamma or 0.0), pathway)
-        pixels, pooling = pixels_of(dataset, 2, data_dir)
-        full = tuple(map(int, fixed_width(pixels, depth).split("-")))
+        widths, pooling = full_width(dataset, 2, depth, data_dir)
+        full = tuple(map(int, widths.split("-")))
         plan = Plan(
             lesson=lesson,
             widths=widths_of(rule, full),

@@ -10,6 +10,7 @@ import sklearn.datasets
 import xarray as xr
 
 from circuit.doors.files import save
+from circuit.errors import CircuitError
 from circuit.network import Network
 from models import (
     run_equilibrium,
@@ -244,13 +245,28 @@ def test_narrowing_layers_never_widen():
             assert (widths[0], widths[-1], len(widths)) == (pixels, classes, 5)
 
 
-@pytest.mark.parametrize("figure", ["fig3", "claim"])
-def test_images_of_fewer_pixels_than_classes_have_no_narrowing_layers(tmp_path, capsys, figure):
+def test_layers_do_not_narrow_to_more_outputs_than_pixels():
+    with pytest.raises(CircuitError, match="cannot narrow from 6 pixels to 7 outputs; use images"):
+        narrowing(6, 7)
+
+
+@pytest.mark.parametrize(
+    ("main", "name"),
+    [
+        *((run_figures.main, name) for name in ("fig2a", "fig2c", "fig3", "grid", "longer")),
+        *(
+            (run_open_questions.main, name)
+            for name in ("activations", "overlaps", "top_down", "lateral_inhibition")
+        ),
+    ],
+)
+def test_images_of_fewer_pixels_than_classes_are_refused_before_a_run(tmp_path, capsys, main, name):
     pixels = np.arange(6 * 40, dtype=np.uint8).reshape(40, 2, 3)
     np.savez(tmp_path / "tiny.npz", images=pixels, labels=np.arange(40) % 7)
-    arguments = [figure, "--seeds", "1", "--workers", "0", "--output", str(tmp_path / "out")]
-    words = refusal(capsys, run_figures.main, *arguments, "--images", str(tmp_path / "tiny.npz"))
-    assert "cannot narrow from 6 pixels to 7 outputs; use images of 7 pixels or more" in words
+    arguments = [name, "--seeds", "1", "--quiet", "--output", str(tmp_path / "out")]
+    words = refusal(capsys, main, *arguments, "--images", str(tmp_path / "tiny.npz"))
+    assert "layers of 6 units, one a pixel, have none for each of 7 classes; use images" in words
+    assert not list(tmp_path.rglob("*.nc"))
 
 
 def test_an_open_question_is_asked_of_ones_own_images(tmp_path, images):
