@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.canvas import COLOURS, Axes, Figure, headline, panels, styled
-from analysis.comparison import NAMES, REFERENCE
+from analysis.comparison import LEVEL_WITH, NAMES, REFERENCE
 from analysis.statistics import FEWEST
 from studies.paper_figures.claim import (
     MARGIN,
@@ -20,6 +20,7 @@ from studies.paper_figures.claim import (
     Contest,
     Entrant,
     contests,
+    verdict,
 )
 
 SHAPES = {"peak": "o", "chosen epoch": "s", "end": "^"}
@@ -102,14 +103,37 @@ def _row(axes: Axes, place: int, contest: Contest, one: Entrant) -> None:
 
 
 def _heading(data: xr.Dataset) -> str:
-    """How many runs are in, and what the grey band is; no verdict."""
+    """Where rules are level with BP, how many runs are in, and what the grey band is."""
     finished = int(np.sum(data["status"].values == "completed"))
     epochs = int(np.max(data["epochs"].values))
-    return (
+    lines = [
         f"{finished} of {data.sizes['cell']} runs finished, {epochs} epochs each; with 95 % "
-        "intervals where there are three seeds or more\n"
-        f"(grey: within {100 * MARGIN:g} points, the margin of equivalence)"
-    )
+        "intervals where there are three seeds or more",
+        f"(grey: within {100 * MARGIN:g} points, the margin of equivalence)",
+    ]
+    return "\n".join([*_message(data), *lines])
+
+
+def _message(data: xr.Dataset) -> list[str]:
+    """In how many networks each rule is level with BP at the peak, of those with the lambda of BP
+    and three seeds or more; nothing where there are none.
+    """
+    peak = next(iter(MOMENTS))
+    verdicts: dict[str, list[str]] = {}
+    for contest in contests(data):
+        reference = contest.reference
+        for one in _compared(contest):
+            if reference is None or one.strength != reference.strength:
+                continue
+            found = contest.difference(one, reference, peak)
+            if found.pairs >= FEWEST:
+                verdicts.setdefault(one.rule, []).append(verdict(found))
+    level = [
+        f"{NAMES[rule]} in {words.count(LEVEL_WITH)} of {len(words)}"
+        for rule, words in verdicts.items()
+    ]
+    within = f"level with BP within {100 * MARGIN:g} points"
+    return [f"Networks in which peaks are {within}: {', '.join(level)}"] if level else []
 
 
 @styled

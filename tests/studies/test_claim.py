@@ -237,6 +237,18 @@ def test_an_interval_is_drawn_of_three_seeds_or_more():
     assert "three seeds or more" in figure.get_suptitle()
 
 
+def test_the_picture_s_title_counts_where_rules_are_level_with_bp():
+    """Of three seeds or more and the lambda of BP: not BP without, nor narrow layers of two."""
+    title = differences(runs(**EXAMPLE)).get_suptitle()
+    assert "level with BP within 0.3 points: GAIT-prop in 1 of 1\n" in title
+    three = dict.fromkeys((1, 2, 3), 97.0)
+    narrow = {"narrow_bp": three, "narrow_gait": {1: 96.0, 2: 96.1, 3: 95.9}}
+    circuit = {"circuit": {seed: value + 2.0 for seed, value in BP.items()}}
+    title = differences(runs(**EXAMPLE | narrow | circuit)).get_suptitle()
+    assert "points: GAIT-prop in 1 of 2, circuit in 0 of 1\n" in title
+    assert "level" not in differences(runs(bp={1: 98.0}, gait={1: 98.0})).get_suptitle()
+
+
 def test_pictures_of_no_run_at_all():
     data = runs(**{name: dict.fromkeys(by, np.nan) for name, by in EXAMPLE.items()})
     assert not differences(data).axes[0].get_yticklabels()
