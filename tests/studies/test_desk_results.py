@@ -10,28 +10,39 @@ import pytest
 import xarray as xr
 from scipy.stats import ttest_1samp
 
+from analysis.equivalence import repetitions_needed
+
 ROOT = Path(__file__).resolve().parents[2]
 DESK = ROOT / "docs" / "data" / "desk"
-FULL = "784-784-784-784-784-784"
+FULL, NARROW = "784-784-784-784-784-784", "784-784-500-200-10"
 MOMENTS = ("test_accuracy_peak_within", "test_accuracy_chosen", "test_accuracy_end")
-ROWS = {
-    "BP, lambda 0.1": ("bp", 0.1),
-    "GAIT-prop, lambda 0.1": ("gait", 0.1),
-    "GRAIT-prop, lambda 0.1": ("grait", 0.1),
-    "BP, lambda 0": ("bp", 0.0),
+FIVE, THREE = [1, 2, 3, 4, 5], [1, 2, 3]
+ROWS = {  # of full width on MNIST: name on the page -> rule, lambda, seeds
+    "BP, lambda 0.1": ("bp", 0.1, FIVE),
+    "GAIT-prop, lambda 0.1": ("gait", 0.1, FIVE),
+    "GRAIT-prop, lambda 0.1": ("grait", 0.1, FIVE),
+    "BP, lambda 0": ("bp", 0.0, FIVE),
+    "the circuit (GRAIT pathway), lambda 0.1": ("circuit", 0.1, THREE),
+    "TP, lambda 1000": ("tp", 1000.0, THREE),
+    "frozen hidden layers": ("frozen", 0.0, THREE),
+    "no hidden layer": ("no_hidden", 0.0, THREE),
 }
+RULES = {"BP": "bp", "GAIT-prop": "gait", "GRAIT-prop": "grait"}
+DATASETS = {"MNIST": "mnist", "Fashion-MNIST": "fashion_mnist", "KMNIST": "kmnist"}
 MARGIN = 0.3  # points
+
+Runs = dict[int, xr.Dataset]  # by seed
+Kind = tuple[str, str, str, float]  # widths, data set, rule, lambda
 
 
 @pytest.fixture(scope="module")
-def finished() -> dict[tuple[str, float], dict[int, xr.Dataset]]:
-    """(rule, lambda) -> seed -> run, of full width on MNIST; read from the runs' own files."""
-    found: dict[tuple[str, float], dict[int, xr.Dataset]] = {}
+def finished() -> dict[Kind, Runs]:
+    """Read from the runs' own files."""
+    found: dict[Kind, Runs] = {}
     for run in of_claim():
         cell = json.loads(run.attrs["parameters"])
-        if (cell["widths"], cell["dataset"]) == (FULL, "mnist"):
-            kind = str(cell["rule"]), float(cell["orthogonality"])
-            found.setdefault(kind, {})[int(cell["seed"])] = run
+        kind = cell["widths"], cell["dataset"], cell["rule"], float(cell["orthogonality"])
+        found.setdefault(kind, {})[int(cell["seed"])] = run
     return found
 
 
@@ -41,7 +52,7 @@ def of_claim() -> list[xr.Dataset]:
     return [run for run in runs if run.sizes["epoch"] == 1 + 15]
 
 
-def accuracies(runs: dict[int, xr.Dataset], name: str, seeds: list[int]) -> np.ndarray:
+def accuracies(runs: Runs, name: str, seeds: list[int]) -> np.ndarray:
     """In percent."""
     return np.array([100 * float(runs[seed][name]) for seed in seeds])
 
@@ -62,34 +73,49 @@ def verdict(each: np.ndarray) -> str:
     return "undecided"
 
 
-def rows_of(page: str) -> dict[str, list[str]]:
-    """The first row of every name that stands in `ROWS`."""
-    found: dict[str, list[str]] = {}
+def columns(runs: Runs, reference: Runs, seeds: list[int]) -> list[str]:
+    """Of every moment the accuracy, and what it is more than that of the reference."""
+    words = []
+    for moment in MOMENTS:
+        own = accuracies(runs, moment, seeds)
+        each = own - accuracies(reference, moment, seeds)
+        more = f"{interval(each, '+.2f')} ({verdict(each)})" if runs is not reference else ""
+        words += [interval(own), more]
+    return words
+
+
+def row_of(page: str, *first: str) -> list[str]:
+    """The other cells of the first row that begins so and tells of every moment."""
     for line in (ROOT / "docs" / page).read_text(encoding="utf-8").splitlines():
-        first, *others = (word.strip() for word in line.strip("|").split("|"))
-        if first in ROWS and len(others) == 2 * len(MOMENTS):
-            found.setdefault(first, others)
-    return found
+        cells = [word.strip() for word in line.strip("|").split("|")]
+        if cells[: len(first)] == [*first] and len(cells) == len(first) + 2 * len(MOMENTS):
+            return cells[len(first) :]
+    raise AssertionError(f"{first} is no row of {page}")
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_the_table_of_the_page_is_what_the_runs_say(finished, name):
-    runs, reference = finished[ROWS[name]], finished["bp", 0.1]
-    seeds = sorted(runs)
-    assert seeds == sorted(reference) == [1, 2, 3, 4, 5]
-    expected = []
-    for moment in MOMENTS:
-        own = accuracies(runs, moment, seeds)
-        each = own - accuracies(reference, moment, seeds)
-        difference = f"{interval(each, '+.2f')} ({verdict(each)})" if runs is not reference else ""
-        expected += [interval(own), difference]
-    assert rows_of("results.md")[name] == expected
+    rule, strength, seeds = ROWS[name]
+    runs, reference = finished[FULL, "mnist", rule, strength], finished[FULL, "mnist", "bp", 0.1]
+    assert sorted(runs) == seeds
+    assert row_of("results.md", name, str(len(seeds))) == columns(runs, reference, seeds)
+
+
+@pytest.mark.parametrize("images", DATASETS)
+@pytest.mark.parametrize("name", RULES)
+def test_the_table_of_narrowing_layers_is_what_its_runs_say(finished, images, name):
+    runs, reference = (finished[NARROW, DATASETS[images], one, 0.1] for one in (RULES[name], "bp"))
+    assert sorted(runs) == sorted(reference) == THREE
+    assert row_of("results.md", images, name) == columns(runs, reference, THREE)
 
 
 def test_what_is_said_elsewhere_is_what_the_runs_say(finished):
     """README and the findings give the peak; of GAIT-prop also against BP without lambda."""
-    seeds = [1, 2, 3, 4, 5]
-    peaks = {kind: accuracies(finished[kind], MOMENTS[0], seeds) for kind in ROWS.values()}
+    peaks = {
+        (rule, strength): accuracies(finished[FULL, "mnist", rule, strength], MOMENTS[0], seeds)
+        for rule, strength, seeds in ROWS.values()
+        if seeds == FIVE
+    }
     against = {rule: peaks[rule, 0.1] - peaks["bp", 0.1] for rule in ("gait", "grait")}
     free = peaks["gait", 0.1] - peaks["bp", 0.0]
     for page in ("README.md", "docs/index.md", "docs/findings.md"):
@@ -99,6 +125,15 @@ def test_what_is_said_elsewhere_is_what_the_runs_say(finished):
             assert interval(each) in text, page
         assert verdict(free) == "behind"
         assert interval(-free) in text, page
+        circuit, bp = (finished[FULL, "mnist", rule, 0.1] for rule in ("circuit", "bp"))
+        each = accuracies(circuit, MOMENTS[0], THREE) - accuracies(bp, MOMENTS[0], THREE)
+        assert verdict(each) == "level"
+        assert f"level too ({interval(each)}, three seeds)" in text, page
+        for images, word in (("mnist", "level"), ("fashion_mnist", "behind"), ("kmnist", "behind")):
+            gait, bp = (finished[NARROW, images, rule, 0.1] for rule in ("gait", "bp"))
+            each = accuracies(gait, MOMENTS[0], THREE) - accuracies(bp, MOMENTS[0], THREE)
+            assert verdict(each) == word
+            assert word == "level" or interval(-each) in text, page
 
 
 def test_how_many_runs_are_finished_is_what_the_page_says():
@@ -111,60 +146,76 @@ def test_how_many_runs_are_finished_is_what_the_page_says():
     assert f"{count} of {len(done)} runs are finished" in text
 
 
-def test_what_one_seed_says_is_what_its_runs_say(finished):
-    """The circuit beside GRAIT-prop, epoch by epoch; TP and both controls."""
-    (circuit,), (tp,), (none,), (frozen,) = (
-        [finished[kind][1]]
-        for kind in (("circuit", 0.1), ("tp", 1000.0), ("no_hidden", 0.0), ("frozen", 0.0))
-    )
+def test_what_is_said_of_the_circuit_and_the_controls_is_what_their_runs_say(finished):
+    """The circuit beside GRAIT-prop, epoch by epoch; TP below both controls in every seed."""
     text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    peak, *others = (100 * float(circuit[name]) for name in MOMENTS)
-    bp = [100 * float(finished["bp", 0.1][1][name]) for name in MOMENTS]
-    assert f"has {peak:.2f} % at the peak, {peak - bp[0]:+.2f} points from BP" in text
-    later = [f"{own - its:+.2f}" for own, its in zip(others, bp[1:], strict=True)]
-    assert f"{later[0]} at the chosen epoch and {later[1]} at the end" in text
-    grait = finished["grait", 0.1][1]["test_accuracy"]
-    farthest = 100 * float(abs(circuit["test_accuracy"] - grait).max())
-    assert f"within {farthest:.2f} points of GRAIT-prop" in text
-    assert (circuit["settled"][1:] == 1).all() and "every image of every batch settled" in text
-    controls = [100 * float(run[MOMENTS[0]]) for run in (tp, none, frozen)]
-    assert controls == sorted(controls)
-    assert (
-        "has {:.1f} % there, less than a network without hidden layers ({:.1f} %)".format(*controls)
-        in text
+    circuit, grait = (finished[FULL, "mnist", rule, 0.1] for rule in ("circuit", "grait"))
+    farthest = max(
+        100 * float(abs(circuit[seed]["test_accuracy"] - grait[seed]["test_accuracy"]).max())
+        for seed in THREE
     )
-    assert f"whose hidden layers are frozen ({controls[2]:.1f} %)" in text
+    assert f"within {farthest:.2f} points of GRAIT-prop" in text
+    assert all((run["settled"][1:] == 1).all() for run in circuit.values())
+    assert "every image of every batch settled" in text
+    kinds = (("tp", 1000.0), ("no_hidden", 0.0), ("frozen", 0.0))
+    tp, none, frozen = (
+        accuracies(finished[FULL, "mnist", *kind], MOMENTS[0], THREE) for kind in kinds
+    )
+    assert (tp < none).all() and (none < frozen).all()
+    last = [
+        run["test_accuracy"].values[-4:] for run in finished[FULL, "mnist", "tp", 1000.0].values()
+    ]
+    assert all(one[-1] > one[0] for one in last) and "it still rises" in text
 
 
-def test_the_table_of_narrowing_layers_is_what_its_runs_say():
-    """Accuracies of back-propagation, and what the others have more, all of seed 1."""
-    found: dict[tuple[str, str], list[float]] = {}
-    for run in of_claim():
-        cell = json.loads(run.attrs["parameters"])
-        if cell["widths"] == "784-784-500-200-10" and cell["seed"] == 1:
-            found[cell["rule"], cell["dataset"]] = [100 * float(run[name]) for name in MOMENTS]
-    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    for name, rule in (("BP", "bp"), ("GAIT-prop", "gait"), ("GRAIT-prop", "grait")):
-        words = []
-        for dataset in ("mnist", "fashion_mnist", "kmnist"):
-            own, bp = found.get((rule, dataset)), found["bp", dataset]
-            if own is None:
-                words.append("not run")
-            elif rule == "bp":
-                words.append(", ".join(f"{value:.2f}" for value in own))
-            else:
-                gaps = [value - other for value, other in zip(own, bp, strict=True)]
-                assert all(abs(gap) < 0.405 for gap in gaps)
-                words.append(", ".join(f"{gap:+.2f}" for gap in gaps))
-        what = "accuracy in %" if rule == "bp" else "minus BP in points"
-        assert f"| {name}, {what} | {' | '.join(words)} |" in page
+def test_verdicts_on_narrowing_layers_are_counted_rightly(finished):
+    """Those of GRAIT-prop; how many seeds would decide is asked of the power of the tests."""
+    words, needed = [], []
+    for images in DATASETS.values():
+        bp, grait = (finished[NARROW, images, rule, 0.1] for rule in ("bp", "grait"))
+        for moment in MOMENTS:
+            each = accuracies(grait, moment, THREE) - accuracies(bp, moment, THREE)
+            words.append(verdict(each))
+            if words[-1] == "undecided":
+                needed.append(repetitions_needed(each.mean(), each.std(ddof=1), MARGIN))
+    assert (words.count("level"), words.count("undecided"), len(words)) == (6, 3, 9)
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    said = f"six of its nine verdicts there are level, and three are undecided, which {min(needed)}"
+    assert f"{said} to {max(needed)} seeds would decide" in text
+
+
+def test_what_lengths_of_rows_cost_in_narrowing_layers_is_what_the_pairs_say(finished):
+    """GRAIT-prop differs from GAIT-prop in nothing but that it allows for them."""
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    spans, better, cosines, lengths, together = [], [], [], [], []
+    for images in DATASETS.values():
+        bp, gait, grait = (finished[NARROW, images, rule, 0.1] for rule in RULES.values())
+        losses = [
+            np.array([runs[seed]["learning_loss"].values[-1].flat[0] for seed in THREE])
+            for runs in (bp, gait, grait)
+        ]
+        assert (losses[0] < losses[2]).all() and (losses[2] < losses[1]).all()
+        closed = 100 * (losses[1] - losses[2]) / (losses[1] - losses[0])
+        spans.append(f"{closed.min():.0f} to {closed.max():.0f} %")
+        each = accuracies(grait, MOMENTS[0], THREE) - accuracies(gait, MOMENTS[0], THREE)
+        assert (each > 0).all()
+        better.append(interval(each, "+.2f"))
+        assert min(float(run["alignment"][-1, 0]) for run in grait.values()) > 0.9985
+        cosines += [float(run["alignment"][-1, 0]) for run in gait.values()]
+        lengths += [float(run["alignment_norm"][-1, 0]) for run in gait.values()]
+        together += each.tolist()
+    assert f"{spans[0]} on MNIST, {spans[2]} on KMNIST and {spans[1]} on Fashion-MNIST" in text
+    assert f"by {better[0]}, {better[1]} and {better[2]} points" in text
+    assert f"by {interval(np.array(together), '+.2f')} over the nine" in text
+    assert f"cosine is {min(cosines):.2f} to {max(cosines):.2f}" in text
+    assert f"layer 1 is {min(lengths):.2f} to {max(lengths):.2f} of BP's" in text
 
 
 def test_what_is_said_of_the_last_epoch_is_what_the_runs_say(finished):
     """Cosines and lengths in layer 1 beside back-propagation's update, and losses; five seeds."""
 
     def ends(rule: str, strength: float, name: str) -> np.ndarray:
-        runs = finished[rule, strength].values()
+        runs = finished[FULL, "mnist", rule, strength].values()
         return np.array([run[name].values[-1].flat[0] for run in runs])
 
     text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
