@@ -22,7 +22,7 @@ ROWS = {  # of full width on MNIST: name on the page -> rule, lambda, seeds
     "GAIT-prop, lambda 0.1": ("gait", 0.1, FIVE),
     "GRAIT-prop, lambda 0.1": ("grait", 0.1, FIVE),
     "BP, lambda 0": ("bp", 0.0, FIVE),
-    "the circuit (GRAIT pathway), lambda 0.1": ("circuit", 0.1, THREE),
+    "circuit, lambda 0.1": ("circuit", 0.1, THREE),
     "TP, lambda 1000": ("tp", 1000.0, THREE),
     "frozen hidden layers": ("frozen", 0.0, THREE),
     "no hidden layer": ("no_hidden", 0.0, THREE),
@@ -74,21 +74,20 @@ def verdict(each: np.ndarray) -> str:
 
 
 def columns(runs: Runs, reference: Runs, seeds: list[int]) -> list[str]:
-    """Of every moment the accuracy, and what it is more than that of the reference."""
-    words = []
+    """The peak, and what is more than that of the reference at every moment."""
+    words = [interval(accuracies(runs, MOMENTS[0], seeds))]
     for moment in MOMENTS:
-        own = accuracies(runs, moment, seeds)
-        each = own - accuracies(reference, moment, seeds)
+        each = accuracies(runs, moment, seeds) - accuracies(reference, moment, seeds)
         more = f"{interval(each, '+.2f')} ({verdict(each)})" if runs is not reference else ""
-        words += [interval(own), more]
+        words.append(more)
     return words
 
 
 def row_of(page: str, *first: str) -> list[str]:
-    """The other cells of the first row that begins so and tells of every moment."""
+    """The other cells of the first row that begins so and tells of peak and every moment."""
     for line in (ROOT / "docs" / page).read_text(encoding="utf-8").splitlines():
         cells = [word.strip() for word in line.strip("|").split("|")]
-        if cells[: len(first)] == [*first] and len(cells) == len(first) + 2 * len(MOMENTS):
+        if cells[: len(first)] == [*first] and len(cells) == len(first) + 1 + len(MOMENTS):
             return cells[len(first) :]
     raise AssertionError(f"{first} is no row of {page}")
 
