@@ -165,25 +165,23 @@ def _every(sizes: FiguresScale) -> list[Cell]:
 def _claim(sizes: FiguresScale) -> list[Cell]:
     """Does GAIT-prop learn as well as back-propagation? First what decides, seed by seed: with the
     same lambda, and back-propagation without; then the circuit and target propagation; then the
-    narrowing layers of Fig. 3B.
+    narrowing layers of Fig. 3B. Both widths with both controls.
     """
     common, decisive = _of_claim(sizes), _decisive(sizes)
     rate, strength = sizes.leaky_relu["tp"]
     free: Cell = decisive[0] | {"orthogonality": 0.0}
+    controls: list[Cell] = [free | {"rule": name} for name in CONTROLS]
     beside: list[Cell] = [
         decisive[-1] | {"rule": "circuit", "pathway": "grait"},
         {"rule": "tp", "learning_rate": rate, "orthogonality": strength},
-        *(
-            {"rule": name, "learning_rate": free["learning_rate"], "orthogonality": 0.0}
-            for name in CONTROLS
-        ),
+        *controls,
     ]
     full = _same_width(sizes, sizes.datasets[0], sizes.depth)
     few = sizes.seeds[: sizes.few_seeds]
     return [
         *grid(common | full, seed=sizes.seeds, run=[*decisive, free]),
         *grid(common | full, seed=few, run=beside),
-        *grid(common, seed=few, images=_narrow(sizes), run=decisive),
+        *grid(common, seed=few, images=_narrow(sizes), run=[*decisive, *controls]),
     ]
 
 

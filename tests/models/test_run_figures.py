@@ -99,9 +99,9 @@ def test_what_is_done_so_far_is_shown_without_training(done, tmp_path, monkeypat
     monkeypatch.setattr(sweep, "run", trains)
     arguments = ["claim", "--scale", "smoke", "--so-far", "--output", str(tmp_path)]
     assert command.main(arguments) == 1
-    assert "claim: 15 runs, 13 missing, 2 completed" in capsys.readouterr().out
+    assert "claim: 17 runs, 15 missing, 2 completed" in capsys.readouterr().out
     with xr.open_dataset(tmp_path / "claim.nc") as some, xr.open_dataset(done / "claim.nc") as all_:
-        assert (some["status"] == "completed").values.tolist() == [True] * 2 + [False] * 13
+        assert (some["status"] == "completed").values.tolist() == [True] * 2 + [False] * 15
         same = "test_accuracy_within"
         steps = {"step": some["step"]}
         np.testing.assert_array_equal(some[same][:2], all_[same].sel(steps)[:2])
@@ -266,6 +266,7 @@ def test_scale_desk_is_the_papers_but_for_the_number_of_epochs():
     wanted |= {("mnist", full, name, None, 1e-4, 0.0): few for name in CONTROLS}
     for name in ("mnist", "fashion_mnist", "kmnist"):
         wanted |= {(name, "784-784-500-200-10", *one): few for one in decisive}
+        wanted |= {(name, "784-784-500-200-10", one, None, 1e-4, 0.0): few for one in CONTROLS}
     assert kinds == wanted
     assert [(cell["seed"], cell["rule"], cell["orthogonality"]) for cell in cells[:5]] == [
         (1, "bp", 0.1),

@@ -225,7 +225,45 @@ def test_pictures_show_what_is_there_and_how_much():
     drawn = np.concatenate([line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 3])
     for difference in (-0.1, -0.05, 0.0):
         assert np.isclose(drawn, difference).sum() == 3
-    assert len(curves(data).axes[0].lines) == 15
+
+
+def test_errors_within_epochs_are_drawn_with_the_best_so_far():
+    """Looked at three times an epoch, of four; the title says what the last two add to the peak."""
+    seen = {
+        "bp": [50, 60, 90, 91, 93, 92, 94, 93, 93, 94.5, 94, 93],
+        "gait": [50, 55, 80, 85, 92.25, 91, 90, 91, 92, 91, 90, 92],
+    }
+    data = runs(bp={1: 93.0}, gait={1: 92.0}, circuit={1: np.nan}).drop_dims("step")
+    within = np.array([*seen.values(), [np.nan] * 12]) / 100
+    data = data.assign(test_accuracy_within=(("cell", "step"), within))
+    data = data.assign_coords(step=np.arange(1, 13) * 10, epochs=("cell", [4] * 3))
+    figure = curves(data)
+    lines = figure.axes[0].lines
+    assert len(lines) == 2 * len(seen)
+    for accuracies, (thin, bold) in zip(seen.values(), (lines[:2], lines[2:]), strict=True):
+        literal = [100 - max(accuracies[: count + 1]) for count in range(2, 12)]
+        np.testing.assert_allclose(thin.get_ydata(), 100 - np.array(accuracies[2:]))
+        np.testing.assert_allclose(bold.get_ydata(), literal)
+        np.testing.assert_allclose(bold.get_xdata(), np.arange(3, 13) / 3)
+    title = figure.get_suptitle()
+    assert "of 4 epochs" in title and "2 of 3 runs" in title
+    assert "\nBP 94.50 (+1.50), GAIT-prop 92.25 (+0.00)\n" in title
+
+
+def test_a_rule_that_is_far_behind_has_its_differences_in_words():
+    """A low row of its own; one that is far at the end alone has its row, and an arrow in it."""
+    far = {seed: 90.0 for seed in (1, 2, 3)}
+    data = runs(**EXAMPLE | {"circuit": far})
+    lower = (data["rule"] == "gait") & (data["widths"] == FULL)
+    data["test_accuracy_end"] = data["test_accuracy_end"] - 0.02 * lower
+    (axes,) = differences(data).axes
+    assert [one.get_text() for one in axes.texts] == [
+        "-2.0",
+        "-8.0, -8.0, -8.0 (peak, chosen epoch, end)",
+    ]
+    labels = [one.get_text().split(",")[0] for one in axes.get_yticklabels()]
+    assert labels == ["GAIT-prop", "BP", "circuit (GRAIT pathway)", "GAIT-prop"]
+    np.testing.assert_allclose(np.diff(axes.get_yticks()), [1.0, 0.8, 0.8])
 
 
 def test_an_interval_is_drawn_of_three_seeds_or_more():
