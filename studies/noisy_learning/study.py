@@ -20,6 +20,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.sweep.study import Cell, Seeds, Study, grid
+from circuit.errors import CircuitError
 from circuit.learning.lesson import Lesson
 from circuit.network import Network, forward
 from circuit.numerics.arrays import to_numpy
@@ -34,7 +35,7 @@ from studies.noisy_learning.reading import (
     NoisySettings,
 )
 from studies.noisy_learning.theory import prospect
-from studies.training_run import COMPLETED, pixels_of, pooled_images, trained
+from studies.training_run import COMPLETED, at_most, classes_of, pixels_of, pooled_images, trained
 from training.images import Images
 from training.plan import Material, Plan, initial_network, prepare, taken
 from training.sources import OUTSIDE
@@ -112,9 +113,18 @@ def datasets_of(scale: str, dataset: str) -> tuple[str, ...]:
 def study(
     scale: str, *, dataset: str = "digits", data_dir: str | None = None, seeds: Seeds = None
 ) -> Study:
-    """The cells of the study at a scale: "smoke", "laptop" or "full"."""
+    """The cells of the study at a scale: "smoke", "laptop" or "full".
+
+    Raises `CircuitError` for more classes than a layer has units.
+    """
     size = SCALES[scale]
     main, *both = datasets_of(scale, dataset)
+    classes = classes_of(main, data_dir)
+    if classes > size.width:
+        raise CircuitError(
+            f"noisy_learning has layers of {size.width} units at scale {scale}, and none for each "
+            f"of {classes} classes; use images of fewer classes, or a larger scale"
+        )
     first, *others = size.depths
     common: Cell = {
         "data_dir": data_dir,
@@ -122,7 +132,8 @@ def study(
         "rates": " ".join(f"{rate:g}" for rate in size.rates),
         "seeds": " ".join(map(str, size.seeds if seeds is None else seeds)),
     }
-    images = {"dataset": main, "train_images": size.train_images, "epochs": size.epochs}
+    wanted = at_most(size.train_images, main, data_dir)
+    images = {"dataset": main, "train_images": wanted, "epochs": size.epochs}
     usual = common | images | {"batch": size.batch}
 
     def cells(of: Cell, noises: Sequence[float], ways: Sequence[Cell]) -> list[Cell]:

@@ -269,6 +269,24 @@ def test_images_of_fewer_pixels_than_classes_are_refused_before_a_run(tmp_path, 
     assert not list(tmp_path.rglob("*.nc"))
 
 
+def test_images_of_more_classes_than_layers_have_units_are_refused_before_a_run(tmp_path, capsys):
+    """Layers of study noisy_learning have 16 units at scale smoke; 16 classes fit, and all images
+    are learnt from where a scale wants more.
+    """
+    pixels = np.random.default_rng(1).integers(0, 255, (400, 5, 5), dtype=np.uint8)
+    for classes in (16, 17):
+        np.savez(tmp_path / f"{classes}.npz", images=pixels, labels=np.arange(400) % classes)
+    arguments = ["noisy_learning", "--scale", "smoke", "--seeds", "1", "--quiet"]
+    arguments += ["--output", str(tmp_path / "out"), "--images", f"{tmp_path}/17.npz"]
+    words = refusal(capsys, run_open_questions.main, *arguments)
+    assert "layers of 16 units at scale smoke, and none for each of 17 classes; use" in words
+    assert not list(tmp_path.rglob("*.nc"))
+    question = STUDIES["noisy_learning"].door("study")
+    assert question.study("smoke", dataset="own", data_dir=str(tmp_path / "16.npz")).cells
+    cells = question.study("laptop", dataset="own", data_dir=str(tmp_path / "16.npz")).cells
+    assert {cell["train_images"] for cell in cells} == {320}  # of 400, less those to test on
+
+
 def test_an_open_question_is_asked_of_ones_own_images(tmp_path, images):
     arguments = ["top_down", "--scale", "smoke", "--seeds", "1", "--workers", "0", "--quiet"]
     output = ["--output", str(tmp_path / "out"), "--images", str(images)]

@@ -252,7 +252,7 @@ def test_errors_within_epochs_are_drawn_with_the_best_so_far():
 
 def test_a_rule_that_is_far_behind_has_its_differences_in_words():
     """A low row of its own; one that is far at the end alone has its row, and an arrow in it."""
-    far = {seed: 90.0 for seed in (1, 2, 3)}
+    far = dict.fromkeys((1, 2, 3), 90.0)
     data = runs(**EXAMPLE | {"circuit": far})
     lower = (data["rule"] == "gait") & (data["widths"] == FULL)
     data["test_accuracy_end"] = data["test_accuracy_end"] - 0.02 * lower
