@@ -27,7 +27,7 @@ from studies.lateral_inhibition.measures import (
     second_moments,
 )
 from studies.setting import setting
-from studies.training_run import full_width, outcome, pixels_of
+from studies.training_run import at_most, full_width, outcome, pixels_of
 from training.plan import Plan, lesson_of
 from training.settings import DEFAULTS
 from training.sources import OUTSIDE
@@ -81,7 +81,7 @@ BATCH = 20
 VALIDATION = 0.2
 
 OFF = 0.1  # size of the random part of every weight matrix, relative to the orthogonal part
-IMAGES = 1000  # that the second moments of the task are taken from
+IMAGES = 1000  # at most, that the second moments of the task are taken from
 SAMPLES = (16, 64, 256, 1024)
 PULLING = ("inhibition", "whitening", "populations")
 LATERAL_RATE = 0.05  # of the pull from samples
@@ -196,7 +196,7 @@ def _pull(dataset: str, data_dir: str | None, depth: int, seed: int) -> xr.Datas
         data_dir=data_dir,
         depth=depth,
         width=pixels_of(dataset, 1, data_dir)[0],
-        batch=IMAGES,
+        batch=at_most(IMAGES, dataset, data_dir) or IMAGES,
         init="orthogonal",
         seed=seed,
     )

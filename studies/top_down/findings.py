@@ -19,7 +19,7 @@ def findings(data: xr.Dataset) -> list[str]:
     """What became of the circuits, by reading and strength, and of the runs."""
     lines: list[str] = []
     circuits = data.isel(cell=data["part"].values == "circuit")
-    if circuits.sizes["cell"]:
+    if circuits.sizes["cell"] and "settled" in data:
         lines += _circuits(circuits)
     runs = data.isel(cell=data["part"].values == "learning")
     if runs.sizes["cell"]:
@@ -85,6 +85,8 @@ def _mean_of(values: xr.DataArray) -> Callable[[xr.Dataset, np.ndarray, int], st
 
 
 def _runs(data: xr.Dataset) -> list[str]:
+    if "test_accuracy" not in data:
+        return ["top_down: no network has learnt anything"]
     rows = []
     for (rule, increments, activation, gamma), part in groups(
         data, ("rule", "increments", "activation", "gamma")

@@ -22,7 +22,7 @@ from circuit.settings.learning import Adam
 from studies.setting import FIRST_PIXELS, reading, setting
 from studies.top_down.circuit import find_rest, strong_circuit
 from studies.top_down.measures import MEASURES, READOUTS, RULE_NAMES, cosines, measures
-from studies.training_run import full_width, outcome
+from studies.training_run import at_most, full_width, outcome
 from training import settings as presets
 from training.plan import Plan
 from training.sources import OUTSIDE
@@ -164,7 +164,7 @@ def measure(
             activation=activation,
             seeds=(seed,),
             batch=batch,
-            train_images=None if dataset == "digits" else 12000,
+            train_images=None if dataset == "digits" else at_most(12000, dataset, data_dir),
             measure_every=int(epochs or 0),
         )
         return _learnt(plan, int(epochs or 0), dataset, data_dir, pooling)

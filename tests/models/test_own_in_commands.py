@@ -287,12 +287,17 @@ def test_images_of_more_classes_than_layers_have_units_are_refused_before_a_run(
     assert {cell["train_images"] for cell in cells} == {320}  # of 400, less those to test on
 
 
-def test_an_open_question_is_asked_of_ones_own_images(tmp_path, images):
-    arguments = ["top_down", "--scale", "smoke", "--seeds", "1", "--workers", "0", "--quiet"]
-    output = ["--output", str(tmp_path / "out"), "--images", str(images)]
+@pytest.mark.parametrize("name", ["top_down", "lateral_inhibition"])
+def test_an_open_question_is_asked_of_ones_own_images(tmp_path, capsys, digits, name):
+    """Of fewer than the study would take of a data set, which it takes all."""
+    np.savez(tmp_path / "few.npz", images=digits[0][:250, 2:-2, 2:-2], labels=digits[1][:250])
+    arguments = [name, "--scale", "smoke", "--seeds", "1", "--workers", "0"]
+    output = ["--output", str(tmp_path / "out"), "--images", str(tmp_path / "few.npz")]
     assert run_open_questions.main([*arguments, *output]) == 0
-    with xr.open_dataset(tmp_path / "out" / "top_down.nc") as data:
+    with xr.open_dataset(tmp_path / "out" / f"{name}.nc") as data:
         assert set(data["dataset"].values.tolist()) == {"own"}
+        assert not any("failed" in str(status) for status in data["status"].values)
+    assert "failed:" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["strength", "strong", "noise", "imperfection"])

@@ -576,6 +576,10 @@ def test_study_runs_draws_and_tells(measured, tmp_path):
     for control in ("no_hidden", "frozen"):
         (told,) = (line.split() for line in words.splitlines() if line.split()[:1] == [control])
         assert (told[3], told[-3:]) == ("leaky_relu", ["-", "-", "0"])
+    for gone in (["test_accuracy", "alignment_end", "settled_images"], ["settled"]):
+        words = "\n".join(findings("top_down", data.drop_vars(gone)))  # every one of a part failed
+        assert ("no network has learnt anything" in words) == (len(gone) == 3)
+        assert ("by strength" in words) == (len(gone) == 3)
 
 
 def test_images_without_an_equilibrium_are_counted_in_the_status():
