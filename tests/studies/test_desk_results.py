@@ -28,6 +28,7 @@ ROWS = {  # of full width on MNIST: name on the page -> rule, lambda, seeds
     "no hidden layer": ("no_hidden", 0.0, THREE),
 }
 RULES = {"BP": "bp", "GAIT-prop": "gait", "GRAIT-prop": "grait"}
+CONTROLS = {"no hidden layer": "no_hidden", "frozen hidden layers": "frozen"}
 DATASETS = {"MNIST": "mnist", "Fashion-MNIST": "fashion_mnist", "KMNIST": "kmnist"}
 MARGIN = 0.3  # points
 
@@ -101,11 +102,34 @@ def test_the_table_of_the_page_is_what_the_runs_say(finished, name):
 
 
 @pytest.mark.parametrize("images", DATASETS)
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", [*RULES, *CONTROLS])
 def test_the_table_of_narrowing_layers_is_what_its_runs_say(finished, images, name):
-    runs, reference = (finished[NARROW, DATASETS[images], one, 0.1] for one in (RULES[name], "bp"))
+    rule, strength = (RULES[name], 0.1) if name in RULES else (CONTROLS[name], 0.0)
+    runs, reference = (
+        finished[NARROW, DATASETS[images], *one] for one in ((rule, strength), ("bp", 0.1))
+    )
     assert sorted(runs) == sorted(reference) == THREE
     assert row_of("results.md", images, name) == columns(runs, reference, THREE)
+
+
+def test_controls_of_narrowing_layers_are_far_below_all_rules(finished):
+    """The least and the largest of the data sets, of the means over seeds; and every seed."""
+    above, below = [], []
+    for images in DATASETS.values():
+        none, frozen = (
+            accuracies(finished[NARROW, images, name, 0.0], MOMENTS[0], THREE)
+            for name in CONTROLS.values()
+        )
+        for rule in RULES.values():
+            learnt = accuracies(finished[NARROW, images, rule, 0.1], MOMENTS[0], THREE)
+            assert (learnt > none).all()
+            above.append((learnt - none).mean())
+        assert (none > frozen).all()
+        below.append((none - frozen).mean())
+    spans = [f"{min(each):.0f} to {max(each):.0f} points above" for each in (above, below)]
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert f"{spans[0]} a network without hidden layers in every seed" in text
+    assert f"that is {spans[1]} one whose hidden layers are frozen" in text
 
 
 def test_what_is_said_elsewhere_is_what_the_runs_say(finished):
