@@ -16,7 +16,7 @@ from analysis.controls import CONTROLS
 from analysis.sweep import run as sweep
 from circuit.peers.table import TABLE
 from models import run_figures as command
-from studies.paper_figures import every_rule
+from studies.paper_figures import every_rule, every_rule_findings
 from studies.paper_figures.every_rule_findings import best_of_bench_grid, learnt
 from tests.commands import refusal
 from tests.models.test_rule_file import PAGE
@@ -180,3 +180,26 @@ def test_what_a_figure_does_not_have_is_refused(done, capsys, tmp_path) -> None:
     words = refusal(capsys, command.main, "fig2a", "--rule-file", file, "--output", str(tmp_path))
     assert "--rule-file does nothing with fig2a" in words
     assert not set(command.BENCH) & set(command.FIGURES)  # nor are they part of "all"
+
+
+@pytest.mark.parametrize(("tick", "ratio"), [(0.0, 3.0), (1 / 64, 3.0), (1e3, np.nan)])
+def test_how_long_a_step_takes_is_known_by_any_clock(monkeypatch, tick, ratio):
+    """BP takes 1 ms and GAIT-prop 3, but for the first two steps; Windows counts in 1/64 s."""
+    seconds, steps = 0.0, 0
+
+    def learn(learner, lesson, *_):
+        nonlocal seconds, steps
+        steps += 1
+        seconds += (0.003 if lesson.rule == "gait" else 0.001) + 5.0 * (steps <= 4)
+        return learner, None
+
+    def process_time() -> float:
+        return seconds if not tick else tick * (seconds // tick)
+
+    monkeypatch.setattr(every_rule_findings, "learn", learn)
+    monkeypatch.setattr(every_rule_findings.time, "process_time", process_time)
+    cells = {"rule": ["gait", "bp"], "settings": ["", ""], "learning_rate": [1e-3, 1e-3]}
+    sizes = {"pixels": [64, 64], "width": [16, 16], "batch": [20, 20]}
+    data = xr.Dataset(coords={name: ("cell", values) for name, values in (cells | sizes).items()})
+    found = every_rule_findings.with_times(data, steps=4000)["step_over_bp"].values
+    np.testing.assert_allclose(found, [ratio, ratio / 3], rtol=0.1 if tick else 1e-9)
