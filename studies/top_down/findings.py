@@ -19,7 +19,7 @@ def findings(data: xr.Dataset) -> list[str]:
     """What became of the circuits, by reading and strength, and of the runs."""
     lines: list[str] = []
     circuits = data.isel(cell=data["part"].values == "circuit")
-    if circuits.sizes["cell"] and "settled" in data:
+    if circuits.sizes["cell"]:
         lines += _circuits(circuits)
     runs = data.isel(cell=data["part"].values == "learning")
     if runs.sizes["cell"]:
@@ -29,6 +29,8 @@ def findings(data: xr.Dataset) -> list[str]:
 
 def _circuits(data: xr.Dataset) -> list[str]:
     """Tables against strength, one row for each kind of circuit and depth."""
+    if "settled" not in data:
+        return ["top_down: no circuit has a result", ""]
     nudge = float(data["nudge"].values[np.argmin(np.abs(data["nudge"].values - NUDGE))])
     here = data.sel(nudge=nudge)
     worst = here["cosine_worst"].sel(rule_of="bp")
@@ -86,7 +88,7 @@ def _mean_of(values: xr.DataArray) -> Callable[[xr.Dataset, np.ndarray, int], st
 
 def _runs(data: xr.Dataset) -> list[str]:
     if "test_accuracy" not in data:
-        return ["top_down: no network has learnt anything"]
+        return ["top_down: no run of learning has a result"]
     rows = []
     for (rule, increments, activation, gamma), part in groups(
         data, ("rule", "increments", "activation", "gamma")
