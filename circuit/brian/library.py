@@ -177,14 +177,19 @@ def run_steps(network: brian2.Network, clock: brian2.Clock, steps: int) -> None:
         raise KeyboardInterrupt("Brian2 was stopped before the last step")
 
 
+_SET_APART: list[bool] = []  # not empty once somebody else has been seen to do so
+
+
 @contextlib.contextmanager
 def _unsearched() -> Iterator[None]:
     """Keep what is there from the search for garbage with which every run of Brian2 begins.
 
     It takes a tenth of a second and more in a process that has much loaded. Where somebody else
-    has set objects apart, as a server may before it forks, nothing is touched.
+    has set objects apart, as a server may before it forks, nothing is touched, then or later:
+    counting them takes as long as the search.
     """
-    if gc.get_freeze_count():
+    if _SET_APART or gc.get_freeze_count():
+        _SET_APART.append(True)
         yield
         return
     gc.freeze()

@@ -41,6 +41,7 @@ with warnings.catch_warnings():
     from brian2.devices.device import reset_device
 
     from circuit import brian
+    from circuit.brian import library
 
 pytestmark = pytest.mark.filterwarnings(f"ignore:{DEPRECATED}:DeprecationWarning")
 
@@ -555,6 +556,29 @@ assert not brian2.magic_network.objects
 after = sys.excepthook, signal.getsignal(signal.SIGINT), warnings.showwarning
 print(before == after)
 """
+
+
+def test_garbage_is_not_searched_for_unless_somebody_has_set_objects_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Then nothing is touched; they are counted until some are there, which takes long."""
+    clock, calls, apart = brian2.Clock(dt=1 * brian2.ms), [], iter([0, 0, 5])
+    network = brian2.Network(brian2.NetworkOperation(lambda: None, clock=clock))
+
+    class Collector:
+        @staticmethod
+        def get_freeze_count() -> int:
+            calls.append("count")
+            return next(apart)
+
+        freeze = staticmethod(lambda: calls.append("freeze"))
+        unfreeze = staticmethod(lambda: calls.append("unfreeze"))
+
+    monkeypatch.setattr(library, "gc", Collector)
+    monkeypatch.setattr(library, "_SET_APART", [])
+    for _ in range(5):
+        library.run_steps(network, clock, 2)
+    assert calls == ["count", "freeze", "unfreeze"] * 2 + ["count"]
 
 
 @pytest.mark.parametrize(("first", "alone"), [("", True), ("import brian2", False)])
