@@ -122,6 +122,7 @@ def test_an_unknown_home_folder_is_refused(capsys):
     assert "'~nobody-here/x': no such home folder" in refused(capsys, "--data-dir=~nobody-here/x")
 
 
+@pytest.mark.usefixtures("rough_pictures")
 def test_a_path_that_is_not_utf8_is_a_path(tmp_path):
     """On Linux a name is bytes; Python writes those that are not UTF-8 as surrogates (PEP 383)."""
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
@@ -219,7 +220,7 @@ def test_a_long_value_is_refused_in_a_short_line(capsys, text, words):
 
 def test_an_unknown_option_of_any_length_is_a_line_of_bounded_length(capsys):
     assert len(refused(capsys, "--" + "x" * 10**5)) < 800
-    assert len(refused(capsys, *["--unknown"] * 10**4)) < 4000
+    assert len(refused(capsys, *["--unknown"] * 2000)) < 4000
 
 
 def test_what_is_shortened_keeps_both_ends_and_says_how_much_is_missing():

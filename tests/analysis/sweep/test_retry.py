@@ -9,6 +9,7 @@ from analysis.sweep import run as sweep
 from analysis.sweep.run import Study, forget_failed, run
 from models import run_feedback_strength as command
 from studies.strength import study as strength
+from studies.strength.figures import FIGURES
 
 MENDED: set[str] = set()
 CALLS: list[str] = []
@@ -49,6 +50,8 @@ def test_failed_cells_alone_are_measured_again(tmp_path):
 
 def test_a_study_s_command_tries_again(tmp_path, monkeypatch, capsys):
     """What failed once is a result until then; what is measured a second time comes out."""
+    for name in list(FIGURES):
+        monkeypatch.delitem(FIGURES, name)
     here = ["--studies", "strength", "--scale", "smoke", "--workers", "0", "--seeds", "1"]
     arguments = [*here, "--output", str(tmp_path)]
     measures = strength.measures

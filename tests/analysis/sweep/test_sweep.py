@@ -99,8 +99,9 @@ def test_results_are_the_same_bytes_for_any_number_of_workers(tmp_path, address)
     assert contents(tmp_path / "2") == expected
 
 
-def test_groups_in_threads_of_one_process_leave_each_other_their_one_thread(tmp_path):
+def test_groups_in_threads_of_one_process_leave_each_other_their_one_thread(tmp_path, monkeypatch):
     """As in a worker that somebody has started with several threads."""
+    monkeypatch.setenv(toy_cells.SLOWLY, "1")
     studies = [products(1, 0.05), replace(products(3, 0.05), name="longer")]
     for study in studies:
         study.path(study.cells[0], tmp_path).parent.mkdir(parents=True)
@@ -175,10 +176,13 @@ def test_workers_hear_no_interrupts_and_keep_their_memory(address):
 
 
 def start(*arguments: str) -> subprocess.Popen:
-    """A process of this Python in the root of the repository, in a group of its own."""
+    """A process of this Python in the root of the repository, in a group of its own, whose cells
+    take their time.
+    """
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=ROOT,
+        env={**os.environ, toy_cells.SLOWLY: "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -186,10 +190,21 @@ def start(*arguments: str) -> subprocess.Popen:
     )
 
 
+SLOW = products(8, seconds=0.05)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict[str, bytes]:
+    """The files of `SLOW`, from the plain loop."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(SLOW, folder, workers=0, quiet=True)
+    return contents(folder)
+
+
 @pytest.mark.posix
-def test_real_scheduler_loses_a_worker(tmp_path):
+def test_real_scheduler_loses_a_worker(tmp_path, whole):
     """`dask scheduler` and two `dask worker`s on the loopback address; one is killed half-way."""
-    study, file = products(8, seconds=0.05), tmp_path / "scheduler.json"
+    study, file = SLOW, tmp_path / "scheduler.json"
     local = ("--dashboard-address", "127.0.0.1:0", "--no-dashboard")
     connection = ("--scheduler-file", str(file))
     scheduler = start(
@@ -221,10 +236,9 @@ def test_real_scheduler_loses_a_worker(tmp_path):
         for process in processes:
             process.kill()
             process.communicate()
-    run(study, tmp_path / "whole", workers=0, quiet=True)
-    assert contents(folder) == contents(tmp_path / "whole")
+    assert contents(folder) == whole
     run(study, lost, workers=0, quiet=True)
-    assert contents(lost) == contents(tmp_path / "whole")
+    assert contents(lost) == whole
 
 
 PROGRAM = """
@@ -233,15 +247,15 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if pytest runs in the background
 from analysis.sweep.run import run
-from tests.analysis.sweep.test_sweep import products
+from tests.analysis.sweep.test_sweep import SLOW
 if __name__ == "__main__":
-    run(products(8, seconds=0.05), Path({folder!r}), workers=2)
+    run(SLOW, Path({folder!r}), workers=2)
 """
 
 
 @pytest.mark.posix
 @pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
-def test_interrupted_or_killed_and_resumed(tmp_path, name):
+def test_interrupted_or_killed_and_resumed(tmp_path, name, whole):
     """Ctrl-C or kill -9 of the main process: no process is left, and what was done is kept."""
     number = signal.Signals[name]
     folder, program = tmp_path / "a", tmp_path / "program.py"
@@ -264,10 +278,9 @@ def test_interrupted_or_killed_and_resumed(tmp_path, name):
     assert 3 <= done(folder) < 24
     assert not (folder / "products.nc").exists()
     kept = {path: path.stat().st_mtime_ns for path in folder.glob("products/cells/[!.]*.nc")}
-    run(products(8, seconds=0.05), folder, workers=0, quiet=True)
+    run(SLOW, folder, workers=0, quiet=True)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    run(products(8, seconds=0.05), tmp_path / "whole", workers=0, quiet=True)
-    assert contents(folder) == contents(tmp_path / "whole")
+    assert contents(folder) == whole
 
 
 @pytest.mark.parametrize("allowed", [0, 3])
