@@ -188,8 +188,9 @@ def _unsearched() -> Iterator[None]:
     has set objects apart, as a server may before it forks, nothing is touched, then or later:
     counting them takes as long as the search.
     """
-    if _SET_APART or gc.get_freeze_count():
+    if not _SET_APART and gc.get_freeze_count():
         _SET_APART.append(True)
+    if _SET_APART:
         yield
         return
     gc.freeze()

@@ -575,10 +575,12 @@ def test_garbage_is_not_searched_for_unless_somebody_has_set_objects_apart(
         unfreeze = staticmethod(lambda: calls.append("unfreeze"))
 
     monkeypatch.setattr(library, "gc", Collector)
-    monkeypatch.setattr(library, "_SET_APART", [])
+    seen: list[bool] = []
+    monkeypatch.setattr(library, "_SET_APART", seen)
     for _ in range(5):
         library.run_steps(network, clock, 2)
     assert calls == ["count", "freeze", "unfreeze"] * 2 + ["count"]
+    assert seen == [True]  # however often
 
 
 @pytest.mark.parametrize(("first", "alone"), [("", True), ("import brian2", False)])
