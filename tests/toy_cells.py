@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.linalg
 import xarray as xr
 from threadpoolctl import threadpool_info
 
+from analysis.sweep import run as sweep
 from analysis.sweep.study import Study
 from models import run_open_questions
 from studies.catalogue import STUDIES
@@ -87,6 +89,8 @@ def fragile(what: str, **_: object) -> xr.Dataset:
         raise SystemExit(3)
     if what == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if what == "kill when stored":
+        _die_when_stored()
     if what == "no status":
         return xr.Dataset({"value": 1.0})
     if what == "complex":
@@ -96,6 +100,17 @@ def fragile(what: str, **_: object) -> xr.Dataset:
     if what == "none":
         return None
     return xr.Dataset({"value": 1.0, "status": "converged"})
+
+
+def _die_when_stored() -> None:
+    """Let this process die the moment a result is on disk, before what stands beside it is gone."""
+    store = sweep.store
+
+    def store_and_die(*rest: Any) -> None:
+        store(*rest)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    sweep.store = store_and_die
 
 
 def thief(order: int, victim: str) -> xr.Dataset:

@@ -32,7 +32,7 @@ from analysis.sweep.progress import INTERVAL, SweepProgress
 from analysis.sweep.starting import require_a_script_to_itself
 from analysis.sweep.study import Cell, Study
 from analysis.sweep.threads import one_thread
-from analysis.sweep.unfinished import kept_beside
+from analysis.sweep.unfinished import forget, kept_beside
 from circuit.errors import CircuitError
 from circuit.storage.owner import Owner, myself, remove_leftovers
 
@@ -106,6 +106,7 @@ def _run(
             begin_anew(study, open_cells, folder)
             follow(client, study, groups, folder, progress)
     progress.close()
+    tidy(study, folder)
     for kept in (folder, cells_folder):
         remove_leftovers(kept)
     dataset = collect(study, folder, known)
@@ -135,6 +136,15 @@ def begin_anew(study: Study, cells: Iterable[Cell], folder: Path) -> None:
         study.path(cell, folder).unlink(missing_ok=True)
     for counts in (folder / study.name / "cells").glob("*.started"):
         counts.unlink(missing_ok=True)
+
+
+def tidy(study: Study, folder: Path) -> None:
+    """Take away what still stands beside a result, because its process died before it could."""
+    for cell in study.cells:
+        path = study.path(cell, folder)
+        if path.exists():
+            forget(path)
+            _started(path).unlink(missing_ok=True)
 
 
 def run_group(study: Study, folder: Path, done: Callable[[], object] = lambda: None) -> None:

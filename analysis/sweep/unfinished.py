@@ -28,10 +28,18 @@ def kept_beside(path: Path) -> Iterator[None]:
 
     It is taken away at the end of the block, but not where an exception ends the block.
     """
-    folder = path.with_suffix(SUFFIX)
-    token = _place.set(folder)
+    token = _place.set(_beside(path))
     try:
         yield
     finally:
         _place.reset(token)
-    shutil.rmtree(folder, ignore_errors=True)
+    forget(path)
+
+
+def forget(path: Path) -> None:
+    """Take away the folder of the cell whose result is in `path`, if it has one."""
+    shutil.rmtree(_beside(path), ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_suffix(SUFFIX)

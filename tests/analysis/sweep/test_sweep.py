@@ -300,6 +300,28 @@ def test_cell_that_kills_its_process_is_recorded_and_the_others_go_on(tmp_path, 
     assert not list(tmp_path.rglob("*.started"))
 
 
+def test_process_dies_between_a_result_and_what_stands_beside_it(tmp_path):
+    """Nobody is given a cell again that is on disk: the sweep itself tidies up, and so does the
+    next one, though it has nothing to measure.
+    """
+    cells = tuple({"what": what, "one": None} for what in ("kill when stored", "fine"))
+    study = Study("fragile", cells, toy_cells.fragile, ("one",))
+    with local_cluster(1) as address:
+        dataset = run(study, tmp_path, scheduler=address, quiet=True)
+    assert dataset["status"].values.tolist() == ["converged", "converged"]
+    expected = contents(tmp_path)
+    assert len(expected) == 2 + 1
+
+    first = study.path(cells[0], tmp_path)
+    first.with_suffix(".started").write_text("elsewhere 1\n")
+    first.with_suffix(".unfinished").mkdir()
+    other = first.with_name("of another version.unfinished")  # its cell has no result yet
+    other.mkdir()
+    run(study, tmp_path, workers=0, quiet=True)
+    assert contents(tmp_path) == expected
+    assert not first.with_suffix(".unfinished").exists() and other.exists()
+
+
 # ---- cells that go wrong, files that are not whole --------------------------------------------
 
 
