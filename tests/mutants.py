@@ -749,11 +749,18 @@ MUTANTS = (
         "tests/studies/test_noisy_learning.py -k settling_time",
     ),
     Mutant(
+        "what stands beside a result is left there",
+        "analysis/sweep/run.py",
+        "    tidy(study, folder)\n",
+        "",
+        "tests/analysis/sweep/test_killed.py -k dies_between",
+    ),
+    Mutant(
         "damaged cell taken for a result",
         "analysis/sweep/kept.py",
         "if _is_whole(content) or _was_whole(result):",
         "if True:",
-        "tests/analysis/sweep/test_sweep.py -k damaged",
+        "tests/analysis/sweep/test_cells_that_fail.py -k damaged",
     ),
     Mutant(
         "fold taken for a branch point",
@@ -1379,7 +1386,7 @@ MUTANTS = (
         "analysis/sweep/kept.py",
         "            distinct.sort()",
         "            pass",
-        "tests/analysis/sweep/test_sweep.py::test_labels_that_are_numbers_ascend_whatever_the_order_of_the_cells",
+        "tests/analysis/sweep/test_collect.py::test_labels_that_are_numbers_ascend_whatever_the_order_of_the_cells",
     ),
     Mutant(
         "the units drawn are those that move least",

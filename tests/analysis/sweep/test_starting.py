@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from analysis.sweep.run import run
-from tests.analysis.sweep.test_sweep import products
+from tests.analysis.sweep.products import products
 run(products(3), Path({folder!r}), workers=2)
 """
 POOL = """
@@ -27,7 +27,7 @@ from multiprocessing import Pool
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from analysis.sweep.run import run
-from tests.analysis.sweep.test_sweep import products
+from tests.analysis.sweep.products import products
 def measure(workers):
     return run(products(3), Path({folder!r}), workers=workers, quiet=True).sizes["cell"]
 if __name__ == "__main__":
