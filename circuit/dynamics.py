@@ -47,6 +47,7 @@ from circuit.losses import Loss, output_error
 from circuit.network import Activity, Network, forward, require_activity
 from circuit.numerics.arrays import Array, namespace, widened
 from circuit.numerics.taken import labels_taken, taken
+from circuit.settings.circuits import WEAK
 from circuit.trial import Trial
 from circuit.verification.doubt import doubt
 
@@ -56,7 +57,7 @@ FEEDBACKS = EXACT, PSEUDO_INVERSE = "exact", "pseudo-inverse"  # that have a nam
 def build_circuit(
     network: Network,
     pathway: str = "gait",
-    feedback_strength: float | Sequence[float] = 0.01,
+    feedback_strength: float | Sequence[float] = WEAK,
     *,
     nudge: float | None = None,
     time_constant: float | Sequence[float] = 0.010,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from circuit.checks.given import real, reals, require_count
 from circuit.errors import CircuitError
 from circuit.numerics.arrays import Array, namespace
+from circuit.settings.circuits import STRENGTHS, UP_TO_ONE
 
 
 @dataclass(frozen=True)
@@ -77,16 +78,15 @@ def per_layer(
         raise CircuitError(
             f"{len(strengths)} feedback strengths for {depth} layers; give one number or {depth}"
         )
+    within = UP_TO_ONE if up_to_one else STRENGTHS
     for layer, value in enumerate(strengths, 1):
-        if not (0 < value < 1 or (up_to_one and value == 1)):
+        fault = within.fault(value)
+        if not fault and value < sys.float_info.min:
+            fault = "is so small that 1 / gamma overflows"
+        if fault:
             raise CircuitError(
-                f"feedback strength gamma = {value:g} at layer {layer} is outside (0, 1); "
-                "use for example 0.01"
-            )
-        if value < sys.float_info.min:
-            raise CircuitError(
-                f"feedback strength gamma = {value:g} at layer {layer} is so small that 1 / gamma "
-                "overflows; use for example 0.01"
+                f"feedback strength gamma = {value:g} at layer {layer} {fault}; use for example "
+                f"{within.example}"
             )
     return strengths
 

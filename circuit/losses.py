@@ -15,6 +15,7 @@ from circuit.errors import ShapeMismatch
 from circuit.network import Activity, Network, require_activity
 from circuit.numerics.arrays import Array, namespace, require_finite
 from circuit.numerics.taken import taken
+from circuit.settings.losses import CROSS_ENTROPY, QUADRATIC
 
 Loss = Callable[[Array, Array], Array]
 
@@ -33,7 +34,7 @@ def softmax_cross_entropy(outputs: Array, targets: Array) -> Array:
     return targets - total * exponentials / xp.sum(exponentials, axis=-1, keepdims=True)
 
 
-LOSSES: dict[str, Loss] = {"quadratic": quadratic, "cross_entropy": softmax_cross_entropy}
+LOSSES: dict[str, Loss] = {QUADRATIC: quadratic, CROSS_ENTROPY: softmax_cross_entropy}
 """Losses by name: functions (outputs, targets) -> -dL/d outputs."""
 
 

@@ -45,6 +45,7 @@ from circuit.network import Activity, Network, require_activity
 from circuit.numerics.arrays import Array, finite_rows, widened
 from circuit.numerics.scale import ONE, Scale
 from circuit.numerics.taken import taken
+from circuit.settings.circuits import WEAK
 from circuit.shifts import Shifts, renormalised
 
 Strength = float | Sequence[float]
@@ -95,7 +96,7 @@ def target_propagation(
 
 
 def incremental_target_propagation(
-    network: Network, activity: Activity, output_error: Array, feedback_strength: Strength = 0.01
+    network: Network, activity: Activity, output_error: Array, feedback_strength: Strength = WEAK
 ) -> Shifts:
     """ITP, Eqs. 12 and 13.
 
@@ -105,7 +106,7 @@ def incremental_target_propagation(
 
 
 def gait_propagation(
-    network: Network, activity: Activity, output_error: Array, feedback_strength: Strength = 0.01
+    network: Network, activity: Activity, output_error: Array, feedback_strength: Strength = WEAK
 ) -> Shifts:
     """GAIT-prop, Eqs. 16 to 18 and Alg. 1.
 
@@ -132,7 +133,7 @@ def gait_propagation(
 
 
 def grait_propagation(
-    network: Network, activity: Activity, output_error: Array, feedback_strength: Strength = 0.01
+    network: Network, activity: Activity, output_error: Array, feedback_strength: Strength = WEAK
 ) -> Shifts:
     """GRAIT-prop: GAIT-prop with increments adjusted to the lengths of rows of W as well.
 

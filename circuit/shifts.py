@@ -17,8 +17,7 @@ from circuit.errors import NotFinite, ShapeMismatch
 from circuit.numerics.arrays import Array, largest, namespace, put_rows, row_norms, take_rows
 from circuit.numerics.scale import Scale, power_words, times
 from circuit.records.brief import Brief, Rows, batch_of, counted
-
-READOUTS = ("shift", "mismatch")  # what of a settled circuit synapses learn from
+from circuit.settings.circuits import READOUTS
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -26,7 +26,12 @@ from circuit.settings.learning import Adam, LessonSettings
 from circuit.settings.pull import PULL, PULLS
 from circuit.settings.units import UNITS
 
-DATASETS = ("digits", "mnist", "fashion_mnist", "kmnist")  # those of `images`, which is slow
+OPENML = {  # name and version at openml.org of what does not ship with scikit-learn
+    "mnist": ("mnist_784", 1),
+    "fashion_mnist": ("Fashion-MNIST", 1),
+    "kmnist": ("Kuzushiji-MNIST", 1),
+}
+DATASETS = ("digits", *OPENML)
 MOST_LAYERS = 1000  # hidden ones; memory and patience end before
 PRESETS = ("quick", "paper", "reference")
 

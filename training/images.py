@@ -21,16 +21,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from circuit.storage import archives
+from training.declarations import DATASETS, OPENML
 from training.image_record import N_CLASSES, ImageError, Images
 from training.own_images import load_own
 
-# Name and version at openml.org of each data set that does not ship with scikit-learn.
-OPENML = {
-    "mnist": ("mnist_784", 1),
-    "fashion_mnist": ("Fashion-MNIST", 1),
-    "kmnist": ("Kuzushiji-MNIST", 1),
-}
-DATASETS = ("digits", *OPENML)
 SPLITS = (("train", "test"), ("train", "test", "all"))  # of a data set, and of one's own images
 OWN = "own"  # images in a file or folder that `data_dir` then names (`training.own_images`)
 DATA_DIR_VARIABLE = "GAIT_CIRCUIT_DATA"

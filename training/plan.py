@@ -26,6 +26,7 @@ from circuit.settings.declaration import Values, meant
 from circuit.settings.learned_inverse import EXACT, LEARNED
 from circuit.settings.learning import Adam
 from circuit.settings.pull import MECHANISMS, REGULARISER
+from circuit.settings.units import CLIPPED
 from circuit.units.table import activation
 from training.declarations import ComputingSettings, ImageSettings, NetworkSettings
 from training.images import Images, targets_of
@@ -59,7 +60,7 @@ class Plan(NetworkSettings, ImageSettings, ComputingSettings):
         super().__post_init__()
         if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
             raise CircuitError(f"seeds {self.seeds} are none or not all different; give each once")
-        if self.lesson.rule == "circuit" and "clipped_tanh" in self.activations:
+        if self.lesson.rule == "circuit" and set(CLIPPED) & set(self.activations):
             raise CircuitError(
                 "a circuit inverts its units exactly, clipped_tanh does not; use tanh"
             )

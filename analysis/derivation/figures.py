@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 
 from analysis.canvas import COLOURS, NAMES, Axes, Drawings, Figure, headline, panels, styled
+from circuit.settings.circuits import READOUTS
 
 INITS = {"gaussian": "random (Gaussian) W", "orthogonal": "orthogonal W"}
-READOUTS = {"shift": "shift", "mismatch": "mismatch"}
 # one fit of each claim, with what a reader needs to know of it
 SHOWN = {
     "eq10-order": ("Eq. 10: linear increment, absolute", "bp"),
@@ -62,7 +62,7 @@ def fig1_circuit(data: xr.Dataset) -> Figure:
             way, read = source.split()
             _against_bp(axes, data.sel(source=source, weights=init), COLOURS[way])
             if row == 0:
-                axes.set_title(f"{way.upper()} pathway,\n{READOUTS[read]}")
+                axes.set_title(f"{way.upper()} pathway,\n{read}")
             else:
                 axes.set_xlabel("by back-propagation")
             if column == 0:

@@ -2,33 +2,29 @@
 
 A method is a `Method`: a function that gives a first state and one that improves a state. The loop,
 the budget, the ruler and the checks live once, in `circuit.equilibrium`. A new method is one file
-and one line here.
+and one line of `circuit.settings.methods`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 
 from circuit.checks.given import require_choice
 from circuit.circuit import Circuit
 from circuit.method import Method
-from circuit.methods import ode, sweep
-from circuit.methods.direct import method as direct
-from circuit.methods.newton import method as newton
+from circuit.settings import methods as settings
 
 
-def _brian2() -> Method:
-    from circuit.methods import brian2  # Brian2 takes a second to import
-
-    return brian2.METHOD
+def _method(file: str) -> Method:
+    """The method in a file of this folder, which is loaded when it is asked for."""
+    found: Method = import_module(f"circuit.methods.{file}").METHOD
+    return found
 
 
 METHODS: dict[str, Callable[[], Method]] = {
-    "direct": lambda: direct.METHOD,
-    "sweep": lambda: sweep.METHOD,
-    "newton": lambda: newton.METHOD,
-    "ode": lambda: ode.METHOD,
-    "brian2": _brian2,
+    name: partial(_method, file) for name, file in settings.METHODS.items()
 }
 """Ways to look for the equilibrium; a call of an entry loads its `Method`."""
 

@@ -45,7 +45,6 @@ A circuit may sleep after every image: then lateral inhibition teaches weights t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -65,9 +64,9 @@ from circuit.feedback import mismatch_ratios
 from circuit.network import Network
 from circuit.plastic.sleep import Sleep
 from circuit.records.brief import Brief
+from circuit.settings.circuits import READOUTS, STRENGTHS
 from circuit.units.table import UNIT_TEXTS
 
-READOUTS = ("shift", "mismatch")
 PATHWAYS = ("gait", "grait")
 OWN_DRIVES = ("membrane", "instant")
 STORAGES = ("captured", "direct")
@@ -194,11 +193,27 @@ class Plastic(Brief):
         if self.sleep is not None:
             require_kind("sleep", self.sleep, Sleep)
         self._take_numbers()
-        widths, count = self.network.widths, len(self.network.weights[0])
+        self._fill_in()
+        self._require_names()
+        self._require_shapes()
+        self._require_times()
+        self._require_values()
+        self._require_sleep()
+
+    @property
+    def _stack(self) -> tuple[int, tuple[int, ...]]:
+        """How many networks there are, and the widths of their layers, the input first."""
+        return len(self.network.weights[0]), self.network.widths
+
+    def _fill_in(self) -> None:
+        """What is as another field, or one, where it is not given."""
+        count, widths = self._stack
         if not self.layer_plasticity.size:
             object.__setattr__(self, "layer_plasticity", np.ones((count, len(widths) - 1)))
         if not self.own_time_constants:
             object.__setattr__(self, "own_time_constants", self.time_constants)
+
+    def _require_names(self) -> None:
         for what, name, known in (
             ("read-out", self.readout, READOUTS),
             ("own drive", self.own_drive, OWN_DRIVES),
@@ -209,41 +224,36 @@ class Plastic(Brief):
             require_choice(what, name, known)
         if len({unit.name for unit in self.network.activations}) > 1:
             raise CircuitError("layers of different activations; give all layers the same one")
+
+    def _require_shapes(self) -> None:
         if self.network.weights[0].ndim != 3:
             raise ShapeMismatch(
                 f"W of layer 1 has shape {self.network.weights[0].shape}; give a stack of networks "
                 "(networks, units, units that are read)"
             )
-        wanted = {
-            "W": [(count, up, down) for down, up in pairwise(widths)],
-            "feedback": [(count, down, up) for down, up in pairwise(widths[1:])],
-            "time constants": [(count, width) for width in widths[1:]],
-            "own time constants": [(count, width) for width in widths[1:]],
-            "feedback plasticity": [(count,)],
-            "layer plasticity": [(count, len(widths) - 1)],
-            "rates": [(count,)],
-            "delays": [(count,)],
-            "noise": [(count,)],
-        }
-        given: dict[str, Sequence[np.ndarray]] = {
-            "W": self.network.weights,
-            "feedback": self.feedback,
-            "time constants": self.time_constants,
-            "own time constants": self.own_time_constants,
-            "feedback plasticity": [self.feedback_plasticity],
-            "layer plasticity": [self.layer_plasticity],
-            "rates": [self.rates],
-            "delays": [self.delays],
-            "noise": [self.noise],
-        }
-        for what, shapes in wanted.items():
-            found = [np.shape(array) for array in given[what]]
+        count, widths = self._stack
+        units, one = [(count, width) for width in widths[1:]], [(count,)]
+        each_layer = [(count, len(widths) - 1)]
+        for what, arrays, shapes in (
+            ("W", self.network.weights, [(count, up, down) for down, up in pairwise(widths)]),
+            ("feedback", self.feedback, [(count, down, up) for down, up in pairwise(widths[1:])]),
+            ("time constants", self.time_constants, units),
+            ("own time constants", self.own_time_constants, units),
+            ("feedback plasticity", [self.feedback_plasticity], one),
+            ("layer plasticity", [self.layer_plasticity], each_layer),
+            ("rates", [self.rates], one),
+            ("delays", [self.delays], one),
+            ("noise", [self.noise], one),
+        ):
+            found = [np.shape(array) for array in arrays]
             if found != shapes:
                 raise ShapeMismatch(f"{what} of shapes {found}; give {shapes}")
-        if not 0 < self.strength < 1:
+
+    def _require_times(self) -> None:
+        """Steps that Euler's method bears, and a free phase where one is needed."""
+        if fault := STRENGTHS.fault(self.strength):
             raise CircuitError(
-                f"feedback strength gamma = {self.strength:g} is outside (0, 1); use for example "
-                "0.2"
+                f"feedback strength gamma = {self.strength:g} {fault}; use for example 0.2"
             )
         constants = (*self.time_constants, *self.own_time_constants)
         shortest = min(float(tau.min()) for tau in constants)
@@ -257,6 +267,8 @@ class Plastic(Brief):
                 f"read-out {self.readout} with storage {self.storage} needs a free phase; give "
                 "free_steps of 1 or more"
             )
+
+    def _require_values(self) -> None:
         for what, values in (
             ("rates", self.rates),
             ("delays", self.delays),
@@ -269,18 +281,23 @@ class Plastic(Brief):
                 raise CircuitError(f"{what} = {shown(values)}; give finite values of 0 or more")
         if not np.issubdtype(np.asarray(self.delays).dtype, np.integer):
             raise CircuitError(f"delays {self.delays} are not whole numbers of steps")
-        if self.sleep is not None:
-            self.sleep.require_fits(widths, count)
-            if self.longest_delay or np.any(self.noise):
-                raise CircuitError(
-                    "a circuit with delays or noise cannot sleep, for what is on its way would be "
-                    "lost: leave out delays and noise, or the sleep"
-                )
-            if np.any(self.layer_plasticity != 1):
-                raise CircuitError(
-                    "sleep teaches every layer, so that none stays as it is: leave out "
-                    "layer_plasticity, or the sleep"
-                )
+
+    def _require_sleep(self) -> None:
+        """Of a circuit that sleeps: patterns that fit, and nothing that sleep would spoil."""
+        if self.sleep is None:
+            return
+        count, widths = self._stack
+        self.sleep.require_fits(widths, count)
+        if self.longest_delay or np.any(self.noise):
+            raise CircuitError(
+                "a circuit with delays or noise cannot sleep, for what is on its way would be "
+                "lost: leave out delays and noise, or the sleep"
+            )
+        if np.any(self.layer_plasticity != 1):
+            raise CircuitError(
+                "sleep teaches every layer, so that none stays as it is: leave out "
+                "layer_plasticity, or the sleep"
+            )
 
     def _take_numbers(self) -> None:
         """Make all fields that hold numbers plain ones, in seconds and 1/s."""

@@ -34,6 +34,7 @@ from circuit.peers.table import TABLE
 from circuit.plasticity import Update
 from circuit.records.brief import Brief, Rows
 from circuit.report.alignment import Agreement, agreement
+from circuit.settings.circuits import WEAK
 from circuit.verification.judgement import Status
 
 GOING_ON = (Status.OUT_OF_BUDGET, Status.CYCLING, Status.NOT_RESOLVABLE)  # a state, if no rest
@@ -192,7 +193,7 @@ def _lessons(lessons: Mapping[str, Lesson] | Iterable[str] | None) -> dict[str, 
         names = list(lessons)
         for name in names:
             require_choice("rule", name, TABLE)
-        chosen = {name: Lesson(rule=name, feedback_strength=0.01) for name in names}
+        chosen = {name: Lesson(rule=name, feedback_strength=WEAK) for name in names}
     losses = {lesson.loss for lesson in chosen.values()}
     if len(losses) != 1:
         raise CircuitError(

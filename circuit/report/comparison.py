@@ -15,6 +15,7 @@ from circuit.errors import NotFinite, TargetOutOfRange
 from circuit.learned_inverse.model import propagate_learned
 from circuit.numerics.arrays import epsilon, flattened, row_norms, to_numpy
 from circuit.outcome import Equilibrium
+from circuit.peers.table import TABLE
 from circuit.plasticity import Update, updates
 from circuit.records.brief import Brief
 from circuit.records.reached import reached
@@ -148,7 +149,7 @@ class Report(Brief):
     @property
     def verdict(self) -> str:
         """One plain sentence."""
-        name = {"grait": "GRAIT-prop", "gait": "GAIT-prop", "itp": "ITP"}[self.pathway]
+        name = TABLE[self.pathway].called
         if not self.record.converged:
             return f"The circuit did not settle: {self.record.failure()}."
         layers = self.compared

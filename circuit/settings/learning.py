@@ -9,11 +9,17 @@ from dataclasses import dataclass
 
 from circuit.peers.table import TABLE
 from circuit.settings.declaration import Choice, Flag, Interval, Number, Record
-from circuit.settings.peers.of_lesson import FEEDBACK_STRENGTH, INCREMENTS, PATHWAY, READOUT
+from circuit.settings.losses import LOSSES, QUADRATIC
+from circuit.settings.peers.of_lesson import (
+    FEEDBACK_STRENGTH,
+    INCREMENTS,
+    PATHWAY,
+    RATE_NOISE,
+    READOUT,
+)
 
 CIRCUIT = "circuit"
 ALL, OUTPUT = "all", "output"  # layers that learn
-LOSSES = ("quadratic", "cross_entropy")
 INFINITE = float("inf")
 POSITIVE = Interval(0, INFINITE, "()", "1e-8")
 FRACTION = Interval(0, 1, "[)", "0.9")
@@ -39,14 +45,9 @@ class LessonSettings(Record):
     feedback_strength: float = FEEDBACK_STRENGTH.field()
     pathway: str = PATHWAY.field()
     readout: str = READOUT.field()
-    loss: str = Choice("quadratic", "", known=LOSSES).field()
+    loss: str = Choice(QUADRATIC, "", known=LOSSES).field()
     increments: str = INCREMENTS.field()
-    rate_noise: float = Number(
-        0.0,
-        "standard deviation with which every shift is read, in units of the rates",
-        within=Interval(0, INFINITE, "[)", "0.001"),
-        metavar="S",
-    ).field()
+    rate_noise: float = RATE_NOISE.field()
     learns: str = Choice(
         ALL,
         "which layers learn: all, or the output layer alone, a control in which hidden layers stay "

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuit.peers.table import TABLE, own_settings, with_option
+from circuit.settings.circuits import WEAK
 from circuit.settings.declaration import Declaration
-from circuit.settings.learning import LOSSES
+from circuit.settings.losses import LOSSES, QUADRATIC
 from circuit.settings.peers.of_lesson import FEEDBACK_STRENGTH, INCREMENTS, PATHWAY, READOUT
 from models.command.declared_options import add_setting
 from models.command.network_options import add_images_and_network
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from circuit.learning.lesson import Lesson
 
 PROGRAM = "run_bench"
-GAMMA = 0.01
 # what the rules of the paper, and the circuit, share with a lesson: option -> its declaration
 SHARED: dict[str, Declaration] = {
     one.option: one
@@ -41,7 +41,7 @@ FIELDS = {  # of a lesson
     "feedback_strength": SHARED["gamma"],
     **{name: SHARED[name] for name in ("pathway", "readout", "increments")},
 }
-DEFAULTS: dict[str, Any] = {name: one.default for name, one in SHARED.items()} | {"gamma": GAMMA}
+DEFAULTS: dict[str, Any] = {name: one.default for name, one in SHARED.items()} | {"gamma": WEAK}
 
 
 def options() -> OneLineParser:
@@ -69,8 +69,8 @@ def options() -> OneLineParser:
     add(
         "--loss",
         choices=LOSSES,
-        default="quadratic",
-        help="loss whose gradient back-propagation follows (default: quadratic)",
+        default=QUADRATIC,
+        help=f"loss whose gradient back-propagation follows (default: {QUADRATIC})",
     )
     add(
         "--practice",

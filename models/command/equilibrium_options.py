@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from circuit.settings.learning import LOSSES
-from circuit.settings.peers.of_lesson import PATHWAYS, READOUTS
+from circuit.settings.circuits import PATHWAYS, READOUTS, WEAK
+from circuit.settings.losses import LOSSES, QUADRATIC
+from circuit.settings.methods import METHODS
+from circuit.settings.peers.of_lesson import PATHWAY, READOUT
 from models.command.network_options import (
     add_images_and_network,
     batch_and_network,
@@ -46,19 +48,19 @@ def options() -> OneLineParser:
     add(
         "--pathway",
         choices=PATHWAYS,
-        default="gait",
+        default=PATHWAY.default,
         help="what a layer sends down: itp its rates through the inverse, gait its deviation "
         "scaled by its squared slope, grait also by the squared lengths of its rows of weights "
-        "(default: gait)",
+        f"(default: {PATHWAY.default})",
     )
     add(
         "--gamma",
         type=number,
         nargs="+",
-        default=[0.01],
+        default=[WEAK],
         metavar="G",
         help="feedback strength, between 0 and 1: one for all layers, or one per layer with the "
-        "output last (default: 0.01)",
+        f"output last (default: {WEAK:g})",
     )
     add(
         "--nudge",
@@ -69,21 +71,21 @@ def options() -> OneLineParser:
     add(
         "--loss",
         choices=LOSSES,
-        default="quadratic",
-        help="loss whose gradient makes the target (default: quadratic)",
+        default=QUADRATIC,
+        help=f"loss whose gradient makes the target (default: {QUADRATIC})",
     )
     add(
         "--method",
-        choices=("direct", "sweep", "newton", "ode", "brian2"),
+        choices=tuple(METHODS),
         help="how the equilibrium is found; see docs/numerics.md (default: direct, and sweep with "
         "--feedback pseudo-inverse)",
     )
     add(
         "--readout",
         choices=READOUTS,
-        default="shift",
+        default=READOUT.default,
         help="what a synapse learns from: the shift of its layer from the free phase, or the "
-        "mismatch of its layer with its own drive (default: shift)",
+        f"mismatch of its layer with its own drive (default: {READOUT.default})",
     )
     add(
         "--precision",

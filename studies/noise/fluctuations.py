@@ -32,7 +32,6 @@ from circuit.numerics.scale import ONE
 from circuit.shifts import Shifts
 from circuit.trial import Trial
 
-READOUTS = ("shift", "mismatch")
 SHORTEST = 1e-3  # of 1/|J|: an average over less keeps less than 13 of float64's 16 digits
 
 

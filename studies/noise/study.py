@@ -18,9 +18,9 @@ from circuit.equilibrium import settle
 from circuit.errors import CircuitError, NotFinite
 from circuit.linearisation.matrix import dense_jacobian
 from circuit.outcome import Equilibrium
+from circuit.settings.circuits import READOUTS
 from circuit.trial import Trial
 from studies.noise.fluctuations import (
-    READOUTS,
     averaged,
     averaged_steps,
     kink_noise,

@@ -20,9 +20,10 @@ import scipy.optimize
 from circuit.network import Network
 from circuit.plasticity import updates
 from circuit.rules import RULES
+from circuit.settings.circuits import READOUTS
 from circuit.shifts import Shifts
 from circuit.trial import Trial
-from studies.noise.fluctuations import READOUTS, unit_slices
+from studies.noise.fluctuations import unit_slices
 
 VANISHING = 1e-12  # a feedback strength at which what is of first order in it is below rounding
 

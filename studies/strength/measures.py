@@ -25,6 +25,7 @@ from circuit.numerics.scale import ONE, Scale
 from circuit.plasticity import Update, updates
 from circuit.report.alignment import agreement
 from circuit.rules import RULES
+from circuit.settings.circuits import READOUTS
 from circuit.shift_dynamics import balance
 from circuit.shifts import Shifts
 from circuit.trial import Trial
@@ -32,7 +33,6 @@ from circuit.verification.judgement import Status
 from circuit.verification.sliding import sliding_slopes
 from studies.strength.partly_settled import SettledImages, settle_directly, settle_most
 
-READOUTS = ("shift", "mismatch")
 LARGEST_SPECTRAL_ERROR = 0.05  # of 1/tau, the leak of a unit: beyond it an eigenvalue is not given
 MEASURED = "measured"
 ABSCISSAS_ONLY = "abscissas only"

@@ -14,6 +14,7 @@ from circuit.feedback import output_only
 from circuit.plasticity import local_update, updates
 from circuit.report.alignment import agreement
 from circuit.rules import RULES
+from circuit.settings.circuits import READOUTS
 from studies.top_down.circuit import (
     FreeRest,
     Layers,
@@ -26,7 +27,6 @@ from studies.top_down.circuit import (
 )
 from studies.top_down.theory import chain_abscissa, chain_gains, replaced_eigenvalues
 
-READOUTS = ("shift", "mismatch")
 RULE_NAMES = ("output_only", "bp", "tp")  # the first is that of the circuit's own pathway
 MEASURES = {
     "abscissa": "spectral abscissa in 1/tau, median over the judged images",

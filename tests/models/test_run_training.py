@@ -491,7 +491,7 @@ def test_progress_goes_to_stderr_and_says_how_long(tmp_path, capsys, monkeypatch
     [
         (["--rule", "hebb"], ["hebb", "gait"]),
         (["--preset", "best"], ["best", "reference"]),
-        (["--gamma", "0"], ["gamma = 0", "(0, 1)"]),
+        (["--gamma", "0"], ["gamma = 0", "(0, 1]"]),
         (["--gamma", "nan"], ["nan"]),
         (["--learning-rate", "-1"], ["-1", "1e-4"]),
         (["--orthogonality", "-0.1"], ["-0.1"]),

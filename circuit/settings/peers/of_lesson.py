@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from circuit.settings.declaration import Choice, Number, Record
-
-PATHWAYS = ("itp", "gait", "grait")
-READOUTS = ("shift", "mismatch")
+from circuit.settings.circuits import PATHWAYS, READOUTS, STRENGTHS, UP_TO_ONE
+from circuit.settings.declaration import Choice, Interval, Number, Record
 
 FEEDBACK_STRENGTH = Number(
     1e-3,
@@ -30,6 +28,12 @@ INCREMENTS = Choice(
     called="increments at",
     idle=({"depth": 0},),
 )
+RATE_NOISE = Number(
+    0.0,
+    "standard deviation with which every shift is read, in units of the rates",
+    within=Interval(0, float("inf"), "[)", "0.001"),
+    metavar="S",
+)
 PATHWAY = Choice("gait", "of the circuit: what a layer sends down", known=PATHWAYS)
 READOUT = Choice(
     "shift",
@@ -42,11 +46,13 @@ READOUT = Choice(
 
 def require_strength(strength: float, *, whole: bool) -> None:
     """Raise `CircuitError` for a feedback strength outside (0, 1); 1 may be one that is `whole`."""
-    if not (0 < strength < 1 or (whole and strength == 1)):
+    fault = (UP_TO_ONE if whole else STRENGTHS).fault(strength)
+    if fault:
         from circuit.errors import CircuitError
 
         raise CircuitError(
-            f"feedback strength gamma = {strength:g} is outside (0, 1); use for example 0.001"
+            f"feedback strength gamma = {strength:g} {fault}; use for example "
+            f"{FEEDBACK_STRENGTH.default:g}"
         )
 
 
@@ -70,7 +76,7 @@ class TargetSettings(OfLesson):
     """
 
     inverse: Any = None
-    rate_noise: float = 0.0
+    rate_noise: float = RATE_NOISE.default
 
 
 @dataclass(frozen=True)
