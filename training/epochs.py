@@ -18,8 +18,9 @@ number of threads: both change how BLAS rounds).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -40,8 +41,6 @@ from training.plan import (
     share,
     taken,
 )
-
-T = TypeVar("T")
 
 
 class TrainingFailed(RuntimeError):
@@ -122,7 +121,7 @@ def train(plan: Plan, material: Material, state: State, epochs: int) -> Iterator
         batch = state.batch + 1
         rows = state.orders[:, state.batch * plan.batch : batch * plan.batch]
         resting = plan.checkpoint_every > 0 and batch % plan.checkpoint_every == 0
-        learner, step = _learnt(
+        learner, step = _batch_learnt(
             plan,
             state.learner,
             taken(plan, material.inputs, rows),
@@ -175,14 +174,11 @@ def _finish_epoch(plan: Plan, material: Material, state: State) -> State:
     """Evaluate, add to the history, and choose."""
     learner, epoch = state.learner, state.epoch + 1
 
-    row: Row = _or_failure(
-        plan,
-        f"after epoch {epoch}",
-        lambda: epoch_row(plan, learner, material, epoch),
-        lambda i: epoch_row(
-            alone(plan, i), one_learner(learner, plan, i), share(material, i), epoch
-        ),
-    )
+    def of_one(i: int) -> Row:
+        return epoch_row(alone(plan, i), one_learner(learner, plan, i), share(material, i), epoch)
+
+    with _named_if_it_fails(plan, f"after epoch {epoch}", of_one):
+        row = epoch_row(plan, learner, material, epoch)
     images = _images(plan, state)
     taught = sum(n for n, step in images if plan.lesson.network_learns(step))
     seen = sum(n for n, _ in images)
@@ -233,36 +229,38 @@ def _choose(plan: Plan, state: State) -> State:
     return replace(state, chosen=new, chosen_epochs=best)
 
 
-def _learnt(
+def _batch_learnt(
     plan: Plan, learner: Learner, inputs: Array, targets: Array, place: str, resting: bool
 ) -> tuple[Learner, Step]:
-    """A step, and the rest after it where that is due."""
+    """A step of all networks, and the rest after it where that is due."""
 
-    def step(learner: Learner, inputs: Array, targets: Array) -> tuple[Learner, Step]:
-        with np.errstate(all="ignore"):  # what overflows is found by the next check
-            learner, seen = learn(learner, plan.lesson, inputs, targets)
-            return (rested(learner) if resting else learner), seen
+    def of_one(i: int) -> object:
+        return _step(plan, one_learner(learner, plan, i), inputs[i], targets[i], resting)
 
-    return _or_failure(
-        plan,
-        place,
-        lambda: step(learner, inputs, targets),
-        lambda i: step(one_learner(learner, plan, i), inputs[i], targets[i]),
-    )
+    with _named_if_it_fails(plan, place, of_one):
+        after, step = _step(plan, learner, inputs, targets, resting)
+    return after, step
 
 
-def _or_failure(
-    plan: Plan, place: str, together: Callable[[], T], apart: Callable[[int], object]
-) -> T:
-    """What `together` gives; where it is refused, the first network refused alone is named."""
+def _step(
+    plan: Plan, learner: Learner, inputs: Array, targets: Array, resting: bool
+) -> tuple[Learner, Step]:
+    with np.errstate(all="ignore"):  # what overflows is found by the next check
+        learner, step = learn(learner, plan.lesson, inputs, targets)
+        return (rested(learner) if resting else learner), step
+
+
+@contextmanager
+def _named_if_it_fails(plan: Plan, place: str, alone: Callable[[int], object]) -> Iterator[None]:
+    """Where the block is refused, say so with the first network that is refused `alone` too."""
     try:
-        return together()
+        yield
     except CircuitError as error:
         if not plan.stacked:
             raise TrainingFailed(f"{place}: {error}") from None
         for i, seed in enumerate(plan.seeds):
             try:
-                apart(i)
+                alone(i)
             except CircuitError as own:
                 raise TrainingFailed(f"{place}, seed {seed}: {own}") from None
         raise TrainingFailed(f"{place}, no seed alone: {error}") from None

@@ -86,47 +86,52 @@ def prepare(
     matrices: Matrices,
     tolerance: float,
     base: Descent | None = None,
-    damping: Damping | None = None,
-    done: int = 0,
 ) -> tuple[Couplings, int]:
     """The couplings that follow from `descent`, which was made with `previous`; and the number of
     further descents that this took.
 
     They are small beside the shifts, so that a few digits of them are enough. `base` is a descent
-    in full precision, where there has been one; `done` counts the descents before this call.
+    in full precision, where there has been one. Where less than half of the samples are left to
+    prepare, the others are set aside.
     """
-    pull = matrices.pull if base is None else pull_near(base, trial, matrices)
-    # below the lowest layer with anything to carry nothing will be coupled
-    carrying = (i for i, carried in enumerate(descent.carried, 1) if carried is not None)
-    lowest, scales = min(carrying, default=1), descent.scales
-    couplings = list(previous)
+    couplings, damping, done = list(previous), None, 0
     del previous
-    for evaluations in range(PREPARATORY_DESCENTS - done):
-        before = list(couplings) if evaluations + done >= UNDAMPED else None
+    set_aside: list[tuple[Couplings, list[int]]] = []  # and which of their samples are gone on with
+    pull, lowest = pull_near(base, trial, matrices), _lowest_carrying(descent)
+    while done < PREPARATORY_DESCENTS:
+        before = list(couplings) if done >= UNDAMPED else None
         change, size = ascend(trial, descent, couplings, matrices.push)
         # the state is off by `change`; the couplings made from it are off by that times their size
         unsure = (change * size > SURE * tolerance) & (change > 8 * matrices.rounding)
         left = np.flatnonzero(unsure).tolist()
         if not left:
-            return couplings, evaluations
+            break
         if before is not None:
             couplings, damping = _damped(before, couplings, damping)
             del before
-        if trial.error.ndim == 2 and len(left) <= trial.error.shape[0] // 2:
-            break
+        few = trial.error.ndim == 2 and len(left) <= trial.error.shape[0] // 2
+        scales = descent.scales
         del descent  # as large as all the shifts, and of no further use
+        if few:
+            set_aside.append((couplings, left))
+            trial, couplings = trial.samples(left), list(some_samples(couplings, left))
+            base = None if base is None else base.samples(left)
+            damping = None if damping is None else damping.samples(left)
+            pull = pull_near(base, trial, matrices)
         descent = descend(trial, couplings, pull, scales, bottom=lowest)
-    else:
-        return couplings, PREPARATORY_DESCENTS - done
-    del descent
-    part, few = trial.samples(left), some_samples(couplings, left)
-    near = None if base is None else base.samples(left)
-    pull = matrices.pull if near is None else pull_near(near, part, matrices)
-    again = descend(part, few, pull, scales, bottom=lowest)
-    damping = None if damping is None else damping.samples(left)
-    done += evaluations + 1
-    better, more = prepare(part, again, few, matrices, tolerance, near, damping, done)
-    return _merged(couplings, left, better), evaluations + 1 + more
+        lowest = _lowest_carrying(descent) if few else lowest
+        done += 1
+    found: Couplings = couplings
+    for whole, rows in reversed(set_aside):
+        found = _merged(whole, rows, found)
+    return found, done
+
+
+def _lowest_carrying(descent: Descent) -> int:
+    """The lowest layer with anything to carry: below it nothing will be coupled."""
+    return min(
+        (i for i, carried in enumerate(descent.carried, 1) if carried is not None), default=1
+    )
 
 
 def _damped(
@@ -183,10 +188,12 @@ def low_matrices(trial: Trial) -> Matrices:
     )
 
 
-def pull_near(base: Descent, trial: Trial, matrices: Matrices) -> Through:
-    """The pull-back for states near that of `base`, where there was one in full precision: only
-    what has changed since goes through `matrices`.
+def pull_near(base: Descent | None, trial: Trial, matrices: Matrices) -> Through:
+    """The pull-back through `matrices`; for states near that of `base`, where there was one in full
+    precision, only what has changed since goes through them.
     """
+    if base is None:
+        return matrices.pull
 
     def pull(layer: int, message: Array) -> Array:
         inflow: Any = base.inflows[layer - 2]
