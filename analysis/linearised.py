@@ -1,23 +1,7 @@
 """Products with the Jacobian of a circuit at a state, and with its transpose, without forming it.
 
-Owns the diagonals that the linearised circuit consists of, beside its weights.
-
-With t_l a deviation of the rates of layer l and k_l = W_l t_{l-1},
-
-    tau_l (J t)_l = -t_l + (1 - gamma_l) A_l k_l + gamma_l W_{l+1}^-1 v_{l+1}
-    v_l = o_l t_l + i_l k_l
-
-where A is the slope at the drive that a unit receives, A' that at the point it sends down, and
-
-    ITP    o = 1 / A' ,     i = 0
-    GAIT   o = A^2 / A' ,   i = (A - A^3 + 2 A f'' m) / A'
-    GRAIT  o = A^2 N^2 / A' ,   i = (A - A^3 N^2 + 2 A f'' N^2 m) / A' .
-
-Through other matrices B takes the place of W^-1. In a corrected circuit feedback is added to the
-rate that is there: the leak is 1 - gamma instead of 1, and i is less by 1, of what goes down in the
-ITP pathway too. In a plain one m is all of the mismatch, that of the free phase included.
-
-Units that get no feedback keep all of their drive. NumPy in float64, one network, one sample.
+The linearised circuit is its weights and the diagonals of `circuit.linearisation.diagonals`, whose
+names are those of the equations there. NumPy in float64, one network, one sample.
 """
 
 from __future__ import annotations
@@ -31,6 +15,7 @@ from scipy.sparse.linalg import LinearOperator
 from analysis.precise import in_float64
 from circuit.errors import CircuitError
 from circuit.learned_inverse.inverse_model import InverseModel
+from circuit.linearisation.diagonals import diagonals
 from circuit.network import Network
 from circuit.numerics.arrays import is_numpy, widened
 from circuit.numerics.scale import ONE
@@ -49,7 +34,7 @@ class Linearised:
     ----------
     kept : L arrays (N_l,), (1 - gamma) A, or A for a unit without feedback
     leak : L arrays (N_l,), 1, or 1 - gamma where feedback is added to the rate that is there
-    own, fed : L arrays (N_l,), o and i of layers 2 .. L; of layer 1 they are not used
+    own, fed : L arrays (N_l,), o and i of layers 2 .. L; of layer 1 they are not used, nor is A
     returned : gamma_l, the part that comes from above
     sizes : L floats, 1 for deviations of the rates themselves
     feedback : what stands in for the inverse of the weights; None for the exact inverse
@@ -170,30 +155,18 @@ def linearised(trial: Trial, shifts: Shifts, sample: int = 0) -> Linearised:
     terms = balance(trial, absolute)
     kept, leak, own, fed = [], [], [], []
     for layer in range(1, network.depth + 1):
-        unit, n = network.activation(layer), network.n_projecting(layer)
-        drive = trial.activity.drive(layer)
-        moved = sender = drive
-        if layer > 1:
-            moved = drive + terms.drive_shifts[layer - 1]
-            base = moved if circuit.from_present_drive else trial.senders_at_rest(layer)
-            sender = base + terms.messages[layer - 1]
-        slope, steepness = unit.slope(moved), 1 / unit.slope(sender)
-        if circuit.pathway.gradient_adjusted:
-            mismatch = circuit.by_rows(layer, terms.mismatches[layer - 1])
-            mismatch = mismatch + trial.still_by_rows(layer)
-            steepening = 2 * slope * unit.curvature(moved) * mismatch
-            own.append(circuit.by_rows(layer, slope**2) * steepness)
-            fed.append((slope - circuit.by_rows(layer, slope**3) + steepening) * steepness)
-        else:
-            own.append(steepness)
-            fed.append(np.zeros_like(slope))
+        n, one = network.n_projecting(layer), np.ones((1, network.widths[layer]))
+        # nothing comes into layer 1 from below that moves, and it sends nothing down
+        slope, sent, passed = (
+            diagonals(trial, absolute, terms, layer) if layer > 1 else (one, one, 0.0)
+        )
+        own.append(sent)
+        fed.append(passed * one)
         kept.append(slope.copy())
         kept[-1][:, :n] *= 1 - circuit.strength(layer)
-        leak.append(np.ones_like(slope))
-        if circuit.sends_deviations:
-            fed[-1] = fed[-1] - 1
-            if layer < network.depth:
-                leak[-1][:, :n] -= circuit.strength(layer)
+        leak.append(one.copy())
+        if circuit.sends_deviations and layer < network.depth:
+            leak[-1][:, :n] -= circuit.strength(layer)
     return Linearised(
         network,
         tuple(part[0] for part in kept),

@@ -328,8 +328,8 @@ MUTANTS = (
     Mutant(
         "a corrected circuit linearised as if feedback were not added to the rate",
         "analysis/linearised.py",
-        "                leak[-1][:, :n] -= circuit.strength(layer)\n",
-        "                leak[-1][:, :n] -= 0\n",
+        "            leak[-1][:, :n] -= circuit.strength(layer)\n",
+        "            leak[-1][:, :n] -= 0\n",
         "tests/analysis/test_linearised.py",
     ),
     Mutant(
@@ -461,9 +461,9 @@ MUTANTS = (
     ),
     Mutant(
         "Jacobian without the lengths of rows",
-        "circuit/linearisation/jacobian.py",
-        "deviation = circuit.by_rows(layer, tangent - pushed[-1])",
-        "deviation = tangent - pushed[-1]",
+        "circuit/linearisation/diagonals.py",
+        "squared = circuit.by_rows(layer, slope * slope)",
+        "squared = slope * slope",
         "tests/circuit/test_dynamics.py -k jacobian",
     ),
     Mutant(
@@ -554,9 +554,9 @@ MUTANTS = (
     ),
     Mutant(
         "Jacobian without the change of slope",
-        "circuit/linearisation/jacobian.py",
-        "tangent = pushed[-1] + slope * slope * deviation + steepening",
-        "tangent = pushed[-1] + slope * slope * deviation",
+        "circuit/linearisation/diagonals.py",
+        "(slope - squared * slope + steepening)",
+        "(slope - squared * slope)",
         "tests/circuit/test_dynamics.py",
     ),
     Mutant(
@@ -1065,14 +1065,14 @@ MUTANTS = (
     ),
     Mutant(
         "the drive of a sender that is not taken off the Jacobian's message",
-        "circuit/linearisation/jacobian.py",
-        "messages[-1] = messages[-1] - drive_tangent",
-        "messages[-1] = messages[-1]",
+        "circuit/linearisation/diagonals.py",
+        "fed = fed - 1",
+        "fed = fed",
         "tests/circuit/test_any_feedback.py -k jacobian",
     ),
     Mutant(
         "a Jacobian that forgets the mismatches at rest",
-        "circuit/linearisation/jacobian.py",
+        "circuit/linearisation/diagonals.py",
         "mismatch = mismatch + trial.still_by_rows(layer)",
         "mismatch = mismatch + 0",
         "tests/circuit/test_any_feedback.py -k jacobian",

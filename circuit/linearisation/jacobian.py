@@ -1,7 +1,8 @@
 """The Jacobian of the circuit in shift coordinates, times tangents.
 
-Owns the derivative of `circuit.shift_dynamics.shift_velocity`. Does not own its transpose and the
-trial that is linear (`analysis.linearised`), nor what eigenvalues say (`analysis/stability.py`).
+Owns the derivative of `circuit.shift_dynamics.shift_velocity`. Does not own the diagonals that it
+has beside the weights (`circuit.linearisation.diagonals`), its transpose (`analysis.linearised`),
+nor what eigenvalues say (`analysis/stability.py`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from circuit.checks.given import require_kind
+from circuit.linearisation.diagonals import diagonals
 from circuit.numerics.arrays import Array, namespace
 from circuit.shift_dynamics import balance, scale_ratio
 from circuit.shifts import Shifts, require_fits
@@ -48,27 +50,11 @@ def jacobian_product(trial: Trial, shifts: Shifts, tangents: Sequence[Array]) ->
     pushed: list[Array] = [None]  # the tangent of p_l
     messages: list[Array] = [None]  # the tangent of v_l
     for layer in range(2, network.depth + 1):
-        unit = network.activation(layer)
-        ratio, scale = scale_ratio(shifts, layer - 1, layer), shifts.scales[layer - 1].value
-        drive = trial.activity.drive(layer)
-        moved = drive + shifts.scales[layer - 2].value * terms.drive_shifts[layer - 1]
-        slope = unit.slope(moved)
+        slope, own, fed = diagonals(trial, shifts, terms, layer)
+        ratio = scale_ratio(shifts, layer - 1, layer)
         drive_tangent = ratio * network.push(layer, tangents[layer - 2])
         pushed.append(slope * drive_tangent)
-        tangent = tangents[layer - 1]
-        at_rest = moved if circuit.from_present_drive else trial.senders_at_rest(layer)
-        if circuit.pathway.gradient_adjusted:
-            mismatch = scale * terms.mismatches[layer - 1]
-            mismatch = circuit.by_rows(layer, mismatch)
-            if trial.still is not None:
-                mismatch = mismatch + trial.still_by_rows(layer)
-            steepening = 2 * slope * unit.curvature(moved) * mismatch * drive_tangent
-            deviation = circuit.by_rows(layer, tangent - pushed[-1])
-            tangent = pushed[-1] + slope * slope * deviation + steepening
-        sender = at_rest + scale * terms.messages[layer - 1]
-        messages.append(tangent / unit.slope(sender))
-        if circuit.sends_deviations:
-            messages[-1] = messages[-1] - drive_tangent
+        messages.append(own * tangents[layer - 1] + fed * drive_tangent)
     products = []
     for layer in range(1, network.depth + 1):
         gamma, n = circuit.strength(layer), network.n_projecting(layer)
