@@ -1,4 +1,10 @@
-"""Networks that were trained elsewhere, taken in with what was done to them said in words."""
+"""Networks that were trained elsewhere, taken in with what was done to them said in words.
+
+Begin with `files` (`load`, `save`). `layers`, `units`, `torch_modules` and `sklearn_models` bring
+the networks of others into the form of `circuit.network.Network`; `padding` adds the auxiliary
+units without which their weights have no inverse, and `condition` warns of weights that float
+arithmetic serves badly.
+"""
 
 import lazy_loader
 

@@ -1,4 +1,8 @@
-"""Networks that begin with random weights."""
+"""Networks that begin with random weights.
+
+`networks` makes a network from its widths, `weights` the matrices: orthogonal, Gaussian, or
+orthogonal with rows of unequal lengths. A seed or a generator decides every number.
+"""
 
 import lazy_loader
 

@@ -1,4 +1,8 @@
-"""Labels as targets of the outputs, and what a network answers of an image."""
+"""Labels as targets of the outputs, and what a network answers of an image.
+
+`targets` makes one-hot targets, `answers` takes the largest output for the answer and counts how
+often it is right, also where there is a single output.
+"""
 
 import lazy_loader
 

@@ -1,4 +1,9 @@
-"""Lateral inhibition that keeps weights orthogonal: by acting on rates, or by teaching weights."""
+"""Lateral inhibition that keeps weights orthogonal: by acting on rates, or by teaching weights.
+
+`acting` decorrelates drives or inputs while the task is done; `teaching` lets plastic inhibition
+teach synapses to be orthogonal, from local signals; `companions` and `pull` are what a step of
+learning sees of either.
+"""
 
 import lazy_loader
 

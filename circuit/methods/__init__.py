@@ -1,4 +1,9 @@
-"""Methods that look for the equilibrium, one per file, and the table of all."""
+"""Methods that look for the equilibrium, one per file, and the table of all.
+
+`table` finds them by name. `direct` solves the equations of one layer after the other in closed
+form and refines, `sweep` lets layers take turns, `newton` takes what both miss, `ode` and
+`brian2` follow the circuit in time. None judges itself: that is `circuit.verification`.
+"""
 
 import lazy_loader
 

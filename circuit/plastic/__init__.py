@@ -1,4 +1,8 @@
-"""Circuits whose weights are variables of a Brian2 run, awake and asleep."""
+"""Circuits whose weights are variables of a Brian2 run, awake and asleep.
+
+Reading order: circuit (what is simulated: `Plastic`, `Timing`), equations, objects, run, sleep. One
+run holds a stack of networks side by side.
+"""
 
 import lazy_loader
 

@@ -1,4 +1,9 @@
-"""What a settled circuit is reported by: agreement with the rules, as labelled arrays."""
+"""What a settled circuit is reported by: agreement with the rules, as labelled arrays.
+
+`comparison` decides whether the circuit carries its rule's update, with `alignment`, and with the
+bound of `deviation`. `tables`, `labelled` and `picture` show it as text, arrays and a figure.
+`bench` and `bench_tables` do the same for all rules side by side.
+"""
 
 import lazy_loader
 

@@ -1,4 +1,8 @@
-"""A network of circuits as a classifier of scikit-learn."""
+"""A network of circuits as a classifier of scikit-learn.
+
+`CircuitClassifier` goes into pipelines and searches. It holds the same networks and lessons as
+the rest of the library; nothing is computed here.
+"""
 
 import lazy_loader
 

@@ -1,1 +1,4 @@
-"""The direct method: one descent through the layers, each unit's equation solved exactly."""
+"""The direct method: one descent through the layers, each unit's equation solved exactly.
+
+Reading order: method, descent, unit_equations, couplings.
+"""
