@@ -156,8 +156,8 @@ def _difference(members: Mapping[str, np.ndarray], configured: Configuration) ->
     if (version, package) != (VERSION, here):
         flat = ", whose settings of a lesson are not nested" if version < NESTED else ""
         raise ValueError(
-            f"it is of version {version}{flat}, written by gait-circuit {package}; this is "
-            f"gait-circuit {here} with version {VERSION}"
+            f"it is of version {version}{flat}, written by gait-circuit {package}; "
+            f"gait-circuit {here} as it is here reads version {VERSION}"
         )
     return _first_apart("", json.loads(str(members["configuration"])), configured)
 

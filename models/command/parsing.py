@@ -163,7 +163,7 @@ def _arguments_from(parser: OneLineParser, path: Path, config_option: str) -> li
     }
     arguments: list[str] = []
     seen: dict[str, str] = {}
-    for key, value in _flat(parser, path):
+    for where, key, value in _flat(parser, path):
         name = key.replace("-", "_")
         if name not in actions:
             fail(
@@ -172,8 +172,8 @@ def _arguments_from(parser: OneLineParser, path: Path, config_option: str) -> li
                 + ", ".join(name.replace("_", "-") for name in actions),
             )
         if name in seen:
-            fail(parser.prog, f"config {path}: {seen[name]} and {key} are one option; give one")
-        seen[name] = key
+            fail(parser.prog, f"config {path}: {seen[name]} and {where} are one option; give one")
+        seen[name] = where
         try:
             arguments += _words(actions[name], value)
         except ValueError as error:
@@ -181,16 +181,25 @@ def _arguments_from(parser: OneLineParser, path: Path, config_option: str) -> li
     return arguments
 
 
-def _flat(parser: OneLineParser, path: Path) -> Iterator[tuple[str, Any]]:
-    """What stands in a TOML file, key by key, tables as the options that they stand for."""
+def _flat(parser: OneLineParser, path: Path) -> Iterator[tuple[str, str, Any]]:
+    """Where each value of a TOML file stands, in words, and the option that it is of; tables as the
+    options that they stand for.
+    """
     for key, value in read_toml(parser.prog, path).items():
-        if isinstance(value, dict) and key in parser.tables:
-            try:
-                yield from parser.tables[key](value).items()
-            except ValueError as error:
-                fail(parser.prog, f"config {path}: [{key}] {error}")
-        else:
-            yield key, value
+        if not (isinstance(value, dict) and parser.tables):
+            yield key, key, value
+            continue
+        if key not in parser.tables:
+            known = ", ".join(f"[{name}]" for name in parser.tables)
+            fail(
+                parser.prog,
+                f"config {path}: {key!r} is no option, nor a table of any; tables are {known}",
+            )
+        try:
+            for name, inner in parser.tables[key](value).items():
+                yield f"{name} of [{key}]", name, inner
+        except ValueError as error:
+            fail(parser.prog, f"config {path}: [{key}] {error}")
 
 
 def read_toml(program: str, path: Path) -> dict[str, Any]:

@@ -115,8 +115,11 @@ def test_flat_names_say_the_same_as_tables(lesson):
             '[pull]\nmechanism = "whitening"\nplace = "decorrelated_inputs"',
             "[pull] says twice what --orthogonality-by says; give it once",
         ),
-        ("learning-rate = 0.1\n[adam]\nlearning_rate = 0.1", "are one option; give one"),
-        ("[network]\ndepth = 3", "'network' is no option"),
+        (
+            "learning-rate = 0.1\n[adam]\nlearning_rate = 0.1",
+            "learning-rate and learning_rate of [adam] are one option; give one",
+        ),
+        ("[network]\ndepth = 3", "'network' is no option, nor a table of any; tables are [adam]"),
     ],
 )
 def test_a_table_that_says_nothing_sensible_is_refused(capsys, tmp_path, content, words):
