@@ -74,7 +74,7 @@ STUDIES: dict[str, Entry] = {
     "bench": Entry(
         "studies.bench",
         QUESTIONS,
-        "what should a layer learn from, by every rule on the same weights and images?",
+        "what does every rule ask of the same weights, on the same images?",
     ),
     "overlaps": Entry(
         "studies.overlaps",

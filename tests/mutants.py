@@ -828,8 +828,8 @@ MUTANTS = (
     Mutant(
         "state saved with what is kept for speed still at work in the run that saved it",
         "training/epochs.py",
-        "return (rested(learner) if resting else learner), seen",
-        "return learner, seen",
+        "return (rested(learner) if resting else learner), step",
+        "return learner, step",
         "tests/training/test_checkpoints.py",
     ),
     Mutant(

@@ -157,7 +157,7 @@ def _difference(members: Mapping[str, np.ndarray], configured: Configuration) ->
         flat = ", whose settings of a lesson are not nested" if version < NESTED else ""
         raise ValueError(
             f"it is of version {version}{flat}, written by gait-circuit {package}; "
-            f"gait-circuit {here} as it is here reads version {VERSION}"
+            f"this is gait-circuit {here}, which reads version {VERSION}"
         )
     return _first_apart("", json.loads(str(members["configuration"])), configured)
 

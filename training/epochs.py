@@ -251,8 +251,8 @@ def _step(
 
 
 @contextmanager
-def _named_if_it_fails(plan: Plan, place: str, alone: Callable[[int], object]) -> Iterator[None]:
-    """Where the block is refused, say so with the first network that is refused `alone` too."""
+def _named_if_it_fails(plan: Plan, place: str, of_one: Callable[[int], object]) -> Iterator[None]:
+    """Where the block is refused, say so with the first network that is refused alone too."""
     try:
         yield
     except CircuitError as error:
@@ -260,7 +260,7 @@ def _named_if_it_fails(plan: Plan, place: str, alone: Callable[[int], object]) -
             raise TrainingFailed(f"{place}: {error}") from None
         for i, seed in enumerate(plan.seeds):
             try:
-                alone(i)
+                of_one(i)
             except CircuitError as own:
                 raise TrainingFailed(f"{place}, seed {seed}: {own}") from None
         raise TrainingFailed(f"{place}, no seed alone: {error}") from None

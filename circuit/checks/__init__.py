@@ -1,6 +1,6 @@
 """What is taken as a number, a count, a name or a layer, and the one line that refuses the rest.
 
-Whatever a person gives goes through here before anything is computed. `given` has plain values
+What a person gives is looked at before anything is computed with it. `given` has plain values
 (numbers, counts, names, units of time), `layers` and `outputs` arrays, `room` what Brian2 can
 carry, `words` how a value is quoted in a message. Nothing is repaired in silence.
 """

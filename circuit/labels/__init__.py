@@ -1,7 +1,7 @@
 """Labels as targets of the outputs, and what a network answers of an image.
 
-`targets` makes one-hot targets, `answers` takes the largest output for the answer and counts how
-often it is right, also where there is a single output.
+`targets` makes one-hot targets, `answers` takes the largest output for the answer (of a single
+output, whether it is above 0) and counts how often it is right.
 """
 
 import lazy_loader

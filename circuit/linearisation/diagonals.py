@@ -12,7 +12,8 @@ mismatch, N the length of its row of weights, and
     GAIT   o = A^2 / A' ,   i = (A - A^3 + 2 A f'' m) / A'
     GRAIT  o = A^2 N^2 / A' ,   i = (A - A^3 N^2 + 2 A f'' N^2 m) / A' .
 
-Through other matrices B takes the place of W^-1. In a corrected circuit feedback is added to the
+Through other matrices B takes the place of W^-1, and <w, b> / <b, b> of a row w of W and the column
+b of B that of N^2 (`InverseModel.squared_lengths`). In a corrected circuit feedback is added to the
 rate that is there: the leak is 1 - gamma instead of 1, and i is less by 1, of what goes down in the
 ITP pathway too. In a plain one m is all of the mismatch, that of the free phase included.
 

@@ -1,8 +1,9 @@
 """What other theories say that a layer should learn from, one file a rule, all in one form.
 
 Reading order: signal (what a rule gives), rule (what a rule is), table (which there are), reading
-(to weight changes); then any file that has the name of a rule. The others are what several rules
-share, `contrast` a folder of them. `own` takes in a rule that stands outside (docs/extending.md).
+(to weight changes); then the file of any rule, which the table names. The others are what several
+rules share, `contrast` a folder of them. `own` takes in a rule that stands outside
+(docs/extending.md).
 """
 
 import lazy_loader

@@ -2,7 +2,7 @@
 
 `comparison` decides whether the circuit carries its rule's update, with `alignment`, and with the
 bound of `deviation`. `tables`, `labelled` and `picture` show it as text, arrays and a figure.
-`bench` and `bench_tables` do the same for all rules side by side.
+`bench` and `bench_tables` set all rules side by side, as arrays and as text.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""What a step of learning can be set to: each setting declared once, and nothing heavy loaded.
+"""What circuits and steps of learning can be set to: declared once, and nothing heavy loaded.
 
 `declaration` says what a setting is. `learning`, `pull`, `learned_inverse` and `peers` hold the
 records of them; `units`, `methods`, `losses` and `circuits` the names that library and options

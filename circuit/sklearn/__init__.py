@@ -1,7 +1,7 @@
 """A network of circuits as a classifier of scikit-learn.
 
-`CircuitClassifier` goes into pipelines and searches. It holds the same networks and lessons as
-the rest of the library; nothing is computed here.
+`CircuitClassifier` goes into pipelines and searches. It trains the same networks by the same
+lessons as the rest of the library, and answers with classes and their probabilities.
 """
 
 import lazy_loader

@@ -37,7 +37,7 @@ class OneLineParser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._negative_number_matcher = NEGATIVE  # argparse's own lacks exponents
-        self.tables: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {}
+        self.tables: dict[str, Callable[[Mapping[str, Any]], list[tuple[str, str, Any]]]] = {}
 
     def error(self, message: str) -> NoReturn:
         """Print `message` on one line and leave with status 2."""
@@ -166,11 +166,11 @@ def _arguments_from(parser: OneLineParser, path: Path, config_option: str) -> li
     for where, key, value in _flat(parser, path):
         name = key.replace("-", "_")
         if name not in actions:
-            fail(
-                parser.prog,
-                f"config {path}: {key!r} is no option; choose from "
-                + ", ".join(name.replace("_", "-") for name in actions),
-            )
+            nor, options = "", ", ".join(name.replace("_", "-") for name in actions)
+            if isinstance(value, dict) and parser.tables:
+                tables = ", ".join(f"[{table}]" for table in parser.tables)
+                nor = f", nor a table of any; tables are {tables}"
+            fail(parser.prog, f"config {path}: {key!r} is no option{nor}; choose from {options}")
         if name in seen:
             fail(parser.prog, f"config {path}: {seen[name]} and {where} are one option; give one")
         seen[name] = where
@@ -186,20 +186,13 @@ def _flat(parser: OneLineParser, path: Path) -> Iterator[tuple[str, str, Any]]:
     options that they stand for.
     """
     for key, value in read_toml(parser.prog, path).items():
-        if not (isinstance(value, dict) and parser.tables):
+        if isinstance(value, dict) and key in parser.tables:
+            try:
+                yield from parser.tables[key](value)
+            except ValueError as error:
+                fail(parser.prog, f"config {path}: [{key}] {error}")
+        else:
             yield key, key, value
-            continue
-        if key not in parser.tables:
-            known = ", ".join(f"[{name}]" for name in parser.tables)
-            fail(
-                parser.prog,
-                f"config {path}: {key!r} is no option, nor a table of any; tables are {known}",
-            )
-        try:
-            for name, inner in parser.tables[key](value).items():
-                yield f"{name} of [{key}]", name, inner
-        except ValueError as error:
-            fail(parser.prog, f"config {path}: [{key}] {error}")
 
 
 def read_toml(program: str, path: Path) -> dict[str, Any]:

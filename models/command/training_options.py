@@ -86,12 +86,15 @@ def _add(group: Options, setting: Declaration, presets: Presets) -> None:
     add_setting(group, setting, words, **more)
 
 
-def _of_table(table: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Options by name, and what they are in a table of a TOML file.
+def _of_table(table: str, content: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
+    """What a table of a TOML file says: where, in words, of which option, and its value.
 
     Raises `ValueError` for a key that the table does not have.
     """
-    names, found, known = tables_now()[table], dict[str, Any](), settings_now()
+    names, known = tables_now()[table], settings_now()
+    found: dict[str, tuple[str, str, Any]] = {}
+    if table == "inverse":
+        found["inverse"] = f"[{table}]", "inverse", LEARNED
     for key, value in content.items():
         name = names.get(key.replace("-", "_"))
         if name is None:
@@ -100,8 +103,8 @@ def _of_table(table: str, content: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"says twice what --{name.replace('_', '-')} says; give it once")
         setting = known[name]
         is_flag = isinstance(setting, Flag) and isinstance(value, bool)
-        found[name] = setting.spelt(value) if is_flag else value
-    return {"inverse": LEARNED} | found if table == "inverse" else found
+        found[name] = f"{key} of [{table}]", name, setting.spelt(value) if is_flag else value
+    return list(found.values())
 
 
 def _shown(name: str, presets: Presets) -> str:

@@ -119,6 +119,15 @@ def test_flat_names_say_the_same_as_tables(lesson):
             "learning-rate = 0.1\n[adam]\nlearning_rate = 0.1",
             "learning-rate and learning_rate of [adam] are one option; give one",
         ),
+        (
+            'orthogonality = 0.1\n[pull]\nmechanism = "regulariser"\nstrength = 0.1',
+            "orthogonality and strength of [pull] are one option; give one",
+        ),
+        (
+            "inverse-rate = 0.1\n[inverse]\nrate = 0.1",
+            "inverse-rate and rate of [inverse] are one option; give one",
+        ),
+        ("gamma.x = 1", "gamma holds what is no number or text"),
         ("[network]\ndepth = 3", "'network' is no option, nor a table of any; tables are [adam]"),
     ],
 )

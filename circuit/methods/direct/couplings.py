@@ -91,8 +91,8 @@ def prepare(
     further descents that this took.
 
     They are small beside the shifts, so that a few digits of them are enough. `base` is a descent
-    in full precision, where there has been one. Where less than half of the samples are left to
-    prepare, the others are set aside.
+    in full precision, where there has been one. Where half of the samples or fewer are left
+    to prepare, the others are set aside.
     """
     couplings, damping, done = list(previous), None, 0
     del previous
