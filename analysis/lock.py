@@ -87,8 +87,12 @@ def _take(folder: Path) -> list[Path]:
         raise CircuitError(words) from None
     written = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:  # a disk that is full takes a name, and no letters
+            words = f"{folder} cannot be locked ({error.strerror}); make room, or {OTHER}"
+            raise CircuitError(words) from None
         written.chmod(0o644)  # for others who share the folder to read who has it
         while (chain := _extended(folder, written, mine)) is None:
             pass

@@ -110,8 +110,8 @@ class Equilibrium(Brief):
     def error_bounds(self) -> tuple[float, ...]:
         """For each layer, a bound on |delta - delta*| / |delta|, the worst sample.
 
-        delta* is the true shift of the network with these weights. Computed when first read; see
-        `circuit.verification.bounds`.
+        delta* is the true shift of the network with these weights; through plain feedback, from the
+        free phase as it stands here (`free` has a bound of its own). See `verification.bounds`.
         """
         return relative_error_bounds(self.trial, self.shifts)
 
@@ -157,7 +157,7 @@ class Equilibrium(Brief):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Equilibrium:
-        """What `save` wrote, bit for bit, as NumPy arrays. Raises `CircuitError`."""
+        """What `save` wrote, all but `free`, bit for bit as NumPy arrays. Raises `CircuitError`."""
         record: Equilibrium = reached("circuit.storage.records.load_record")(path)
         return record
 

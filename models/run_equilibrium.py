@@ -143,9 +143,9 @@ def run(chosen: argparse.Namespace, began: float, leaving: ExitStack, *, is_prog
         drawn.extend(found.files)
 
     beside: Callable[[Equilibrium, int], Simulated] | None = None
-    if record.converged and not chosen.no_brian2:
-        first, _ = keep(InTime())  # Brian2 may take minutes, and be stopped
-        if other is not None:
+    if record.converged:
+        first, _ = keep(InTime())  # what follows in time may take minutes, and be stopped
+        if other is not None and not chosen.no_brian2:
             meanwhile = int if chosen.no_figures else partial(draw, UNTIMED, first)
             beside = partial(other.do, meanwhile=meanwhile)
     simulated = in_time(chosen, record, say, beside)

@@ -92,10 +92,10 @@ def integrate(record: Equilibrium) -> Course:
     trial = record.trial.samples([0])
     tau = max(trial.circuit.time_constants)
     times = np.linspace(0.05, 20, 200) * tau
-    free = [values[:, 0] for values in ode.free_phase(trial, times)]
     # error control would shorten steps without end where a unit slides along its kink
     slides = any(bool((slopes[0] > 0).any()) for slopes in record.sliding_slopes)
     step = FINE_STEP * min(trial.circuit.time_constants) if slides else None
+    free = [values[:, 0] for values in ode.free_phase(trial, times, fixed_step=step)]
     states, _ = ode.integrate(trial, trial.at_rest(), times, fixed_step=step)
     rest = [rates[0] for rates in trial.activity.rates[1:]]
     nudged = [

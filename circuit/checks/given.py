@@ -91,6 +91,7 @@ def set_reals(record: object, names: Iterable[str], seconds: int = 0) -> None:
 
 def real_array(what: str, value: Any, seconds: int = 0) -> np.ndarray:
     """Numbers of any shape as a NumPy array. Raises `ShapeMismatch` for what is none."""
+    require_unmasked(what, value)
     try:
         array = np.asarray(without_unit(what, value, seconds))
     except ValueError as error:  # rows of different lengths
@@ -98,6 +99,15 @@ def real_array(what: str, value: Any, seconds: int = 0) -> np.ndarray:
     if array.dtype.kind not in "iuf":
         raise ShapeMismatch(f"{what} has dtype {array.dtype}; give an array of numbers")
     return array
+
+
+def require_unmasked(what: str, value: object) -> None:
+    """Raise `CircuitError` for a masked array, whose mask would be lost."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise CircuitError(
+            f"{what} is a masked array, and nothing here leaves entries out; give .filled(0), or "
+            "the samples without gaps"
+        )
 
 
 def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from circuit.activations import Activation
-from circuit.checks.given import is_sequence, real, shown
+from circuit.checks.given import is_sequence, real, require_unmasked, shown
 from circuit.doors.units import RELU_SLOPE, taken_in
 from circuit.errors import ShapeMismatch
 from circuit.numerics.arrays import to_numpy
@@ -61,6 +61,8 @@ def fields_of_layers(
     if not hasattr(given, "__len__") or len(given) != len(matrices):
         count = len(given) if hasattr(given, "__len__") else shown(given)
         raise ShapeMismatch(f"{count} biases for {len(matrices)} weights; give one each")
+    if hasattr(activations, "tolist"):  # an array or a column of names
+        activations = activations.tolist()
     units = list(activations) if is_sequence(activations) else [activations] * len(matrices)
     if len(units) != len(matrices):
         raise ShapeMismatch(
@@ -99,6 +101,7 @@ def fields_of_layers(
 
 def _floats(array: Any, name: str) -> np.ndarray:
     """As NumPy's float32 or float64: what is neither becomes float64, half precisions float32."""
+    require_unmasked(name, array)
     try:
         if hasattr(array, "detach"):  # a tensor, of a precision that NumPy may not have
             array = array.detach().cpu()

@@ -6,12 +6,14 @@ Does not own any rule, nor the step (`circuit.learning.step`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import array_api_compat
 import numpy as np
 
+from circuit.checks.words import shortened
 from circuit.errors import CircuitError
 from circuit.lateral_inhibition.pull import Companions
 from circuit.learned_inverse.model import noise_of, read_with
@@ -20,6 +22,7 @@ from circuit.network import Activity, Network
 from circuit.numerics.arrays import Array, all_finite, namespace
 from circuit.numerics.taken import taken
 from circuit.peers.signal import Signal
+from circuit.peers.table import TABLE
 from circuit.settings.peers.of_lesson import OfLesson
 
 
@@ -61,7 +64,9 @@ def teach(
     beside = OfLearner({} if companions is None else companions)
     require_companions(beside, lesson.needed(network.depth))
     given, targets = lesson.given, taken("targets", targets, activity.rates[-1])
-    signal = lesson.of_table.signal(network, activity, targets, lesson.loss, given, beside, step)
+    with _named(lesson.rule):
+        asked = network, activity, targets, lesson.loss
+        signal = lesson.of_table.signal(*asked, given, beside, step)
     if not isinstance(signal, Signal):  # mypy does not read a user's file
         name, kind = lesson.rule, type(signal).__name__
         raise CircuitError(
@@ -71,6 +76,19 @@ def teach(
         noise = noise_of(network, lesson.rate_noise, beside, step, targets)
         signal = replace(signal, shifts=read_with(noise, signal.shifts))
     return signal
+
+
+@contextmanager
+def _named(rule: str) -> Iterator[None]:
+    """What goes wrong in a rule of one's own is refused in one line with its name and file."""
+    try:
+        yield
+    except Exception as error:
+        source = TABLE[rule].source
+        if isinstance(error, CircuitError) or not source:
+            raise
+        what = shortened(f"{type(error).__name__}: {error}", 300).replace("\n", " ")
+        raise CircuitError(f"rule {rule} of {source} failed ({what}); mend it") from error
 
 
 def settled_of(signal: Signal, like: Array) -> Array | None:

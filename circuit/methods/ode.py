@@ -121,10 +121,7 @@ def integrate(
             )
         return units.pack(velocities)
 
-    control: dict[str, float] = {"rtol": rtol, "atol": rtol}
-    if fixed_step is not None:
-        # error control that accepts every step, each as long as is allowed
-        control = {"rtol": 1e6, "atol": 1e6, "first_step": fixed_step, "max_step": fixed_step}
+    control = _control(rtol, fixed_step)
     try:
         columns, evaluations = _solved(
             field, units.pack(initial.values), times, integrator, control
@@ -134,18 +131,28 @@ def integrate(
     return [initial.with_values(units.unpack(column)) for column in columns], evaluations
 
 
+def _control(rtol: float, fixed_step: float | None) -> dict[str, float]:
+    """What SciPy is told of errors and steps."""
+    if fixed_step is None:
+        return {"rtol": rtol, "atol": rtol}
+    # error control that accepts every step, each as long as is allowed
+    return {"rtol": 1e6, "atol": 1e6, "first_step": fixed_step, "max_step": fixed_step}
+
+
 def free_phase(
     trial: Trial,
     times: Sequence[float] | np.ndarray,
     *,
     integrator: str = "RK45",
     rtol: float = 1e-8,
+    fixed_step: float | None = None,
 ) -> tuple[np.ndarray, ...]:
     """Rates of the circuit without nudge, from rest (y = 0), with feedback on.
 
     Parameters
     ----------
     times : seconds, increasing
+    fixed_step : as of `integrate`
 
     Returns
     -------
@@ -163,7 +170,7 @@ def free_phase(
         return units.pack(velocity(trial, units.unpack(flat), nudged=False))
 
     rest = units.pack(tuple(np.zeros_like(rates) for rates in forward))
-    columns, _ = _solved(field, rest, times, integrator, {"rtol": rtol, "atol": rtol})
+    columns, _ = _solved(field, rest, times, integrator, _control(rtol, fixed_step))
     states = [units.unpack(column) for column in columns]
     return tuple(np.stack([state[i] for state in states]) for i in range(len(forward)))
 

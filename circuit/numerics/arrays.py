@@ -130,7 +130,8 @@ def row_norms(array: Array) -> Array:
     peak = xp.max(xp.abs(array), axis=-1)
     peak = xp.where((peak > 0) & (peak < float("inf")), peak, xp.ones_like(peak))
     scaled = array / peak[..., None]
-    return xp.where(sure, norms, peak * xp.sqrt(xp.linalg.vecdot(scaled, scaled)))
+    with np.errstate(over="ignore"):
+        return xp.where(sure, norms, peak * xp.sqrt(xp.linalg.vecdot(scaled, scaled)))
 
 
 def frobenius_norm(matrices: Array) -> Array:

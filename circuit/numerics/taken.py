@@ -14,7 +14,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from circuit.checks.given import is_sequence, shown, without_unit
+from circuit.checks.given import is_sequence, require_unmasked, shown, without_unit
 from circuit.errors import CircuitError, Rounded, ShapeMismatch
 from circuit.numerics.arrays import Array, namespace
 
@@ -70,11 +70,7 @@ def labels_taken(what: str, value: Any) -> np.ndarray | None:
 
 def _refuse(what: str, value: Any) -> None:
     """Raise `CircuitError` for what would be misread."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise CircuitError(
-            f"{what} is a masked array, and nothing here leaves entries out; give .filled(0), or "
-            "the samples without gaps"
-        )
+    require_unmasked(what, value)
     if isinstance(value, np.matrix):
         raise CircuitError(f"{what} is a np.matrix; give np.asarray of it")
     if hasattr(value, "nnz") or getattr(value, "is_sparse", False):

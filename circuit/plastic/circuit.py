@@ -70,6 +70,7 @@ from circuit.units.table import UNIT_TEXTS
 PATHWAYS = ("gait", "grait")
 OWN_DRIVES = ("membrane", "instant")
 STORAGES = ("captured", "direct")
+MOST_DELAY = 100  # steps: each is a statement, and Brian2 reads so many in each other
 # powers of a second in the fields of `Plastic`, and in those that hold one array for each layer
 UNITS = {"rates": -1, "delays": 0, "noise": 0, "feedback_plasticity": 0, "layer_plasticity": 0}
 UNITS_BY_LAYER = {"feedback": 0, "time_constants": 1, "own_time_constants": 1}
@@ -281,6 +282,11 @@ class Plastic(Brief):
                 raise CircuitError(f"{what} = {shown(values)}; give finite values of 0 or more")
         if not np.issubdtype(np.asarray(self.delays).dtype, np.integer):
             raise CircuitError(f"delays {self.delays} are not whole numbers of steps")
+        if self.longest_delay > MOST_DELAY:
+            raise CircuitError(
+                f"a delay of {self.longest_delay} steps is more than Brian2 can be told of; give "
+                f"{MOST_DELAY} or fewer, with longer steps if need be"
+            )
 
     def _require_sleep(self) -> None:
         """Of a circuit that sleeps: patterns that fit, and nothing that sleep would spoil."""

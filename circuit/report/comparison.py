@@ -11,7 +11,7 @@ from html import escape
 
 import numpy as np
 
-from circuit.errors import NotFinite, TargetOutOfRange
+from circuit.errors import CircuitError, NotFinite, TargetOutOfRange
 from circuit.learned_inverse.model import propagate_learned
 from circuit.numerics.arrays import epsilon, flattened, row_norms, to_numpy
 from circuit.outcome import Equilibrium
@@ -37,8 +37,8 @@ class Outcome(Enum):
     UNDECIDED = 3
 
 
-@dataclass(frozen=True)
-class LayerReport:
+@dataclass(frozen=True, repr=False)
+class LayerReport(Brief):
     """One layer of a settled circuit.
 
     Attributes
@@ -73,6 +73,10 @@ class LayerReport:
     updates: dict[str, Agreement | None]
     bound: float
     silent: bool = False
+
+    def _words(self) -> list[str]:
+        own = [f"{name} {one.cosine:.6f}" for name, one in self.updates.items() if one is not None]
+        return [f"layer {self.layer}", f"cosines {', '.join(own) or 'of none'}"]
 
     @property
     def allowed(self) -> float:
@@ -192,6 +196,8 @@ def report(record: Equilibrium, readout: str = "shift") -> Report:
     ----------
     readout : "shift" or "mismatch", what the circuit's synapses learn from
 
+    Raises `CircuitError` for a record of a stack of networks.
+
     Examples
     --------
     >>> from circuit import begin, build_circuit, initialise, settle
@@ -201,6 +207,8 @@ def report(record: Equilibrium, readout: str = "shift") -> Report:
     True
     """
     trial, network = record.trial, record.trial.network
+    if trial.error.ndim != 2:
+        raise CircuitError("this record is of a stack of networks; settle and report each alone")
     activity, pathway = trial.activity, trial.circuit.pathway.name
     read = record.read_out(readout)
     own = updates(network, activity, read)

@@ -102,7 +102,7 @@ def load_network(path: str | os.PathLike[str]) -> Network:
     ...     print(load_network(f"{folder}/mine.npz"))
     Network(4-3-2, leaky_relu, 2 outputs)
     """
-    remedy = "give a file written by save_network"
+    remedy = "give a file written by circuit.save"
     with arrays_of(Path(path), "weights file", remedy) as members:
         return network_of(members)
 

@@ -5,8 +5,9 @@ not the exact inverse, else 1); `pathway`, `strengths` and `time_constants` of t
 `y_L`, `h_l` and `slope_l` of what shifts count from, and `error`, `doubt` of the trial; of other
 feedback its `B_l` and `c_l`, `feedback` (whether it is corrected, and exact) and, of a plain
 circuit, `still_l`; of the shifts `delta_l`, and `scales` and `gains` as rows (mantissa, exponent);
-and what the record says of itself, by its fields' names. Nothing is pickled, and what is read back
-is the same bit for bit, as NumPy arrays.
+and what the record says of itself, by its fields' names. The record of a plain circuit's free phase
+is not kept, but its state is, as `still_l` and what shifts count from; a pickle keeps all. Nothing
+is pickled here, and what is read back is the same bit for bit, as NumPy arrays.
 """
 
 from __future__ import annotations

@@ -88,7 +88,8 @@ def error_bounds(trial: Trial, shifts: Shifts) -> tuple[np.ndarray, ...]:
     >>> [bound.shape for bound in error_bounds(trial, settle(trial).shifts)]
     [(1,), (1,)]
     """
-    state = _Measured(trial, shifts)
+    with np.errstate(over="ignore", invalid="ignore"):  # of a state that is none
+        state = _Measured(trial, shifts)
     errors = [np.zeros(state.samples) for _ in range(state.depth + 1)]
     by_mismatch = trial.circuit.pathway.gradient_adjusted or trial.circuit.feedback is not None
     improve = _improve_gait if by_mismatch else _improve_itp
@@ -144,9 +145,15 @@ class _Measured:
         if self.trial.still is not None:
             return errors * (self.depth + 1)
         for layer in range(1, self.depth + 1):
-            below = flattened(row_norms(self.trial.activity.rates[layer - 1]))
+            activity = self.trial.activity
+            below = flattened(row_norms(activity.rates[layer - 1]))
             longest = max(self.network.weights[layer - 1].shape[-2:]) ** 0.5
             fresh = SAFETY * self.eps * longest * self.norm[layer] * below
+            # the drive, its bias being added, and what the unit's function makes of it
+            unit, drive = self.network.activation(layer), activity.drive(layer)
+            few = SAFETY if not unit.piecewise_linear else float(unit.name != "linear")
+            rates = flattened(row_norms(activity.rates[layer]))
+            fresh = fresh + self.eps * (flattened(row_norms(drive)) + few * rates)
             errors.append(fresh + self.norm[layer] * errors[-1])
         return errors
 

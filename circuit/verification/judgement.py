@@ -135,10 +135,11 @@ class Judgement(Brief):
 
 def relative_to(whole: np.ndarray, part: np.ndarray, silent: np.ndarray) -> np.ndarray:
     """Part / whole of every sample; infinite where there is no whole, and also 0/0, unless the
-    sample is `silent`, which has no output error: then nothing is the right answer.
+    sample is `silent`, which has no output error: then nothing is the right answer. NaN where the
+    whole is beyond all floats: beside it everything would be nothing.
     """
     nothing = whole == 0
-    found = part / np.where(nothing, 1.0, whole)
+    found = part / np.where(nothing, 1.0, np.where(np.isinf(whole), np.nan, whole))
     right = silent & (part == 0)
     return np.asarray(np.where(nothing & ~np.isnan(part), np.where(right, 0.0, np.inf), found))
 
@@ -264,8 +265,12 @@ def _residual_at_kinks(
 
 
 def _relative(residual: Array, shift: Array, silent: Array) -> float:
-    """Worst |R|/|d| over samples; 0/0 counts as 0 where there is no error, else as infinite."""
+    """Worst |R|/|d| over samples; 0/0 counts as 0 where there is no error, else as infinite. NaN
+    where the norm of a shift is beyond all floats.
+    """
     xp = namespace(residual)
+    if any_true(shift == float("inf")):
+        return float("nan")
     if any_true(shift == 0):
         still = (shift == 0) & (residual == 0) & silent
         residual = xp.where(still, xp.zeros_like(residual), residual)

@@ -14,7 +14,15 @@ import numpy as np
 
 from circuit.errors import NotFinite, TargetOutOfRange
 from circuit.method import Method, Progress
-from circuit.numerics.arrays import Array, finite_rows, namespace, put_rows
+from circuit.numerics.arrays import (
+    Array,
+    finite_rows,
+    flattened,
+    namespace,
+    put_rows,
+    row_norms,
+    take_rows,
+)
 from circuit.shifts import Shifts
 from circuit.trial import Trial
 from circuit.verification.judgement import Judgement, Status, judge, jumps_at_kinks
@@ -22,6 +30,7 @@ from circuit.verification.judgement import Judgement, Status, judge, jumps_at_ki
 RISE_OF_DIVERGENCE = 1e3  # a residual this much over its lowest is on its way out
 LONGEST_CYCLE = 8  # in steps
 SAME = 1e-6  # two residuals that differ by less, relatively, count as the same
+HARDLY = 1e-2  # of the tolerance: a change below it does not count
 ROUNDING_SLACK = 16  # residuals up to this much over their rounding floor are put down to rounding
 
 WORST_FIRST = (
@@ -70,8 +79,11 @@ class Batch:
 
     def note(self, progress: Progress, judgement: Judgement, *, last: bool) -> list[int]:
         """Take in a judged state. Returns the places, among the active samples, still undecided."""
-        self._store(progress.shifts, judgement)
-        residuals = judgement.by_sample
+        kept = progress.shifts.with_values(
+            _with_exact_auxiliaries(progress.shifts, judgement.auxiliaries)
+        )
+        self._store(kept)
+        residuals = self._as_kept(progress.shifts, kept, judgement, last)
         self.residuals[:, self._active] = residuals
         worst = residuals.max(axis=0)
         self._history.append(worst)
@@ -152,8 +164,46 @@ class Batch:
         self._active = [self._active[place] for place in places]
         self._history = [worst[list(places)] for worst in self._history]
 
-    def _store(self, shifts: Shifts, judgement: Judgement) -> None:
-        values = _with_exact_auxiliaries(shifts, judgement.auxiliaries)
+    def _as_kept(
+        self, judged: Shifts, kept: Shifts, judgement: Judgement, last: bool
+    ) -> np.ndarray:
+        """Relative residuals (L, active samples) of the state that is kept, in which units without
+        feedback follow what drives them: they are sent down too. It is judged anew where that moves
+        them by what could count, and the sample would be done.
+        """
+        residuals = judgement.by_sample
+        done = (residuals.max(axis=0) <= self.tolerance) | last
+        rows = np.flatnonzero(done & (self._moved(judged, kept) > HARDLY * self.tolerance)).tolist()
+        if not rows:
+            return residuals
+        if not self._splittable:
+            return judge(self.part, kept, self.tolerance).by_sample
+        residuals = residuals.copy()
+        part, values = self.part.samples(rows), [take_rows(one, rows) for one in kept.values]
+        few = kept.with_values(tuple(values))
+        residuals[:, rows] = judge(part, few, self.tolerance).by_sample
+        return residuals
+
+    def _moved(self, judged: Shifts, kept: Shifts) -> np.ndarray:
+        """By how much of a layer's shift its units without feedback were moved, the most of all
+        layers that send something down, times the condition of what it is sent through.
+        """
+        circuit, farthest = self.part.circuit, np.zeros(len(self._active))
+        for layer in range(2, self.part.network.depth + 1):
+            old, new = judged.values[layer - 1], kept.values[layer - 1]
+            if old is new:
+                continue
+            whole = flattened(row_norms(new))
+            moved = flattened(row_norms(new - old)) / np.where(whole > 0, whole, 1.0)
+            if circuit.feedback is None:
+                through = self.part.network.factors[layer - 1].condition
+            else:
+                through = circuit.round_trips[layer - 2]
+            farthest = np.maximum(farthest, through * moved)
+        return farthest
+
+    def _store(self, shifts: Shifts) -> None:
+        values = shifts.values
         if len(self._active) < self.n_samples:
             pairs = zip(self.shifts.values, values, strict=True)
             values = tuple(put_rows(old, self._active, new) for old, new in pairs)

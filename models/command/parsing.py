@@ -225,6 +225,13 @@ def _words(action: argparse.Action, value: Any) -> list[str]:
             raise ValueError("holds what is no number or text; give a number, text or a list")
     if not isinstance(value, list):
         return [f"{option}={_word(value)}"]  # even if it begins with -
+    if not entries:
+        raise ValueError("is an empty list; give one value or more")
+    if action.nargs is None and len(entries) > 1:
+        raise ValueError(f"is a list of {len(entries)}; give one value")
+    for entry in entries:
+        if isinstance(entry, str) and entry.startswith("-"):  # it would be read as another option
+            raise ValueError(f"holds {entry!r}, which begins with -; leave it out")
     return [option, *map(_word, entries)]
 
 

@@ -275,3 +275,23 @@ def test_temporary_names_say_whose_they_are(tmp_path):
     parts = owner.LEFTOVER.fullmatch(seen[0].name)
     assert (int(parts["pid"]), parts["host"], seen[0].suffix) == (os.getpid(), HOST, ".nc")
     assert os.listdir(tmp_path) == ["a-b.nc"]
+
+
+def test_a_disk_with_room_for_a_name_alone_is_told_in_one_line(tmp_path, monkeypatch):
+    """A file can be made, and no letter be written into it."""
+
+    def full(handle, *rest, **options):
+        os.close(handle)
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lock.os, "fdopen", full)
+        with (
+            pytest.raises(CircuitError, match=r"cannot be locked \(No space left") as caught,
+            locked(tmp_path),
+        ):
+            pass
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+    with locked(tmp_path):
+        pass

@@ -160,8 +160,11 @@ def test_a_text_may_begin_with_a_dash(config):
         (b"#" * (2**20 + 1), "more than 1048576 bytes"),
         ("quiet = 1", "give true or false"),
         ("seed = " + 2000 * "x", "is not TOML"),
+        ("seed = [1, 2]", "seed is a list of 2; give one value"),
+        ("gamma = []", "gamma is an empty list; give one value or more"),
+        ('gamma = [0.1, "--quiet"]', "gamma holds '--quiet', which begins with -; leave it out"),
     ],
-    ids=range(11),
+    ids=range(14),
 )
 def test_a_toml_file_that_says_nothing_sensible_is_refused(capsys, config, content, words):
     said = refused(capsys, "--config", config(content))

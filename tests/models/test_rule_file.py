@@ -165,3 +165,18 @@ def test_an_option_of_the_rule_is_refused_where_another_rule_is_chosen(
     wrong = ("--rule-file", str(one_bit), "--rule", "one_bit", "--one-bit-size", "-1")
     words = refusal(capsys, run_training.main, *wrong)
     assert "size -1 is not positive; use for example 0.1" in words
+
+
+def test_a_rule_that_fails_is_named_with_its_file(one_bit: Path, tmp_path: Path, capsys) -> None:
+    """Of a wrong signature: a training ends with one line, the bench says it below its table."""
+    text = one_bit.read_text()
+    (head,) = re.findall(r"^def signal\(.*?\):", text, re.M)
+    one_bit.write_text(text.replace(head, "def signal(network):"))
+    rule = ("--rule-file", str(one_bit), "--output", str(tmp_path / "out"))
+    wanted = f"rule one_bit of {one_bit} failed (TypeError: signal() takes 1 positional"
+    assert run_training.main(["--rule", "one_bit", *SMALL, *rule]) == 1
+    words = capsys.readouterr().err
+    assert wanted in words and words.count("\n") == 1
+    bench = ["--rules", "bp", "one_bit", "--batch", "4", "--no-figures", *rule]
+    assert run_bench.main(bench) == 1
+    assert wanted in " ".join(capsys.readouterr().out.split())

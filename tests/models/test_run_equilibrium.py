@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from circuit import begin, build_circuit, initialise
 from circuit.errors import NotFinite
+from circuit.methods import ode
 from models.command import equilibrium_in_time
 from models.run_equilibrium import main, options
 from tests.commands import help_of, refusal
@@ -287,6 +289,36 @@ def test_what_was_found_is_there_when_brian2_is_stopped(tmp_path, capsys, monkey
     with xr.open_dataset(tmp_path / "equilibrium.nc") as data:
         assert data.attrs["verdict"] == summary["verdict"]
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_was_found_is_there_when_the_picture_in_time_is_stopped(tmp_path, monkeypatch):
+    """Without Brian2 SciPy integrates for it, which may take long as well."""
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(equilibrium_in_time, "integrate", stopped)
+    arguments = ["--batch", "3", "--depth", "1", "--no-brian2", "--quiet"]
+    assert main([*arguments, "--output", str(tmp_path)]) == 130
+    assert {"equilibrium.nc", "summary.json"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_steps_of_one_length_end_where_units_slide_and_are_exact_elsewhere(monkeypatch):
+    """Error control would ask for ever shorter steps along a kink. Smooth units: as with it."""
+    calls, plain = [], ode.velocity
+    monkeypatch.setattr(ode, "velocity", lambda *a, **b: calls.append(1) or plain(*a, **b))
+    times = 0.01 * np.linspace(0.05, 20, 40)  # of 10 ms
+    for unit, gamma in (("leaky_relu", 0.5), ("asinh", 0.1)):
+        rng = np.random.default_rng(1)
+        network = initialise([16, 16, 16, 16], rng, activation=unit, n_outputs=4)
+        trial = begin(
+            build_circuit(network, "gait", gamma), rng.random((2, 16)), rng.random((2, 4))
+        )
+        calls.clear()
+        free = ode.free_phase(trial, times, fixed_step=0.02 * 0.01)
+        assert 1000 <= len(calls) <= 7 * 20 / 0.02  # stages of a Runge-Kutta pair of order five
+    for found, wanted in zip(free, ode.free_phase(trial, times), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-7)
 
 
 def test_figure_of_settling_without_brian2(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from circuit.doors.condition import ill_conditioned
@@ -158,3 +159,19 @@ def test_weights_near_singular_are_warned_of(rng):
 def test_the_first_layer_is_never_inverted_and_never_warned_of(rng):
     W = with_condition(1e9, rng)[1]
     assert Network.from_layers([W, np.eye(5)], activations="linear").notes == ()
+
+
+def test_names_of_units_may_be_an_array_or_a_column(weights, biases, rng):
+    names = ("tanh", "asinh", "linear")
+    inputs = rng.standard_normal((5, 6))
+    wanted = forward(Network.from_layers(weights, biases, names), inputs).rates[-1]
+    for given in (np.array(names), pd.Series(names)):
+        found = forward(Network.from_layers(weights, biases, given), inputs).rates[-1]
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_mask_is_not_lost(weights):
+    masked = [np.ma.masked_array(weights[0], weights[0] > 1), *weights[1:]]
+    with pytest.raises(CircuitError, match=r"W of layer 1 is a masked array") as caught:
+        Network.from_layers(masked)
+    assert "\n" not in str(caught.value)

@@ -371,6 +371,8 @@ def test_sleeps_that_do_not_fit_are_refused(rng: np.random.Generator) -> None:
             "not finite",
         ),
         ({"sleep": sleep_of(), "delays": np.array([1])}, CircuitError, "cannot sleep"),
+        ({"delays": np.array([101])}, CircuitError, "a delay of 101 steps is more than"),
+        ({"rates": np.ma.masked_array([1.0], [1])}, CircuitError, "is a masked array"),
         ({"sleep": sleep_of(), "noise": np.array([0.1])}, CircuitError, "cannot sleep"),
         ({"sleep": sleep_of(), "widths": (2, 3, 2)}, CircuitError, "layer 1 has 3 units"),
     ):

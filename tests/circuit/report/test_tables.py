@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from circuit import begin, build_circuit, initialise, settle
+from circuit import CircuitError, begin, build_circuit, initialise, settle
 from circuit.report import report, tables
 from circuit.report.tables import text
 
@@ -93,3 +93,23 @@ def test_a_rule_without_an_update_is_a_dash():
     layers = tuple(replace(one_, updates=one_.updates | {"tp": None}) for one_ in one.layers)
     place = 3 + 2 * [name for name in one.layers[0].updates if name != "gait"].index("tp")
     assert row_of(tables(replace(one, layers=layers)), 2)[place : place + 2] == ["-", "-"]
+
+
+def test_a_stack_of_networks_is_refused_in_one_line():
+    networks = [initialise([3, 3, 3], seed) for seed in (0, 1)]
+    weights, biases = (
+        tuple(np.stack([getattr(network, name)[layer] for network in networks]) for layer in (0, 1))
+        for name in ("weights", "biases")
+    )
+    stack = replace(networks[0], weights=weights, biases=biases)
+    rng = np.random.default_rng(0)
+    record = settle(begin(build_circuit(stack), rng.random((2, 2, 3)), rng.random((2, 2, 3))))
+    for door in (record.report, record.to_xarray, record.plot):
+        with pytest.raises(CircuitError, match="of a stack of networks; settle") as caught:
+            door()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_layer_prints_as_one_short_line():
+    words = repr(found().layers[0])
+    assert words.startswith("LayerReport(layer 1, cosines gait 1.000000, ") and len(words) < 120

@@ -101,3 +101,21 @@ def test_slopes_are_known_no_better_than_the_drives_they_are_taken_at(pathway, c
             judged += 1
             assert np.all(ratios >= 1)
     assert judged >= 8
+
+
+@pytest.mark.parametrize("pathway", ["itp", "gait"])
+@pytest.mark.parametrize(("size", "unit"), [(0.3, "asinh"), (300.0, "linear")])
+def test_biases_and_functions_of_units_are_rounded(pathway, size, unit):
+    """A black image, whose outputs are made of biases alone and aimed at from close by; and biases
+    that are large beside what comes from below.
+    """
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        trial = make_trial(rng, pathway, unit, 0.1, widths=(4, 3, 3), n_outputs=3)
+        biases = tuple(size * rng.standard_normal(3) for _ in range(2))
+        network = replace(trial.network, biases=biases)
+        inputs = np.stack([np.zeros(4), 0.1 * rng.random(4)])
+        targets = forward(network, inputs).rates[-1] + 1e-8 * rng.standard_normal((2, 3))
+        trial = begin(build_circuit(network, pathway, 0.1), inputs, targets)
+        ratios = _ratios(trial, settle(trial, must_converge=False).shifts, targets)
+        assert ratios is not None and np.all(ratios >= 1)

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mp
 
+from circuit.dynamics import begin, build_circuit
 from circuit.equilibrium import settle
-from circuit.verification.judgement import judge
+from circuit.network import Network
+from circuit.verification.judgement import Status, judge
 from tests.circuit.test_dynamics import LiteralCircuit, digits, make_trial, random_shifts
 
 
@@ -88,3 +90,53 @@ def test_auxiliary_units_are_left_out():
     values[0][:, 3:] += 1.0  # auxiliary units of layer 1: not read by layer 2
     residuals = judge(trial, record.shifts.with_values(tuple(values)), 1e-10).relative_residuals
     assert max(residuals) <= record.tolerance
+
+
+@pytest.mark.parametrize("tolerance", [1e-10, 1e-6])
+def test_the_state_that_is_kept_is_the_one_that_was_judged(tolerance):
+    """Units without feedback are set to what drives them, last of all, and are sent down in the ITP
+    pathway: the state has the residual that is told, literal in mpmath.
+    """
+    settled = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        trial = make_trial(rng, "itp", "leaky_relu", 0.8, widths=(5, 5, 4, 3), n_outputs=1)
+        record = settle(trial, tolerance=tolerance, must_converge=False)
+        with mp.workdps(digits(record.shifts)):
+            for sample, status in enumerate(record.sample_status):
+                if status is not Status.CONVERGED:
+                    continue
+                literal = LiteralCircuit(trial, sample)
+                residuals = literal.relative_residuals(literal.rates(record.shifts, sample))
+                assert max(residuals) < 1.02 * tolerance
+                settled += 1
+    assert settled > 60
+
+
+def test_what_leaves_the_range_of_floats_is_not_at_rest():
+    """Feedback through which sweeps run away: beside a shift of 1e308 every residual is nothing.
+    What is called converged is what a dense solve of the linear circuit finds.
+    """
+    gamma, ran_away = 0.6, 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        W, B = rng.standard_normal((3, 3, 3)), 0.7 * rng.standard_normal((2, 3, 3))
+        network = Network.from_layers(list(W), activations="linear")
+        circuit = build_circuit(network, "gait", gamma, feedback=list(B))
+        trial = begin(circuit, rng.random((1, 3)), rng.random((1, 3)))
+        # (1 - gamma) m_l = gamma B_{l+1} m_{l+1} with m_l = d_l - W_l d_{l-1}; the output is nudged
+        one, none, kept = np.eye(3), np.zeros((3, 3)), 1 - gamma
+        rows = [
+            [kept * one + gamma * B[0] @ W[1], -gamma * B[0], none],
+            [-kept * W[1], kept * one + gamma * B[1] @ W[2], -gamma * B[1]],
+            [none, -kept * W[2], one],
+        ]
+        wanted = np.linalg.solve(np.block(rows), np.r_[np.zeros(6), gamma * trial.error[0]])
+        swept = settle(trial, "sweep", must_converge=False)
+        ran_away += not swept.converged
+        for record in (swept, settle(trial, must_converge=False)):
+            found = np.concatenate([record.shifts.absolute(layer)[0] for layer in (1, 2, 3)])
+            if record.converged:
+                np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-8)
+        assert record.converged
+    assert ran_away > 5
