@@ -23,6 +23,7 @@ from circuit.numerics.arrays import (
     row_norms,
     take_rows,
 )
+from circuit.shift_dynamics import scale_ratio
 from circuit.shifts import Shifts
 from circuit.trial import Trial
 from circuit.verification.judgement import Judgement, Status, judge, jumps_at_kinks
@@ -168,39 +169,56 @@ class Batch:
         self, judged: Shifts, kept: Shifts, judgement: Judgement, last: bool
     ) -> np.ndarray:
         """Relative residuals (L, active samples) of the state that is kept, in which units without
-        feedback follow what drives them: they are sent down too. It is judged anew where that moves
-        them by what could count, and the sample would be done.
+        feedback follow what drives them: they are sent down too. Of samples that would be done; it
+        is judged anew where that may take it over the tolerance.
         """
         residuals = judgement.by_sample
         done = (residuals.max(axis=0) <= self.tolerance) | last
-        rows = np.flatnonzero(done & (self._moved(judged, kept) > HARDLY * self.tolerance)).tolist()
-        if not rows:
+        if not done.any():
             return residuals
-        if not self._splittable:
+        more = self._moved(judged, kept, judgement)
+        done &= more.max(axis=0) > HARDLY * self.tolerance
+        residuals = np.where(done, residuals + more, residuals)
+        rows = np.flatnonzero(done & (residuals.max(axis=0) > self.tolerance)).tolist()
+        if rows and not self._splittable:
             return judge(self.part, kept, self.tolerance).by_sample
-        residuals = residuals.copy()
-        part, values = self.part.samples(rows), [take_rows(one, rows) for one in kept.values]
-        few = kept.with_values(tuple(values))
-        residuals[:, rows] = judge(part, few, self.tolerance).by_sample
+        if rows:
+            part, values = self.part.samples(rows), [take_rows(one, rows) for one in kept.values]
+            few = kept.with_values(tuple(values))
+            residuals[:, rows] = judge(part, few, self.tolerance).by_sample
         return residuals
 
-    def _moved(self, judged: Shifts, kept: Shifts) -> np.ndarray:
-        """By how much of a layer's shift its units without feedback were moved, the most of all
-        layers that send something down, times the condition of what it is sent through.
+    def _moved(self, judged: Shifts, kept: Shifts, judgement: Judgement) -> np.ndarray:
+        """By how much the residual of every layer may have grown, relative to its shift, (L, active
+        samples): what the units above it send down otherwise, to first order, and a margin.
         """
-        circuit, farthest = self.part.circuit, np.zeros(len(self._active))
-        for layer in range(2, self.part.network.depth + 1):
+        part, circuit = self.part, self.part.circuit
+        found = np.zeros((part.network.depth, len(self._active)))
+        for layer in range(2, part.network.depth + 1):
             old, new = judged.values[layer - 1], kept.values[layer - 1]
             if old is new:
                 continue
-            whole = flattened(row_norms(new))
-            moved = flattened(row_norms(new - old)) / np.where(whole > 0, whole, 1.0)
-            if circuit.feedback is None:
-                through = self.part.network.factors[layer - 1].condition
+            unit, slope = part.network.activation(layer), part.activity.slope(layer)
+            change = circuit.by_rows(layer, circuit.pathway.local(slope, new - old)) / slope
+            if unit.piecewise_linear:  # another slope where the move may cross the kink
+                xp, farthest = (
+                    namespace(new),
+                    2 * kept.scales[layer - 1].value / unit.smallest_slope,
+                )
+                crossing = xp.abs(part.activity.drive(layer)) <= farthest * xp.abs(new)
+                steeper = unit.largest_slope / unit.smallest_slope
+                change = xp.where(crossing, steeper * change, change)
             else:
-                through = circuit.round_trips[layer - 2]
-            farthest = np.maximum(farthest, through * moved)
-        return farthest
+                change = 2 * change  # the slope at the sender is known to a factor
+            if circuit.feedback is None:
+                back = part.network.factors[layer - 1].inverse_norm
+            else:
+                back = circuit.feedback.norms[layer - 2]
+            weight = circuit.strength(layer - 1) * scale_ratio(kept, layer, layer - 1)
+            whole = flattened(judgement.shift_norms[layer - 2])
+            sent = weight * back * flattened(row_norms(change))
+            found[layer - 2] = sent / np.where(whole > 0, whole, 1.0)
+        return found
 
     def _store(self, shifts: Shifts) -> None:
         values = shifts.values
