@@ -176,7 +176,8 @@ class Batch:
         done = (residuals.max(axis=0) <= self.tolerance) | last
         if not done.any():
             return residuals
-        more = self._moved(judged, kept, judgement)
+        with np.errstate(all="ignore"):  # of rates at the end of their range, whose slope is none
+            more = self._moved(judged, kept, judgement)
         done &= more.max(axis=0) > HARDLY * self.tolerance
         residuals = np.where(done, residuals + more, residuals)
         rows = np.flatnonzero(done & (residuals.max(axis=0) > self.tolerance)).tolist()
@@ -198,26 +199,31 @@ class Batch:
             old, new = judged.values[layer - 1], kept.values[layer - 1]
             if old is new:
                 continue
-            unit, slope = part.network.activation(layer), part.activity.slope(layer)
-            change = circuit.by_rows(layer, circuit.pathway.local(slope, new - old)) / slope
-            if unit.piecewise_linear:  # another slope where the move may cross the kink
-                xp, farthest = (
-                    namespace(new),
-                    2 * kept.scales[layer - 1].value / unit.smallest_slope,
-                )
-                crossing = xp.abs(part.activity.drive(layer)) <= farthest * xp.abs(new)
-                steeper = unit.largest_slope / unit.smallest_slope
-                change = xp.where(crossing, steeper * change, change)
-            else:
-                change = 2 * change  # the slope at the sender is known to a factor
             if circuit.feedback is None:
                 back = part.network.factors[layer - 1].inverse_norm
             else:
                 back = circuit.feedback.norms[layer - 2]
             weight = circuit.strength(layer - 1) * scale_ratio(kept, layer, layer - 1)
             whole = flattened(judgement.shift_norms[layer - 2])
-            sent = weight * back * flattened(row_norms(change))
-            found[layer - 2] = sent / np.where(whole > 0, whole, 1.0)
+            reach = back * weight / np.where(whole > 0, whole, 1.0)
+            unit, gap = part.network.activation(layer), new - old
+            if unit.smallest_slope > 0 and not circuit.pathway.row_adjusted:
+                # at the most, which mostly is nothing that counts
+                steepest = (unit.largest_slope / unit.smallest_slope) ** 2 * unit.largest_slope
+                found[layer - 2] = reach * steepest * flattened(row_norms(gap))
+                if np.all(found[layer - 2] <= HARDLY * self.tolerance):
+                    continue
+            slope = part.activity.slope(layer)
+            change = circuit.by_rows(layer, circuit.pathway.local(slope, gap)) / slope
+            if unit.piecewise_linear:  # another slope where the move may cross the kink
+                xp = namespace(new)
+                farthest = 2 * kept.scales[layer - 1].value / unit.smallest_slope
+                crossing = xp.abs(part.activity.drive(layer)) <= farthest * xp.abs(new)
+                steeper = unit.largest_slope / unit.smallest_slope
+                change = xp.where(crossing, steeper * change, change)
+            else:
+                change = 2 * change  # the slope at the sender is known to a factor
+            found[layer - 2] = reach * flattened(row_norms(change))
         return found
 
     def _store(self, shifts: Shifts) -> None:
