@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
-import pytest
 
-from analysis.sweep import run as sweep
 from analysis.sweep.kept import stored
 from analysis.sweep.run import Study, collect, run
-from circuit.errors import CircuitError
 from tests import toy_cells
 from tests.analysis.sweep.products import contents, products
 
@@ -62,15 +57,3 @@ def test_damaged_and_foreign_cells_are_measured_again_and_no_others(tmp_path):
     assert [
         a == b for a, b in zip(before, [path.stat().st_mtime_ns for path in paths], strict=True)
     ] == ([False] * 4 + [True] * 2)
-
-
-def test_cells_that_vanish_are_noticed(tmp_path, monkeypatch, address):
-    """As when workers do not share the folder."""
-    victim = str(tmp_path / "thief" / "cells")
-    cells = tuple({"order": order, "victim": victim} for order in (1, 2))
-    study = Study("thief", cells, toy_cells.thief, ("victim",))
-    monkeypatch.setattr(sweep, "SHARING", 0.1)
-    with pytest.raises(CircuitError, match="workers report 1 cells done that are not in"):
-        run(study, tmp_path, scheduler=address, quiet=True)
-    shutil.rmtree(tmp_path / "thief")
-    assert run(study, tmp_path, workers=0, quiet=True).attrs["cells"] == "1 converged, 1 missing"

@@ -7,6 +7,7 @@ does not matter.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -18,9 +19,10 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from analysis.sweep import cluster
+from analysis.sweep import run as sweep
 from analysis.sweep.cluster import connected
 from analysis.sweep.progress import SweepProgress
-from analysis.sweep.run import collect, run, run_group
+from analysis.sweep.run import Study, collect, run, run_group
 from circuit.errors import CircuitError
 from tests import toy_cells
 from tests.analysis.sweep.products import GAMMAS, contents, done, products
@@ -115,6 +117,18 @@ def test_workers_hear_no_interrupts_and_keep_their_memory(address):
         assert set(client.run(toy_cells.variable, "OMP_NUM_THREADS").values()) == {"1"}
         assert set(client.run(signal.getsignal, signal.SIGINT).values()) == {signal.SIG_IGN}
         assert len(client.nthreads()) == 2 and set(client.nthreads().values()) == {1}
+
+
+def test_cells_that_vanish_are_noticed(tmp_path, monkeypatch, address):
+    """As when workers do not share the folder."""
+    victim = str(tmp_path / "thief" / "cells")
+    cells = tuple({"order": order, "victim": victim} for order in (1, 2))
+    study = Study("thief", cells, toy_cells.thief, ("victim",))
+    monkeypatch.setattr(sweep, "SHARING", 0.1)
+    with pytest.raises(CircuitError, match="workers report 1 cells done that are not in"):
+        run(study, tmp_path, scheduler=address, quiet=True)
+    shutil.rmtree(tmp_path / "thief")
+    assert run(study, tmp_path, workers=0, quiet=True).attrs["cells"] == "1 converged, 1 missing"
 
 
 def test_keys_depend_on_study_version_and_every_parameter():
