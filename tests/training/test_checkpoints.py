@@ -199,6 +199,7 @@ def test_other_images_are_refused(scene):
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
+        ({"version": np.array(1)}, "version 1"),
         ({"version": np.array(1)}, f"which reads version {checkpoints.VERSION}"),
         ({"package": np.array("0.0.1")}, "written by gait-circuit 0.0.1"),
         ({"format": np.array("gait-circuit weights")}, "'gait-circuit weights'"),

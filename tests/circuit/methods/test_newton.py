@@ -85,9 +85,9 @@ def test_what_a_plain_newton_iteration_finds_is_found(seed):
     assert np.abs(gone).max() < 1e-6 * max(1, np.abs(rest + found).max())
 
 
-# circuits that full steps from the forward pass do not settle; of the last the path is
+# circuits that full steps from the forward pass do not settle; of all but the first the path is
 # lost, too
-SEARCHED_FURTHER = (18, 616)
+SEARCHED_FURTHER = (18, 119, 159)
 
 
 # whose paths are short: one of twenty steps to and fro (seed 7) leads elsewhere with another BLAS
@@ -137,12 +137,12 @@ def test_a_small_error_is_followed_to_where_newton_goes_at_once():
 
 def test_where_undamped_steps_do_not_arrive_another_way_does():
     """Circuits that full steps from the forward pass leave, found along the error or from parts."""
-    found = {"left": 0, "follow": 0, "parts": 0}
+    found = {"follow": 0, "parts": 0}
     for seed in SEARCHED_FURTHER:
         trial = hard_trial(seed)
         with np.errstate(all="ignore"):
             _, arrived, _ = undamped(trial, trial.at_rest(), 60)
-            found["left"] += not arrived.any()  # of one of them rounding decides
+            assert not arrived.any()
             found["follow"] += follow(trial)[0] is not None
             found["parts"] += from_parts(trial)[0] is not None
             values, arrived, _ = search(trial)
